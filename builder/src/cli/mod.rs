@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The command line: one file a command; exit codes in one place.
+
+pub mod build;
+pub mod diff;
+pub mod inspect;
+pub mod target;
+
+use crate::error::{NothingChanged, Refused};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Live patches for running Linux kernels: from a source fix to a proven module.
+#[derive(Parser)]
+#[command(name = "kmend-build", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {}
+
+/// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result: anyhow::Result<()> = match cli.command {};
+    #[allow(unreachable_code)]
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kmend-build: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<Refused>().is_some() {
+        2
+    } else if error.downcast_ref::<NothingChanged>().is_some() {
+        3
+    } else {
+        1
+    }
+}

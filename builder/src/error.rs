@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What can go wrong: a [`Refusal`] is the author's to solve, everything else is an error with context.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One reason why a fix cannot become a live patch, as the person who wrote the fix needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Stable name of the reason, kebab-case: `init-function`, `data-changed` …
+    pub code: String,
+    /// The symbol it is about; empty when it is about a whole section or file.
+    pub symbol: String,
+    /// The section or file it stands in.
+    pub section: String,
+    /// What was found, in one sentence.
+    pub reason: String,
+    /// What the author can do about it.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// Makes a refusal; `hint` may be empty where there is nothing that helps.
+    pub fn new(code: &str, symbol: &str, section: &str, reason: String, hint: &str) -> Self {
+        Self { code: code.into(), symbol: symbol.into(), section: section.into(), reason, hint: hint.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] ", self.code)?;
+        match (self.symbol.is_empty(), self.section.is_empty()) {
+            (false, false) => write!(f, "{} ({}): ", self.symbol, self.section)?,
+            (false, true) => write!(f, "{}: ", self.symbol)?,
+            (true, false) => write!(f, "{}: ", self.section)?,
+            (true, true) => {}
+        }
+        write!(f, "{}", self.reason)?;
+        if !self.hint.is_empty() {
+            write!(f, "\n    what you can do: {}", self.hint)?;
+        }
+        Ok(())
+    }
+}
+
+/// The refusals of one run, as an error that the command line turns into exit code 2.
+#[derive(Debug)]
+pub struct Refused(pub Vec<Refusal>);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "this fix cannot be live patched as it stands:")?;
+        for (i, refusal) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "  {refusal}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The fix compiles to the same code as before: nothing to patch. Exit code 3.
+#[derive(Debug)]
+pub struct NothingChanged(pub String);
+
+impl fmt::Display for NothingChanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NothingChanged {}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Files as this project writes them: beside, then renamed, so that nothing is ever half-written;
+//! and the cache folder in which the big ones live.
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The cache folder: `$KMEND_CACHE`, else `$XDG_CACHE_HOME/kmend`, else `~/.cache/kmend`.
+pub fn cache_dir() -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("KMEND_CACHE").filter(|d| !d.is_empty()) {
+        return std::path::absolute(PathBuf::from(dir)).context("KMEND_CACHE");
+    }
+    if let Some(dir) = std::env::var_os("XDG_CACHE_HOME").filter(|d| !d.is_empty()) {
+        return Ok(PathBuf::from(dir).join("kmend"));
+    }
+    let home = std::env::var_os("HOME")
+        .context("neither KMEND_CACHE, XDG_CACHE_HOME nor HOME is set: name a cache folder in KMEND_CACHE")?;
+    Ok(PathBuf::from(home).join(".cache/kmend"))
+}
+
+/// Reads a whole file; the error names it.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Reads a whole text file; the error names it.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Writes `data` to `path` through a file beside it and a rename; parents are made.
+pub fn write(path: &Path, data: &[u8]) -> Result<()> {
+    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
+    let mut beside = tempfile::Builder::new()
+        .prefix(".kmend-")
+        .tempfile_in(dir)
+        .with_context(|| format!("cannot write in {}", dir.display()))?;
+    beside
+        .write_all(data)
+        .and_then(|()| beside.as_file().sync_data())
+        .with_context(|| format!("cannot write {} ({} bytes): is the disk full?", path.display(), data.len()))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(beside.path(), fs::Permissions::from_mode(0o644))
+            .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+    }
+    beside.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// SHA-256 of `data`, in hexadecimal.
+pub fn sha256(data: &[u8]) -> String {
+    hex(&Sha256::digest(data))
+}
+
+/// Lower-case hexadecimal of `bytes`.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Holds an exclusive lock on a file until dropped; a second process waits, saying so.
+pub struct Lock(#[allow(dead_code)] File);
+
+/// Takes the lock `path` (made when missing). While another process holds it, says `waiting_for`.
+pub fn lock(path: &Path, waiting_for: &str) -> Result<Lock> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
+    }
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .with_context(|| format!("cannot open lock {}", path.display()))?;
+    if file.try_lock().is_err() {
+        eprintln!("waiting for another kmend-build that {waiting_for} ({})", path.display());
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(Lock(file))
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! kmend-build: from a source fix and a target kernel to a proven live patch module.
+//!
+//! `pipeline` is the straight line; each module it calls is one stage or one fact about the world
+//! that a stage needs. ARCHITECTURE.md has the table.
+
+pub mod cli;
+pub mod compile;
+pub mod emit;
+pub mod error;
+pub mod files;
+pub mod image;
+pub mod link;
+pub mod progress;
+pub mod sandbox;
+pub mod source;
+pub mod target;

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A target: one kernel that really runs somewhere, with all that is needed to build for it and to
+//! prove against it. `store` keeps targets, `debian` makes them from a suite, `tree` from a folder.
+
+pub mod apt;
+pub mod buildroot;
+pub mod debian;
+pub mod prepare;
+pub mod record;
+pub mod store;
+pub mod tree;
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A prepared kernel. Everything in it was checked to belong together when it was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Target {
+    /// The name it is stored under: `debian:forky/7.2.12+deb14-amd64`, `tree:NAME`.
+    pub name: String,
+    /// Kernel architecture as `uname -m` has it: `x86_64`, `ppc64le`.
+    pub arch: String,
+    /// `uname -r` of the running kernel.
+    pub release: String,
+    /// The distribution's package version; empty for a tree.
+    pub version: String,
+    /// The prepared source tree on this machine.
+    pub tree: PathBuf,
+    /// Where the tree stands inside the sandbox.
+    pub tree_inside: String,
+    /// The build root with its compilers; `/` for the machine itself.
+    pub root: PathBuf,
+    /// Variables that every `make` in the tree gets, each `NAME=value`.
+    pub make_vars: Vec<String>,
+    /// Environment that every `make` in the tree gets.
+    pub make_env: Vec<(String, String)>,
+    /// The shipped kernel image as it boots (vmlinuz).
+    pub vmlinuz: PathBuf,
+    /// The ELF inside of it (no symbol table in a distribution's kernel).
+    pub vmlinux: PathBuf,
+    /// `lib/modules/<release>` with the shipped modules, where there are any.
+    pub modules: Option<PathBuf>,
+    /// The kernel's Module.symvers.
+    pub symvers: PathBuf,
+    /// The kernel's .config.
+    pub config: PathBuf,
+    /// The C compiler's own words, as the kernel's record has them too.
+    pub cc: String,
+    /// rustc's own words; None where the kernel has no CONFIG_RUST.
+    pub rustc: Option<String>,
+    /// The kernel's build id (GNU note of the image), hexadecimal.
+    pub build_id: String,
+}
+
+impl Target {
+    /// The sandbox in which this target's compilers run, the tree mounted read-only.
+    pub fn sandbox(&self) -> crate::sandbox::Sandbox {
+        let s = crate::sandbox::Sandbox::new(&self.root).read_only(&self.tree, &self.tree_inside);
+        self.with_env(s)
+    }
+
+    /// The same with the tree writable, for kbuild runs in the tree itself.
+    pub fn sandbox_writable(&self) -> crate::sandbox::Sandbox {
+        let s = crate::sandbox::Sandbox::new(&self.root).writable(&self.tree, &self.tree_inside);
+        self.with_env(s)
+    }
+
+    fn with_env(&self, mut s: crate::sandbox::Sandbox) -> crate::sandbox::Sandbox {
+        for (name, value) in &self.make_env {
+            s = s.env(name, value);
+        }
+        s.cwd(&self.tree_inside)
+    }
+}
