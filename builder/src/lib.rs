@@ -4,14 +4,19 @@
 //! `pipeline` is the straight line; each module it calls is one stage or one fact about the world
 //! that a stage needs. ARCHITECTURE.md has the table.
 
+pub mod arch;
 pub mod cli;
 pub mod compile;
+pub mod diff;
+pub mod elf;
 pub mod emit;
 pub mod error;
+pub mod extract;
 pub mod files;
 pub mod image;
 pub mod link;
 pub mod progress;
 pub mod sandbox;
 pub mod source;
+pub mod special;
 pub mod target;

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! x86_64: relocations (System V ABI, AMD64 supplement, table 4.9), instruction lengths, ftrace sites.
+
+use super::{Arch, Field, LocalBranch};
+use crate::elf::{Object, Reloc, Section};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
+use object::elf;
+use std::ops::Range;
+
+/// The architecture.
+#[derive(Debug)]
+pub struct Amd64;
+
+/// The one instance.
+pub static X86_64: Amd64 = Amd64;
+
+impl Arch for Amd64 {
+    fn name(&self) -> &'static str {
+        "x86_64"
+    }
+
+    fn machine(&self) -> u16 {
+        elf::EM_X86_64
+    }
+
+    fn field(&self, kind: u32) -> Option<Field> {
+        Some(match kind {
+            elf::R_X86_64_NONE => Field::None,
+            elf::R_X86_64_64 => Field::Absolute { bytes: 8 },
+            elf::R_X86_64_32 | elf::R_X86_64_32S => Field::Absolute { bytes: 4 },
+            elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => Field::Relative { bytes: 4 },
+            elf::R_X86_64_PC64 => Field::Relative { bytes: 8 },
+            _ => return None,
+        })
+    }
+
+    fn reloc_name(&self, kind: u32) -> String {
+        match kind {
+            elf::R_X86_64_NONE => "R_X86_64_NONE".into(),
+            elf::R_X86_64_64 => "R_X86_64_64".into(),
+            elf::R_X86_64_32 => "R_X86_64_32".into(),
+            elf::R_X86_64_32S => "R_X86_64_32S".into(),
+            elf::R_X86_64_PC32 => "R_X86_64_PC32".into(),
+            elf::R_X86_64_PLT32 => "R_X86_64_PLT32".into(),
+            elf::R_X86_64_PC64 => "R_X86_64_PC64".into(),
+            other => format!("R_X86_64 type {other}"),
+        }
+    }
+
+    fn call_reloc(&self) -> u32 {
+        elf::R_X86_64_PLT32
+    }
+
+    fn pointer_reloc(&self) -> u32 {
+        elf::R_X86_64_64
+    }
+
+    fn same_reloc(&self, a: u32, b: u32) -> bool {
+        let plain = |k| if k == elf::R_X86_64_PLT32 { elf::R_X86_64_PC32 } else { k };
+        plain(a) == plain(b)
+    }
+
+    fn bias(&self, section: &Section, function: Range<u64>, reloc: &Reloc) -> i64 {
+        match self.field(reloc.kind) {
+            Some(Field::Relative { bytes: 4 }) if section.is_text() => {}
+            _ => return 0,
+        }
+        // Nearly always the field ends the instruction; an immediate may stand behind it.
+        let mut end = 4;
+        for instruction in decode(section, function) {
+            let (start, next) = (instruction.ip(), instruction.next_ip());
+            if start <= reloc.offset && reloc.offset < next {
+                end = next - reloc.offset;
+                break;
+            }
+        }
+        end as i64
+    }
+
+    fn local_branches(&self, section: &Section, range: Range<u64>) -> Option<Vec<LocalBranch>> {
+        let mut found = Vec::new();
+        let mut decoder = decoder(section, range.clone());
+        let mut instruction = Instruction::default();
+        while decoder.can_decode() {
+            decoder.decode_out(&mut instruction);
+            if instruction.is_invalid() {
+                return None;
+            }
+            let call = instruction.flow_control() == FlowControl::Call;
+            let jump =
+                matches!(instruction.flow_control(), FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch);
+            if !(call || jump) || !instruction.is_jcc_short_or_near_or_jmp_or_call() {
+                continue;
+            }
+            let target = instruction.near_branch_target();
+            let offsets = decoder.get_constant_offsets(&instruction);
+            let width = offsets.immediate_size() as u8;
+            let field = instruction.ip() + offsets.immediate_offset() as u64;
+            let relocated = !section.relocs_in(field..field + u64::from(width)).is_empty();
+            if !relocated && !range.contains(&target) {
+                found.push(LocalBranch { field, target, width, call });
+            }
+        }
+        Some(found)
+    }
+
+    fn has_ftrace_site(&self, object: &Object, section: usize, entry: u64, end: u64) -> bool {
+        // `call __fentry__` (or, after objtool, a 5-byte nop) at the entry or behind endbr64; recorded in __mcount_loc.
+        let s = &object.sections[section];
+        let near = entry..end.min(entry + 16);
+        let by_call = s.relocs_in(near.clone()).iter().any(|r| object.symbols[r.symbol].name == "__fentry__");
+        by_call
+            || object.sections.iter().filter(|m| m.name == "__mcount_loc").flat_map(|m| &m.relocs).any(|r| {
+                let symbol = &object.symbols[r.symbol];
+                symbol.section() == Some(section) && near.contains(&symbol.value.wrapping_add_signed(r.addend))
+            })
+    }
+
+    fn is_tracing_symbol(&self, name: &str) -> bool {
+        name == "__fentry__"
+    }
+}
+
+/// Short for what [`Amd64::local_branches`] asks of an instruction.
+trait Branches {
+    fn is_jcc_short_or_near_or_jmp_or_call(&self) -> bool;
+}
+
+impl Branches for Instruction {
+    fn is_jcc_short_or_near_or_jmp_or_call(&self) -> bool {
+        self.is_jcc_short_or_near() || self.is_jmp_short_or_near() || self.is_call_near()
+    }
+}
+
+fn decoder(section: &Section, range: Range<u64>) -> Decoder<'_> {
+    Decoder::with_ip(64, section.bytes(range.clone()), range.start, DecoderOptions::NONE)
+}
+
+fn decode(section: &Section, range: Range<u64>) -> impl Iterator<Item = Instruction> + '_ {
+    let mut decoder = decoder(section, range);
+    std::iter::from_fn(move || decoder.can_decode().then(|| decoder.decode()))
+}

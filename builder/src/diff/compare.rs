@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Says whether two twins are the same: bytes beside the relocated fields, then what they refer to.
+
+use super::correlate::Twins;
+use super::view::{string_at, ItemId, ItemKind, Ref, View};
+use crate::arch::Field;
+use crate::elf::{Reloc, SecId};
+use crate::special::{row_of, Entry, Fate};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// Compares items of two correlated views.
+pub struct Comparer<'a, 'o> {
+    /// The original.
+    pub original: &'a View<'o>,
+    /// The patched.
+    pub patched: &'a View<'o>,
+    /// Their twins.
+    pub twins: &'a Twins,
+    /// Special section entries by the item whose code they name: original, patched.
+    pub entries: [HashMap<ItemId, Vec<Entry>>; 2],
+    memo: RefCell<HashMap<(ItemId, ItemId), bool>>,
+}
+
+/// A piece of a section: of an item, or of a special section entry.
+struct Piece<'a> {
+    section: SecId,
+    start: u64,
+    bytes: &'a [u8],
+    size: u64,
+    relocs: Vec<Reloc>,
+}
+
+impl<'a, 'o> Comparer<'a, 'o> {
+    /// Makes a comparer.
+    pub fn new(
+        original: &'a View<'o>,
+        patched: &'a View<'o>,
+        twins: &'a Twins,
+        entries: [HashMap<ItemId, Vec<Entry>>; 2],
+    ) -> Self {
+        Self { original, patched, twins, entries, memo: RefCell::default() }
+    }
+
+    /// Why a function differs from its twin; empty where it does not.
+    pub fn function_reasons(&self, o: ItemId, p: ItemId) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if let Some(why) = self.piece_difference(&item_piece(self.original, o), &item_piece(self.patched, p), false) {
+            reasons.push(why);
+        }
+        let none = Vec::new();
+        let (eo, ep) = (self.entries[0].get(&o).unwrap_or(&none), self.entries[1].get(&p).unwrap_or(&none));
+        let by_section = |view: &View<'_>, list: &[Entry]| {
+            let mut map: HashMap<String, Vec<Entry>> = HashMap::new();
+            for entry in list {
+                map.entry(view.object.sections[entry.section].name.clone()).or_default().push(entry.clone());
+            }
+            map
+        };
+        let (so, mut sp) = (by_section(self.original, eo), by_section(self.patched, ep));
+        let mut names: Vec<String> = so.keys().chain(sp.keys()).cloned().collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let Some(row) = row_of(&name).filter(|row| row.fate == Fate::Keep) else { continue };
+            let (a, b) = (so.get(&name).cloned().unwrap_or_default(), sp.remove(&name).unwrap_or_default());
+            if a.len() != b.len() {
+                reasons.push(format!("{name}: {} entries instead of {}", b.len(), a.len()));
+                continue;
+            }
+            for (x, y) in a.iter().zip(&b) {
+                if let Some(why) = self.piece_difference(
+                    &entry_piece(self.original, x),
+                    &entry_piece(self.patched, y),
+                    row.bytes_are_noise,
+                ) {
+                    reasons.push(format!("{name}: {why}"));
+                    break;
+                }
+            }
+        }
+        reasons
+    }
+
+    /// Why a datum differs from its twin; None where it does not.
+    pub fn data_difference(&self, o: ItemId, p: ItemId) -> Option<String> {
+        self.piece_difference(&item_piece(self.original, o), &item_piece(self.patched, p), false)
+    }
+
+    /// True where two data that are no twins hold the same.
+    fn same_contents(&self, o: ItemId, p: ItemId) -> bool {
+        if let Some(&known) = self.memo.borrow().get(&(o, p)) {
+            return known;
+        }
+        // Data that refer to themselves are the same unless something else differs.
+        self.memo.borrow_mut().insert((o, p), true);
+        let same = self.data_difference(o, p).is_none();
+        self.memo.borrow_mut().insert((o, p), same);
+        same
+    }
+
+    fn piece_difference(&self, o: &Piece<'_>, p: &Piece<'_>, references_only: bool) -> Option<String> {
+        if o.size != p.size {
+            return Some(format!("{} bytes instead of {}", p.size, o.size));
+        }
+        let arch = self.original.object.arch;
+        if !references_only {
+            if o.bytes.len() != p.bytes.len() {
+                return Some("initialised data instead of zeroes, or the reverse".into());
+            }
+            let (mut a, mut b) = (o.bytes.to_vec(), p.bytes.to_vec());
+            if a != b {
+                mask(&mut a, o, arch);
+                mask(&mut b, p, arch);
+                if let Some(at) = a.iter().zip(&b).position(|(x, y)| x != y) {
+                    return Some(format!("different bytes from offset {at:#x} on"));
+                }
+            }
+        }
+        if o.relocs.len() != p.relocs.len() {
+            return Some(format!("{} references instead of {}", p.relocs.len(), o.relocs.len()));
+        }
+        for (ro, rp) in o.relocs.iter().zip(&p.relocs) {
+            let at = ro.offset - o.start;
+            if at != rp.offset - p.start || !arch.same_reloc(ro.kind, rp.kind) {
+                return Some(format!("different references from offset {at:#x} on"));
+            }
+            let fo = self.original.reference(o.section, o.start..o.start + o.size, ro);
+            let fp = self.patched.reference(p.section, p.start..p.start + p.size, rp);
+            if !self.same_reference(&fo, &fp) {
+                return Some(format!(
+                    "at offset {at:#x} it refers to {} instead of {}",
+                    describe(self.patched, &fp),
+                    describe(self.original, &fo)
+                ));
+            }
+        }
+        None
+    }
+
+    fn same_reference(&self, o: &Ref, p: &Ref) -> bool {
+        let name_o = |s| self.original.object.symbol_name(s);
+        let name_p = |s| self.patched.object.symbol_name(s);
+        match (*o, *p) {
+            (Ref::External { symbol: a, addend: x }, Ref::External { symbol: b, addend: y }) => {
+                x == y && name_o(a) == name_p(b)
+            }
+            (Ref::Item { item: a, addend: x }, Ref::Item { item: b, addend: y }) => {
+                if x != y {
+                    return false;
+                }
+                if self.twins.of_original[a] == Some(b) {
+                    return true;
+                }
+                let (ia, ib) = (&self.original.items[a], &self.patched.items[b]);
+                ia.kind == ib.kind
+                    && ia.kind != ItemKind::Function
+                    && ia.is_own_copy(self.original.object)
+                    && ib.is_own_copy(self.patched.object)
+                    && self.same_contents(a, b)
+            }
+            (Ref::String { section: a, start: x, addend: m }, Ref::String { section: b, start: y, addend: n }) => {
+                m == n
+                    && string_at(&self.original.object.sections[a], x) == string_at(&self.patched.object.sections[b], y)
+            }
+            (Ref::Special { section: a, offset: x }, Ref::Special { section: b, offset: y }) => {
+                let (sa, sb) = (&self.original.object.sections[a], &self.patched.object.sections[b]);
+                sa.name == sb.name && self.same_special(a, x, b, y)
+            }
+            (Ref::Nowhere { section: a, offset: x }, Ref::Nowhere { section: b, offset: y }) => {
+                x == y && self.original.object.sections[a].name == self.patched.object.sections[b].name
+            }
+            _ => false,
+        }
+    }
+
+    /// Places in special sections (the replacement of an alternative) are the same when the code there is.
+    fn same_special(&self, a: SecId, x: u64, b: SecId, y: u64) -> bool {
+        let piece = |view: &'a View<'o>, id: SecId, from: u64| {
+            let section = &view.object.sections[id];
+            let end = next_replacement(view, id, from);
+            Piece {
+                section: id,
+                start: from,
+                bytes: section.bytes(from..end),
+                size: end - from,
+                relocs: section.relocs_in(from..end).to_vec(),
+            }
+        };
+        let (po, pp) = (piece(self.original, a, x), piece(self.patched, b, y));
+        self.piece_difference(&po, &pp, false).is_none()
+    }
+}
+
+/// The end of the replacement that begins at `from`: where the next one begins.
+fn next_replacement(view: &View<'_>, id: SecId, from: u64) -> u64 {
+    let size = view.object.sections[id].size;
+    view.object
+        .sections
+        .iter()
+        .filter(|s| s.name == ".altinstructions")
+        .flat_map(|s| &s.relocs)
+        .filter(|r| view.object.symbols[r.symbol].section() == Some(id))
+        .map(|r| view.object.symbols[r.symbol].value.wrapping_add_signed(r.addend))
+        .filter(|&start| start > from && start <= size)
+        .min()
+        .unwrap_or(size)
+        .max(from)
+}
+
+fn item_piece<'a>(view: &'a View<'_>, id: ItemId) -> Piece<'a> {
+    let item = &view.items[id];
+    Piece {
+        section: item.section,
+        start: item.range.start,
+        bytes: view.bytes(id),
+        size: item.range.end - item.range.start,
+        relocs: view.relocs(id),
+    }
+}
+
+fn entry_piece<'a>(view: &'a View<'_>, entry: &Entry) -> Piece<'a> {
+    let section = &view.object.sections[entry.section];
+    Piece {
+        section: entry.section,
+        start: entry.range.start,
+        bytes: section.bytes(entry.range.clone()),
+        size: entry.range.end - entry.range.start,
+        relocs: section.relocs_in(entry.range.clone()).to_vec(),
+    }
+}
+
+fn mask(bytes: &mut [u8], piece: &Piece<'_>, arch: &dyn crate::arch::Arch) {
+    for r in &piece.relocs {
+        let width = match arch.field(r.kind) {
+            Some(Field::Absolute { bytes } | Field::Relative { bytes }) => bytes.into(),
+            _ => 0,
+        };
+        let at = (r.offset - piece.start) as usize;
+        let end = (at + width).min(bytes.len());
+        bytes[at.min(end)..end].fill(0);
+    }
+}
+
+/// A reference in words.
+pub fn describe(view: &View<'_>, reference: &Ref) -> String {
+    match *reference {
+        Ref::External { symbol, .. } => view.object.symbol_name(symbol).to_string(),
+        Ref::Item { item, .. } => view.items[item].name.clone(),
+        Ref::String { section, start, .. } => {
+            let text = String::from_utf8_lossy(string_at(&view.object.sections[section], start)).into_owned();
+            format!("{text:?}")
+        }
+        Ref::Special { section, offset } | Ref::Nowhere { section, offset } => {
+            format!("{}+{offset:#x}", view.object.sections[section].name)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The diff engine: two objects of one unit in, a [`ChangeSet`] out: what changed, why, and whether it
+//! can be live patched (`patchability`).
+
+pub mod compare;
+pub mod correlate;
+pub mod names;
+pub mod patchability;
+pub mod view;
+
+use crate::elf::Object;
+use crate::error::Refusal;
+use crate::special::layout::Layouts;
+use crate::special::{self, Entry, Fate};
+use anyhow::{ensure, Result};
+use compare::Comparer;
+use correlate::Twins;
+use std::collections::{BTreeMap, HashMap};
+use view::{ItemId, ItemKind, Ref, View};
+
+/// A function that the live patch has to carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedFunction {
+    /// The item in the patched view.
+    pub item: ItemId,
+    /// Its twin in the original view; None for a new function.
+    pub original: Option<ItemId>,
+    /// Why it is in.
+    pub reasons: Vec<String>,
+}
+
+/// What differs between two objects of one unit.
+pub struct ChangeSet<'o> {
+    /// The original.
+    pub original: View<'o>,
+    /// The patched.
+    pub patched: View<'o>,
+    /// Who is whose twin.
+    pub twins: Twins,
+    /// Changed and new functions, in the order of the patched object.
+    pub functions: Vec<ChangedFunction>,
+    /// Data that differ from their twins: patched item, reason.
+    pub data: Vec<(ItemId, String)>,
+    /// Named data without a twin.
+    pub new_data: Vec<ItemId>,
+    /// Special section entries of the patched object, by the item whose code they name.
+    pub entries: HashMap<ItemId, Vec<Entry>>,
+    /// All entries of the patched object's special sections, by section.
+    pub all_entries: BTreeMap<usize, Vec<Entry>>,
+    /// What was refused on the way: entry sizes, unknown sections.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Compares two objects of one unit, both compiled with a section for each function and datum.
+///
+/// # Errors
+/// Objects of different architectures. What cannot be live patched is no error here: see
+/// [`ChangeSet::refusals`] and `patchability`.
+pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) -> Result<ChangeSet<'o>> {
+    ensure!(
+        original.arch.machine() == patched.arch.machine(),
+        "the objects are of different architectures: {} and {}",
+        original.arch.name(),
+        patched.arch.name()
+    );
+    let (vo, vp) = (View::new(original), View::new(patched));
+    let mut refusals = Vec::new();
+    let (entries_o, _) = entries_by_item(&vo, layouts, &mut refusals);
+    refusals.clear();
+    let (entries_p, all_entries) = entries_by_item(&vp, layouts, &mut refusals);
+    let twins = correlate::correlate(&vo, &vp);
+    let (mut functions, mut data, mut new_data) = (Vec::new(), Vec::new(), Vec::new());
+    {
+        let comparer = Comparer::new(&vo, &vp, &twins, [entries_o, entries_p.clone()]);
+        for (p, item) in vp.items.iter().enumerate() {
+            match (item.kind, twins.of_patched[p]) {
+                (ItemKind::Function, Some(o)) => {
+                    let reasons = comparer.function_reasons(o, p);
+                    if !reasons.is_empty() {
+                        functions.push(ChangedFunction { item: p, original: Some(o), reasons });
+                    }
+                }
+                (ItemKind::Function, None) => {
+                    functions.push(ChangedFunction { item: p, original: None, reasons: vec!["new function".into()] });
+                }
+                (ItemKind::Data, Some(o)) => {
+                    if let Some(why) = comparer.data_difference(o, p) {
+                        data.push((p, why));
+                    }
+                }
+                (ItemKind::Data, None) => new_data.push(p),
+                (ItemKind::Anonymous, _) => {}
+            }
+        }
+    }
+    add_families(&vp, &twins, &mut functions);
+    Ok(ChangeSet {
+        original: vo,
+        patched: vp,
+        twins,
+        functions,
+        data,
+        new_data,
+        entries: entries_p,
+        all_entries,
+        refusals,
+    })
+}
+
+/// A function and its `.cold` part go together: the one jumps into the other.
+fn add_families(patched: &View<'_>, twins: &Twins, functions: &mut Vec<ChangedFunction>) {
+    let by_name: HashMap<&str, ItemId> = patched
+        .items
+        .iter()
+        .enumerate()
+        .filter(|(_, i)| i.kind == ItemKind::Function)
+        .flat_map(|(id, i)| i.symbols.iter().map(move |&s| (patched.object.symbols[s].name.as_str(), id)))
+        .collect();
+    let families: Vec<(ItemId, ItemId)> =
+        by_name.iter().filter_map(|(name, &cold)| Some((*by_name.get(names::cold_parent(name)?)?, cold))).collect();
+    let mut add = |item: ItemId, with: ItemId| {
+        if functions.iter().any(|f| f.item == with) && !functions.iter().any(|f| f.item == item) {
+            let reason = format!("belongs to {}", patched.items[with].name);
+            functions.push(ChangedFunction { item, original: twins.of_patched[item], reasons: vec![reason] });
+        }
+    };
+    for &(parent, cold) in &families {
+        add(parent, cold);
+        add(cold, parent);
+    }
+    functions.sort_by_key(|f| f.item);
+}
+
+type ByItem = HashMap<ItemId, Vec<Entry>>;
+
+/// Cuts all special sections and files their entries under the items whose code they name.
+fn entries_by_item(
+    view: &View<'_>,
+    layouts: &Layouts,
+    refusals: &mut Vec<Refusal>,
+) -> (ByItem, BTreeMap<usize, Vec<Entry>>) {
+    let (mut by_item, mut all) = (ByItem::new(), BTreeMap::new());
+    for (id, section) in view.object.sections.iter().enumerate() {
+        let Some(row) = special::row_of(&section.name).filter(|r| matches!(r.fate, Fate::Keep | Fate::Referenced))
+        else {
+            continue;
+        };
+        match special::entries(view.object, id, layouts) {
+            Ok(entries) => {
+                for entry in entries.iter().filter(|_| row.fate == Fate::Keep) {
+                    let Some(code) = section.relocs_in(entry.range.start..entry.range.start + 1).first() else {
+                        continue;
+                    };
+                    if let Ref::Item { item, .. } = view.reference(id, entry.range.clone(), code) {
+                        by_item.entry(item).or_default().push(entry.clone());
+                    }
+                }
+                all.entry(id).or_insert(Vec::new()).extend(entries);
+            }
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    (by_item, all)
+}

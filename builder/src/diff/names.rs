@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What compilers do to names: numbers behind static locals, suffixes of split and cloned functions.
+
+/// The name without the number that GCC gives a static local: `count.12` → `count`. None without one.
+pub fn without_number(name: &str) -> Option<&str> {
+    let (base, number) = name.rsplit_once('.')?;
+    (!base.is_empty() && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some(base)
+}
+
+/// The name with the number of its clone removed: `foo.isra.3` → `foo.isra`, `foo.part.0.cold` → `foo.part.cold`.
+/// Names without a clone's suffix stay as they are.
+pub fn without_clone_number(name: &str) -> String {
+    let mut parts = Vec::new();
+    let mut after_clone = false;
+    for part in name.split('.') {
+        let number = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !(after_clone && number) {
+            parts.push(part);
+        }
+        after_clone = matches!(part, "isra" | "constprop" | "part" | "cold" | "llvm" | "lto_priv");
+    }
+    parts.join(".")
+}
+
+/// The function that a `.cold` part belongs to: `foo.isra.0.cold` → `foo.isra.0`.
+pub fn cold_parent(name: &str) -> Option<&str> {
+    if let Some(parent) = name.strip_suffix(".cold") {
+        return Some(parent);
+    }
+    let (start, number) = name.rsplit_once('.')?;
+    number.bytes().all(|b| b.is_ascii_digit()).then(|| start.strip_suffix(".cold"))?
+}
+
+/// Data that belongs to one place in the code and holds no state worth keeping: each build of that place
+/// has its own (include/linux/once.h, printk.h, dynamic_debug.h, lockdep.h, ratelimit.h; GCC's CSWTCH).
+pub fn is_own_copy(name: &str, section: &str) -> bool {
+    const BASES: &[&str] = &[
+        "__already_done",
+        "__func__",
+        "__FUNCTION__",
+        "__PRETTY_FUNCTION__",
+        "__key",
+        "__warned",
+        "___rs",
+        "_rs",
+        "_entry",
+        "_entry_ptr",
+        "descriptor",
+        "CSWTCH",
+    ];
+    if name.starts_with("__UNIQUE_ID_") || name.starts_with(".L") || matches!(section, ".data..once" | ".data.once") {
+        return true;
+    }
+    without_number(name).is_some_and(|base| BASES.contains(&base))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn static_locals() {
+        assert_eq!(without_number("count.12"), Some("count"));
+        assert_eq!(without_number("count"), None);
+        assert_eq!(without_number("foo.isra"), None);
+        assert_eq!(without_number(".12"), None);
+    }
+
+    #[test]
+    fn clones() {
+        assert_eq!(without_clone_number("foo.isra.3"), "foo.isra");
+        assert_eq!(without_clone_number("foo.isra.3.cold"), "foo.isra.cold");
+        assert_eq!(without_clone_number("foo.constprop.0.isra.1"), "foo.constprop.isra");
+        assert_eq!(without_clone_number("foo.12"), "foo.12");
+        assert_eq!(cold_parent("foo.isra.0.cold"), Some("foo.isra.0"));
+        assert_eq!(cold_parent("foo.cold.3"), Some("foo"));
+        assert_eq!(cold_parent("foo"), None);
+    }
+
+    #[test]
+    fn own_copies() {
+        assert!(is_own_copy("__func__.3", ".rodata"));
+        assert!(is_own_copy("x", ".data..once"));
+        assert!(!is_own_copy("__func__", ".rodata"));
+        assert!(!is_own_copy("count.1", ".bss"));
+    }
+}

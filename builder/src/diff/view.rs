@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! An object seen as items: functions, data, strings, constants, each with what it refers to.
+
+use super::names;
+use crate::elf::*;
+use crate::special::{self, Fate};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Index of an item in [`View::items`].
+pub type ItemId = usize;
+
+/// What an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemKind {
+    /// A function (or its `.cold` part).
+    Function,
+    /// A named datum.
+    Data,
+    /// Bytes without a name: switch tables, compiler constants, padding.
+    Anonymous,
+}
+
+/// A piece of a section that is compared and extracted as a whole.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// What it is.
+    pub kind: ItemKind,
+    /// Its name; for anonymous items that of the section.
+    pub name: String,
+    /// The section it stands in.
+    pub section: SecId,
+    /// Its bytes there, call padding before a function's entry included.
+    pub range: Range<u64>,
+    /// Where the symbol stands (the entry of a function), offset in the section.
+    pub anchor: u64,
+    /// All symbols at the anchor; empty for anonymous items.
+    pub symbols: Vec<SymId>,
+    /// Branches to other items of the same section that the assembler resolved: as relocations.
+    pub branches: Vec<Reloc>,
+    /// True where such a branch is too short to be relocated, or the code cannot be decoded.
+    pub stuck: bool,
+}
+
+impl Item {
+    /// True where one of its symbols is visible outside of the file.
+    pub fn is_global(&self, object: &Object) -> bool {
+        self.symbols.iter().any(|&s| !object.symbols[s].is_local())
+    }
+
+    /// Data that each build of its place in the code has for itself.
+    pub fn is_own_copy(&self, object: &Object) -> bool {
+        match self.kind {
+            ItemKind::Function => false,
+            ItemKind::Anonymous => true,
+            ItemKind::Data => names::is_own_copy(&self.name, &object.sections[self.section].name),
+        }
+    }
+}
+
+/// What a relocation refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ref {
+    /// A symbol that this file does not define.
+    External {
+        /// The symbol.
+        symbol: SymId,
+        /// Addend, as in the relocation.
+        addend: i64,
+    },
+    /// An item of this file.
+    Item {
+        /// The item.
+        item: ItemId,
+        /// Addend relative to the item's anchor, as a relocation on its symbol would have it.
+        addend: i64,
+    },
+    /// A string in a mergeable section.
+    String {
+        /// The section.
+        section: SecId,
+        /// Where the string begins.
+        start: u64,
+        /// Addend relative to the string's start.
+        addend: i64,
+    },
+    /// An entry of a special section.
+    Special {
+        /// The section.
+        section: SecId,
+        /// The place in it.
+        offset: u64,
+    },
+    /// A place that belongs to nothing (an empty section, one that is not loaded).
+    Nowhere {
+        /// The section.
+        section: SecId,
+        /// The place in it.
+        offset: u64,
+    },
+}
+
+/// An object with its items.
+pub struct View<'o> {
+    /// The object.
+    pub object: &'o Object,
+    /// All items.
+    pub items: Vec<Item>,
+    by_section: Vec<Vec<ItemId>>,
+    by_symbol: HashMap<SymId, ItemId>,
+}
+
+impl<'o> View<'o> {
+    /// Cuts the object into items.
+    pub fn new(object: &'o Object) -> Self {
+        let mut by_section: Vec<Vec<SymId>> = vec![Vec::new(); object.sections.len()];
+        for (id, symbol) in object.symbols.iter().enumerate() {
+            if let Some(section) = symbol.section() {
+                by_section[section].push(id);
+            }
+        }
+        let mut view = Self {
+            object,
+            items: Vec::new(),
+            by_section: vec![Vec::new(); object.sections.len()],
+            by_symbol: HashMap::new(),
+        };
+        for (id, section) in object.sections.iter().enumerate() {
+            if id == 0 || !section.is_alloc() || section.kind == SHT_NOTE || section.is_strings() {
+                continue;
+            }
+            if special::row_of(&section.name).is_none() {
+                view.cut(id, &by_section[id]);
+            }
+        }
+        view.find_branches();
+        view
+    }
+
+    fn cut(&mut self, id: SecId, symbols: &[SymId]) {
+        let section = &self.object.sections[id];
+        let text = section.is_text();
+        let mut named: Vec<SymId> = symbols
+            .iter()
+            .copied()
+            .filter(|&s| {
+                let symbol = &self.object.symbols[s];
+                let kind = match symbol.kind {
+                    SymKind::Func => text,
+                    SymKind::Data => !text,
+                    SymKind::None => symbol.size > 0,
+                    _ => false,
+                };
+                kind && !symbol.name.is_empty() && !symbol.name.starts_with("__pfx_") && (symbol.size > 0 || !text)
+            })
+            .collect();
+        named.sort_by_key(|&s| (self.object.symbols[s].value, s));
+        let mut groups: Vec<(u64, u64, Vec<SymId>)> = Vec::new();
+        for s in named {
+            let symbol = &self.object.symbols[s];
+            let end = symbol.value + symbol.size;
+            match groups.last_mut() {
+                // Aliases, and symbols inside of another one.
+                Some((start, last_end, all)) if symbol.value == *start || symbol.value < *last_end => {
+                    *last_end = end.max(*last_end);
+                    if symbol.value == *start {
+                        all.push(s);
+                    }
+                }
+                _ => groups.push((symbol.value, end, vec![s])),
+            }
+        }
+        groups.retain(|(start, end, _)| end > start || section.size == 0);
+        let alone = groups.len() == 1;
+        let mut at = 0;
+        for (start, end, symbols) in groups {
+            let begin = match () {
+                () if text && alone => 0,
+                () if text => self.padding_before(id, at, start),
+                () => start,
+            };
+            if begin > at && !text {
+                self.push_anonymous(id, at..begin);
+            }
+            let end = if text && alone { section.size } else { end };
+            let kind = if text { ItemKind::Function } else { ItemKind::Data };
+            let item = self.items.len();
+            // The name that is visible outside wins, then the first.
+            let best = symbols.iter().copied().find(|&s| !self.object.symbols[s].is_local()).unwrap_or(symbols[0]);
+            for &s in &symbols {
+                self.by_symbol.insert(s, item);
+            }
+            self.by_section[id].push(item);
+            self.items.push(Item {
+                kind,
+                name: self.object.symbols[best].name.clone(),
+                section: id,
+                range: begin..end,
+                anchor: start,
+                symbols,
+                branches: Vec::new(),
+                stuck: false,
+            });
+            at = end;
+        }
+        if at < section.size && (!text || at == 0) {
+            self.push_anonymous(id, at..section.size);
+        }
+    }
+
+    /// Where the call padding of a function begins that shares its section with others.
+    fn padding_before(&self, id: SecId, from: u64, entry: u64) -> u64 {
+        let recorded = self
+            .object
+            .sections
+            .iter()
+            .filter(|s| s.name == "__patchable_function_entries")
+            .flat_map(|s| &s.relocs)
+            .filter_map(|r| {
+                let symbol = &self.object.symbols[r.symbol];
+                (symbol.section() == Some(id)).then(|| symbol.value.wrapping_add_signed(r.addend))
+            });
+        let prefix = self
+            .object
+            .symbols
+            .iter()
+            .filter(|s| s.name.starts_with("__pfx_") && s.section() == Some(id))
+            .map(|s| s.value);
+        recorded.chain(prefix).filter(|&p| p >= from && p < entry).min().unwrap_or(entry)
+    }
+
+    fn push_anonymous(&mut self, section: SecId, range: Range<u64>) {
+        self.by_section[section].push(self.items.len());
+        self.items.push(Item {
+            kind: ItemKind::Anonymous,
+            name: self.object.sections[section].name.clone(),
+            section,
+            anchor: range.start,
+            range,
+            symbols: Vec::new(),
+            branches: Vec::new(),
+            stuck: false,
+        });
+    }
+
+    /// Finds, in sections that hold several functions, the branches between them.
+    fn find_branches(&mut self) {
+        for id in 0..self.items.len() {
+            let item = &self.items[id];
+            let siblings = &self.by_section[item.section];
+            if item.kind != ItemKind::Function || siblings.len() < 2 {
+                continue;
+            }
+            let section = &self.object.sections[item.section];
+            let Some(found) = self.object.arch.local_branches(section, item.range.clone()) else {
+                self.items[id].stuck = true;
+                continue;
+            };
+            let (mut branches, mut stuck) = (Vec::new(), false);
+            for branch in found {
+                let target = siblings.iter().map(|&s| &self.items[s]).find(|s| s.range.contains(&branch.target));
+                match target.and_then(|t| t.symbols.first().map(|&s| (s, t.anchor))) {
+                    Some((symbol, anchor)) if branch.width == 4 => branches.push(Reloc {
+                        offset: branch.field,
+                        kind: self.object.arch.call_reloc(),
+                        symbol,
+                        addend: branch.target as i64 - anchor as i64 - 4,
+                    }),
+                    _ => stuck = true,
+                }
+            }
+            self.items[id].branches = branches;
+            self.items[id].stuck = stuck;
+        }
+    }
+
+    /// The section of an item.
+    pub fn section(&self, item: ItemId) -> &'o Section {
+        &self.object.sections[self.items[item].section]
+    }
+
+    /// The bytes of an item; none for zero-initialised data.
+    pub fn bytes(&self, item: ItemId) -> &'o [u8] {
+        self.section(item).bytes(self.items[item].range.clone())
+    }
+
+    /// The relocations of an item, sorted by offset (offsets count from the section's start).
+    pub fn relocs(&self, item: ItemId) -> Vec<Reloc> {
+        let it = &self.items[item];
+        let mut all = self.section(item).relocs_in(it.range.clone()).to_vec();
+        if !it.branches.is_empty() {
+            all.extend_from_slice(&it.branches);
+            all.sort_by_key(|r| r.offset);
+        }
+        all
+    }
+
+    /// The item that a symbol names.
+    pub fn item_of(&self, symbol: SymId) -> Option<ItemId> {
+        self.by_symbol.get(&symbol).copied()
+    }
+
+    /// The item of a section that holds this place; at the very end, the last one.
+    pub fn item_at(&self, section: SecId, offset: u64) -> Option<ItemId> {
+        let all = self.by_section.get(section)?;
+        let after = all.partition_point(|&i| self.items[i].range.start <= offset);
+        let candidate = *all.get(after.checked_sub(1)?)?;
+        let range = &self.items[candidate].range;
+        (range.contains(&offset) || offset == range.end).then_some(candidate)
+    }
+
+    /// What a relocation that stands in `section` (in the piece `around`) refers to.
+    pub fn reference(&self, section: SecId, around: Range<u64>, reloc: &Reloc) -> Ref {
+        let symbol = &self.object.symbols[reloc.symbol];
+        let Some(home) = symbol.section() else {
+            return Ref::External { symbol: reloc.symbol, addend: reloc.addend };
+        };
+        if let Some(item) = self.item_of(reloc.symbol) {
+            let shift = symbol.value as i64 - self.items[item].anchor as i64;
+            return Ref::Item { item, addend: reloc.addend + shift };
+        }
+        let raw = (symbol.value as i64).wrapping_add(reloc.addend);
+        let target = &self.object.sections[home];
+        if target.is_strings() {
+            let point = (raw + self.bias(section, around, reloc)).max(0) as u64;
+            let start = string_start(target, point);
+            return Ref::String { section: home, start, addend: raw - start as i64 };
+        }
+        if special::row_of(&target.name).is_some_and(|row| row.fate != Fate::MadeByObjtool) {
+            return Ref::Special { section: home, offset: raw.max(0) as u64 };
+        }
+        let items = &self.by_section[home];
+        let item = match items.as_slice() {
+            [only] => Some(*only),
+            _ => self.item_at(home, (raw + self.bias(section, around, reloc)).max(0) as u64),
+        };
+        match item {
+            Some(item) => Ref::Item { item, addend: raw - self.items[item].anchor as i64 },
+            None => Ref::Nowhere { section: home, offset: raw.max(0) as u64 },
+        }
+    }
+
+    /// The references of an item, in order: the relocation and what it refers to.
+    pub fn references(&self, item: ItemId) -> Vec<(Reloc, Ref)> {
+        let it = &self.items[item];
+        self.relocs(item).into_iter().map(|r| (r, self.reference(it.section, it.range.clone(), &r))).collect()
+    }
+
+    fn bias(&self, section: SecId, around: Range<u64>, reloc: &Reloc) -> i64 {
+        let symbol = &self.object.symbols[reloc.symbol];
+        let s = &self.object.sections[section];
+        // A label stands at the very start of what it names: no need to decode.
+        if symbol.kind != SymKind::Section && (-8..=-4).contains(&reloc.addend) && s.is_text() {
+            return -reloc.addend;
+        }
+        self.object.arch.bias(s, around, reloc)
+    }
+}
+
+/// The start of the string that holds `point`.
+fn string_start(section: &Section, point: u64) -> u64 {
+    let point = (point as usize).min(section.data.len());
+    section.data[..point].iter().rposition(|&b| b == 0).map_or(0, |p| p as u64 + 1)
+}
+
+/// The string at `start`, without its zero.
+pub fn string_at(section: &Section, start: u64) -> &[u8] {
+    let rest = section.data.get(start as usize..).unwrap_or(&[]);
+    &rest[..rest.iter().position(|&b| b == 0).unwrap_or(rest.len())]
+}

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Stage extract: a [`ChangeSet`] in, the payload object out: the changed and new functions, the data,
+//! strings and special section entries that they need, and undefined symbols for all that stays where it
+//! is in the running kernel.
+
+mod payload;
+
+use crate::diff::view::{string_at, ItemId, ItemKind, Ref};
+use crate::diff::{ChangeSet, ChangedFunction};
+use crate::elf::*;
+use crate::error::Refusal;
+use crate::special::{self, Entry, Fate};
+use payload::Payload;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
+
+/// What the payload refers to and does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    /// The name in the payload's symbol table.
+    pub name: String,
+    /// Where it is defined, as far as the unit itself knows.
+    pub origin: Origin,
+}
+
+/// Where an external symbol is defined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In the original of this unit, under this name.
+    Unit {
+        /// Its name in the original object (and so in the running kernel).
+        name: String,
+        /// Visible to this file alone.
+        local: bool,
+    },
+    /// In some other unit: a global name.
+    Elsewhere,
+}
+
+/// A replaced function in the payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// Its name in the running kernel.
+    pub old_name: String,
+    /// The global symbol of the new code.
+    pub symbol: String,
+}
+
+/// The extracted code of one unit.
+#[derive(Clone, Debug)]
+pub struct Extract {
+    /// A relocatable object; externals are undefined symbols under the names of [`External`].
+    pub object: Object,
+    /// The functions to be registered with livepatch.
+    pub replaced: Vec<Replaced>,
+    /// What it refers to.
+    pub externals: Vec<External>,
+    /// Names of data that came along.
+    pub data: Vec<String>,
+    /// How many entries of each special section came along.
+    pub special: BTreeMap<String, usize>,
+}
+
+/// Extracts what the live patch has to carry. `tag` keeps the entry symbols of several units apart.
+///
+/// # Errors
+/// What the closure of the changed code reaches and cannot take along.
+pub fn extract(changes: &ChangeSet<'_>, tag: &str) -> Result<Extract, Vec<Refusal>> {
+    let mut run = Run::new(changes, tag);
+    for function in &changes.functions {
+        run.include(function.item);
+    }
+    run.close();
+    if !run.refusals.is_empty() {
+        run.refusals.dedup();
+        return Err(run.refusals);
+    }
+    let mut replaced = Vec::new();
+    for function in &changes.functions {
+        if let Some(r) = run.register(function) {
+            replaced.push(r);
+        }
+    }
+    let object = run.out.finish();
+    Ok(Extract { object, replaced, externals: run.externals, data: run.data, special: run.special })
+}
+
+struct Run<'a, 'o> {
+    changes: &'a ChangeSet<'o>,
+    tag: &'a str,
+    out: Payload,
+    functions: BTreeSet<ItemId>,
+    placed: HashMap<ItemId, SymId>,
+    strings: HashMap<(String, Vec<u8>), SymId>,
+    replacements: HashMap<(SecId, u64), SymId>,
+    externals: Vec<External>,
+    external_ids: HashMap<String, SymId>,
+    data: Vec<String>,
+    special: BTreeMap<String, usize>,
+    queue: VecDeque<Pending>,
+    refusals: Vec<Refusal>,
+}
+
+/// Bytes that were placed and whose references are not yet.
+struct Pending {
+    section: SecId,
+    range: Range<u64>,
+    relocs: Vec<Reloc>,
+    out_section: SecId,
+    out_offset: u64,
+    on_behalf_of: String,
+}
+
+impl<'a, 'o> Run<'a, 'o> {
+    fn new(changes: &'a ChangeSet<'o>, tag: &'a str) -> Self {
+        Self {
+            changes,
+            tag,
+            out: Payload::new(changes.patched.object),
+            functions: changes.functions.iter().map(|f| f.item).collect(),
+            placed: HashMap::new(),
+            strings: HashMap::new(),
+            replacements: HashMap::new(),
+            externals: Vec::new(),
+            external_ids: HashMap::new(),
+            data: Vec::new(),
+            special: BTreeMap::new(),
+            queue: VecDeque::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    /// Places an item (once) and gives the symbol that stands for it.
+    fn include(&mut self, id: ItemId) -> SymId {
+        if let Some(&symbol) = self.placed.get(&id) {
+            return symbol;
+        }
+        let view = &self.changes.patched;
+        let item = &view.items[id];
+        let section = view.section(id);
+        let own_section = item.range.start == 0 && item.range.end == section.size;
+        let (out_section, out_offset) = self.out.place(section, item.range.clone(), own_section);
+        let shift = out_offset as i64 - item.range.start as i64;
+        let symbol = match item.kind {
+            ItemKind::Anonymous => self.out.label(out_section, out_offset),
+            _ => {
+                let mut first = None;
+                for &s in &item.symbols {
+                    let mut symbol = view.object.symbols[s].clone();
+                    symbol.place = Place::In(out_section);
+                    symbol.value = symbol.value.wrapping_add_signed(shift);
+                    let id = self.out.define(symbol);
+                    first.get_or_insert(id);
+                }
+                first.unwrap_or(0)
+            }
+        };
+        // Prefix symbols that objtool made name the padding.
+        for prefix in view.object.symbols.iter().filter(|s| {
+            s.name.starts_with("__pfx_")
+                && s.section() == Some(item.section)
+                && item.range.contains(&s.value)
+                && item.kind == ItemKind::Function
+        }) {
+            let mut prefix = prefix.clone();
+            prefix.place = Place::In(out_section);
+            prefix.value = prefix.value.wrapping_add_signed(shift);
+            self.out.define(prefix);
+        }
+        self.placed.insert(id, symbol);
+        self.queue.push_back(Pending {
+            section: item.section,
+            range: item.range.clone(),
+            relocs: view.relocs(id),
+            out_section,
+            out_offset,
+            on_behalf_of: item.name.clone(),
+        });
+        if item.kind == ItemKind::Function {
+            for entry in self.changes.entries.get(&id).cloned().unwrap_or_default() {
+                self.include_entry(&entry, &item.name);
+            }
+        } else if item.kind == ItemKind::Data {
+            self.data.push(item.name.clone());
+        }
+        symbol
+    }
+
+    fn include_entry(&mut self, entry: &Entry, on_behalf_of: &str) -> (SecId, u64) {
+        let section = &self.changes.patched.object.sections[entry.section];
+        *self.special.entry(section.name.clone()).or_default() += 1;
+        let linked = (section.flags & u64::from(SHF_LINK_ORDER) != 0)
+            .then(|| {
+                let linked = section.link as usize;
+                let item = self.changes.patched.item_at(linked, 0)?;
+                self.placed.get(&item).and_then(|&s| self.out.section_of(s))
+            })
+            .flatten();
+        let (out_section, out_offset) = self.out.append(section, entry.range.clone(), linked);
+        self.queue.push_back(Pending {
+            section: entry.section,
+            range: entry.range.clone(),
+            relocs: section.relocs_in(entry.range.clone()).to_vec(),
+            out_section,
+            out_offset,
+            on_behalf_of: on_behalf_of.into(),
+        });
+        (out_section, out_offset)
+    }
+
+    /// Follows references until nothing new comes along.
+    fn close(&mut self) {
+        loop {
+            while let Some(pending) = self.queue.pop_front() {
+                for reloc in &pending.relocs {
+                    self.relocate(&pending, reloc);
+                }
+            }
+            if !self.annotate_replacements() {
+                return;
+            }
+        }
+    }
+
+    /// Entries that speak of a replacement that came along (annotations inside of alternatives).
+    fn annotate_replacements(&mut self) -> bool {
+        let view = &self.changes.patched;
+        let mut found = Vec::new();
+        for (&id, entries) in &self.changes.all_entries {
+            let section = &view.object.sections[id];
+            if !special::row_of(&section.name).is_some_and(|r| r.fate == Fate::Keep) {
+                continue;
+            }
+            for entry in entries {
+                let Some(code) = section.relocs_in(entry.range.start..entry.range.start + 1).first() else { continue };
+                let Ref::Special { section: home, offset } = view.reference(id, entry.range.clone(), code) else {
+                    continue;
+                };
+                let Some(piece) =
+                    self.changes.all_entries.get(&home).and_then(|all| all.iter().find(|e| e.range.contains(&offset)))
+                else {
+                    continue;
+                };
+                let key = (id, entry.range.start);
+                if self.replacements.contains_key(&(home, piece.range.start)) && !self.replacements.contains_key(&key) {
+                    found.push((key, entry.clone()));
+                }
+            }
+        }
+        let any = !found.is_empty();
+        for (key, entry) in found {
+            self.replacements.insert(key, 0);
+            self.include_entry(&entry, "");
+        }
+        any
+    }
+
+    fn relocate(&mut self, pending: &Pending, reloc: &Reloc) {
+        let view = &self.changes.patched;
+        let arch = view.object.arch;
+        let section_name = &view.object.sections[pending.section].name;
+        if arch.field(reloc.kind).is_none() {
+            self.refusals.push(Refusal::new(
+                "unknown-relocation",
+                &pending.on_behalf_of,
+                section_name,
+                format!("relocation {} at offset {:#x} is not known", arch.reloc_name(reloc.kind), reloc.offset),
+                "this construct cannot be carried into a live patch yet",
+            ));
+            return;
+        }
+        let target = match view.reference(pending.section, pending.range.clone(), reloc) {
+            Ref::External { symbol, addend } if symbol == 0 => Some((0, addend)),
+            Ref::External { symbol, addend } => {
+                let name = view.object.symbols[symbol].name.clone();
+                Some((self.external(&name, Origin::Elsewhere), addend))
+            }
+            Ref::Item { item, addend } => self.item_reference(item, addend, pending),
+            Ref::String { section, start, addend } => Some((self.string(section, start), addend)),
+            Ref::Special { section, offset } => self.special_reference(section, offset, reloc, pending),
+            Ref::Nowhere { section, offset } => {
+                let home = &view.object.sections[section];
+                if home.size > 0 {
+                    self.refusals.push(Refusal::new(
+                        "unknown-reference",
+                        &pending.on_behalf_of,
+                        section_name,
+                        format!("it refers to {}+{offset:#x}, where nothing that kmend knows stands", home.name),
+                        "this construct cannot be carried into a live patch yet",
+                    ));
+                }
+                None
+            }
+        };
+        if let Some((symbol, addend)) = target {
+            let offset = pending.out_offset + (reloc.offset - pending.range.start);
+            self.out.relocate(pending.out_section, Reloc { offset, kind: reloc.kind, symbol, addend });
+        }
+    }
+
+    /// A reference to a function or datum of the unit: inside of the payload, or in the running kernel.
+    fn item_reference(&mut self, id: ItemId, addend: i64, pending: &Pending) -> Option<(SymId, i64)> {
+        let view = &self.changes.patched;
+        let item = &view.items[id];
+        let section = &view.section(id).name;
+        let twin = self.changes.twins.of_patched[id];
+        let comes_along = match item.kind {
+            ItemKind::Function => self.functions.contains(&id),
+            ItemKind::Data => twin.is_none() || item.is_own_copy(view.object),
+            ItemKind::Anonymous => true,
+        };
+        if comes_along {
+            if item.kind == ItemKind::Anonymous && view.section(id).is_writable() {
+                self.refusals.push(Refusal::new(
+                    "unnamed-data",
+                    &pending.on_behalf_of,
+                    section,
+                    format!("it uses writable data without a name ({section}+{:#x})", item.range.start),
+                    "give the data a name, so that kmend can tell which of the running kernel it is",
+                ));
+                return None;
+            }
+            return Some((self.include(id), addend));
+        }
+        if section.starts_with(".init") || section.starts_with(".exit") {
+            self.refusals.push(Refusal::new(
+                "refers-to-init",
+                &pending.on_behalf_of,
+                section,
+                format!("it refers to {}, which is gone once the kernel or module has started", item.name),
+                "leave this part of the fix out",
+            ));
+            return None;
+        }
+        let original = &self.changes.original;
+        let o = &original.items[twin?];
+        let local = !o.is_global(original.object);
+        Some((self.external(&o.name.clone(), Origin::Unit { name: o.name.clone(), local }), addend))
+    }
+
+    fn special_reference(
+        &mut self,
+        section: SecId,
+        offset: u64,
+        reloc: &Reloc,
+        pending: &Pending,
+    ) -> Option<(SymId, i64)> {
+        let view = &self.changes.patched;
+        let piece = self
+            .changes
+            .all_entries
+            .get(&section)
+            .and_then(|all| {
+                all.iter().find(|e| e.range.contains(&offset) || (e.range.is_empty() && e.range.start == offset))
+            })
+            .cloned();
+        let Some(piece) = piece else {
+            // An empty replacement stands at the very end of its section, or nowhere.
+            let home = &view.object.sections[section];
+            if offset == home.size {
+                let (out, at) = self.out.append(home, offset..offset, None);
+                return Some((self.out.label(out, at), 0));
+            }
+            self.refusals.push(Refusal::new(
+                "unknown-reference",
+                &pending.on_behalf_of,
+                &home.name,
+                format!("it refers to offset {offset:#x}, where no entry stands"),
+                "this construct cannot be carried into a live patch yet",
+            ));
+            return None;
+        };
+        let key = (section, piece.range.start);
+        let symbol = match self.replacements.get(&key) {
+            Some(&symbol) => symbol,
+            None => {
+                let (out, at) = self.include_entry(&piece, &pending.on_behalf_of);
+                let symbol = self.out.label(out, at);
+                self.replacements.insert(key, symbol);
+                symbol
+            }
+        };
+        let symbol_value = view.object.symbols[reloc.symbol].value as i64;
+        Some((symbol, symbol_value + reloc.addend - piece.range.start as i64))
+    }
+
+    fn string(&mut self, section: SecId, start: u64) -> SymId {
+        let home = &self.changes.patched.object.sections[section];
+        let key = (home.name.clone(), string_at(home, start).to_vec());
+        if let Some(&symbol) = self.strings.get(&key) {
+            return symbol;
+        }
+        let end = start + key.1.len() as u64 + 1;
+        let (out, at) = self.out.append(home, start..end.min(home.size), None);
+        let symbol = self.out.label(out, at);
+        self.strings.insert(key, symbol);
+        symbol
+    }
+
+    fn external(&mut self, name: &str, origin: Origin) -> SymId {
+        if let Some(&id) = self.external_ids.get(name) {
+            return id;
+        }
+        let id = self.out.undefined(name);
+        self.external_ids.insert(name.into(), id);
+        self.externals.push(External { name: name.into(), origin });
+        id
+    }
+
+    /// Gives a replaced function its global entry symbol; None for new functions and `.cold` parts.
+    fn register(&mut self, function: &ChangedFunction) -> Option<Replaced> {
+        let original = &self.changes.original.items[function.original?];
+        if crate::diff::names::cold_parent(&original.name).is_some() {
+            return None;
+        }
+        let symbol = format!("kmend.{}.{}", self.tag, original.name);
+        self.out.alias(self.placed[&function.item], &symbol);
+        Some(Replaced { old_name: original.name.clone(), symbol })
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The object that the extracted code is put into: pieces in, a well-formed [`Object`] out.
+
+use crate::elf::*;
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// An object under construction. Symbol ids given out are those of the order of definition; `finish`
+/// puts local symbols before the others, as ELF wants it.
+pub struct Payload {
+    object: Object,
+    shared: HashMap<(String, Option<SecId>), SecId>,
+    labels: usize,
+}
+
+impl Payload {
+    /// An empty object of the same architecture.
+    pub fn new(like: &Object) -> Self {
+        let null = Symbol {
+            name: String::new(),
+            kind: SymKind::None,
+            bind: Bind::Local,
+            place: Place::Undefined,
+            value: 0,
+            size: 0,
+            other: 0,
+        };
+        let object =
+            Object { arch: like.arch, flags: like.flags, sections: vec![Section::default()], symbols: vec![null] };
+        Self { object, shared: HashMap::new(), labels: 0 }
+    }
+
+    /// Places a piece of `from`: in a section of its own, or with others in one of the same name.
+    pub fn place(&mut self, from: &Section, range: Range<u64>, own_section: bool) -> (SecId, u64) {
+        if own_section {
+            let id = self.new_section(from);
+            let offset = self.add(id, from, range);
+            return (id, offset);
+        }
+        self.append(from, range, None)
+    }
+
+    /// Adds a piece of `from` to the section of its name (and, for SHF_LINK_ORDER, of its linked section).
+    pub fn append(&mut self, from: &Section, range: Range<u64>, linked: Option<SecId>) -> (SecId, u64) {
+        let key = (from.name.clone(), linked);
+        let id = match self.shared.get(&key) {
+            Some(&id) => id,
+            None => {
+                let id = self.new_section(from);
+                if let Some(linked) = linked {
+                    self.object.sections[id].flags |= u64::from(SHF_LINK_ORDER);
+                    self.object.sections[id].link = linked as u32;
+                }
+                self.shared.insert(key, id);
+                id
+            }
+        };
+        let offset = self.add(id, from, range);
+        (id, offset)
+    }
+
+    fn new_section(&mut self, from: &Section) -> SecId {
+        self.object.sections.push(Section {
+            name: from.name.clone(),
+            kind: from.kind,
+            flags: from.flags & !u64::from(SHF_GROUP | SHF_LINK_ORDER),
+            align: from.align,
+            entsize: from.entsize,
+            ..Section::default()
+        });
+        self.object.sections.len() - 1
+    }
+
+    fn add(&mut self, id: SecId, from: &Section, range: Range<u64>) -> u64 {
+        let section = &mut self.object.sections[id];
+        let align = from.align.max(1);
+        // The same distance from an alignment boundary as in the section it comes from; entries of special
+        // sections and strings are packed as the compiler packed them.
+        let packed = from.is_strings() || crate::special::row_of(&from.name).is_some();
+        while !packed && section.size % align != range.start % align {
+            section.size += 1;
+        }
+        if section.kind != SHT_NOBITS {
+            // Between functions stand traps, never code that could be run by accident.
+            let fill = if section.is_text() { 0xcc } else { 0 };
+            section.data.resize(section.size as usize, fill);
+            section.data.extend_from_slice(from.bytes(range.clone()));
+        }
+        let offset = section.size;
+        section.size += range.end - range.start;
+        offset
+    }
+
+    /// A local label for something without a name.
+    pub fn label(&mut self, section: SecId, offset: u64) -> SymId {
+        let name = format!(".Lkmend.{}", self.labels);
+        self.labels += 1;
+        self.define(Symbol {
+            name,
+            kind: SymKind::None,
+            bind: Bind::Local,
+            place: Place::In(section),
+            value: offset,
+            size: 0,
+            other: 0,
+        })
+    }
+
+    /// Adds a symbol.
+    pub fn define(&mut self, symbol: Symbol) -> SymId {
+        self.object.symbols.push(symbol);
+        self.object.symbols.len() - 1
+    }
+
+    /// Adds an undefined global symbol.
+    pub fn undefined(&mut self, name: &str) -> SymId {
+        self.define(Symbol {
+            name: name.into(),
+            kind: SymKind::None,
+            bind: Bind::Global,
+            place: Place::Undefined,
+            value: 0,
+            size: 0,
+            other: 0,
+        })
+    }
+
+    /// A second, global name for a symbol.
+    pub fn alias(&mut self, of: SymId, name: &str) {
+        let mut symbol = self.object.symbols[of].clone();
+        symbol.name = name.into();
+        symbol.bind = Bind::Global;
+        self.define(symbol);
+    }
+
+    /// The section that a symbol stands in.
+    pub fn section_of(&self, symbol: SymId) -> Option<SecId> {
+        self.object.symbols[symbol].section()
+    }
+
+    /// Adds a relocation.
+    pub fn relocate(&mut self, section: SecId, reloc: Reloc) {
+        self.object.sections[section].relocs.push(reloc);
+    }
+
+    /// The finished object: relocations sorted, local symbols first.
+    pub fn finish(self) -> Object {
+        let mut object = self.object;
+        sort_symbols(&mut object);
+        for section in &mut object.sections {
+            section.relocs.sort_by_key(|r| r.offset);
+        }
+        object
+    }
+}
+
+/// Puts local symbols before the others (ELF wants it) and renumbers the relocations.
+fn sort_symbols(object: &mut Object) {
+    let mut order: Vec<SymId> = (0..object.symbols.len()).collect();
+    order.sort_by_key(|&id| (id != 0, !object.symbols[id].is_local(), id));
+    let mut new_id = vec![0; order.len()];
+    for (new, &old) in order.iter().enumerate() {
+        new_id[old] = new;
+    }
+    object.symbols = order.iter().map(|&old| object.symbols[old].clone()).collect();
+    for reloc in object.sections.iter_mut().flat_map(|s| &mut s.relocs) {
+        reloc.symbol = new_id[reloc.symbol];
+    }
+}

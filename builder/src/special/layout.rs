@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Sizes of the C structs in special sections: from the command line, the target's BTF or the object's
+//! DWARF, never from a constant.
+
+use anyhow::{bail, Context, Result};
+use gimli::{EndianSlice, LittleEndian};
+use object::{Object as _, ObjectSection as _};
+use std::collections::BTreeMap;
+
+/// The structs whose size matters, by their names in the kernel.
+pub const STRUCTS: &[&str] = &[
+    "alt_instr",
+    "bug_entry",
+    "exception_table_entry",
+    "jump_entry",
+    "static_call_site",
+    "paravirt_patch_site",
+    "orc_entry",
+    "pi_entry",
+];
+
+/// Known sizes, bytes by struct name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layouts(BTreeMap<String, u64>);
+
+impl Layouts {
+    /// The size of `name`, bytes, where it is known.
+    pub fn size(&self, name: &str) -> Option<u64> {
+        self.0.get(name).copied()
+    }
+
+    /// Sets a size.
+    pub fn set(&mut self, name: &str, size: u64) {
+        self.0.insert(name.into(), size);
+    }
+
+    /// Takes from `other` what is not known here yet.
+    pub fn fill(&mut self, other: Layouts) {
+        for (name, size) in other.0 {
+            self.0.entry(name).or_insert(size);
+        }
+    }
+
+    /// Reads `jump_entry=16,alt_instr=14`.
+    ///
+    /// # Errors
+    /// A name that is none of [`STRUCTS`], or a size that is no number from 1 to 4096.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut layouts = Self::default();
+        for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let (name, size) = part.split_once('=').with_context(|| format!("--layout: {part:?} is not NAME=BYTES"))?;
+            if !STRUCTS.contains(&name) {
+                bail!("--layout: {name:?} is none of the structs that matter: {}", STRUCTS.join(", "));
+            }
+            match size.parse::<u64>() {
+                Ok(size @ 1..=4096) => layouts.set(name, size),
+                _ => bail!("--layout: {name}: {size:?} is no size in bytes from 1 to 4096"),
+            }
+        }
+        Ok(layouts)
+    }
+
+    /// Sizes from the DWARF of an object; empty where it has none.
+    ///
+    /// # Errors
+    /// DWARF that is there but malformed.
+    pub fn from_dwarf(bytes: &[u8]) -> Result<Self> {
+        let mut layouts = Self::default();
+        let Ok(file) = object::File::parse(bytes) else { return Ok(layouts) };
+        if file.section_by_name(".debug_info").is_none() {
+            return Ok(layouts);
+        }
+        let empty: &[u8] = &[];
+        let load = |id: gimli::SectionId| -> Result<EndianSlice<'_, LittleEndian>> {
+            let data = match file.section_by_name(id.name()) {
+                Some(section) => section.data().with_context(|| format!("section {}", id.name()))?,
+                None => empty,
+            };
+            Ok(EndianSlice::new(data, LittleEndian))
+        };
+        // Names are behind relocations into .debug_str in a relocatable file; section offsets there are
+        // relocated too, so a struct is found by reading the relocated value of its name.
+        let dwarf = gimli::Dwarf::load(load)?;
+        let relocations = name_relocations(&file);
+        let mut units = dwarf.units();
+        while let Some(header) = units.next().context("malformed DWARF unit")? {
+            let abbreviations = dwarf.abbreviations(&header).context("malformed DWARF abbreviations")?;
+            let mut entries = header.entries_raw(&abbreviations, None).context("malformed DWARF entries")?;
+            while !entries.is_empty() {
+                let Some(abbreviation) = entries.read_abbreviation().context("malformed DWARF entry")? else {
+                    continue;
+                };
+                let is_struct = abbreviation.tag() == gimli::DW_TAG_structure_type;
+                let (mut name, mut size) = (None, None);
+                for spec in abbreviation.attributes() {
+                    let at = entries.next_offset().0;
+                    let attribute = entries.read_attribute(*spec).context("malformed DWARF attribute")?;
+                    if !is_struct {
+                        continue;
+                    }
+                    match attribute.name() {
+                        gimli::DW_AT_name => {
+                            name = match attribute.value() {
+                                gimli::AttributeValue::DebugStrRef(offset) => {
+                                    let place = header.offset().as_debug_info_offset().map_or(0, |o| o.0) + at;
+                                    let offset = relocations.get(&(place as u64)).map_or(offset.0, |&o| o as usize);
+                                    dwarf
+                                        .debug_str
+                                        .get_str(gimli::DebugStrOffset(offset))
+                                        .ok()
+                                        .map(|s| s.to_string_lossy().into_owned())
+                                }
+                                gimli::AttributeValue::String(s) => Some(s.to_string_lossy().into_owned()),
+                                _ => None,
+                            }
+                        }
+                        gimli::DW_AT_byte_size => size = attribute.udata_value(),
+                        _ => {}
+                    }
+                }
+                if let (Some(name), Some(size)) = (name, size) {
+                    if STRUCTS.contains(&name.as_str()) {
+                        layouts.0.entry(name).or_insert(size);
+                    }
+                }
+            }
+        }
+        Ok(layouts)
+    }
+}
+
+/// Relocated values of `.debug_info` fields that point into `.debug_str`: offset of the field → value.
+fn name_relocations(file: &object::File<'_>) -> BTreeMap<u64, u64> {
+    let mut found = BTreeMap::new();
+    if let Some(section) = file.section_by_name(".debug_info") {
+        for (offset, reloc) in section.relocations() {
+            found.insert(offset, reloc.addend() as u64);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_option() {
+        let layouts = Layouts::parse("jump_entry=16, alt_instr=14").unwrap();
+        assert_eq!(layouts.size("jump_entry"), Some(16));
+        assert_eq!(layouts.size("alt_instr"), Some(14));
+        assert_eq!(layouts.size("bug_entry"), None);
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know() {
+        assert!(Layouts::parse("jump=16").unwrap_err().to_string().contains("none of the structs"));
+        assert!(Layouts::parse("jump_entry=0").is_err());
+        assert!(Layouts::parse("jump_entry").is_err());
+    }
+}
