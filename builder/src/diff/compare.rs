@@ -3,6 +3,7 @@
 
 use super::correlate::Twins;
 use super::view::{string_at, ItemId, ItemKind, Ref, View};
+use super::Entries;
 use crate::arch::Field;
 use crate::elf::{Reloc, SecId};
 use crate::special::{row_of, Entry, Fate};
@@ -18,7 +19,7 @@ pub struct Comparer<'a, 'o> {
     /// Their twins.
     pub twins: &'a Twins,
     /// Special section entries by the item whose code they name: original, patched.
-    pub entries: [HashMap<ItemId, Vec<Entry>>; 2],
+    pub entries: [&'a Entries; 2],
     memo: RefCell<HashMap<(ItemId, ItemId), bool>>,
 }
 
@@ -33,12 +34,7 @@ struct Piece<'a> {
 
 impl<'a, 'o> Comparer<'a, 'o> {
     /// Makes a comparer.
-    pub fn new(
-        original: &'a View<'o>,
-        patched: &'a View<'o>,
-        twins: &'a Twins,
-        entries: [HashMap<ItemId, Vec<Entry>>; 2],
-    ) -> Self {
+    pub fn new(original: &'a View<'o>, patched: &'a View<'o>, twins: &'a Twins, entries: [&'a Entries; 2]) -> Self {
         Self { original, patched, twins, entries, memo: RefCell::default() }
     }
 
@@ -49,7 +45,8 @@ impl<'a, 'o> Comparer<'a, 'o> {
             reasons.push(why);
         }
         let none = Vec::new();
-        let (eo, ep) = (self.entries[0].get(&o).unwrap_or(&none), self.entries[1].get(&p).unwrap_or(&none));
+        let (eo, ep) =
+            (self.entries[0].by_item.get(&o).unwrap_or(&none), self.entries[1].by_item.get(&p).unwrap_or(&none));
         let by_section = |view: &View<'_>, list: &[Entry]| {
             let mut map: HashMap<String, Vec<Entry>> = HashMap::new();
             for entry in list {
@@ -174,38 +171,19 @@ impl<'a, 'o> Comparer<'a, 'o> {
         }
     }
 
-    /// Places in special sections (the replacement of an alternative) are the same when the code there is.
+    /// Places in special sections are the same when the entries there are.
     fn same_special(&self, a: SecId, x: u64, b: SecId, y: u64) -> bool {
-        let piece = |view: &'a View<'o>, id: SecId, from: u64| {
-            let section = &view.object.sections[id];
-            let end = next_replacement(view, id, from);
-            Piece {
-                section: id,
-                start: from,
-                bytes: section.bytes(from..end),
-                size: end - from,
-                relocs: section.relocs_in(from..end).to_vec(),
+        match (self.entries[0].at(a, x), self.entries[1].at(b, y)) {
+            (Some(eo), Some(ep)) => {
+                let noise = row_of(&self.original.object.sections[a].name).is_some_and(|row| row.bytes_are_noise);
+                let (po, pp) = (entry_piece(self.original, eo), entry_piece(self.patched, ep));
+                x - eo.range.start == y - ep.range.start && self.piece_difference(&po, &pp, noise).is_none()
             }
-        };
-        let (po, pp) = (piece(self.original, a, x), piece(self.patched, b, y));
-        self.piece_difference(&po, &pp, false).is_none()
+            // An empty replacement at the very end.
+            (None, None) => x == self.original.object.sections[a].size && y == self.patched.object.sections[b].size,
+            _ => false,
+        }
     }
-}
-
-/// The end of the replacement that begins at `from`: where the next one begins.
-fn next_replacement(view: &View<'_>, id: SecId, from: u64) -> u64 {
-    let size = view.object.sections[id].size;
-    view.object
-        .sections
-        .iter()
-        .filter(|s| s.name == ".altinstructions")
-        .flat_map(|s| &s.relocs)
-        .filter(|r| view.object.symbols[r.symbol].section() == Some(id))
-        .map(|r| view.object.symbols[r.symbol].value.wrapping_add_signed(r.addend))
-        .filter(|&start| start > from && start <= size)
-        .min()
-        .unwrap_or(size)
-        .max(from)
 }
 
 fn item_piece<'a>(view: &'a View<'_>, id: ItemId) -> Piece<'a> {

@@ -8,7 +8,7 @@ pub mod names;
 pub mod patchability;
 pub mod view;
 
-use crate::elf::Object;
+use crate::elf::{Object, SecId};
 use crate::error::Refusal;
 use crate::special::layout::Layouts;
 use crate::special::{self, Entry, Fate};
@@ -43,10 +43,8 @@ pub struct ChangeSet<'o> {
     pub data: Vec<(ItemId, String)>,
     /// Named data without a twin.
     pub new_data: Vec<ItemId>,
-    /// Special section entries of the patched object, by the item whose code they name.
-    pub entries: HashMap<ItemId, Vec<Entry>>,
-    /// All entries of the patched object's special sections, by section.
-    pub all_entries: BTreeMap<usize, Vec<Entry>>,
+    /// The patched object's special section entries.
+    pub entries: Entries,
     /// What was refused on the way: entry sizes, unknown sections.
     pub refusals: Vec<Refusal>,
 }
@@ -65,13 +63,13 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
     );
     let (vo, vp) = (View::new(original), View::new(patched));
     let mut refusals = Vec::new();
-    let (entries_o, _) = entries_by_item(&vo, layouts, &mut refusals);
+    let entries_o = Entries::of(&vo, layouts, &mut refusals);
     refusals.clear();
-    let (entries_p, all_entries) = entries_by_item(&vp, layouts, &mut refusals);
+    let entries_p = Entries::of(&vp, layouts, &mut refusals);
     let twins = correlate::correlate(&vo, &vp);
     let (mut functions, mut data, mut new_data) = (Vec::new(), Vec::new(), Vec::new());
     {
-        let comparer = Comparer::new(&vo, &vp, &twins, [entries_o, entries_p.clone()]);
+        let comparer = Comparer::new(&vo, &vp, &twins, [&entries_o, &entries_p]);
         for (p, item) in vp.items.iter().enumerate() {
             match (item.kind, twins.of_patched[p]) {
                 (ItemKind::Function, Some(o)) => {
@@ -102,7 +100,6 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
         data,
         new_data,
         entries: entries_p,
-        all_entries,
         refusals,
     })
 }
@@ -131,34 +128,46 @@ fn add_families(patched: &View<'_>, twins: &Twins, functions: &mut Vec<ChangedFu
     functions.sort_by_key(|f| f.item);
 }
 
-type ByItem = HashMap<ItemId, Vec<Entry>>;
+/// The special section entries of an object.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    /// Entries that go along with an item, by the item whose code they name.
+    pub by_item: HashMap<ItemId, Vec<Entry>>,
+    /// All entries in order, by section.
+    pub all: BTreeMap<SecId, Vec<Entry>>,
+}
 
-/// Cuts all special sections and files their entries under the items whose code they name.
-fn entries_by_item(
-    view: &View<'_>,
-    layouts: &Layouts,
-    refusals: &mut Vec<Refusal>,
-) -> (ByItem, BTreeMap<usize, Vec<Entry>>) {
-    let (mut by_item, mut all) = (ByItem::new(), BTreeMap::new());
-    for (id, section) in view.object.sections.iter().enumerate() {
-        let Some(row) = special::row_of(&section.name).filter(|r| matches!(r.fate, Fate::Keep | Fate::Referenced))
-        else {
-            continue;
-        };
-        match special::entries(view.object, id, layouts) {
-            Ok(entries) => {
-                for entry in entries.iter().filter(|_| row.fate == Fate::Keep) {
-                    let Some(code) = section.relocs_in(entry.range.start..entry.range.start + 1).first() else {
-                        continue;
-                    };
-                    if let Ref::Item { item, .. } = view.reference(id, entry.range.clone(), code) {
-                        by_item.entry(item).or_default().push(entry.clone());
+impl Entries {
+    /// Cuts all special sections and files their entries under the items whose code they name.
+    fn of(view: &View<'_>, layouts: &Layouts, refusals: &mut Vec<Refusal>) -> Self {
+        let mut entries = Self::default();
+        for (id, section) in view.object.sections.iter().enumerate() {
+            let Some(row) = special::row_of(&section.name).filter(|r| matches!(r.fate, Fate::Keep | Fate::Referenced))
+            else {
+                continue;
+            };
+            match special::entries(view.object, id, layouts) {
+                Ok(found) => {
+                    for entry in found.iter().filter(|_| row.fate == Fate::Keep) {
+                        let Some(code) = section.relocs_in(entry.range.start..entry.range.start + 1).first() else {
+                            continue;
+                        };
+                        if let Ref::Item { item, .. } = view.reference(id, entry.range.clone(), code) {
+                            entries.by_item.entry(item).or_default().push(entry.clone());
+                        }
                     }
+                    entries.all.insert(id, found);
                 }
-                all.entry(id).or_insert(Vec::new()).extend(entries);
+                Err(refusal) => refusals.push(refusal),
             }
-            Err(refusal) => refusals.push(refusal),
         }
+        entries
     }
-    (by_item, all)
+
+    /// The entry that holds this place.
+    pub fn at(&self, section: SecId, offset: u64) -> Option<&Entry> {
+        let all = self.all.get(&section)?;
+        let after = all.partition_point(|e| e.range.start <= offset);
+        all.get(after.checked_sub(1)?).filter(|e| e.range.contains(&offset))
+    }
 }

@@ -92,7 +92,8 @@ struct Run<'a, 'o> {
     functions: BTreeSet<ItemId>,
     placed: HashMap<ItemId, SymId>,
     strings: HashMap<(String, Vec<u8>), SymId>,
-    replacements: HashMap<(SecId, u64), SymId>,
+    entries: HashMap<(SecId, u64), (SecId, u64)>,
+    labels: HashMap<(SecId, u64), SymId>,
     externals: Vec<External>,
     external_ids: HashMap<String, SymId>,
     data: Vec<String>,
@@ -120,7 +121,8 @@ impl<'a, 'o> Run<'a, 'o> {
             functions: changes.functions.iter().map(|f| f.item).collect(),
             placed: HashMap::new(),
             strings: HashMap::new(),
-            replacements: HashMap::new(),
+            entries: HashMap::new(),
+            labels: HashMap::new(),
             externals: Vec::new(),
             external_ids: HashMap::new(),
             data: Vec::new(),
@@ -177,7 +179,7 @@ impl<'a, 'o> Run<'a, 'o> {
             on_behalf_of: item.name.clone(),
         });
         if item.kind == ItemKind::Function {
-            for entry in self.changes.entries.get(&id).cloned().unwrap_or_default() {
+            for entry in self.changes.entries.by_item.get(&id).cloned().unwrap_or_default() {
                 self.include_entry(&entry, &item.name);
             }
         } else if item.kind == ItemKind::Data {
@@ -186,7 +188,11 @@ impl<'a, 'o> Run<'a, 'o> {
         symbol
     }
 
+    /// Places an entry of a special section (once) and says where.
     fn include_entry(&mut self, entry: &Entry, on_behalf_of: &str) -> (SecId, u64) {
+        if let Some(&place) = self.entries.get(&(entry.section, entry.range.start)) {
+            return place;
+        }
         let section = &self.changes.patched.object.sections[entry.section];
         *self.special.entry(section.name.clone()).or_default() += 1;
         let linked = (section.flags & u64::from(SHF_LINK_ORDER) != 0)
@@ -205,6 +211,7 @@ impl<'a, 'o> Run<'a, 'o> {
             out_offset,
             on_behalf_of: on_behalf_of.into(),
         });
+        self.entries.insert((entry.section, entry.range.start), (out_section, out_offset));
         (out_section, out_offset)
     }
 
@@ -226,33 +233,26 @@ impl<'a, 'o> Run<'a, 'o> {
     fn annotate_replacements(&mut self) -> bool {
         let view = &self.changes.patched;
         let mut found = Vec::new();
-        for (&id, entries) in &self.changes.all_entries {
+        for (&id, entries) in &self.changes.entries.all {
             let section = &view.object.sections[id];
             if !special::row_of(&section.name).is_some_and(|r| r.fate == Fate::Keep) {
                 continue;
             }
-            for entry in entries {
+            for entry in entries.iter().filter(|e| !self.entries.contains_key(&(id, e.range.start))) {
                 let Some(code) = section.relocs_in(entry.range.start..entry.range.start + 1).first() else { continue };
                 let Ref::Special { section: home, offset } = view.reference(id, entry.range.clone(), code) else {
                     continue;
                 };
-                let Some(piece) =
-                    self.changes.all_entries.get(&home).and_then(|all| all.iter().find(|e| e.range.contains(&offset)))
-                else {
-                    continue;
-                };
-                let key = (id, entry.range.start);
-                if self.replacements.contains_key(&(home, piece.range.start)) && !self.replacements.contains_key(&key) {
-                    found.push((key, entry.clone()));
+                let piece = self.changes.entries.at(home, offset);
+                if piece.is_some_and(|piece| self.entries.contains_key(&(home, piece.range.start))) {
+                    found.push(entry.clone());
                 }
             }
         }
-        let any = !found.is_empty();
-        for (key, entry) in found {
-            self.replacements.insert(key, 0);
-            self.include_entry(&entry, "");
+        for entry in &found {
+            self.include_entry(entry, "an alternative");
         }
-        any
+        !found.is_empty()
     }
 
     fn relocate(&mut self, pending: &Pending, reloc: &Reloc) {
@@ -310,7 +310,9 @@ impl<'a, 'o> Run<'a, 'o> {
             ItemKind::Anonymous => true,
         };
         if comes_along {
-            if item.kind == ItemKind::Anonymous && view.section(id).is_writable() {
+            // UBSAN's records (`.data..Lubsan…`) have local labels, which the assembler drops.
+            let compilers_own = section.starts_with(".data..L");
+            if item.kind == ItemKind::Anonymous && view.section(id).is_writable() && !compilers_own {
                 self.refusals.push(Refusal::new(
                     "unnamed-data",
                     &pending.on_behalf_of,
@@ -346,14 +348,7 @@ impl<'a, 'o> Run<'a, 'o> {
         pending: &Pending,
     ) -> Option<(SymId, i64)> {
         let view = &self.changes.patched;
-        let piece = self
-            .changes
-            .all_entries
-            .get(&section)
-            .and_then(|all| {
-                all.iter().find(|e| e.range.contains(&offset) || (e.range.is_empty() && e.range.start == offset))
-            })
-            .cloned();
+        let piece = self.changes.entries.at(section, offset).cloned();
         let Some(piece) = piece else {
             // An empty replacement stands at the very end of its section, or nowhere.
             let home = &view.object.sections[section];
@@ -370,16 +365,12 @@ impl<'a, 'o> Run<'a, 'o> {
             ));
             return None;
         };
-        let key = (section, piece.range.start);
-        let symbol = match self.replacements.get(&key) {
+        let place = self.include_entry(&piece, &pending.on_behalf_of);
+        let symbol = match self.labels.get(&place) {
             Some(&symbol) => symbol,
-            None => {
-                let (out, at) = self.include_entry(&piece, &pending.on_behalf_of);
-                let symbol = self.out.label(out, at);
-                self.replacements.insert(key, symbol);
-                symbol
-            }
+            None => self.out.label(place.0, place.1),
         };
+        self.labels.insert(place, symbol);
         let symbol_value = view.object.symbols[reloc.symbol].value as i64;
         Some((symbol, symbol_value + reloc.addend - piece.range.start as i64))
     }
