@@ -16,6 +16,7 @@ pub mod files;
 pub mod image;
 pub mod link;
 pub mod progress;
+pub mod prove;
 pub mod sandbox;
 pub mod source;
 pub mod special;

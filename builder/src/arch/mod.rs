@@ -72,6 +72,10 @@ pub trait Arch: Debug + Sync {
     /// True when the function that starts at `entry` has a place for ftrace, so that it can be live patched.
     fn has_ftrace_site(&self, object: &Object, section: usize, entry: u64, end: u64) -> bool;
 
+    /// When `mine` begins with a jump and `theirs` with the nop that objtool puts in its place at a jump
+    /// label site, their length, bytes.
+    fn is_disabled_jump(&self, mine: &[u8], theirs: &[u8]) -> Option<usize>;
+
     /// Names that every object may refer to and that are no references of the source's own (`__fentry__`).
     fn is_tracing_symbol(&self, name: &str) -> bool;
 }

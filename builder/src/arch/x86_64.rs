@@ -116,6 +116,17 @@ impl Arch for Amd64 {
             })
     }
 
+    fn is_disabled_jump(&self, mine: &[u8], theirs: &[u8]) -> Option<usize> {
+        // arch/x86/include/asm/nops.h: BYTES_NOP2, BYTES_NOP5.
+        let (jump, nop): (u8, &[u8]) = match mine.first()? {
+            0xeb => (2, &[0x66, 0x90]),
+            0xe9 => (5, &[0x0f, 0x1f, 0x44, 0x00, 0x00]),
+            _ => return None,
+        };
+        let len = usize::from(jump);
+        (mine.len() >= len && theirs.get(..len) == Some(nop)).then_some(len)
+    }
+
     fn is_tracing_symbol(&self, name: &str) -> bool {
         name == "__fentry__"
     }

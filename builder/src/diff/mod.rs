@@ -92,16 +92,7 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
         }
     }
     add_families(&vp, &twins, &mut functions);
-    Ok(ChangeSet {
-        original: vo,
-        patched: vp,
-        twins,
-        functions,
-        data,
-        new_data,
-        entries: entries_p,
-        refusals,
-    })
+    Ok(ChangeSet { original: vo, patched: vp, twins, functions, data, new_data, entries: entries_p, refusals })
 }
 
 /// A function and its `.cold` part go together: the one jumps into the other.

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The symbol table inside a kernel image: kallsyms, in the compressed form that scripts/kallsyms.c writes.
+//!
+//! A distribution's image has no ELF symbols that would say where the tables are, so they are found by
+//! their shape: the token table holds the ten digits as tokens of their own, and the token index behind it
+//! must agree with it byte for byte. Everything else follows from there and is checked before it is believed.
+
+use anyhow::{bail, ensure, Context, Result};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// One symbol of the running kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelSymbol {
+    /// Its name.
+    pub name: String,
+    /// The type letter of nm(1): upper case for global symbols.
+    pub kind: u8,
+    /// Its address as linked.
+    pub address: u64,
+}
+
+impl KernelSymbol {
+    /// Visible outside of its translation unit.
+    pub fn is_global(&self) -> bool {
+        self.kind.is_ascii_uppercase() || matches!(self.kind, b'w' | b'v')
+    }
+}
+
+/// All symbols, in the order in which the kernel's own look-ups see them.
+#[derive(Clone, Debug, Default)]
+pub struct Kallsyms {
+    symbols: Vec<KernelSymbol>,
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+impl Kallsyms {
+    /// Reads the tables out of `data`, a loaded piece of the image that stands at `address`. `span` are the
+    /// addresses that symbols may have, `text` is where `_text` stands.
+    ///
+    /// # Errors
+    /// No tables, or tables whose parts do not agree.
+    pub fn find(data: &[u8], address: u64, span: Range<u64>, text: u64) -> Result<Self> {
+        let mut from = 0;
+        let digits: Vec<u8> = (b'0'..=b'9').flat_map(|d| [d, 0]).collect();
+        while let Some(hit) = find(&data[from..], &digits) {
+            let at = from + hit;
+            from = at + 1;
+            let Some((tokens, token_table, after_index)) = token_table(data, at) else { continue };
+            let (names, order_start) = names(data, token_table, &tokens)
+                .context("kallsyms: the name table does not agree with its markers")?;
+            let addresses = addresses(data, address, names.len(), order_start, after_index, &span, text)
+                .context("kallsyms: the address table has no form that is known (6.1 to 7.3)")?;
+            return Ok(Self::new(
+                names
+                    .into_iter()
+                    .zip(addresses)
+                    .map(|((kind, name), address)| KernelSymbol { name, kind, address })
+                    .collect(),
+            ));
+        }
+        bail!("no kallsyms in this image: a kernel with CONFIG_KALLSYMS=y is needed");
+    }
+
+    /// From symbols in the kernel's order.
+    pub fn new(symbols: Vec<KernelSymbol>) -> Self {
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (i, symbol) in symbols.iter().enumerate() {
+            by_name.entry(symbol.name.clone()).or_default().push(i);
+        }
+        Self { symbols, by_name }
+    }
+
+    /// All symbols.
+    pub fn symbols(&self) -> &[KernelSymbol] {
+        &self.symbols
+    }
+
+    /// The symbols of this name, in sympos order.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &KernelSymbol> {
+        self.by_name.get(name).into_iter().flatten().map(|&i| &self.symbols[i])
+    }
+
+    /// The sympos of the symbol `name` at `address`: 0 where the name is unique, else from 1. None where
+    /// there is no such symbol, or two at the very same place.
+    pub fn sympos(&self, name: &str, address: u64) -> Option<u64> {
+        let all: Vec<u64> = self.named(name).map(|s| s.address).collect();
+        let mut hits = all.iter().enumerate().filter(|(_, &a)| a == address);
+        let (position, _) = hits.next()?;
+        if hits.next().is_some() {
+            return None;
+        }
+        Some(if all.len() == 1 { 0 } else { position as u64 + 1 })
+    }
+}
+
+fn find(data: &[u8], needle: &[u8]) -> Option<usize> {
+    memchr::memmem::find(data, needle)
+}
+
+fn align(at: usize, to: usize) -> usize {
+    at.div_ceil(to) * to
+}
+
+fn u16_at(data: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(data.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn u32_at(data: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(data: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(data.get(at..at + 8)?.try_into().ok()?))
+}
+
+/// From the place of the token "0": the 256 tokens, where their table begins, where the index ends.
+fn token_table(data: &[u8], digit_zero: usize) -> Option<(Vec<Vec<u8>>, usize, usize)> {
+    let mut start = digit_zero;
+    for _ in 0..b'0' {
+        // The zero in front of this token ends the one before it.
+        let before = start.checked_sub(1)?;
+        start = data[..before].iter().rposition(|&b| b == 0).map_or(0, |z| z + 1);
+        if before - start > 512 {
+            return None;
+        }
+    }
+    // What stands in front of the first token is padding or a table without zero bytes in the way: the
+    // first token is found exactly by the index.
+    let mut tokens = Vec::with_capacity(256);
+    let first_end = start + data[start..].iter().position(|&b| b == 0)?;
+    for candidate in start..first_end.max(start + 1) {
+        tokens.clear();
+        let mut at = candidate;
+        let mut offsets = Vec::with_capacity(256);
+        for _ in 0..256 {
+            let end = at + data.get(at..)?.iter().take(512).position(|&b| b == 0)?;
+            offsets.push((at - candidate) as u16);
+            tokens.push(data[at..end].to_vec());
+            at = end + 1;
+        }
+        for to in [4, 8] {
+            let index = align(at, to);
+            if (0..256).all(|i| u16_at(data, index + 2 * i) == Some(offsets[i])) {
+                return Some((tokens, candidate, index + 512));
+            }
+        }
+    }
+    None
+}
+
+type Names = Vec<(u8, String)>;
+
+/// The names, and where the count in front of them stands.
+fn names(data: &[u8], token_table: usize, tokens: &[Vec<u8>]) -> Option<(Names, usize)> {
+    // The markers end where the token table begins, but for padding; the first of them is 0.
+    for end in [token_table, token_table.checked_sub(4)?] {
+        let end = end / 4 * 4;
+        let mut at = end;
+        let mut above = u32::MAX;
+        while let Some(value) = at.checked_sub(4).and_then(|a| u32_at(data, a)) {
+            if value >= above {
+                break;
+            }
+            above = value;
+            at -= 4;
+            if value == 0 {
+                break;
+            }
+        }
+        if above != 0 || end - at < 8 {
+            continue;
+        }
+        let markers: Vec<usize> = (at..end).step_by(4).filter_map(|a| u32_at(data, a)).map(|m| m as usize).collect();
+        let last = *markers.last()?;
+        // At most 255 more names of at most 16 KiB stand behind the last marker.
+        let nearest = at.checked_sub(last)? / 4 * 4;
+        let farthest = nearest.saturating_sub(1 << 20);
+        for start in (farthest..=nearest).rev().step_by(4) {
+            for count_at in [start.checked_sub(4)?, start.checked_sub(8)?] {
+                let count = u32_at(data, count_at)? as usize;
+                if count.div_ceil(256) != markers.len() {
+                    continue;
+                }
+                if let Some(names) = parse_names(&data[start..at], count, &markers, tokens) {
+                    return Some((names, count_at));
+                }
+            }
+        }
+    }
+    None
+}
+
+fn parse_names(data: &[u8], count: usize, markers: &[usize], tokens: &[Vec<u8>]) -> Option<Names> {
+    let mut names = Vec::with_capacity(count);
+    let mut at = 0;
+    for i in 0..count {
+        if i % 256 == 0 && markers[i / 256] != at {
+            return None;
+        }
+        let mut len = usize::from(*data.get(at)?);
+        at += 1;
+        if len & 0x80 != 0 {
+            len = len & 0x7f | usize::from(*data.get(at)?) << 7;
+            at += 1;
+        }
+        let mut text = Vec::with_capacity(32);
+        for &code in data.get(at..at + len)? {
+            text.extend_from_slice(&tokens[usize::from(code)]);
+        }
+        at += len;
+        let (kind, name) = text.split_first()?;
+        if !kind.is_ascii_alphabetic() {
+            return None;
+        }
+        names.push((*kind, String::from_utf8(name.to_vec()).ok()?));
+    }
+    // Nothing but padding may follow.
+    (data.len() - at < 8 && data[at..].iter().all(|&b| b == 0)).then_some(names)
+}
+
+fn addresses(
+    data: &[u8],
+    address: u64,
+    count: usize,
+    count_at: usize,
+    after_index: usize,
+    span: &Range<u64>,
+    text: u64,
+) -> Result<Vec<u64>> {
+    ensure!(count > 0, "no symbols");
+    let mut tried = Vec::new();
+    for to in [4, 8] {
+        // Since 6.5 the offsets follow the token index; a base, where there is one, follows them.
+        let at = align(after_index, to);
+        let base = u64_at(data, align(at + 4 * count, 8));
+        tried.push((at, base));
+        // Before, the offsets and the base stood in front of the count.
+        for base_at in [count_at.wrapping_sub(8), count_at.wrapping_sub(16)] {
+            if let Some(at) = base_at.checked_sub(align(4 * count, to)) {
+                tried.push((at, u64_at(data, base_at)));
+            }
+        }
+    }
+    for (at, base) in tried {
+        let Some(raw) = data.get(at..at + 4 * count) else { continue };
+        let raw: Vec<i32> = raw.chunks_exact(4).map(|c| i32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+        // 7.x: each offset counts from its own place (kernel/kallsyms.c, offset_to_ptr).
+        let own_place = raw
+            .iter()
+            .enumerate()
+            .map(|(i, &o)| address.wrapping_add(at as u64 + 4 * i as u64).wrapping_add_signed(o.into()));
+        if let Some(found) = plausible(own_place.collect(), span, text) {
+            return Ok(found);
+        }
+        for base in base.into_iter().chain([text]).filter(|b| span.contains(b)) {
+            // 6.x on x86: offsets from the base are negative, per-cpu symbols are absolute and positive.
+            let absolute_percpu =
+                raw.iter()
+                    .map(|&o| if o >= 0 { o as u64 } else { base.wrapping_sub(1).wrapping_sub(i64::from(o) as u64) });
+            if let Some(found) = plausible(absolute_percpu.collect(), span, text) {
+                return Ok(found);
+            }
+            let plain = raw.iter().map(|&o| base.wrapping_add(u64::from(o as u32)));
+            if let Some(found) = plausible(plain.collect(), span, text) {
+                return Ok(found);
+            }
+        }
+    }
+    bail!("{count} names, but no table of {count} addresses in ascending order inside of the image");
+}
+
+/// Believes addresses that ascend, that name `_text`'s own place and that lie nearly all inside of the image.
+fn plausible(addresses: Vec<u64>, span: &Range<u64>, text: u64) -> Option<Vec<u64>> {
+    let ascending = addresses.windows(2).all(|w| w[0] <= w[1]);
+    let inside = addresses.iter().filter(|a| span.start <= **a && **a <= span.end).count();
+    (ascending && inside * 10 >= addresses.len() * 8 && addresses.contains(&text)).then_some(addresses)
+}

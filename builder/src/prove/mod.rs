@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Stage prove: shows that the rebuilt original of a unit is what runs.
+//!
+//! A unit compiled with kbuild's own flags stands in the shipped image as a few contiguous pieces, one a
+//! section. Where each of them stands is found by the unit's function names; then every byte and every
+//! reference is compared, references as targets, not masked. What this settles on the way, the place of
+//! each section, tells namesakes apart and gives static data their addresses.
+
+pub mod module;
+pub mod vmlinux;
+
+use crate::arch::Field;
+use crate::elf::{Object, SecId, SymId, SymKind};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+/// A place in what is shipped: an address in vmlinux, or an offset in a section of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Spot {
+    /// Section of the module; 0 for vmlinux.
+    pub space: usize,
+    /// Address or offset.
+    pub at: u64,
+}
+
+impl Spot {
+    /// The place `by` bytes further on.
+    pub fn moved(self, by: i64) -> Self {
+        Self { at: self.at.wrapping_add_signed(by), ..self }
+    }
+}
+
+/// What a reference in the shipped code leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// To this place (the value of the symbol, the addend taken off).
+    Place(Spot),
+    /// To a symbol that the module itself does not define.
+    Undefined(String),
+    /// There is no such reference there.
+    Nowhere(String),
+}
+
+/// What is shipped: the kernel image, or a module file.
+pub trait Shipped {
+    /// Where functions of this name stand.
+    fn functions(&self, name: &str) -> Vec<Spot>;
+    /// `len` bytes at a place; None outside, or where there are none.
+    fn bytes(&self, spot: Spot, len: u64) -> Option<&[u8]>;
+    /// The zero-terminated string at a place.
+    fn string(&self, spot: Spot) -> Option<&[u8]>;
+    /// Follows the reference at `spot`, a field of this kind and addend in the rebuilt object.
+    fn follow(&self, spot: Spot, field: Field, kind: u32, addend: i64) -> Leads;
+    /// True when a symbol of this name stands at this place, or there is none of the name at all to compare with.
+    fn is_named(&self, name: &str, spot: Spot) -> Named;
+    /// A place in words.
+    fn describe(&self, spot: Spot) -> String;
+}
+
+/// Whether a name stands at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// It does.
+    Yes,
+    /// The name stands elsewhere.
+    Elsewhere,
+    /// No symbol of this name is in the symbol table (linker-made and section-end symbols are not).
+    Unlisted,
+}
+
+/// What became of one function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stands there, byte for byte and reference for reference.
+    Proven(Spot),
+    /// It does not.
+    Differs {
+        /// Where it was expected; None when it was not found at all.
+        at: Option<Spot>,
+        /// Offset in the function of the first difference.
+        offset: u64,
+        /// What differs.
+        why: String,
+    },
+}
+
+/// What is known of a unit after the proof.
+#[derive(Clone, Debug, Default)]
+pub struct Proof {
+    /// By function name.
+    pub functions: BTreeMap<String, Verdict>,
+    /// Where the sections of the rebuilt object stand.
+    pub sections: HashMap<SecId, Spot>,
+    /// Where the symbols of the rebuilt object stand, by name: its own, and those that it refers to.
+    pub symbols: HashMap<String, Spot>,
+}
+
+/// The places in `object` that objtool turns into nops: `.text` offsets of jump label sites, by section.
+fn jump_sites(object: &Object, jump_entry: u64) -> HashMap<SecId, Vec<u64>> {
+    let mut sites: HashMap<SecId, Vec<u64>> = HashMap::new();
+    for section in object.sections.iter().filter(|s| s.name == "__jump_table") {
+        for r in section.relocs.iter().filter(|r| jump_entry > 0 && r.offset % jump_entry == 0) {
+            let symbol = &object.symbols[r.symbol];
+            if let Some(home) = symbol.section() {
+                sites.entry(home).or_default().push(symbol.value.wrapping_add_signed(r.addend));
+            }
+        }
+    }
+    sites
+}
+
+/// Proves a unit: `object` is the original, compiled with exactly kbuild's flags.
+pub fn prove(object: &Object, shipped: &dyn Shipped, jump_entry: u64) -> Proof {
+    let mut run = Run { object, shipped, sites: jump_sites(object, jump_entry), proof: Proof::default() };
+    run.place_by_functions();
+    // References of functions that stand tell where data and further code sections stand.
+    let functions = run.functions();
+    for (id, range) in &functions {
+        run.compare(*id, range.clone());
+    }
+    run.proof
+}
+
+struct Run<'a> {
+    object: &'a Object,
+    shipped: &'a dyn Shipped,
+    sites: HashMap<SecId, Vec<u64>>,
+    proof: Proof,
+}
+
+impl Run<'_> {
+    /// The functions of the unit: symbol, its bytes in the section.
+    fn functions(&self) -> Vec<(SymId, Range<u64>)> {
+        self.object
+            .symbols
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.kind == SymKind::Func && s.size > 0 && s.section().is_some())
+            .map(|(id, s)| (id, s.value..s.value + s.size))
+            .collect()
+    }
+
+    /// Finds for each code section the one place at which most of its functions stand by name and the
+    /// bytes of the functions agree best.
+    fn place_by_functions(&mut self) {
+        let mut votes: HashMap<SecId, HashMap<Spot, Vec<SymId>>> = HashMap::new();
+        for (id, _) in self.functions() {
+            let symbol = &self.object.symbols[id];
+            let Some(section) = symbol.section() else { continue };
+            for spot in self.shipped.functions(&symbol.name) {
+                votes.entry(section).or_default().entry(spot.moved(-(symbol.value as i64))).or_default().push(id);
+            }
+        }
+        for (section, places) in votes {
+            let mut best: Vec<(usize, usize, Spot)> = places
+                .iter()
+                .map(|(&base, ids)| {
+                    let same = ids.iter().filter(|&&id| self.agrees(id, base)).count();
+                    (same, ids.len(), base)
+                })
+                .collect();
+            best.sort_by_key(|&(same, named, base)| (std::cmp::Reverse((same, named)), base));
+            let tie = best.len() > 1 && (best[0].0, best[0].1) == (best[1].0, best[1].1);
+            if !tie {
+                self.proof.sections.insert(section, best[0].2);
+            }
+        }
+        // A section whose functions have namesakes of the same bytes is told by its neighbours' references.
+        let _ = &self.proof;
+    }
+
+    /// True when the function's bytes, references aside, stand at `base`.
+    fn agrees(&self, id: SymId, base: Spot) -> bool {
+        let symbol = &self.object.symbols[id];
+        let Some(section) = symbol.section() else { return false };
+        let range = symbol.value..symbol.value + symbol.size;
+        let spot = base.moved(range.start as i64);
+        self.shipped
+            .bytes(spot, symbol.size)
+            .is_some_and(|bytes| self.first_difference(section, range, bytes).is_none())
+    }
+
+    /// The first byte of a code range that differs from the shipped one, fields of relocations aside and
+    /// jump label sites as objtool leaves them.
+    fn first_difference(&self, section: SecId, range: Range<u64>, shipped: &[u8]) -> Option<u64> {
+        let s = &self.object.sections[section];
+        let mut mine = s.bytes(range.clone()).to_vec();
+        let mut theirs = shipped.to_vec();
+        if mine.len() != theirs.len() {
+            return Some(0);
+        }
+        for r in s.relocs_in(range.clone()) {
+            let width = match self.object.arch.field(r.kind) {
+                Some(Field::Absolute { bytes } | Field::Relative { bytes }) => usize::from(bytes),
+                _ => 0,
+            };
+            let at = (r.offset - range.start) as usize;
+            let end = (at + width).min(mine.len());
+            mine[at..end].fill(0);
+            theirs[at..end].fill(0);
+        }
+        for &site in self.sites.get(&section).into_iter().flatten().filter(|site| range.contains(site)) {
+            let at = (site - range.start) as usize;
+            if let Some(len) = self.object.arch.is_disabled_jump(&mine[at..], &theirs[at..]) {
+                mine[at..at + len].fill(0);
+                theirs[at..at + len].fill(0);
+            }
+        }
+        mine.iter().zip(&theirs).position(|(a, b)| a != b).map(|p| p as u64)
+    }
+
+    /// Compares one function in full and records the verdict and what it settles.
+    fn compare(&mut self, id: SymId, range: Range<u64>) {
+        let symbol = &self.object.symbols[id];
+        let name = symbol.name.clone();
+        let Some(section) = symbol.section() else { return };
+        let verdict = match self.proof.sections.get(&section) {
+            None => Verdict::Differs {
+                at: None,
+                offset: 0,
+                why: "no function of this name and these bytes is in the shipped kernel".into(),
+            },
+            Some(&base) => {
+                let spot = base.moved(range.start as i64);
+                match self.difference(section, range, spot) {
+                    None => Verdict::Proven(spot),
+                    Some((offset, why)) => Verdict::Differs { at: Some(spot), offset, why },
+                }
+            }
+        };
+        if let Verdict::Proven(spot) = verdict {
+            self.proof.symbols.insert(name.clone(), spot);
+        }
+        self.proof.functions.insert(name, verdict);
+    }
+
+    fn difference(&mut self, section: SecId, range: Range<u64>, spot: Spot) -> Option<(u64, String)> {
+        let len = range.end - range.start;
+        let Some(bytes) = self.shipped.bytes(spot, len) else { return Some((0, "the shipped image ends here".into())) };
+        if let Some(offset) = self.first_difference(section, range.clone(), bytes) {
+            let show = |b: &[u8]| {
+                let from = offset as usize;
+                b[from..(from + 8).min(b.len())].iter().map(|b| format!("{b:02x} ")).collect::<String>()
+            };
+            let mine = self.object.sections[section].bytes(range.clone());
+            return Some((
+                offset,
+                format!("shipped bytes are {}and rebuilt ones {}", show(bytes), show(mine).trim_end()),
+            ));
+        }
+        for r in self.object.sections[section].relocs_in(range.clone()).to_vec() {
+            let Some(field) = self.object.arch.field(r.kind) else {
+                return Some((
+                    r.offset - range.start,
+                    format!("relocation {} is not known", self.object.arch.reloc_name(r.kind)),
+                ));
+            };
+            if field == Field::None {
+                continue;
+            }
+            if let Err(why) = self.reference(section, &range, &r, field, spot.moved((r.offset - range.start) as i64)) {
+                return Some((r.offset - range.start, why));
+            }
+        }
+        None
+    }
+
+    /// Compares one reference by where it leads; learns places from it.
+    fn reference(
+        &mut self,
+        section: SecId,
+        around: &Range<u64>,
+        r: &crate::elf::Reloc,
+        field: Field,
+        at: Spot,
+    ) -> Result<(), String> {
+        let symbol = &self.object.symbols[r.symbol];
+        let name = symbol.name.clone();
+        let place = match self.shipped.follow(at, field, r.kind, r.addend) {
+            Leads::Place(place) => place,
+            Leads::Undefined(theirs) if symbol.is_undefined() && theirs == name => return Ok(()),
+            Leads::Undefined(theirs) => {
+                return Err(format!("the shipped code refers to {theirs}, the rebuilt code to {name}"))
+            }
+            Leads::Nowhere(why) => return Err(why),
+        };
+        let Some(home) = symbol.section() else {
+            return match self.shipped.is_named(&name, place) {
+                Named::Yes | Named::Unlisted => self.learn(&name, place),
+                Named::Elsewhere => Err(format!(
+                    "the shipped code refers to {}, the rebuilt code to {name}",
+                    self.shipped.describe(place)
+                )),
+            };
+        };
+        let target = &self.object.sections[home];
+        if target.is_strings() || target.is_constants() {
+            // Merged by the linker: compared by contents.
+            let bias = self.object.arch.bias(&self.object.sections[section], around.clone(), r);
+            let mine = (symbol.value as i64 + r.addend + bias).max(0) as u64;
+            let theirs = place.moved(r.addend + bias);
+            let same = if target.is_strings() {
+                self.shipped.string(theirs) == Some(crate::diff::view::string_at(target, mine))
+            } else {
+                self.shipped.bytes(theirs, target.entsize) == Some(target.bytes(mine..mine + target.entsize))
+            };
+            return if same {
+                Ok(())
+            } else {
+                Err(format!("the constant at {} is another one", self.shipped.describe(theirs)))
+            };
+        }
+        let base = place.moved(-(symbol.value as i64));
+        match self.proof.sections.get(&home) {
+            Some(&known) if known == base => Ok(()),
+            // A weak function may have been overridden by another unit's.
+            Some(_) if !symbol.is_local() && self.shipped.is_named(&name, place) == Named::Yes => {
+                self.learn(&name, place)
+            }
+            Some(&known) => Err(format!(
+                "the shipped code refers to {}, the rebuilt code to {}",
+                self.shipped.describe(place),
+                self.shipped.describe(known.moved(symbol.value as i64))
+            )),
+            None => {
+                self.proof.sections.insert(home, base);
+                Ok(())
+            }
+        }
+    }
+
+    fn learn(&mut self, name: &str, place: Spot) -> Result<(), String> {
+        match self.proof.symbols.insert(name.into(), place) {
+            Some(before) if before != place => Err(format!(
+                "{name} is {} here and {} elsewhere in the same unit",
+                self.shipped.describe(place),
+                self.shipped.describe(before)
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Proof {
+    /// Where a symbol of the unit stands: proven functions and data in placed sections, and what they refer to.
+    pub fn spot(&self, object: &Object, name: &str) -> Option<Spot> {
+        let own = object.symbols.iter().find(|s| s.name == name && s.section().is_some());
+        if let Some(symbol) = own {
+            let base = self.sections.get(&symbol.section()?)?;
+            return Some(base.moved(symbol.value as i64));
+        }
+        self.symbols.get(name).copied()
+    }
+}

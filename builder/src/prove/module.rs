@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A shipped module (.ko) as something to prove against: it is not linked to its place yet, references
+//! are relocations.
+
+use super::{Leads, Named, Shipped, Spot};
+use crate::arch::Field;
+use crate::elf::{Object, SymKind};
+
+/// A module file.
+pub struct Module {
+    /// Its ELF.
+    pub object: Object,
+}
+
+impl Module {
+    /// The symbols of this name that the kernel would list for the module, in sympos order.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a crate::elf::Symbol> {
+        self.object.symbols.iter().filter(move |s| s.name == name && s.section().is_some())
+    }
+
+    /// sympos of the symbol `name` at `spot`: 0 where it is unique, else from 1.
+    pub fn sympos(&self, name: &str, spot: Spot) -> Option<u64> {
+        let all: Vec<Spot> = self.named(name).map(|s| Spot { space: s.section().unwrap_or(0), at: s.value }).collect();
+        let position = all.iter().position(|&s| s == spot)?;
+        Some(if all.len() == 1 { 0 } else { position as u64 + 1 })
+    }
+}
+
+impl Shipped for Module {
+    fn functions(&self, name: &str) -> Vec<Spot> {
+        self.named(name)
+            .filter(|s| s.kind == SymKind::Func)
+            .filter_map(|s| Some(Spot { space: s.section()?, at: s.value }))
+            .collect()
+    }
+
+    fn bytes(&self, at: Spot, len: u64) -> Option<&[u8]> {
+        let section = self.object.sections.get(at.space)?;
+        let end = at.at.checked_add(len)?;
+        section.data.get(at.at as usize..end as usize)
+    }
+
+    fn string(&self, at: Spot) -> Option<&[u8]> {
+        let rest = self.object.sections.get(at.space)?.data.get(at.at as usize..)?;
+        Some(&rest[..rest.iter().position(|&b| b == 0)?])
+    }
+
+    fn follow(&self, at: Spot, _field: Field, kind: u32, addend: i64) -> Leads {
+        let section = &self.object.sections[at.space];
+        let Some(r) = section.relocs_in(at.at..at.at + 1).iter().find(|r| r.kind != 0) else {
+            return Leads::Nowhere("the shipped code has no reference here".into());
+        };
+        if !self.object.arch.same_reloc(r.kind, kind) {
+            let name = |k| self.object.arch.reloc_name(k);
+            return Leads::Nowhere(format!(
+                "the shipped reference is {}, the rebuilt one {}",
+                name(r.kind),
+                name(kind)
+            ));
+        }
+        let symbol = &self.object.symbols[r.symbol];
+        match symbol.section() {
+            Some(space) => Leads::Place(Spot {
+                space,
+                at: symbol.value.wrapping_add_signed(r.addend).wrapping_add_signed(-addend),
+            }),
+            None if r.addend == addend => Leads::Undefined(symbol.name.clone()),
+            None => Leads::Nowhere(format!(
+                "the shipped reference to {} has addend {:#x} instead of {addend:#x}",
+                symbol.name, r.addend
+            )),
+        }
+    }
+
+    fn is_named(&self, name: &str, at: Spot) -> Named {
+        let mut any = false;
+        for symbol in self.named(name) {
+            any = true;
+            if symbol.section() == Some(at.space) && symbol.value == at.at {
+                return Named::Yes;
+            }
+        }
+        if any {
+            Named::Elsewhere
+        } else {
+            Named::Unlisted
+        }
+    }
+
+    fn describe(&self, at: Spot) -> String {
+        let best = self
+            .object
+            .symbols
+            .iter()
+            .filter(|s| s.section() == Some(at.space) && s.value <= at.at && !s.name.is_empty())
+            .max_by_key(|s| s.value);
+        match best {
+            Some(symbol) => format!("{}+{:#x}", symbol.name, at.at - symbol.value),
+            None => format!("{}+{:#x}", self.object.sections.get(at.space).map_or("?", |s| &s.name), at.at),
+        }
+    }
+}
