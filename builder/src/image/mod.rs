@@ -3,6 +3,8 @@
 
 pub mod btf;
 pub mod kallsyms;
+pub mod modules;
+pub mod symvers;
 pub mod vmlinuz;
 
 use crate::files;

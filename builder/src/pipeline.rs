@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The straight line from fixes to a live patch module. Each call is a stage and takes what the one before
+//! it returned.
+
+use crate::compile::{self, ObjectPair};
+use crate::diff::{self, patchability, ChangeSet};
+use crate::elf::read::{read, Take};
+use crate::elf::{self, Object};
+use crate::emit::{self, KlpFunc, KlpObject, Registration};
+use crate::error::{NothingChanged, Refusal, Refused};
+use crate::extract::{self, Extract};
+use crate::image::symvers::Symvers;
+use crate::image::{modules, Image};
+use crate::manifest::{FunctionFacts, Manifest, TargetFacts, UnitFacts, SCHEMA};
+use crate::postlink::{post_link, Livepatch};
+use crate::prove::module::Module;
+use crate::prove::{self, Proof, Shipped, Verdict};
+use crate::resolve::{self, Resolved, World};
+use crate::source::affected::{self, Affected};
+use crate::source::{self, PatchedTree};
+use crate::target::Target;
+use crate::{files, link, progress, verify};
+use anyhow::{bail, Context, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The kernel it is for.
+    pub target: Target,
+    /// Name of the module.
+    pub name: String,
+    /// The fixes, in order.
+    pub fixes: Vec<PathBuf>,
+    /// Atomic replace.
+    pub replace: bool,
+}
+
+/// What came out.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// NAME.ko
+    pub module: Vec<u8>,
+    /// NAME.rs
+    pub source: String,
+    /// NAME.json
+    pub manifest: Manifest,
+}
+
+/// One unit with all that is known of it.
+struct Unit {
+    pair: ObjectPair,
+    shipped: Object,
+    original: Object,
+    patched: Object,
+}
+
+/// Builds a live patch.
+///
+/// # Errors
+/// [`Refused`] where the fix cannot be live patched, [`NothingChanged`] where it compiles to the same code,
+/// anything else with its context.
+pub fn build(request: &Request) -> Result<Outcome> {
+    emit::check_module_name(&request.name)?;
+    let target = &request.target;
+    let work = tempfile::Builder::new().prefix("kmend-").tempdir().context("cannot make a temporary folder")?;
+
+    let tree = source::apply(target, &request.fixes, work.path())?;
+    let affected = affected::units(target, &tree)?;
+    let units = compile_units(target, &tree, &affected, work.path())?;
+    let image = load_image(target)?;
+    let symvers = Symvers::load(&target.symvers)?;
+
+    let changes = units.iter().map(|u| diff::diff(&u.original, &u.patched, &image.layouts)).collect::<Result<Vec<_>>>()?;
+    let extracts = extract_all(&units, &changes)?;
+    let modules = load_modules(target, &units, &extracts, &symvers)?;
+    let proofs = prove_all(&units, &changes, &image, &modules)?;
+    let resolved = resolve_all(&units, &extracts, &proofs, &World { image: &image, modules: &modules, symvers: &symvers })?;
+    let registration = register(request, &tree, &units, &changes, &extracts, &proofs, &image, &modules)?;
+    let source = emit::emit(&registration)?;
+    let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
+    let step = progress::step(format!("linking {}.ko", request.name));
+    let linked = link::link(target, &request.name, &source, &payloads)?;
+    let livepatch = post_link(&linked, &resolved.klp)?;
+    step.done(&format!("{} bytes, {} livepatch relocations", livepatch.bytes.len(), livepatch.relocations));
+    check(target, &livepatch, &image, &modules, &symvers)?;
+
+    let manifest = describe(request, &tree, &affected, &units, &changes, &extracts, &proofs, &registration, &resolved, &livepatch);
+    Ok(Outcome { module: livepatch.bytes, source, manifest })
+}
+
+fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, work: &std::path::Path) -> Result<Vec<Unit>> {
+    let pairs = compile::compile(target, tree, &affected.units, work)?;
+    pairs
+        .into_iter()
+        .map(|pair| {
+            let load = |bytes: &[u8], which: &str| read(bytes, Take::NoDebug).with_context(|| format!("{} ({which})", pair.unit.object));
+            let (shipped, original, patched) =
+                (load(&pair.shipped, "as shipped")?, load(&pair.original, "original")?, load(&pair.patched, "patched")?);
+            Ok(Unit { pair, shipped, original, patched })
+        })
+        .collect()
+}
+
+fn load_image(target: &Target) -> Result<Image> {
+    let step = progress::step("reading the shipped kernel image");
+    let image = Image::load(&target.vmlinux)?;
+    step.done(&format!("{} symbols", image.kallsyms.symbols().len()));
+    Ok(image)
+}
+
+/// The stages patchability and extract: every refusal of every unit is shown at once.
+fn extract_all(units: &[Unit], changes: &[ChangeSet<'_>]) -> Result<Vec<Extract>> {
+    let mut refusals = Vec::new();
+    let mut extracts = Vec::new();
+    for (n, (unit, changes)) in units.iter().zip(changes).enumerate() {
+        let mut found = patchability::refusals(changes);
+        if found.is_empty() {
+            match extract::extract(changes, &n.to_string()) {
+                Ok(extract) => extracts.push(extract),
+                Err(more) => found = more,
+            }
+        }
+        refusals.extend(found.into_iter().map(|r| in_file(r, &unit.pair.unit.source)));
+    }
+    if !refusals.is_empty() {
+        return Err(Refused(refusals).into());
+    }
+    if changes.iter().all(|c| c.functions.is_empty()) {
+        let files: Vec<&str> = units.iter().map(|u| u.pair.unit.source.as_str()).collect();
+        return Err(NothingChanged(format!(
+            "nothing to patch: with this kernel's config and compiler, {} compiles to the same code with and without the fix",
+            files.join(", ")
+        ))
+        .into());
+    }
+    Ok(extracts)
+}
+
+fn in_file(mut refusal: Refusal, file: &str) -> Refusal {
+    refusal.section = if refusal.section.is_empty() { file.into() } else { format!("{file}, {}", refusal.section) };
+    refusal
+}
+
+fn load_modules(target: &Target, units: &[Unit], extracts: &[Extract], symvers: &Symvers) -> Result<BTreeMap<String, Module>> {
+    let pairs: Vec<(Option<&str>, &Extract)> =
+        units.iter().zip(extracts).map(|(u, e)| (u.pair.unit.module.as_deref(), e)).collect();
+    resolve::modules_needed(&pairs, symvers).into_iter().map(|name| Ok((name.clone(), modules::load(target, &name)?))).collect()
+}
+
+/// Stage prove: each unit against the image or its module; replaced functions must stand there.
+fn prove_all(
+    units: &[Unit],
+    changes: &[ChangeSet<'_>],
+    image: &Image,
+    modules: &BTreeMap<String, Module>,
+) -> Result<Vec<Proof>> {
+    let step = progress::step("proving the originals against the shipped kernel");
+    let jump_entry = image.layouts.size("jump_entry").unwrap_or(0);
+    let mut refusals = Vec::new();
+    let mut proofs = Vec::new();
+    for (unit, changes) in units.iter().zip(changes) {
+        let shipped = shipped(unit, image, modules)?;
+        let proof = prove::prove(&unit.shipped, shipped, jump_entry);
+        for function in &changes.functions {
+            let Some(o) = function.original else { continue };
+            let name = &changes.original.items[o].name;
+            if let Some(Verdict::Proven(_)) = proof.functions.get(name) {
+                continue;
+            }
+            let why = match proof.functions.get(name) {
+                Some(Verdict::Differs { at: Some(at), offset, why }) => {
+                    format!("the rebuilt original differs from the shipped code at {} in byte {offset:#x}: {why}", shipped.describe(*at))
+                }
+                Some(Verdict::Differs { why, .. }) => why.clone(),
+                _ => "the original, compiled with the kernel's own flags, has no such function".into(),
+            };
+            refusals.push(Refusal::new(
+                "unproven",
+                name,
+                &unit.pair.unit.source,
+                why,
+                "check that compiler, .config and source are those that the running kernel was built from",
+            ));
+        }
+        proofs.push(proof);
+    }
+    if !refusals.is_empty() {
+        return Err(Refused(refusals).into());
+    }
+    let total: usize = proofs.iter().map(|p| p.functions.len()).sum();
+    step.done(&format!("{} of {total} functions of these files stand there byte for byte", proofs.iter().map(proven).sum::<usize>()));
+    Ok(proofs)
+}
+
+fn proven(proof: &Proof) -> usize {
+    proof.functions.values().filter(|v| matches!(v, Verdict::Proven(_))).count()
+}
+
+fn shipped<'a>(unit: &Unit, image: &'a Image, modules: &'a BTreeMap<String, Module>) -> Result<&'a dyn Shipped> {
+    Ok(match &unit.pair.unit.module {
+        None => image,
+        Some(name) => modules.get(name).with_context(|| format!("the shipped module {name} was not read"))?,
+    })
+}
+
+fn resolve_all(units: &[Unit], extracts: &[Extract], proofs: &[Proof], world: &World<'_>) -> Result<Resolved> {
+    let all: Vec<resolve::Unit<'_>> = units
+        .iter()
+        .zip(extracts)
+        .zip(proofs)
+        .map(|((u, extract), proof)| resolve::Unit { module: u.pair.unit.module.as_deref(), extract, shipped: &u.shipped, proof })
+        .collect();
+    Ok(resolve::resolve(&all, world).map_err(Refused)?)
+}
+
+/// Groups the replaced functions by klp object, vmlinux first.
+#[allow(clippy::too_many_arguments)]
+fn register(
+    request: &Request,
+    tree: &PatchedTree,
+    units: &[Unit],
+    changes: &[ChangeSet<'_>],
+    extracts: &[Extract],
+    proofs: &[Proof],
+    image: &Image,
+    modules: &BTreeMap<String, Module>,
+) -> Result<Registration> {
+    let mut objects: BTreeMap<Option<String>, Vec<KlpFunc>> = BTreeMap::new();
+    for (((unit, extract), proof), _) in units.iter().zip(extracts).zip(proofs).zip(changes) {
+        for replaced in &extract.replaced {
+            let Some(Verdict::Proven(spot)) = proof.functions.get(&replaced.old_name) else {
+                bail!("{} was not proven", replaced.old_name);
+            };
+            let sympos = match &unit.pair.unit.module {
+                None => image.kallsyms.sympos(&replaced.old_name, spot.at),
+                Some(name) => modules.get(name).and_then(|m| m.sympos(&replaced.old_name, *spot)),
+            };
+            let sympos = sympos.with_context(|| format!("{} has no symbol of its own in the running kernel", replaced.old_name))?;
+            objects.entry(unit.pair.unit.module.clone()).or_default().push(KlpFunc {
+                old_name: replaced.old_name.clone(),
+                sympos,
+                new_symbol: replaced.symbol.clone(),
+                source: unit.pair.unit.source.clone(),
+            });
+        }
+    }
+    Ok(Registration {
+        module: request.name.clone(),
+        replace: request.replace,
+        release: request.target.release.clone(),
+        fixes: tree.fixes.iter().map(|f| f.title.clone()).collect(),
+        objects: objects.into_iter().map(|(module, funcs)| KlpObject { module, funcs }).collect(),
+    })
+}
+
+fn check(
+    target: &Target,
+    livepatch: &Livepatch,
+    image: &Image,
+    modules: &BTreeMap<String, Module>,
+    symvers: &Symvers,
+) -> Result<()> {
+    let step = progress::step("reading the module as the kernel's loader will");
+    let faults = verify::verify(&livepatch.bytes, &verify::Against { release: &target.release, image, modules, symvers })?;
+    if !faults.is_empty() {
+        bail!("the finished module is wrong; this is a fault in kmend, please report it:\n  {}", faults.join("\n  "));
+    }
+    step.done("");
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments)]
+fn describe(
+    request: &Request,
+    tree: &PatchedTree,
+    affected: &Affected,
+    units: &[Unit],
+    changes: &[ChangeSet<'_>],
+    extracts: &[Extract],
+    proofs: &[Proof],
+    registration: &Registration,
+    resolved: &Resolved,
+    livepatch: &Livepatch,
+) -> Manifest {
+    let target = &request.target;
+    let sympos = |source: &str, name: &str| {
+        registration.objects.iter().flat_map(|o| &o.funcs).find(|f| f.source == source && f.old_name == name).map(|f| f.sympos)
+    };
+    let units = units
+        .iter()
+        .zip(changes)
+        .zip(extracts.iter().zip(proofs))
+        .map(|((unit, changes), (extract, proof))| {
+            let source = &unit.pair.unit.source;
+            let functions = changes
+                .functions
+                .iter()
+                .map(|f| {
+                    let name = match f.original {
+                        Some(o) => changes.original.items[o].name.clone(),
+                        None => changes.patched.items[f.item].name.clone(),
+                    };
+                    let proven_at = match proof.functions.get(&name) {
+                        Some(Verdict::Proven(spot)) if spot.space == 0 => Some(format!("{:#x}", spot.at)),
+                        Some(Verdict::Proven(spot)) => Some(format!("section {}+{:#x}", spot.space, spot.at)),
+                        _ => None,
+                    };
+                    FunctionFacts {
+                        status: if f.original.is_some() { "changed" } else { "new" }.into(),
+                        sympos: sympos(source, &name),
+                        proven_at: proven_at.filter(|_| f.original.is_some()),
+                        reasons: f.reasons.clone(),
+                        name,
+                    }
+                })
+                .collect();
+            UnitFacts {
+                source: source.clone(),
+                object: unit.pair.unit.module.clone().unwrap_or_else(|| "vmlinux".into()),
+                functions,
+                data: extract.data.clone(),
+                special_sections: extract.special.clone(),
+                proven: proven(proof),
+                functions_total: proof.functions.len(),
+            }
+        })
+        .collect();
+    let mut tools = BTreeMap::from([
+        ("kmend-build".to_string(), env!("CARGO_PKG_VERSION").to_string()),
+        ("cc".to_string(), target.cc.clone()),
+    ]);
+    tools.extend(target.rustc.clone().map(|rustc| ("rustc".to_string(), rustc)));
+    let mut livepatch_symbols: Vec<_> = resolved.klp.values().cloned().collect();
+    livepatch_symbols.sort();
+    Manifest {
+        schema: SCHEMA,
+        name: request.name.clone(),
+        module_sha256: files::sha256(&livepatch.bytes),
+        replace: request.replace,
+        target: TargetFacts {
+            name: target.name.clone(),
+            arch: target.arch.clone(),
+            release: target.release.clone(),
+            version: target.version.clone(),
+            build_id: target.build_id.clone(),
+        },
+        fixes: tree.fixes.clone(),
+        units,
+        livepatch_symbols,
+        livepatch_relocations: livepatch.relocations,
+        exports: resolved.exports.clone(),
+        notes: tree.notes.iter().chain(&affected.notes).cloned().collect(),
+        tools,
+    }
+}

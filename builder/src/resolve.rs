@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Stage resolve: decides for everything that a payload refers to and does not hold how the module will
+//! find it: an export, another payload, or a livepatch relocation with its sympos.
+
+use crate::elf::*;
+use crate::error::Refusal;
+use crate::extract::{External, Extract, Origin};
+use crate::image::symvers::Symvers;
+use crate::image::Image;
+use crate::prove::module::Module;
+use crate::prove::{Proof, Shipped, Spot};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+
+/// What objtool (since 6.19) takes off a name before it looks at it; such a symbol stands for a livepatch
+/// symbol until the module is linked.
+pub const TOMBSTONE: &str = ".klp.tombstone.";
+
+/// A symbol that livepatch resolves when it applies the patch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KlpSymbol {
+    /// The klp object whose arrival the relocation waits for: None for vmlinux.
+    pub needs: Option<String>,
+    /// The klp object that has the symbol: None for vmlinux.
+    pub object: Option<String>,
+    /// Its name there.
+    pub name: String,
+    /// Its position among its namesakes; 0 where it is unique.
+    pub sympos: u64,
+}
+
+impl KlpSymbol {
+    /// `.klp.sym.<object>.<name>,<sympos>` (Documentation/livepatch/module-elf-format.rst).
+    pub fn elf_name(&self) -> String {
+        format!(".klp.sym.{}.{},{}", self.object.as_deref().unwrap_or("vmlinux"), self.name, self.sympos)
+    }
+}
+
+/// One unit on its way through this stage.
+pub struct Unit<'a> {
+    /// Module it belongs to; None for vmlinux.
+    pub module: Option<&'a str>,
+    /// Its extract.
+    pub extract: &'a Extract,
+    /// Its original, compiled with kbuild's flags.
+    pub shipped: &'a Object,
+    /// Its proof.
+    pub proof: &'a Proof,
+}
+
+/// The world that symbols are looked up in.
+pub struct World<'a> {
+    /// The shipped image.
+    pub image: &'a Image,
+    /// Shipped modules by name: those that are patched and those whose exports are used.
+    pub modules: &'a BTreeMap<String, Module>,
+    /// All exports.
+    pub symvers: &'a Symvers,
+}
+
+/// Payload objects ready to link, with what post-link has to know.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    /// One object a unit.
+    pub payloads: Vec<Object>,
+    /// Livepatch symbols by the name that stands for each in the payloads.
+    pub klp: BTreeMap<String, KlpSymbol>,
+    /// Exported symbols that the module uses as any module does.
+    pub exports: Vec<String>,
+}
+
+/// Modules whose exports the units use, so that they have to be at hand for [`resolve`].
+pub fn modules_needed(units: &[(Option<&str>, &Extract)], symvers: &Symvers) -> Vec<String> {
+    let mut all: Vec<String> = units.iter().filter_map(|(m, _)| m.map(str::to_string)).collect();
+    let used = units.iter().flat_map(|(_, e)| &e.externals).filter(|e| e.origin == Origin::Elsewhere);
+    all.extend(used.filter_map(|e| symvers.get(&e.name)?.module.clone()));
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Resolves all units.
+///
+/// # Errors
+/// Symbols that cannot be told, or that livepatch would resolve too late.
+pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Refusal>> {
+    let provided: HashSet<&str> = units
+        .iter()
+        .flat_map(|u| &u.extract.object.symbols)
+        .filter(|s| !s.is_local() && s.section().is_some())
+        .map(|s| s.name.as_str())
+        .collect();
+    let mut out = Resolved::default();
+    let mut refusals = Vec::new();
+    for unit in units {
+        let mut object = unit.extract.object.clone();
+        let mut late = HashSet::new();
+        for external in &unit.extract.externals {
+            match find(unit, external, world, &provided) {
+                Ok(None) => out.exports.push(external.name.clone()),
+                Ok(Some(klp)) => {
+                    if klp.needs.is_some() {
+                        late.insert(external.name.clone());
+                    }
+                    rename(&mut object, &external.name, &stand_in(&mut out.klp, klp.clone()));
+                    // objtool looks for the key of a static call by name.
+                    if let Some(call) = external.name.strip_prefix("__SCT__") {
+                        let key = External { name: format!("__SCK__{call}"), origin: Origin::Elsewhere };
+                        let known = object.symbols.iter().any(|s| s.name.trim_start_matches(TOMBSTONE) == key.name);
+                        if let (false, Ok(Some(klp))) = (known, find(unit, &key, world, &provided)) {
+                            let name = stand_in(&mut out.klp, klp);
+                            object.symbols.push(undefined(&name));
+                        }
+                    }
+                }
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        refusals.extend(too_late(unit, &late));
+        out.payloads.push(object);
+    }
+    out.exports.sort();
+    out.exports.dedup();
+    if refusals.is_empty() {
+        Ok(out)
+    } else {
+        refusals.dedup();
+        Err(refusals)
+    }
+}
+
+/// How one external is found; None where the module loader does it.
+fn find(
+    unit: &Unit<'_>,
+    external: &External,
+    world: &World<'_>,
+    provided: &HashSet<&str>,
+) -> Result<Option<KlpSymbol>, Refusal> {
+    let name = &external.name;
+    let needs = unit.module.map(str::to_string);
+    if external.origin == Origin::Elsewhere || matches!(external.origin, Origin::Unit { local: false, .. }) {
+        if provided.contains(name.as_str()) || (world.symvers.is_open(name) && !is_own(unit, external)) {
+            return Ok(None);
+        }
+    }
+    let unknown = |why: String, hint: &str| Refusal::new("unknown-symbol", name, "", why, hint);
+    match unit.module {
+        None => {
+            let place = unit.proof.spot(unit.shipped, name).or_else(|| {
+                let mut globals = world.image.kallsyms.named(name).filter(|s| s.is_global());
+                let first = globals.next()?;
+                globals.next().is_none().then_some(Spot { space: 0, at: first.address })
+            });
+            let place = place.ok_or_else(|| {
+                unknown(
+                    "where it stands in the running kernel could not be told from the shipped image".into(),
+                    "check that the fix belongs to this kernel and that the symbol exists there",
+                )
+            })?;
+            let sympos = world.image.kallsyms.sympos(name, place.at).ok_or_else(|| {
+                unknown(
+                    format!(
+                        "the running kernel's kallsyms has no symbol of this name at {}",
+                        world.image.describe(place)
+                    ),
+                    "the symbol is not visible to livepatch; avoid it in the fix",
+                )
+            })?;
+            Ok(Some(KlpSymbol { needs: None, object: None, name: name.clone(), sympos }))
+        }
+        Some(own) => {
+            if let Some(module) = world.modules.get(own) {
+                let place = unit
+                    .proof
+                    .spot(unit.shipped, name)
+                    .filter(|&s| Shipped::is_named(module, name, s) == crate::prove::Named::Yes);
+                let global = || {
+                    let mut all = module.named(name).filter(|s| !s.is_local());
+                    all.next().map(|s| Spot { space: s.section().unwrap_or(0), at: s.value })
+                };
+                let place = if external.origin == Origin::Elsewhere { global() } else { place };
+                if let Some(sympos) = place.and_then(|p| module.sympos(name, p)) {
+                    return Ok(Some(KlpSymbol { needs, object: Some(own.into()), name: name.clone(), sympos }));
+                }
+            }
+            let export = world.symvers.get(name).ok_or_else(|| {
+                unknown(
+                    format!("it is neither in the shipped module {own} nor exported by any other"),
+                    "check that the fix belongs to this kernel",
+                )
+            })?;
+            let sympos = match &export.module {
+                None => world
+                    .image
+                    .kallsyms
+                    .named(name)
+                    .find(|s| s.is_global())
+                    .and_then(|s| world.image.kallsyms.sympos(name, s.address)),
+                Some(other) => world.modules.get(other).and_then(|m| {
+                    let symbol = m.named(name).find(|s| !s.is_local())?;
+                    m.sympos(name, Spot { space: symbol.section()?, at: symbol.value })
+                }),
+            };
+            let sympos =
+                sympos.ok_or_else(|| unknown("it is exported but not in the exporter's symbol table".into(), ""))?;
+            let needs = if export.module.is_none() { None } else { needs };
+            Ok(Some(KlpSymbol { needs, object: export.module.clone(), name: name.clone(), sympos }))
+        }
+    }
+}
+
+/// A module's own exports are reached in the module itself, which may come later than the live patch.
+fn is_own(unit: &Unit<'_>, external: &External) -> bool {
+    unit.module.is_some() && matches!(external.origin, Origin::Unit { .. })
+}
+
+/// The name that stands for a livepatch symbol in the payloads.
+fn stand_in(klp: &mut BTreeMap<String, KlpSymbol>, symbol: KlpSymbol) -> String {
+    let mut name = format!("{TOMBSTONE}{}", symbol.name);
+    let mut n = 0;
+    while klp.get(&name).is_some_and(|known| *known != symbol) {
+        n += 1;
+        name = format!("{TOMBSTONE}{}.kmend{n}", symbol.name);
+    }
+    klp.insert(name.clone(), symbol);
+    name
+}
+
+fn undefined(name: &str) -> Symbol {
+    Symbol {
+        name: name.into(),
+        kind: SymKind::None,
+        bind: Bind::Weak,
+        place: Place::Undefined,
+        value: 0,
+        size: 0,
+        other: 0,
+    }
+}
+
+fn rename(object: &mut Object, from: &str, to: &str) {
+    for symbol in object.symbols.iter_mut().filter(|s| s.is_undefined() && s.name == from) {
+        symbol.name = to.into();
+        symbol.bind = Bind::Weak;
+    }
+}
+
+/// Jump labels, static calls and alternatives are read when the live patch module loads; a relocation
+/// that waits for another module is applied after that.
+fn too_late(unit: &Unit<'_>, late: &HashSet<String>) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    let object = &unit.extract.object;
+    for section in &object.sections {
+        let what = match section.name.as_str() {
+            "__jump_table" => "a static key",
+            ".static_call_sites" => "a static call",
+            ".altinstr_replacement" => "a symbol in an alternative",
+            _ => continue,
+        };
+        for r in &section.relocs {
+            let name = &object.symbols[r.symbol].name;
+            if late.contains(name) {
+                found.push(Refusal::new(
+                    "key-in-module",
+                    name,
+                    &section.name,
+                    format!("the changed code uses {what} of the module {}, which may come after the live patch", unit.module.unwrap_or("")),
+                    "use static_key_enabled() (or KLP_STATIC_CALL) in the fix instead, or leave out the tracepoint or pr_debug",
+                ));
+            }
+        }
+    }
+    for section in object.sections.iter().filter(|s| s.is_text()) {
+        for r in &section.relocs {
+            let name = &object.symbols[r.symbol].name;
+            if name.starts_with("__SCT__") && late.contains(name) {
+                found.push(Refusal::new(
+                    "key-in-module",
+                    name,
+                    &section.name,
+                    format!(
+                        "the changed code makes a static call of the module {}, which may come after the live patch",
+                        unit.module.unwrap_or("")
+                    ),
+                    "use KLP_STATIC_CALL in the fix instead",
+                ));
+            }
+        }
+    }
+    found
+}
