@@ -19,13 +19,17 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Kernels to build live patches for
+    Target(target::TargetArgs),
+}
 
 /// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let result: anyhow::Result<()> = match cli.command {};
-    #[allow(unreachable_code)]
+    let result: anyhow::Result<()> = match &cli.command {
+        Command::Target(args) => target::run(args),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
