@@ -192,7 +192,7 @@ pub fn remove(name: &str) -> Result<()> {
     // The record goes first: what is half removed is no target.
     match fs::remove_file(folder.join(FILE)) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(e).with_context(|| format!("cannot remove {}", folder.join(FILE).display()))
+            Err(e).with_context(|| format!("cannot remove {}", folder.join(FILE).display()))
         }
         _ => super::apt::remove_dir(&folder),
     }
