@@ -115,8 +115,8 @@ impl Archive {
     }
 
     fn apt(&self, program: &str) -> Command {
-        let mut c = Command::new(program);
-        c.arg("-c").arg(self.conf()).env("LC_ALL", "C").env_remove("APT_CONFIG").stdin(std::process::Stdio::null());
+        let mut c = super::tied(program);
+        c.arg("-c").arg(self.conf()).env("LC_ALL", "C").env_remove("APT_CONFIG");
         c
     }
 
@@ -245,7 +245,7 @@ pub fn unpack(deb: &Path, dir: &Path, only: &[&str]) -> Result<()> {
     make_dir(dir)?;
     let mut reader = fsys_tarfile(deb).spawn().context("cannot start dpkg-deb")?;
     let stdout = reader.stdout.take().context("dpkg-deb gave no output")?;
-    let mut tar = Command::new("tar");
+    let mut tar = super::tied("tar");
     tar.args(["-x", "--no-same-owner", "-C"]).arg(dir).args(only).stdin(stdout);
     let done = sandbox::run(&mut tar, &format!("unpacking {}", deb.display()));
     // dpkg-deb's words tell more about a damaged package than tar's.
@@ -270,7 +270,7 @@ pub fn contents(deb: &Path) -> Result<Vec<String>> {
 
 /// `dpkg-deb --fsys-tarfile`: the package's files as a tar stream on a pipe.
 pub(super) fn fsys_tarfile(deb: &Path) -> Command {
-    let mut c = Command::new("dpkg-deb");
+    let mut c = super::tied("dpkg-deb");
     c.arg("--fsys-tarfile").arg(deb).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     c
 }

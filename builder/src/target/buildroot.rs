@@ -5,9 +5,11 @@
 use super::apt::{make_dir, remove_dir, Archive};
 use super::config::Config;
 use super::record;
+use crate::progress::Step;
 use crate::{files, sandbox};
 use anyhow::{bail, ensure, Context, Result};
 use std::fs;
+use std::io::BufRead;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -41,7 +43,8 @@ const MARKER: &str = "etc/kmend-root";
 #[derive(Clone, Debug)]
 pub struct Wanted {
     packages: Vec<String>,
-    cc: String,
+    /// The C compiler's program, and its own words.
+    cc: (String, String),
     rust: bool,
     versions: String,
 }
@@ -79,7 +82,7 @@ impl Wanted {
             };
             versions += &format!("{package} {}\n", found.version);
         }
-        Ok(Self { packages, cc, rust, versions })
+        Ok(Self { packages, cc: (cc, record::cc_text(config)?.to_string()), rust, versions })
     }
 
     /// What the marker of a complete root says.
@@ -142,12 +145,12 @@ pub fn make(archive: &Archive, wanted: &Wanted) -> Result<PathBuf> {
         }
         Err(_) => {}
     }
-    let step = crate::progress::step(format!("making a build root of {} with {}", archive.suite, wanted.cc));
+    let step = crate::progress::step(format!("making a build root of {} with {}", archive.suite, wanted.cc.0));
     let new = roots.join(format!("{key}.new"));
     remove_dir(&new)?;
     remove_dir(&root)?;
     make_dir(&new)?;
-    bootstrap(archive, wanted, &new)?;
+    bootstrap(archive, wanted, &new, &step)?;
     files::write(&new.join(MARKER), marker.as_bytes())?;
     check(&new, wanted, &marker).context("the new build root does not work")?;
     fs::rename(&new, &root).with_context(|| format!("cannot rename {} to {}", new.display(), root.display()))?;
@@ -159,12 +162,14 @@ pub fn make(archive: &Archive, wanted: &Wanted) -> Result<PathBuf> {
 fn check(root: &Path, wanted: &Wanted, marker: &str) -> Result<()> {
     let found = files::read_text(&root.join(MARKER)).context("it is not complete")?;
     ensure!(found == marker, "it was made from other packages");
-    record::compilers(&sandbox::Sandbox::new(root), &wanted.cc, wanted.rust).map(|_| ())
+    let compilers = record::compilers(&sandbox::Sandbox::new(root), &wanted.cc.0, wanted.rust)?;
+    ensure!(compilers.cc == wanted.cc.1, "its compiler is {:?}, the kernel's is {:?}", compilers.cc, wanted.cc.1);
+    Ok(())
 }
 
-fn bootstrap(archive: &Archive, wanted: &Wanted, dir: &Path) -> Result<()> {
-    let mut c = Command::new("mmdebstrap");
-    c.args(["--variant=minbase", "--quiet", "--format=tar"]);
+fn bootstrap(archive: &Archive, wanted: &Wanted, dir: &Path, step: &Step) -> Result<()> {
+    let mut c = super::tied("mmdebstrap");
+    c.args(["--variant=minbase", "--format=tar"]);
     c.arg(format!("--architectures={}", archive.arch));
     c.arg(format!("--include={}", wanted.packages.join(",")));
     c.args(["--aptopt=Acquire::Check-Valid-Until \"false\"", "--aptopt=Acquire::Languages \"none\""]);
@@ -177,33 +182,43 @@ fn bootstrap(archive: &Archive, wanted: &Wanted, dir: &Path) -> Result<()> {
     }
     c.arg("--dpkgopt=force-unsafe-io");
     c.arg(super::sources::base_suite(&archive.suite)).arg("-").args(&archive.lines);
-    c.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    c.stdout(Stdio::piped()).stderr(Stdio::piped());
     // A tar stream, unpacked by this user: the files are then this user's, also where mmdebstrap works
     // in a user namespace, and nothing is ever mounted below the cache.
     let mut maker =
         c.spawn().context("cannot start mmdebstrap: is it installed? (`make deps` installs what kmend needs)")?;
     let stream = maker.stdout.take().context("mmdebstrap gave no output")?;
-    let mut tar = Command::new("tar");
+    let mut tar = super::tied("tar");
     tar.args(["-x", "--exclude=./dev/*", "-C"]).arg(dir).stdin(stream);
     if !is_root() {
         tar.args(["--no-same-owner", "--no-same-permissions"]);
     }
     let mut reader = tar.stderr(Stdio::piped()).spawn().context("cannot start tar")?;
-    let made = maker.wait_with_output().context("mmdebstrap")?;
+    let mut log = String::new();
+    if let Some(err) = maker.stderr.take() {
+        for line in std::io::BufReader::new(err).split(b'\n').map_while(|l| l.ok()) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if let Some(stage) = line.strip_prefix("I: ") {
+                step.detail(stage);
+            }
+            log += &format!("{line}\n");
+        }
+    }
+    let made = maker.wait().context("mmdebstrap")?;
     let mut said = String::new();
     if let Some(mut err) = reader.stderr.take() {
         let _ = std::io::Read::read_to_string(&mut err, &mut said);
     }
     let unpacked = reader.wait().context("tar")?;
-    let full = said.contains("No space left") || String::from_utf8_lossy(&made.stderr).contains("No space left");
-    ensure!(!full, "the disk is full: a build root takes 2 GB in {} (KMEND_CACHE names another folder), and about as much in $TMPDIR while it is made", dir.display());
     ensure!(
-        made.status.success(),
-        "mmdebstrap of {} failed ({}):\n{}",
-        archive.suite,
-        made.status,
-        sandbox::tail(&made)
+        !said.contains("No space left") && !log.contains("No space left"),
+        "the disk is full: a build root takes 2 GB in {} (KMEND_CACHE names another folder), and as much in \
+         $TMPDIR while it is made",
+        dir.display()
     );
+    let lines: Vec<&str> = log.lines().collect();
+    let end = lines[lines.len().saturating_sub(30)..].join("\n    ");
+    ensure!(made.success(), "mmdebstrap of suite {} failed ({made}); it said:\n    {end}", archive.suite);
     ensure!(unpacked.success(), "unpacking the build root failed:\n{said}");
     Ok(())
 }
@@ -245,7 +260,12 @@ mod tests {
     #[test]
     fn a_root_without_its_marker_is_broken() {
         let dir = tempfile::tempdir().unwrap();
-        let wanted = Wanted { packages: vec![], cc: "gcc-1".into(), rust: false, versions: "gcc-1 1\n".into() };
+        let wanted = Wanted {
+            packages: vec![],
+            cc: ("gcc-1".into(), "gcc-1 (x) 1".into()),
+            rust: false,
+            versions: "gcc-1 1\n".into(),
+        };
         assert!(check(dir.path(), &wanted, "x").unwrap_err().to_string().contains("not complete"));
         files::write(&dir.path().join(MARKER), b"y").unwrap();
         assert!(check(dir.path(), &wanted, "x").unwrap_err().to_string().contains("other packages"));

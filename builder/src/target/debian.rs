@@ -80,8 +80,7 @@ impl Kernel {
 pub fn add(request: &Request) -> Result<Added> {
     if let Some(release) = &request.release {
         // A target that is named exactly needs no network to be found there.
-        if let Some(target) = store::get(&target_name(&request.suite, release))? {
-            store::check(&target).with_context(|| broken(&target.name))?;
+        if let Some(target) = usable(&target_name(&request.suite, release)).ok().flatten() {
             return Ok(Added::AlreadyThere(Box::new(target)));
         }
     }
@@ -89,11 +88,15 @@ pub fn add(request: &Request) -> Result<Added> {
     let kernel = resolve(&archive, request)?;
     let name = target_name(&request.suite, &kernel.release);
     let _lock = store::lock(&name)?;
-    if let Some(target) = store::get(&name)? {
-        store::check(&target).with_context(|| broken(&name))?;
-        return Ok(Added::AlreadyThere(Box::new(target)));
-    }
     let dir = store::dir(&name)?;
+    match usable(&name) {
+        Ok(Some(target)) => return Ok(Added::AlreadyThere(Box::new(target))),
+        Ok(None) => {}
+        Err(fault) => {
+            eprintln!("  target {name} is stored but can no longer be used ({fault:#}): making anew what is needed");
+            reset(&name, &dir)?;
+        }
+    }
     apt::make_dir(&dir)?;
     check_room(&dir)?;
     let target = make(request, &archive, &kernel, &name, &dir)?;
@@ -108,8 +111,21 @@ fn target_name(suite: &str, release: &str) -> String {
     format!("debian:{suite}/{release}")
 }
 
-fn broken(name: &str) -> String {
-    format!("target {name} is stored but can no longer be used: `kmend-build target remove {name}`, then add it again")
+/// The stored target of this name, looked over; an error when it is there and broken.
+fn usable(name: &str) -> Result<Option<Target>> {
+    let Some(target) = store::get(name)? else { return Ok(None) };
+    store::check(&target)?;
+    Ok(Some(target))
+}
+
+/// Takes back a broken target. Where only the compilers are at fault, files and prepared tree stay.
+fn reset(name: &str, dir: &Path) -> Result<()> {
+    let files_are_good = store::get(name).ok().flatten().is_some_and(|t| store::check_files(&t).is_ok());
+    if files_are_good {
+        store::forget(name)
+    } else {
+        apt::remove_dir(dir)
+    }
 }
 
 /// Finds the newest kernel of the suite, or the named one.

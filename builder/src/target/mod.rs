@@ -45,6 +45,14 @@ impl ArchNames {
     }
 }
 
+/// `program`, which ends when this process does, however that ends: what still writes must not do so
+/// into a folder whose lock is gone. (setpriv is part of util-linux.)
+pub(crate) fn tied(program: &str) -> std::process::Command {
+    let mut c = std::process::Command::new("setpriv");
+    c.args(["--pdeathsig", "TERM", "--", program]).stdin(std::process::Stdio::null());
+    c
+}
+
 /// A prepared kernel. Everything in it was checked to belong together when it was made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {

@@ -7,9 +7,10 @@ use super::record::{self, Banner};
 use crate::sandbox::{self, Sandbox};
 use crate::{files, progress};
 use anyhow::{bail, ensure, Context, Result};
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Variables and environment that every `make` in the tree gets.
 #[derive(Clone, Debug)]
@@ -73,7 +74,7 @@ pub fn unpack_source(deb: &Path, version: &str, tree: &Path) -> Result<()> {
     super::apt::make_dir(&new)?;
     let mut package = super::apt::fsys_tarfile(deb).spawn().context("cannot start dpkg-deb")?;
     let stdout = package.stdout.take().context("dpkg-deb gave no output")?;
-    let mut outer = Command::new("tar")
+    let mut outer = super::tied("tar")
         .args(["-x", "-O", "-f", "-", &member])
         .stdin(stdout)
         .stdout(Stdio::piped())
@@ -81,7 +82,7 @@ pub fn unpack_source(deb: &Path, version: &str, tree: &Path) -> Result<()> {
         .spawn()
         .context("cannot start tar")?;
     let stdout = outer.stdout.take().context("tar gave no output")?;
-    let mut xz = Command::new("xz")
+    let mut xz = super::tied("xz")
         .args(["-dc", "-T0"])
         .stdin(stdout)
         .stdout(Stdio::piped())
@@ -89,7 +90,7 @@ pub fn unpack_source(deb: &Path, version: &str, tree: &Path) -> Result<()> {
         .spawn()
         .context("cannot start xz")?;
     let stdout = xz.stdout.take().context("xz gave no output")?;
-    let inner = Command::new("tar")
+    let inner = super::tied("tar")
         .args(["-x", "--no-same-owner", "--strip-components=1", "-C"])
         .arg(&new)
         .stdin(stdout)
@@ -143,8 +144,44 @@ pub fn prepare(
     let jobs = std::thread::available_parallelism().map_or(2, |n| n.get());
     run_make(sandbox, make, &[&format!("-j{jobs}"), "modules_prepare"])?;
     check_prepared(tree, &stock, release)?;
-    step.done("");
+    let exports = if stock.is_on("CONFIG_RUST") { check_rust_exports(tree, symvers)? } else { 0 };
+    step.done(&if exports > 0 {
+        format!("all {exports} Rust exports of the stock kernel are there")
+    } else {
+        String::new()
+    });
     Ok(())
+}
+
+/// The mangled names that the Rust crates export carry a hash of compiler, flags and crates. Those of the
+/// shipped kernel must all come out here too, or no Rust module would load. Returns their number.
+fn check_rust_exports(tree: &Path, symvers: &Path) -> Result<usize> {
+    let shipped = files::read_text(symvers)?;
+    // CRC, name, exporter, kind, namespace (Documentation/kbuild/modules.rst, "The symbol table").
+    let rust = |l: &str| {
+        let mut fields = l.split('\t').skip(1);
+        let name = fields.next().filter(|n| n.starts_with("_R"))?;
+        (fields.next() == Some("vmlinux")).then(|| name.to_string())
+    };
+    let wanted: Vec<String> = shipped.lines().filter_map(rust).collect();
+    let mut have = HashSet::new();
+    for entry in fs::read_dir(tree.join("rust")).context("rust/")?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("exports_") && name.ends_with("_generated.h") {
+            let text = files::read_text(&entry.path())?;
+            have.extend(text.lines().filter_map(|l| Some(l.split_once('(')?.1.split_once(')')?.0.to_string())));
+        }
+    }
+    let missing: Vec<&String> = wanted.iter().filter(|n| !have.contains(*n)).collect();
+    ensure!(
+        missing.is_empty(),
+        "{} of the {} Rust symbols that the shipped kernel exports do not come out here, {} for one: \
+         Rust compiler, flags or source are not those it was built with",
+        missing.len(),
+        wanted.len(),
+        missing[0]
+    );
+    Ok(wanted.len())
 }
 
 /// What must stand in a tree before anything is built against it.
@@ -232,6 +269,21 @@ mod tests {
         assert!(make.env.contains(&("RUST_LIB_SRC".into(), "/usr/src/rustc-1/library".into())));
         files::write(&root.path().join("usr/src/rustc-2/library/core/src/lib.rs"), b"").unwrap();
         assert!(Make::new(&config, &banner(), "x86", root.path()).is_err());
+    }
+
+    #[test]
+    fn rust_exports_must_all_come_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let symvers = dir.path().join("Module.symvers");
+        let line = |name: &str, by: &str| format!("0x00000000\t{name}\t{by}\tEXPORT_SYMBOL_GPL\t\n");
+        let text = line("_RNvA", "vmlinux") + &line("printk", "vmlinux") + &line("_RNvM", "drivers/x") + "junk\n";
+        files::write(&symvers, text.as_bytes()).unwrap();
+        let exports = dir.path().join("rust/exports_kernel_generated.h");
+        files::write(&exports, b"EXPORT_SYMBOL_RUST_GPL(_RNvB);\njunk\n)(\n").unwrap();
+        let said = check_rust_exports(dir.path(), &symvers).unwrap_err().to_string();
+        assert!(said.contains("_RNvA") && said.starts_with("1 of the 1"), "{said}");
+        files::write(&exports, b"EXPORT_SYMBOL_RUST_GPL(_RNvA);\n").unwrap();
+        assert_eq!(check_rust_exports(dir.path(), &symvers).unwrap(), 1);
     }
 
     #[test]

@@ -155,8 +155,13 @@ fn again(target: &Target) -> String {
 
 /// Whether everything that `target` names is there and the compilers have not drifted.
 pub fn check(target: &Target) -> Result<()> {
-    let files: [&Path; 6] =
-        [&target.tree, &target.root, &target.vmlinuz, &target.vmlinux, &target.symvers, &target.config];
+    check_files(target)?;
+    check_compilers(target)
+}
+
+/// Whether everything that `target` names is there, and the image still is the same kernel.
+pub fn check_files(target: &Target) -> Result<()> {
+    let files: [&Path; 5] = [&target.tree, &target.vmlinuz, &target.vmlinux, &target.symvers, &target.config];
     for path in files.into_iter().chain(target.modules.as_deref()) {
         ensure!(path.exists(), "{} is gone", path.display());
     }
@@ -170,6 +175,12 @@ pub fn check(target: &Target) -> Result<()> {
         target.vmlinux.display(),
         target.build_id
     );
+    Ok(())
+}
+
+/// Whether the compilers are there, and still those that the target was made with.
+pub fn check_compilers(target: &Target) -> Result<()> {
+    ensure!(target.root.exists(), "the build root {} is gone", target.root.display());
     let cc = target.make_vars.iter().find_map(|v| v.strip_prefix("CC=")).unwrap_or("gcc");
     let now = record::compilers(&sandbox::Sandbox::new(&target.root), cc, target.rustc.is_some())?;
     ensure!(now.cc == target.cc, "the C compiler drifted: it was {:?}, now it is {:?}", target.cc, now.cc);
@@ -190,11 +201,18 @@ pub fn remove(name: &str) -> Result<()> {
         bail!(not_there(name, &list()?.0));
     }
     // The record goes first: what is half removed is no target.
-    match fs::remove_file(folder.join(FILE)) {
+    forget(name)?;
+    super::apt::remove_dir(&folder)
+}
+
+/// Removes the record of a target and nothing else.
+pub fn forget(name: &str) -> Result<()> {
+    let file = dir(name)?.join(FILE);
+    match fs::remove_file(&file) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("cannot remove {}", folder.join(FILE).display()))
+            Err(e).with_context(|| format!("cannot remove {}", file.display()))
         }
-        _ => super::apt::remove_dir(&folder),
+        _ => Ok(()),
     }
 }
 
