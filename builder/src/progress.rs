@@ -2,9 +2,13 @@
 //! What a person sees while long work runs: one line a step, with a spinner on a terminal and the
 //! time it took; plain lines elsewhere, so that CI logs read well.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+
+/// Steps that run side by side share the terminal through this.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// A step under way. Dropped without [`Step::done`], it says that the step did not finish.
 pub struct Step {
@@ -17,8 +21,9 @@ pub struct Step {
 /// Begins a step: `what` is a short present participle, "compiling fs/proc/cmdline.c".
 pub fn step(what: impl Into<String>) -> Step {
     let what = what.into();
-    let bar = ProgressBar::new_spinner();
+    let mut bar = ProgressBar::new_spinner();
     if std::io::stderr().is_terminal() {
+        bar = BARS.add(bar);
         bar.set_style(
             ProgressStyle::with_template("  {spinner} {msg} ({elapsed})")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -43,7 +48,7 @@ impl Step {
         self.bar.finish_and_clear();
         let took = self.begun.elapsed().as_secs_f32();
         let sep = if result.is_empty() { "" } else { ": " };
-        eprintln!("  {}{sep}{result} [{took:.1} s]", self.what);
+        BARS.suspend(|| eprintln!("  {}{sep}{result} [{took:.1} s]", self.what));
     }
 }
 
@@ -51,7 +56,8 @@ impl Drop for Step {
     fn drop(&mut self) {
         if self.open {
             self.bar.finish_and_clear();
-            eprintln!("  {}: failed [{:.1} s]", self.what, self.begun.elapsed().as_secs_f32());
+            let took = self.begun.elapsed().as_secs_f32();
+            BARS.suspend(|| eprintln!("  {}: failed [{took:.1} s]", self.what));
         }
     }
 }

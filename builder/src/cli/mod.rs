@@ -20,14 +20,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Build(build::BuildArgs),
     Diff(diff::DiffArgs),
+    /// Kernels to build live patches for
+    Target(target::TargetArgs),
 }
 
 /// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let result = match cli.command {
-        Command::Diff(args) => diff::run(&args),
+    let result = match &cli.command {
+        Command::Build(args) => build::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Target(args) => target::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

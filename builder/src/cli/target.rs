@@ -1,2 +1,179 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build target: add, list, show, remove.
+
+use crate::target::debian::{self, Added, Request};
+use crate::target::{store, tree, Target};
+use anyhow::{bail, Result};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Arguments of `kmend-build target`.
+#[derive(Args)]
+pub struct TargetArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Makes a target: a kernel with its source, compilers and image
+    #[command(after_help = "Examples:\n  \
+        kmend-build target add debian:forky                       the newest kernel of the suite\n  \
+        kmend-build target add debian:forky/7.2.12+deb14-amd64    this one\n  \
+        kmend-build target add --tree ~/linux --name mine         a kernel you built")]
+    Add(AddArgs),
+    /// Lists the stored targets
+    List,
+    /// Shows all that is known of one target
+    Show {
+        /// debian:SUITE, debian:SUITE/RELEASE, tree:NAME
+        name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Removes a target and its files (the compilers stay, other targets may share them)
+    Remove {
+        /// The whole name, as `target list` shows it
+        name: String,
+    },
+}
+
+#[derive(Args)]
+struct AddArgs {
+    /// debian:SUITE or debian:SUITE/RELEASE
+    #[arg(required_unless_present = "tree", conflicts_with = "tree")]
+    name: Option<String>,
+    /// The kernel's architecture: x86_64 (amd64), ppc64le (ppc64el); this machine's by default
+    #[arg(long, conflicts_with = "tree")]
+    arch: Option<String>,
+    /// An archive to use instead of the one in this machine's apt sources
+    #[arg(long, value_name = "URI", conflicts_with = "tree")]
+    mirror: Option<String>,
+    /// A kernel source tree in which the kernel was built
+    #[arg(long, value_name = "DIR")]
+    tree: Option<PathBuf>,
+    /// The kernel image that runs (ELF), where it is not DIR/vmlinux
+    #[arg(long, value_name = "FILE", requires = "tree")]
+    vmlinux: Option<PathBuf>,
+    /// What to call the tree's target: tree:NAME; the folder's name by default
+    #[arg(long = "name", value_name = "NAME", requires = "tree")]
+    tree_name: Option<String>,
+}
+
+/// Runs `kmend-build target`.
+pub fn run(args: &TargetArgs) -> Result<()> {
+    match &args.command {
+        Command::Add(add) => run_add(add),
+        Command::List => list(),
+        Command::Show { name, json } => show(name, *json),
+        Command::Remove { name } => {
+            store::remove(name)?;
+            println!("removed {name}");
+            Ok(())
+        }
+    }
+}
+
+fn run_add(args: &AddArgs) -> Result<()> {
+    let begun = Instant::now();
+    let added = match (&args.name, &args.tree) {
+        (_, Some(dir)) => tree::add(dir, args.vmlinux.as_deref(), args.tree_name.as_deref())?,
+        (Some(name), None) => {
+            let Some(rest) = name.strip_prefix("debian:") else {
+                bail!("{name:?} is no target: names look like debian:forky or debian:forky/RELEASE; a kernel you built is added with --tree DIR")
+            };
+            debian::add(&Request::parse(rest, args.arch.as_deref(), args.mirror.as_deref())?)?
+        }
+        (None, None) => bail!("name a target (debian:forky) or a tree (--tree DIR)"),
+    };
+    match added {
+        Added::AlreadyThere(target) => println!("{} is there already", target.name),
+        Added::New(target) => println!("{} is ready [{:.0} s]", target.name, begun.elapsed().as_secs_f32()),
+    }
+    Ok(())
+}
+
+fn list() -> Result<()> {
+    let (targets, broken) = store::list()?;
+    for fault in &broken {
+        eprintln!("kmend-build: {fault:#}");
+    }
+    if targets.is_empty() {
+        println!("no target yet; `kmend-build target add debian:forky` makes one");
+        return Ok(());
+    }
+    let short = |words: &str| words.split_whitespace().next_back().unwrap_or("").to_string();
+    let mut rows = vec![["NAME", "ARCH", "RELEASE", "VERSION", "GCC", "RUST"].map(String::from)];
+    rows.extend(targets.iter().map(|t| {
+        let rustc = t.rustc.as_deref().and_then(|r| r.split_whitespace().nth(1)).unwrap_or("-").to_string();
+        let version = if t.version.is_empty() { "-".into() } else { t.version.clone() };
+        [t.name.clone(), t.arch.clone(), t.release.clone(), version, short(&t.cc), rustc]
+    }));
+    print!("{}", table(&rows));
+    Ok(())
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let mut out = String::new();
+    for row in rows {
+        let cells: Vec<String> = row.iter().enumerate().map(|(i, cell)| format!("{cell:w$}", w = width(i))).collect();
+        out += cells.join("  ").trim_end();
+        out.push('\n');
+    }
+    out
+}
+
+fn show(name: &str, json: bool) -> Result<()> {
+    let target = store::resolve(name)?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&target)?);
+    } else {
+        print!("{}", facts(&target));
+        match store::check(&target) {
+            Ok(()) => println!("  state        ready: all files are there, the compilers are the recorded ones"),
+            Err(fault) => println!("  state        unusable: {fault:#}"),
+        }
+    }
+    Ok(())
+}
+
+fn facts(t: &Target) -> String {
+    let mut out = format!("{}\n", t.name);
+    let mut fact = |name: &str, value: String| {
+        if !value.is_empty() {
+            out += &format!("  {name:12} {value}\n");
+        }
+    };
+    fact("release", t.release.clone());
+    fact("package", t.version.clone());
+    fact("arch", t.arch.clone());
+    fact("build id", t.build_id.clone());
+    fact("gcc", t.cc.clone());
+    fact("rustc", t.rustc.clone().unwrap_or_else(|| "none (CONFIG_RUST is off)".into()));
+    fact("tree", t.tree.display().to_string());
+    fact("seen as", t.tree_inside.clone());
+    fact("build root", t.root.display().to_string());
+    fact("vmlinuz", t.vmlinuz.display().to_string());
+    fact("vmlinux", t.vmlinux.display().to_string());
+    fact("modules", t.modules.as_ref().map(|m| m.display().to_string()).unwrap_or_else(|| "those in the tree".into()));
+    fact("symvers", t.symvers.display().to_string());
+    fact("config", t.config.display().to_string());
+    fact("make", t.make_vars.join(" "));
+    fact("environment", t.make_env.iter().map(|(n, v)| format!("{n}={v:?}")).collect::<Vec<_>>().join(" "));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up() {
+        let rows = [["NAME", "X"].map(String::from), ["a-long-name", "y"].map(String::from)];
+        assert_eq!(table(&rows), "NAME         X\na-long-name  y\n");
+    }
+}

@@ -1,2 +1,275 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Makes the build root that holds the compilers a kernel was built with.
+//! Makes the build root that holds the compilers a kernel was built with: suite and .config in, a folder
+//! in the cache out. Targets that want the same packages in the same versions share one.
+
+use super::apt::{make_dir, remove_dir, Archive};
+use super::config::Config;
+use super::record;
+use crate::progress::Step;
+use crate::{files, sandbox};
+use anyhow::{bail, ensure, Context, Result};
+use std::fs;
+use std::io::BufRead;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What every kernel's build wants beside its compilers.
+const TOOLS: &[&str] = &[
+    "bc",
+    "bison",
+    "cpio",
+    "dwarves",
+    "flex",
+    "kmod",
+    "libc6-dev",
+    "libelf-dev",
+    "libssl-dev",
+    "make",
+    "openssl",
+    "python3",
+    "rsync",
+    "xz-utils",
+    "zstd",
+];
+
+/// What CONFIG_RUST adds. clang is for bindgen, which reads the kernel's headers through it.
+const RUST: &[&str] = &["bindgen", "clang", "libclang-dev", "rust-src", "rustc"];
+
+/// Written last into a root that is complete; it holds what the root was made from.
+const MARKER: &str = "etc/kmend-root";
+
+/// What a build root is made from.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    packages: Vec<String>,
+    /// The C compiler's program, and its own words.
+    cc: (String, String),
+    rust: bool,
+    versions: String,
+}
+
+impl Wanted {
+    /// What the kernel of `config` wants, in the versions that `archive` has now. Refuses when the
+    /// suite's compiler is no longer the kernel's.
+    pub fn new(archive: &Archive, config: &Config, machine_arch: &str) -> Result<Self> {
+        let cc = record::cc_program(config)?.to_string();
+        let gcc = gcc_package(&cc, &archive.arch, machine_arch)?;
+        check_suite_has(archive, &gcc, record::cc_text(config)?)?;
+        let mut packages: Vec<String> = TOOLS.iter().map(|p| p.to_string()).collect();
+        packages.push(gcc.clone());
+        if gcc != host_gcc(&cc) {
+            packages.push(host_gcc(&cc));
+        }
+        let rust = config.is_on("CONFIG_RUST");
+        if rust {
+            packages.extend(RUST.iter().map(|p| p.to_string()));
+        }
+        for (option, package) in [
+            ("CONFIG_GENDWARFKSYMS", "libdw-dev".to_string()),
+            ("CONFIG_GCC_PLUGINS", format!("{}-plugin-dev", host_gcc(&cc))),
+            ("CONFIG_KLP_BUILD", "libxxhash-dev".to_string()),
+        ] {
+            if config.is_on(option) {
+                packages.push(package);
+            }
+        }
+        packages.sort();
+        let mut versions = String::new();
+        for package in &packages {
+            let Some(found) = archive.find(package, None)? else {
+                bail!("suite {} has no package {package}, which this kernel's build wants", archive.suite);
+            };
+            versions += &format!("{package} {}\n", found.version);
+        }
+        Ok(Self { packages, cc: (cc, record::cc_text(config)?.to_string()), rust, versions })
+    }
+
+    /// What the marker of a complete root says.
+    fn marker(&self, archive: &Archive) -> String {
+        format!("{} {}\n{}", archive.suite, archive.arch, self.versions)
+    }
+}
+
+/// `gcc-16` of `x86_64-linux-gnu-gcc-16`.
+fn host_gcc(cc: &str) -> String {
+    cc.rfind("gcc").map(|at| cc[at..].to_string()).unwrap_or_default()
+}
+
+/// The package that holds the compiler `cc` for kernels of `arch`, on a machine of `machine_arch`.
+fn gcc_package(cc: &str, arch: &str, machine_arch: &str) -> Result<String> {
+    let gcc = host_gcc(cc);
+    ensure!(
+        gcc.strip_prefix("gcc-").is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit())),
+        "the kernel was built with {cc:?}: a compiler named gcc-NN, as Debian's packages have it, was expected"
+    );
+    if arch == machine_arch {
+        return Ok(gcc);
+    }
+    let triplet = cc.strip_suffix(&format!("-{gcc}")).with_context(|| {
+        format!("the kernel was built with {cc:?} on {arch}; this machine is {machine_arch}, and no cross compiler is named so")
+    })?;
+    Ok(format!("{gcc}-{}", triplet.replace('_', "-")))
+}
+
+/// Debian's compilers say their package version in parentheses: `gcc-16 (Debian 16.2.0-3) 16.2.0`.
+fn check_suite_has(archive: &Archive, gcc: &str, text: &str) -> Result<()> {
+    let have = archive.versions(gcc)?;
+    let wanted = text.split_once("(Debian ").and_then(|(_, t)| t.split_once(')')).map(|(v, _)| v);
+    let Some(wanted) = wanted else { return Ok(()) };
+    // Cross compilers carry another version (16.2.0-3cross1).
+    let agrees = |v: &String| v == wanted || v.strip_prefix(wanted).is_some_and(|end| end.starts_with("cross"));
+    ensure!(!have.is_empty(), "suite {} has no package {gcc}, with which the kernel was built", archive.suite);
+    ensure!(
+        have.first().is_some_and(agrees),
+        "the kernel was built with {gcc} {wanted}, suite {} has {} now: {}",
+        archive.suite,
+        have.join(", "),
+        super::apt::SNAPSHOT
+    );
+    Ok(())
+}
+
+/// The build root for `wanted`, made when it is not there or broken. `archive` is one of this machine's
+/// architecture.
+pub fn make(archive: &Archive, wanted: &Wanted) -> Result<PathBuf> {
+    let marker = wanted.marker(archive);
+    let key = &files::sha256(marker.as_bytes())[..12];
+    let roots = files::cache_dir()?.join("roots");
+    let root = roots.join(format!("{}-{}-{key}", archive.suite, archive.arch));
+    let _lock = files::lock(&roots.join(format!("{key}.lock")), "makes the same build root")?;
+    match check(&root, wanted, &marker) {
+        Ok(()) => return Ok(root),
+        Err(fault) if root.exists() => {
+            eprintln!("  the build root {} is broken ({fault:#}): making it anew", root.display())
+        }
+        Err(_) => {}
+    }
+    let step = crate::progress::step(format!("making a build root of {} with {}", archive.suite, wanted.cc.0));
+    let new = roots.join(format!("{key}.new"));
+    remove_dir(&new)?;
+    remove_dir(&root)?;
+    make_dir(&new)?;
+    bootstrap(archive, wanted, &new, &step)?;
+    files::write(&new.join(MARKER), marker.as_bytes())?;
+    check(&new, wanted, &marker).context("the new build root does not work")?;
+    fs::rename(&new, &root).with_context(|| format!("cannot rename {} to {}", new.display(), root.display()))?;
+    step.done(&format!("{} packages asked for", wanted.packages.len()));
+    Ok(root)
+}
+
+/// A root is good when its marker is the wanted one and its compilers start.
+fn check(root: &Path, wanted: &Wanted, marker: &str) -> Result<()> {
+    let found = files::read_text(&root.join(MARKER)).context("it is not complete")?;
+    ensure!(found == marker, "it was made from other packages");
+    let compilers = record::compilers(&sandbox::Sandbox::new(root), &wanted.cc.0, wanted.rust)?;
+    ensure!(compilers.cc == wanted.cc.1, "its compiler is {:?}, the kernel's is {:?}", compilers.cc, wanted.cc.1);
+    Ok(())
+}
+
+fn bootstrap(archive: &Archive, wanted: &Wanted, dir: &Path, step: &Step) -> Result<()> {
+    let mut c = super::tied("mmdebstrap");
+    c.args(["--variant=minbase", "--format=tar"]);
+    c.arg(format!("--architectures={}", archive.arch));
+    c.arg(format!("--include={}", wanted.packages.join(",")));
+    c.args(["--aptopt=Acquire::Check-Valid-Until \"false\"", "--aptopt=Acquire::Languages \"none\""]);
+    c.args(["--aptopt=Acquire::Retries \"3\"", "--aptopt=APT::Install-Recommends \"false\""]);
+    for proxy in proxies()? {
+        c.arg(format!("--aptopt={proxy}"));
+    }
+    for unread in ["doc", "man", "locale", "info", "lintian"] {
+        c.arg(format!("--dpkgopt=path-exclude=/usr/share/{unread}/*"));
+    }
+    c.arg("--dpkgopt=force-unsafe-io");
+    c.arg(super::sources::base_suite(&archive.suite)).arg("-").args(&archive.lines);
+    c.stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A tar stream, unpacked by this user: the files are then this user's, also where mmdebstrap works
+    // in a user namespace, and nothing is ever mounted below the cache.
+    let mut maker =
+        c.spawn().context("cannot start mmdebstrap: is it installed? (`make deps` installs what kmend needs)")?;
+    let stream = maker.stdout.take().context("mmdebstrap gave no output")?;
+    let mut tar = super::tied("tar");
+    tar.args(["-x", "--exclude=./dev/*", "-C"]).arg(dir).stdin(stream);
+    if !is_root() {
+        tar.args(["--no-same-owner", "--no-same-permissions"]);
+    }
+    let mut reader = tar.stderr(Stdio::piped()).spawn().context("cannot start tar")?;
+    let mut log = String::new();
+    if let Some(err) = maker.stderr.take() {
+        for line in std::io::BufReader::new(err).split(b'\n').map_while(|l| l.ok()) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if let Some(stage) = line.strip_prefix("I: ") {
+                step.detail(stage);
+            }
+            log += &format!("{line}\n");
+        }
+    }
+    let made = maker.wait().context("mmdebstrap")?;
+    let mut said = String::new();
+    if let Some(mut err) = reader.stderr.take() {
+        let _ = std::io::Read::read_to_string(&mut err, &mut said);
+    }
+    let unpacked = reader.wait().context("tar")?;
+    ensure!(
+        !said.contains("No space left") && !log.contains("No space left"),
+        "the disk is full: a build root takes 2 GB in {} (KMEND_CACHE names another folder), and as much in \
+         $TMPDIR while it is made",
+        dir.display()
+    );
+    let lines: Vec<&str> = log.lines().collect();
+    let end = lines[lines.len().saturating_sub(30)..].join("\n    ");
+    ensure!(made.success(), "mmdebstrap of suite {} failed ({made}); it said:\n    {end}", archive.suite);
+    ensure!(unpacked.success(), "unpacking the build root failed:\n{said}");
+    Ok(())
+}
+
+/// The machine's own proxy settings for apt, as `NAME "value"`.
+fn proxies() -> Result<Vec<String>> {
+    let out = sandbox::run(Command::new("apt-config").args(["dump", "Acquire"]), "apt-config dump")?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let wanted = |l: &&str| {
+        let name = l.split(' ').next().unwrap_or("").to_ascii_lowercase();
+        name.contains("::proxy") && !l.contains("\"\"")
+    };
+    Ok(text.lines().filter(wanted).map(|l| l.trim_end_matches(';').to_string()).collect())
+}
+
+/// Whether this process is root's (the owner of /proc/self is the effective user).
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compiler_packages() {
+        assert_eq!(gcc_package("x86_64-linux-gnu-gcc-16", "amd64", "amd64").unwrap(), "gcc-16");
+        assert_eq!(gcc_package("gcc-12", "amd64", "amd64").unwrap(), "gcc-12");
+        assert_eq!(
+            gcc_package("powerpc64le-linux-gnu-gcc-16", "ppc64el", "amd64").unwrap(),
+            "gcc-16-powerpc64le-linux-gnu"
+        );
+        assert_eq!(gcc_package("x86_64-linux-gnu-gcc-16", "amd64", "arm64").unwrap(), "gcc-16-x86-64-linux-gnu");
+        assert!(gcc_package("gcc-12", "amd64", "arm64").is_err());
+        assert!(gcc_package("gcc", "amd64", "amd64").is_err());
+        assert!(gcc_package("gcc-12;x", "amd64", "amd64").is_err());
+    }
+
+    #[test]
+    fn a_root_without_its_marker_is_broken() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = Wanted {
+            packages: vec![],
+            cc: ("gcc-1".into(), "gcc-1 (x) 1".into()),
+            rust: false,
+            versions: "gcc-1 1\n".into(),
+        };
+        assert!(check(dir.path(), &wanted, "x").unwrap_err().to_string().contains("not complete"));
+        files::write(&dir.path().join(MARKER), b"y").unwrap();
+        assert!(check(dir.path(), &wanted, "x").unwrap_err().to_string().contains("other packages"));
+        files::write(&dir.path().join(MARKER), b"x").unwrap();
+        assert!(check(dir.path(), &wanted, "x").is_err(), "no compiler in it");
+    }
+}

@@ -4,14 +4,54 @@
 
 pub mod apt;
 pub mod buildroot;
+pub mod config;
 pub mod debian;
 pub mod prepare;
 pub mod record;
+pub mod sources;
 pub mod store;
 pub mod tree;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// What the world calls one architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArchNames {
+    /// `uname -m`.
+    pub uname: &'static str,
+    /// Debian's.
+    pub debian: &'static str,
+    /// kbuild's ARCH.
+    pub kbuild: &'static str,
+    /// Debian's package that depends on the newest kernel.
+    pub newest: &'static str,
+}
+
+/// The architectures that targets can have.
+pub const ARCHES: &[ArchNames] = &[
+    ArchNames { uname: "x86_64", debian: "amd64", kbuild: "x86", newest: "linux-image-amd64" },
+    ArchNames { uname: "ppc64le", debian: "ppc64el", kbuild: "powerpc", newest: "linux-image-powerpc64le" },
+];
+
+impl ArchNames {
+    /// By `uname -m`'s or Debian's name.
+    pub fn named(name: &str) -> anyhow::Result<&'static ArchNames> {
+        let found = ARCHES.iter().find(|a| a.uname == name || a.debian == name);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = ARCHES.iter().map(|a| a.uname).collect();
+            anyhow::anyhow!("architecture {name:?} is not supported; supported are: {}", known.join(", "))
+        })
+    }
+}
+
+/// `program`, which ends when this process does, however that ends: what still writes must not do so
+/// into a folder whose lock is gone. (setpriv is part of util-linux.)
+pub(crate) fn tied(program: &str) -> std::process::Command {
+    let mut c = std::process::Command::new("setpriv");
+    c.args(["--pdeathsig", "TERM", "--", program]).stdin(std::process::Stdio::null());
+    c
+}
 
 /// A prepared kernel. Everything in it was checked to belong together when it was made.
 #[derive(Clone, Debug, Serialize, Deserialize)]

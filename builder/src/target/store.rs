@@ -1,2 +1,256 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Keeps prepared targets in the cache: list, load, save, remove, resolve a name.
+//!
+//! Layout: `<cache>/targets/<escaped name>/target.json`, written last; a folder without it is no target.
+
+use super::{record, Target};
+use crate::image::vmlinuz;
+use crate::{files, sandbox};
+use anyhow::{bail, ensure, Context, Result};
+use std::cmp::Ordering;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const FILE: &str = "target.json";
+
+/// The folder of all targets.
+fn targets_dir() -> Result<PathBuf> {
+    Ok(files::cache_dir()?.join("targets"))
+}
+
+/// The folder of the target `name`, there or not.
+pub fn dir(name: &str) -> Result<PathBuf> {
+    Ok(targets_dir()?.join(escape(name)))
+}
+
+/// Takes the lock of the target `name`.
+pub fn lock(name: &str) -> Result<files::Lock> {
+    let file = targets_dir()?.join(format!("{}.lock", escape(name)));
+    files::lock(&file, &format!("works on the target {name}"))
+}
+
+/// A name as a file name: every byte but letters, digits, `-`, `.`, `_` and `+` becomes %XX. Different
+/// names give different file names, and none is hidden or leaves its folder.
+pub fn escape(name: &str) -> String {
+    let mut out = String::new();
+    for (i, b) in name.bytes().enumerate() {
+        let plain = b.is_ascii_alphanumeric() || b"-_+".contains(&b) || (b == b'.' && i > 0);
+        if plain {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+    }
+    out
+}
+
+/// Writes the target's record: from now on it is there.
+pub fn save(target: &Target) -> Result<()> {
+    let text = serde_json::to_string_pretty(target).context("target.json")?;
+    files::write(&dir(&target.name)?.join(FILE), format!("{text}\n").as_bytes())
+}
+
+/// The stored target of exactly this name, unchecked; None when there is none. A record that cannot
+/// be read is an error.
+pub fn get(name: &str) -> Result<Option<Target>> {
+    let file = dir(name)?.join(FILE);
+    if !file.exists() {
+        return Ok(None);
+    }
+    read(&file).map(Some)
+}
+
+fn read(file: &Path) -> Result<Target> {
+    serde_json::from_str(&files::read_text(file)?)
+        .with_context(|| format!("{} is damaged: remove its folder and add the target again", file.display()))
+}
+
+/// All stored targets by name, unchecked; and what could not be read.
+pub fn list() -> Result<(Vec<Target>, Vec<anyhow::Error>)> {
+    let (mut targets, mut broken) = (Vec::new(), Vec::new());
+    let folder = targets_dir()?;
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((targets, broken)),
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", folder.display())),
+    };
+    for entry in entries {
+        let file = entry.with_context(|| format!("cannot read {}", folder.display()))?.path().join(FILE);
+        if file.exists() {
+            match read(&file) {
+                Ok(target) => targets.push(target),
+                Err(fault) => broken.push(fault),
+            }
+        }
+    }
+    targets.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((targets, broken))
+}
+
+/// The stored target that `name` means: the exact name, or the newest one below it (`debian:forky` means
+/// the newest `debian:forky/…`; where several architectures are stored, this machine's).
+pub fn resolve(name: &str) -> Result<Target> {
+    if let Some(target) = get(name)? {
+        return Ok(target);
+    }
+    let (all, _) = list()?;
+    let below: Vec<Target> = all.iter().filter(|t| is_below(&t.name, name)).cloned().collect();
+    let native: Vec<Target> = below.iter().filter(|t| t.arch == std::env::consts::ARCH).cloned().collect();
+    let candidates = if native.is_empty() { below } else { native };
+    let newest = candidates.into_iter().reduce(|a, b| match newer(&a.version, &b.version) {
+        Ordering::Less => b,
+        _ => a,
+    });
+    newest.ok_or_else(|| not_there(name, &all))
+}
+
+fn is_below(stored: &str, name: &str) -> bool {
+    stored.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn not_there(name: &str, all: &[Target]) -> anyhow::Error {
+    let have: Vec<&str> = all.iter().map(|t| t.name.as_str()).collect();
+    let have =
+        if have.is_empty() { "there is none yet".to_string() } else { format!("there are: {}", have.join(", ")) };
+    let how = match name.split_once(':') {
+        Some(("tree", _)) => "`kmend-build target add --tree DIR` makes one".to_string(),
+        Some(("debian", _)) => format!("`kmend-build target add {name}` makes it"),
+        _ => "names look like debian:forky or tree:NAME".to_string(),
+    };
+    anyhow::anyhow!("no target {name:?} is stored ({have}); {how}")
+}
+
+/// Debian's order of versions, as dpkg has it.
+fn newer(a: &str, b: &str) -> Ordering {
+    let is = |op: &str| Command::new("dpkg").args(["--compare-versions", a, op, b]).status().is_ok_and(|s| s.success());
+    if a == b || is("eq") {
+        Ordering::Equal
+    } else if is("lt") {
+        Ordering::Less
+    } else {
+        Ordering::Greater
+    }
+}
+
+/// Loads the target that `name` means, after a cheap look whether all of it still stands and its
+/// compilers are still those it was made with.
+pub fn load(name: &str) -> Result<Target> {
+    let target = resolve(name)?;
+    check(&target).with_context(|| {
+        let again = again(&target);
+        format!("target {} can no longer be used; `{again}` makes it anew", target.name)
+    })?;
+    Ok(target)
+}
+
+fn again(target: &Target) -> String {
+    let n = &target.name;
+    if n.starts_with("tree:") {
+        format!("kmend-build target remove {n} && kmend-build target add --tree {}", target.tree.display())
+    } else {
+        format!("kmend-build target remove {n} && kmend-build target add {n}")
+    }
+}
+
+/// Whether everything that `target` names is there and the compilers have not drifted.
+pub fn check(target: &Target) -> Result<()> {
+    check_files(target)?;
+    check_compilers(target)
+}
+
+/// Whether everything that `target` names is there, and the image still is the same kernel.
+pub fn check_files(target: &Target) -> Result<()> {
+    let files: [&Path; 5] = [&target.tree, &target.vmlinuz, &target.vmlinux, &target.symvers, &target.config];
+    for path in files.into_iter().chain(target.modules.as_deref()) {
+        ensure!(path.exists(), "{} is gone", path.display());
+    }
+    for file in ["Makefile", "include/generated/autoconf.h", "scripts/module.lds"] {
+        ensure!(target.tree.join(file).exists(), "{} is gone", target.tree.join(file).display());
+    }
+    let id = vmlinuz::build_id_of(&target.vmlinux)?;
+    ensure!(
+        id == target.build_id,
+        "{} is another kernel now: build id {id}, was {}",
+        target.vmlinux.display(),
+        target.build_id
+    );
+    Ok(())
+}
+
+/// Whether the compilers are there, and still those that the target was made with.
+pub fn check_compilers(target: &Target) -> Result<()> {
+    ensure!(target.root.exists(), "the build root {} is gone", target.root.display());
+    let cc = target.make_vars.iter().find_map(|v| v.strip_prefix("CC=")).unwrap_or("gcc");
+    let now = record::compilers(&sandbox::Sandbox::new(&target.root), cc, target.rustc.is_some())?;
+    ensure!(now.cc == target.cc, "the C compiler drifted: it was {:?}, now it is {:?}", target.cc, now.cc);
+    ensure!(
+        now.rustc == target.rustc,
+        "the Rust compiler drifted: it was {:?}, now it is {:?}",
+        target.rustc.as_deref().unwrap_or("none"),
+        now.rustc.as_deref().unwrap_or("none")
+    );
+    Ok(())
+}
+
+/// Removes the target of exactly this name (or the unfinished one), and says what became of it.
+pub fn remove(name: &str) -> Result<()> {
+    let _lock = lock(name)?;
+    let folder = dir(name)?;
+    if !folder.exists() {
+        bail!(not_there(name, &list()?.0));
+    }
+    // The record goes first: what is half removed is no target.
+    forget(name)?;
+    super::apt::remove_dir(&folder)
+}
+
+/// Removes the record of a target and nothing else.
+pub fn forget(name: &str) -> Result<()> {
+    let file = dir(name)?.join(FILE);
+    match fs::remove_file(&file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names() {
+        assert_eq!(escape("debian:forky/7.2.12+deb14-amd64"), "debian%3Aforky%2F7.2.12+deb14-amd64");
+        assert_eq!(escape("../../etc"), "%2E.%2F..%2Fetc");
+        assert_eq!(escape(".hidden"), "%2Ehidden");
+        assert_eq!(escape("a%2Fb"), "a%252Fb");
+        assert_ne!(escape("a/b"), escape("a%2Fb"));
+        assert_eq!(escape("ä"), "%C3%A4");
+    }
+
+    #[test]
+    fn names_below_a_suite() {
+        assert!(is_below("debian:forky/7.2.12+deb14-amd64", "debian:forky"));
+        assert!(!is_below("debian:forky-x/7.2", "debian:forky"));
+        assert!(!is_below("debian:forky", "debian:forky"));
+    }
+
+    #[test]
+    fn a_damaged_record_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(FILE);
+        for text in ["", "{", "{}", "[]", "\u{0}"] {
+            fs::write(&file, text).unwrap();
+            let said = format!("{:#}", read(&file).unwrap_err());
+            assert!(said.contains("damaged"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_says_how_to_add_it() {
+        let said = not_there("debian:forky", &[]).to_string();
+        assert!(said.contains("target add debian:forky"), "{said}");
+    }
+}
