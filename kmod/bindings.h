@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What bindgen reads: the target's own header in, bindings_generated.rs out. */
+#include <linux/livepatch.h>
