@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Bindings to `<linux/livepatch.h>`, which the kernel's own bindings lack.
+//! Bindings to `<linux/livepatch.h>`, which the kernel's own bindings lack, and to objtool's
+//! annotations.
 //!
-//! Only what is named `klp_*` is made anew; all other types are those of [`kernel::bindings`], so
-//! that values can go back and forth.
+//! Only types named `klp_*` are made anew; all others are those of [`kernel::bindings`], so that
+//! values can go back and forth.
 
 #![allow(
     clippy::all,

@@ -95,13 +95,13 @@ impl Object {
 /// # Invariants
 ///
 /// - `objs` and each object's functions are followed by a zeroed entry, which ends them.
-/// - `funcs` of every other entry of `objs` points to the first of its functions in `self.funcs`.
+/// - `funcs` of every other entry of `objs` points to the first of its functions in `_funcs`.
 ///
 /// [`struct klp_patch`]: srctree/include/linux/livepatch.h
 struct Tables {
     objs: KVVec<Opaque<bindings::klp_object>>,
-    // The functions of all objects, one object after the other.
-    funcs: KVVec<Opaque<bindings::klp_func>>,
+    // The functions of all objects, one object after the other. Read by the C side only.
+    _funcs: KVVec<Opaque<bindings::klp_func>>,
 }
 
 impl Tables {
@@ -140,7 +140,10 @@ impl Tables {
 
         // INVARIANT: The loops above have put a zeroed entry after each object's functions and
         // after the last object, and `rest` has moved on by what the first loop pushed.
-        Ok(Self { objs, funcs })
+        Ok(Self {
+            objs,
+            _funcs: funcs,
+        })
     }
 }
 
@@ -262,11 +265,12 @@ macro_rules! module_livepatch {
 
         // The module loader and `klp_enable_patch()` want this mark; `module!` has no key for it.
         // Plain `#[used]` would give the section other flags than those of `module!`'s own entries,
-        // and the loader accepts one `.modinfo` section only.
+        // and the loader accepts one `.modinfo` section only. objtool looks for the mark after a
+        // NUL; readers skip empty strings.
         #[cfg(MODULE)]
         #[link_section = ".modinfo"]
         #[used(compiler)]
-        static __LIVEPATCH: [u8; 12] = *b"livepatch=Y\0";
+        static __LIVEPATCH: [u8; 13] = *b"\0livepatch=Y\0";
 
         ::kernel::prelude::module! {
             type: LivepatchModule,

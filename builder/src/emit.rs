@@ -114,8 +114,7 @@ fn check(what: &Registration) -> Result<()> {
 
 /// A Rust identifier for each symbol of the payload, by symbol.
 fn payload_idents(what: &Registration) -> BTreeMap<&str, String> {
-    let symbols: BTreeSet<&str> =
-        what.objects.iter().flat_map(|o| &o.funcs).map(|f| f.new_symbol.as_str()).collect();
+    let symbols: BTreeSet<&str> = what.objects.iter().flat_map(|o| &o.funcs).map(|f| f.new_symbol.as_str()).collect();
     // Symbols that are identifiers already come first, so that they keep their names.
     let (plain, odd): (Vec<&str>, Vec<&str>) = symbols.into_iter().partition(|s| ident_of(s) == **s);
     let mut idents = BTreeMap::new();
@@ -179,7 +178,7 @@ fn write_source(out: &mut String, what: &Registration, idents: &BTreeMap<&str, S
         false => "//! Older live patches stay in force beside it.",
     };
     writeln!(out, "{replace}\n")?;
-    writeln!(out, "pub mod bindings;\npub mod livepatch;\n")?;
+    writeln!(out, "pub mod bindings;\npub mod livepatch;\n#[macro_use]\nmod payload;\n")?;
     writeln!(out, "use livepatch::{{\n    Func,\n    Object, //\n}};\n")?;
     write_payload(out, what, idents)?;
     writeln!(out, "static OBJECTS: [Object; {}] = [", what.objects.len())?;
@@ -222,17 +221,11 @@ fn write_payload(out: &mut String, what: &Registration, idents: &BTreeMap<&str, 
         sources.entry(&func.new_symbol).or_default().insert(&func.source);
     }
     writeln!(out, "/// The new code: compiled from the fixed C sources, linked in as an object.")?;
-    writeln!(out, "mod payload {{\n    extern \"C\" {{")?;
-    for (i, (symbol, ident)) in idents.iter().enumerate() {
-        if i > 0 {
-            writeln!(out)?;
-        }
+    writeln!(out, "mod new_code {{\n    payload! {{")?;
+    for (symbol, ident) in idents {
         let from: Vec<String> = sources.get(symbol).into_iter().flatten().map(|s| one_line(s)).collect();
-        writeln!(out, "        // From {}.", from.join(", "))?;
-        if ident != symbol {
-            writeln!(out, "        #[link_name = \"{symbol}\"]")?;
-        }
-        writeln!(out, "        pub(super) fn {ident}();")?;
+        writeln!(out, "        /// From `{}`.", from.join("`, `"))?;
+        writeln!(out, "        fn {ident} = \"{symbol}\";")?;
     }
     writeln!(out, "    }}\n}}\n")
 }
@@ -246,7 +239,7 @@ fn write_object(out: &mut String, object: &KlpObject, idents: &BTreeMap<&str, St
     for func in &object.funcs {
         let ident = idents.get(func.new_symbol.as_str()).map_or("", String::as_str);
         writeln!(out, "                // SAFETY: This is the code of that very function, compiled with the fixes.")?;
-        write!(out, "                unsafe {{ Func::new(c\"{}\", payload::{ident}) }}", func.old_name)?;
+        write!(out, "                unsafe {{ Func::new(c\"{}\", new_code::{ident}) }}", func.old_name)?;
         if func.sympos > 0 {
             write!(out, ".sympos({})", func.sympos)?;
         }
