@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Stage link: emitted source and payload objects in, a kernel module out, by way of kbuild's
+//! external-module path with the target's own compilers, objtool and modpost.
+//!
+//! The run's folder stands at one fixed path in the sandbox and holds nothing but what is written
+//! here, so the same inputs give the same bytes.
+
+mod bindings;
+
+use crate::emit::check_module_name;
+use crate::target::Target;
+use crate::{files, sandbox};
+use anyhow::{ensure, Context, Result};
+use std::path::Path;
+
+/// The Rust and C sources that every live patch is made with, by file name.
+const KMOD: [(&str, &str); 4] = [
+    ("livepatch.rs", include_str!("../../../kmod/livepatch.rs")),
+    ("payload.rs", include_str!("../../../kmod/payload.rs")),
+    ("bindings.rs", include_str!("../../../kmod/bindings.rs")),
+    ("bindings.h", include_str!("../../../kmod/bindings.h")),
+];
+
+/// Config options that are off for this build: debug information and BTF are not kept, and to make
+/// them takes most of the time.
+const OFF: [&str; 3] = ["CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF=", "CONFIG_DEBUG_INFO_BTF_MODULES="];
+
+/// Links the module `name` of its Rust `source` and the payload objects, in that order.
+///
+/// Returns the bytes of NAME.ko, without debug sections and with all its symbols. Livepatch
+/// relocations are not in it yet: what is to become one is still a plain relocation to a weak
+/// undefined symbol.
+pub fn link(target: &Target, name: &str, source: &str, payloads: &[Vec<u8>]) -> Result<Vec<u8>> {
+    check_module_name(name)?;
+    check_config(target)?;
+    let dir = tempfile::Builder::new().prefix("kmend-link-").tempdir().context("cannot make a temporary folder")?;
+    lay_out(dir.path(), name, source, payloads)?;
+    let (sandbox, symvers) = sandbox(target, dir.path())?;
+    bindings::provide(target, &sandbox, dir.path())?;
+
+    let mut args = vec!["-j2".to_string(), "-C".into(), target.tree_inside.clone(), format!("M={}", sandbox::WORK)];
+    args.extend(target.make_vars.iter().cloned());
+    args.push(format!("KERNELRELEASE={}", target.release));
+    args.extend(OFF.map(String::from));
+    args.extend(symvers);
+    args.push("modules".into());
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let out = sandbox.run("make", &args).with_context(|| format!("cannot build module {name} for {}", target.name))?;
+    complaints(name, &String::from_utf8_lossy(&out.stderr))?;
+
+    let ko = format!("{}/{name}.ko", sandbox::WORK);
+    sandbox
+        .run(&strip(&target.make_vars), &["--strip-debug", "--remove-section=.BTF", "--remove-section=.BTF.*", &ko])
+        .with_context(|| format!("cannot strip {name}.ko"))?;
+    files::read(&dir.path().join(format!("{name}.ko")))
+}
+
+/// Refuses kernels for which the module could not be built or loaded, before anything is tried.
+fn check_config(target: &Target) -> Result<()> {
+    let config = files::read_text(&target.config)?;
+    for option in ["CONFIG_LIVEPATCH", "CONFIG_RUST", "CONFIG_MODULES"] {
+        let set = format!("{option}=y");
+        ensure!(
+            config.lines().any(|l| l == set),
+            "{} has no {set} ({}): kmend cannot make a live patch module for this kernel",
+            target.name,
+            target.config.display()
+        );
+    }
+    Ok(())
+}
+
+/// Writes the folder that kbuild is given as M=.
+///
+/// A module made of several objects must not have the name of one of them: `NAME_main.o` and
+/// `NAME_payloadN.o` never are `NAME.o`.
+fn lay_out(dir: &Path, name: &str, source: &str, payloads: &[Vec<u8>]) -> Result<()> {
+    for (i, payload) in payloads.iter().enumerate() {
+        files::write(&dir.join(format!("{name}_payload{i}.o_shipped")), payload)?;
+    }
+    files::write(&dir.join(format!("{name}_main.rs")), source.as_bytes())?;
+    for (file, text) in KMOD {
+        files::write(&dir.join(file), text.as_bytes())?;
+    }
+    files::write(&dir.join("Kbuild"), kbuild(name, payloads.len()).as_bytes())
+}
+
+/// The Kbuild file. The payloads have rules of their own: kbuild's rule for FILE_shipped runs no
+/// objtool where that is done object by object, and with `obj := .`, as external modules have it
+/// from 6.13 on, it is a match-anything rule, which make does not use for a .o file.
+fn kbuild(name: &str, payloads: usize) -> String {
+    let parts: String = (0..payloads).map(|i| format!(" {name}_payload{i}.o")).collect();
+    let mut text = format!("obj-m := {name}.o\n{name}-y := {name}_main.o{parts}\n\n");
+    text += "quiet_cmd_payload = PAYLOAD [M] $@\n      cmd_payload = cat $< > $@ $(cmd_objtool)\n";
+    for i in 0..payloads {
+        let part = format!("{name}_payload{i}.o");
+        text +=
+            &format!("\ntargets += {part}\n$(obj)/{part}: $(src)/{part}_shipped FORCE\n\t$(call if_changed,payload)\n");
+    }
+    text
+}
+
+/// The sandbox with the run's folder, and what `make` has to be told for the kernel's symvers to be
+/// seen. A tree of its own has a Module.symvers only after a full build: the shipped one stands in.
+fn sandbox(target: &Target, dir: &Path) -> Result<(sandbox::Sandbox, Option<String>)> {
+    let sandbox = target.sandbox().writable(dir, sandbox::WORK);
+    if target.tree.join("Module.symvers").exists() {
+        return Ok((sandbox.read_only(&target.symvers, &format!("{}/Module.symvers", target.tree_inside)), None));
+    }
+    files::write(&dir.join("kernel.symvers"), &files::read(&target.symvers)?)?;
+    Ok((sandbox, Some(format!("KBUILD_EXTRA_SYMBOLS={}/kernel.symvers", sandbox::WORK))))
+}
+
+/// The strip program that belongs to the variables that `make` gets.
+fn strip(make_vars: &[String]) -> String {
+    let var = |name: &str| make_vars.iter().rev().find_map(|v| v.strip_prefix(name)?.strip_prefix('='));
+    match (var("STRIP"), var("CROSS_COMPILE")) {
+        (Some(strip), _) => strip.into(),
+        (None, Some(prefix)) => format!("{prefix}strip"),
+        (None, None) => "strip".into(),
+    }
+}
+
+/// Fails on what the tools wrote without failing themselves: a live patch that the compiler, objtool
+/// or modpost has doubts about is not one to be loaded.
+fn complaints(name: &str, stderr: &str) -> Result<()> {
+    // modpost says this when the symvers come as KBUILD_EXTRA_SYMBOLS; the block's other lines are
+    // indented.
+    let mut in_block = false;
+    let found: Vec<&str> = stderr
+        .lines()
+        .filter(|line| {
+            in_block = line.ends_with("/Module.symvers is missing.") || (in_block && line.starts_with("   "));
+            !in_block && !line.trim().is_empty()
+        })
+        .collect();
+    ensure!(found.is_empty(), "the kernel's tools complain about module {name}:\n    {}", found.join("\n    "));
+    Ok(())
+}
