@@ -72,11 +72,13 @@ pub fn build(request: &Request) -> Result<Outcome> {
     let image = load_image(target)?;
     let symvers = Symvers::load(&target.symvers)?;
 
-    let changes = units.iter().map(|u| diff::diff(&u.original, &u.patched, &image.layouts)).collect::<Result<Vec<_>>>()?;
+    let changes =
+        units.iter().map(|u| diff::diff(&u.original, &u.patched, &image.layouts)).collect::<Result<Vec<_>>>()?;
     let extracts = extract_all(&units, &changes)?;
     let modules = load_modules(target, &units, &extracts, &symvers)?;
     let proofs = prove_all(&units, &changes, &image, &modules)?;
-    let resolved = resolve_all(&units, &extracts, &proofs, &World { image: &image, modules: &modules, symvers: &symvers })?;
+    let resolved =
+        resolve_all(&units, &extracts, &proofs, &World { image: &image, modules: &modules, symvers: &symvers })?;
     let registration = register(request, &tree, &units, &changes, &extracts, &proofs, &image, &modules)?;
     let source = emit::emit(&registration)?;
     let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
@@ -86,18 +88,29 @@ pub fn build(request: &Request) -> Result<Outcome> {
     step.done(&format!("{} bytes, {} livepatch relocations", livepatch.bytes.len(), livepatch.relocations));
     check(target, &livepatch, &image, &modules, &symvers)?;
 
-    let manifest = describe(request, &tree, &affected, &units, &changes, &extracts, &proofs, &registration, &resolved, &livepatch);
+    let manifest =
+        describe(request, &tree, &affected, &units, &changes, &extracts, &proofs, &registration, &resolved, &livepatch);
     Ok(Outcome { module: livepatch.bytes, source, manifest })
 }
 
-fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, work: &std::path::Path) -> Result<Vec<Unit>> {
+fn compile_units(
+    target: &Target,
+    tree: &PatchedTree,
+    affected: &Affected,
+    work: &std::path::Path,
+) -> Result<Vec<Unit>> {
     let pairs = compile::compile(target, tree, &affected.units, work)?;
     pairs
         .into_iter()
         .map(|pair| {
-            let load = |bytes: &[u8], which: &str| read(bytes, Take::NoDebug).with_context(|| format!("{} ({which})", pair.unit.object));
-            let (shipped, original, patched) =
-                (load(&pair.shipped, "as shipped")?, load(&pair.original, "original")?, load(&pair.patched, "patched")?);
+            let load = |bytes: &[u8], which: &str| {
+                read(bytes, Take::NoDebug).with_context(|| format!("{} ({which})", pair.unit.object))
+            };
+            let (shipped, original, patched) = (
+                load(&pair.shipped, "as shipped")?,
+                load(&pair.original, "original")?,
+                load(&pair.patched, "patched")?,
+            );
             Ok(Unit { pair, shipped, original, patched })
         })
         .collect()
@@ -143,10 +156,18 @@ fn in_file(mut refusal: Refusal, file: &str) -> Refusal {
     refusal
 }
 
-fn load_modules(target: &Target, units: &[Unit], extracts: &[Extract], symvers: &Symvers) -> Result<BTreeMap<String, Module>> {
+fn load_modules(
+    target: &Target,
+    units: &[Unit],
+    extracts: &[Extract],
+    symvers: &Symvers,
+) -> Result<BTreeMap<String, Module>> {
     let pairs: Vec<(Option<&str>, &Extract)> =
         units.iter().zip(extracts).map(|(u, e)| (u.pair.unit.module.as_deref(), e)).collect();
-    resolve::modules_needed(&pairs, symvers).into_iter().map(|name| Ok((name.clone(), modules::load(target, &name)?))).collect()
+    resolve::modules_needed(&pairs, symvers)
+        .into_iter()
+        .map(|name| Ok((name.clone(), modules::load(target, &name)?)))
+        .collect()
 }
 
 /// Stage prove: each unit against the image or its module; replaced functions must stand there.
@@ -171,7 +192,10 @@ fn prove_all(
             }
             let why = match proof.functions.get(name) {
                 Some(Verdict::Differs { at: Some(at), offset, why }) => {
-                    format!("the rebuilt original differs from the shipped code at {} in byte {offset:#x}: {why}", shipped.describe(*at))
+                    format!(
+                        "the rebuilt original differs from the shipped code at {} in byte {offset:#x}: {why}",
+                        shipped.describe(*at)
+                    )
                 }
                 Some(Verdict::Differs { why, .. }) => why.clone(),
                 _ => "the original, compiled with the kernel's own flags, has no such function".into(),
@@ -190,7 +214,10 @@ fn prove_all(
         return Err(Refused(refusals).into());
     }
     let total: usize = proofs.iter().map(|p| p.functions.len()).sum();
-    step.done(&format!("{} of {total} functions of these files stand there byte for byte", proofs.iter().map(proven).sum::<usize>()));
+    step.done(&format!(
+        "{} of {total} functions of these files stand there byte for byte",
+        proofs.iter().map(proven).sum::<usize>()
+    ));
     Ok(proofs)
 }
 
@@ -210,7 +237,12 @@ fn resolve_all(units: &[Unit], extracts: &[Extract], proofs: &[Proof], world: &W
         .iter()
         .zip(extracts)
         .zip(proofs)
-        .map(|((u, extract), proof)| resolve::Unit { module: u.pair.unit.module.as_deref(), extract, shipped: &u.shipped, proof })
+        .map(|((u, extract), proof)| resolve::Unit {
+            module: u.pair.unit.module.as_deref(),
+            extract,
+            shipped: &u.shipped,
+            proof,
+        })
         .collect();
     Ok(resolve::resolve(&all, world).map_err(Refused)?)
 }
@@ -237,7 +269,8 @@ fn register(
                 None => image.kallsyms.sympos(&replaced.old_name, spot.at),
                 Some(name) => modules.get(name).and_then(|m| m.sympos(&replaced.old_name, *spot)),
             };
-            let sympos = sympos.with_context(|| format!("{} has no symbol of its own in the running kernel", replaced.old_name))?;
+            let sympos = sympos
+                .with_context(|| format!("{} has no symbol of its own in the running kernel", replaced.old_name))?;
             objects.entry(unit.pair.unit.module.clone()).or_default().push(KlpFunc {
                 old_name: replaced.old_name.clone(),
                 sympos,
@@ -263,7 +296,8 @@ fn check(
     symvers: &Symvers,
 ) -> Result<()> {
     let step = progress::step("reading the module as the kernel's loader will");
-    let faults = verify::verify(&livepatch.bytes, &verify::Against { release: &target.release, image, modules, symvers })?;
+    let faults =
+        verify::verify(&livepatch.bytes, &verify::Against { release: &target.release, image, modules, symvers })?;
     if !faults.is_empty() {
         bail!("the finished module is wrong; this is a fault in kmend, please report it:\n  {}", faults.join("\n  "));
     }
@@ -286,7 +320,12 @@ fn describe(
 ) -> Manifest {
     let target = &request.target;
     let sympos = |source: &str, name: &str| {
-        registration.objects.iter().flat_map(|o| &o.funcs).find(|f| f.source == source && f.old_name == name).map(|f| f.sympos)
+        registration
+            .objects
+            .iter()
+            .flat_map(|o| &o.funcs)
+            .find(|f| f.source == source && f.old_name == name)
+            .map(|f| f.sympos)
     };
     let units = units
         .iter()

@@ -103,15 +103,6 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
                         late.insert(external.name.clone());
                     }
                     rename(&mut object, &external.name, &stand_in(&mut out.klp, klp.clone()));
-                    // objtool looks for the key of a static call by name.
-                    if let Some(call) = external.name.strip_prefix("__SCT__") {
-                        let key = External { name: format!("__SCK__{call}"), origin: Origin::Elsewhere };
-                        let known = object.symbols.iter().any(|s| s.name.trim_start_matches(TOMBSTONE) == key.name);
-                        if let (false, Ok(Some(klp))) = (known, find(unit, &key, world, &provided)) {
-                            let name = stand_in(&mut out.klp, klp);
-                            object.symbols.push(undefined(&name));
-                        }
-                    }
                 }
                 Err(refusal) => refusals.push(refusal),
             }
@@ -224,18 +215,6 @@ fn stand_in(klp: &mut BTreeMap<String, KlpSymbol>, symbol: KlpSymbol) -> String 
     }
     klp.insert(name.clone(), symbol);
     name
-}
-
-fn undefined(name: &str) -> Symbol {
-    Symbol {
-        name: name.into(),
-        kind: SymKind::None,
-        bind: Bind::Weak,
-        place: Place::Undefined,
-        value: 0,
-        size: 0,
-        other: 0,
-    }
 }
 
 fn rename(object: &mut Object, from: &str, to: &str) {

@@ -87,7 +87,12 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
             faults.push(format!("section {}: it applies to section {}, which does not exist", s.name, s.info));
             continue;
         };
-        let Some(needs) = s.name.strip_prefix(".klp.rela.").and_then(|n| n.strip_suffix(&target.name)).and_then(|n| n.strip_suffix('.')) else {
+        let Some(needs) = s
+            .name
+            .strip_prefix(".klp.rela.")
+            .and_then(|n| n.strip_suffix(&target.name))
+            .and_then(|n| n.strip_suffix('.'))
+        else {
             faults.push(format!("section {}: its name does not end in that of its target {}", s.name, target.name));
             continue;
         };
@@ -104,14 +109,23 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
             Place::Undefined if symbol.bind != Bind::Weak && against.symvers.get(&symbol.name).is_none() => {
                 faults.push(format!("symbol {} is undefined and the kernel does not export it", symbol.name));
             }
-            _ if symbol.name.starts_with(".klp.") => faults.push(format!("symbol {} is no livepatch symbol", symbol.name)),
+            _ if symbol.name.starts_with(".klp.") => {
+                faults.push(format!("symbol {} is no livepatch symbol", symbol.name))
+            }
             _ => {}
         }
     }
     Ok(faults)
 }
 
-fn check_relocation(object: &Object, section: &Section, target: &Section, needs: &str, r: &Reloc, faults: &mut Vec<String>) {
+fn check_relocation(
+    object: &Object,
+    section: &Section,
+    target: &Section,
+    needs: &str,
+    r: &Reloc,
+    faults: &mut Vec<String>,
+) {
     let at = format!("section {}: relocation at {:#x}", section.name, r.offset);
     let symbol = &object.symbols[r.symbol];
     if symbol.place != Place::Livepatch {
@@ -142,7 +156,9 @@ fn unknown(klp: &KlpName, against: &Against<'_>) -> Option<String> {
         against.modules.get(&klp.object)?.named(&klp.name).count()
     };
     let ok = if klp.sympos == 0 { count == 1 } else { klp.sympos <= count as u64 };
-    (!ok).then(|| format!("livepatch symbol {},{} of {}: there are {count} of this name", klp.name, klp.sympos, klp.object))
+    (!ok).then(|| {
+        format!("livepatch symbol {},{} of {}: there are {count} of this name", klp.name, klp.sympos, klp.object)
+    })
 }
 
 #[cfg(test)]

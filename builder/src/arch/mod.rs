@@ -56,6 +56,9 @@ pub trait Arch: Debug + Sync {
     /// Relocation type of a call or jump to a symbol, S + A - P in 4 bytes.
     fn call_reloc(&self) -> u32;
 
+    /// Relocation type of a self-relative field of data, S + A - P in 4 bytes.
+    fn relative_reloc(&self) -> u32;
+
     /// Relocation type of a pointer, S + A in 8 bytes.
     fn pointer_reloc(&self) -> u32;
 

@@ -51,6 +51,10 @@ impl Arch for Amd64 {
         elf::R_X86_64_PLT32
     }
 
+    fn relative_reloc(&self) -> u32 {
+        elf::R_X86_64_PC32
+    }
+
     fn pointer_reloc(&self) -> u32 {
         elf::R_X86_64_64
     }

@@ -52,7 +52,8 @@ pub fn run(args: &BuildArgs) -> Result<()> {
 
 /// `0001-fix-the-leak.patch` → `kmend_0001_fix_the_leak`.
 fn default_name(fix: &std::path::Path) -> Result<String> {
-    let stem = fix.file_stem().with_context(|| format!("{} is no file name", fix.display()))?.to_string_lossy().into_owned();
+    let stem =
+        fix.file_stem().with_context(|| format!("{} is no file name", fix.display()))?.to_string_lossy().into_owned();
     let clean: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(48).collect();
     Ok(format!("kmend_{clean}"))
 }

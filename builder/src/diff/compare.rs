@@ -125,11 +125,11 @@ impl<'a, 'o> Comparer<'a, 'o> {
             let fo = self.original.reference(o.section, o.start..o.start + o.size, ro);
             let fp = self.patched.reference(p.section, p.start..p.start + p.size, rp);
             if !self.same_reference(&fo, &fp) {
-                return Some(format!(
-                    "at offset {at:#x} it refers to {} instead of {}",
-                    describe(self.patched, &fp),
-                    describe(self.original, &fo)
-                ));
+                let (new, old) = (describe(self.patched, &fp), describe(self.original, &fo));
+                return Some(match new == old {
+                    true => format!("at offset {at:#x} it refers to another place in {new}"),
+                    false => format!("at offset {at:#x} it refers to {new} instead of {old}"),
+                });
             }
         }
         None

@@ -45,6 +45,8 @@ pub struct ChangeSet<'o> {
     pub new_data: Vec<ItemId>,
     /// The patched object's special section entries.
     pub entries: Entries,
+    /// Size of struct static_call_site, where it is known.
+    pub static_call_site: Option<u64>,
     /// What was refused on the way: entry sizes, unknown sections.
     pub refusals: Vec<Refusal>,
 }
@@ -92,7 +94,18 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
         }
     }
     add_families(&vp, &twins, &mut functions);
-    Ok(ChangeSet { original: vo, patched: vp, twins, functions, data, new_data, entries: entries_p, refusals })
+    let static_call_site = layouts.size("static_call_site");
+    Ok(ChangeSet {
+        original: vo,
+        patched: vp,
+        twins,
+        functions,
+        data,
+        new_data,
+        entries: entries_p,
+        static_call_site,
+        refusals,
+    })
 }
 
 /// A function and its `.cold` part go together: the one jumps into the other.

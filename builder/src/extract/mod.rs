@@ -4,6 +4,7 @@
 //! is in the running kernel.
 
 mod payload;
+mod static_calls;
 
 use crate::diff::view::{string_at, ItemId, ItemKind, Ref};
 use crate::diff::{ChangeSet, ChangedFunction};
@@ -81,7 +82,10 @@ pub fn extract(changes: &ChangeSet<'_>, tag: &str) -> Result<Extract, Vec<Refusa
             replaced.push(r);
         }
     }
-    let object = run.out.finish();
+    let mut object = run.out.finish();
+    if let Some(size) = changes.static_call_site {
+        run.externals.extend(static_calls::add(&mut object, size));
+    }
     Ok(Extract { object, replaced, externals: run.externals, data: run.data, special: run.special })
 }
 
