@@ -1,2 +1,235 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Keeps compiled originals, keyed by what went into them.
+//! Keeps the objects of unpatched units: a unit's command and all that it read in, its two objects out.
+//!
+//! An entry is found by the target, the compiler and the command, and is used only when every file that the
+//! compiler read then has the same content now. A damaged entry is a missing one.
+
+use crate::files;
+use crate::target::Target;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+/// Raised when the flags added to a unit, or the entry's format, change.
+const VERSION: &str = "kmend objects 1";
+
+/// The two objects of an unpatched unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Originals {
+    /// Compiled with kbuild's flags alone.
+    pub shipped: Vec<u8>,
+    /// With a section for each function and datum.
+    pub original: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: String,
+    /// Path as the compiler named it, SHA-256 of the content.
+    inputs: Vec<(String, String)>,
+    shipped: usize,
+    original: usize,
+    sha256: String,
+}
+
+/// The entries of one target.
+pub struct Cache<'a> {
+    target: &'a Target,
+    dir: PathBuf,
+    hashes: Mutex<HashMap<String, Option<String>>>,
+}
+
+impl<'a> Cache<'a> {
+    /// The cache for `target`'s units.
+    pub fn open(target: &'a Target) -> Result<Self> {
+        Ok(Self::at(target, files::cache_dir()?.join("objects")))
+    }
+
+    /// The cache for `target`'s units in a folder of choice.
+    pub fn at(target: &'a Target, dir: PathBuf) -> Self {
+        Self { target, dir, hashes: Mutex::default() }
+    }
+
+    /// The name of a unit's entry; `call` is the compiler with all its arguments.
+    pub fn key(&self, call: &[String]) -> String {
+        let t = self.target;
+        let mut text = [VERSION, &t.release, &t.arch, &t.build_id, &t.cc, &t.tree_inside].join("\0");
+        // A compiler that is replaced under the same version string is told by its file.
+        let compiler = call.first().map(String::as_str).unwrap_or_default();
+        text.push_str(&["/usr/bin", "/bin", "/usr/local/bin"].map(|d| stamp(&t.root, d, compiler)).join("\0"));
+        text.push_str(&call.join("\0"));
+        files::sha256(text.as_bytes())
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.dir.join(&key[..2]).join(key)
+    }
+
+    /// The objects under `key`, if they are whole and made of what stands there now.
+    pub fn get(&self, key: &str) -> Option<Originals> {
+        let bytes = std::fs::read(self.path(key)).ok()?;
+        let end = bytes.iter().position(|b| *b == b'\n')?;
+        let header: Header = serde_json::from_slice(&bytes[..end]).ok()?;
+        let body = &bytes[end + 1..];
+        if header.version != VERSION || files::sha256(body) != header.sha256 {
+            return None;
+        }
+        if !header.inputs.iter().all(|(path, sha)| self.hash(path).as_ref() == Some(sha)) {
+            return None;
+        }
+        let total = header.shipped.checked_add(header.original)?;
+        let mut all = zstd::bulk::decompress(body, total).ok().filter(|all| all.len() == total)?;
+        let original = all.split_off(header.shipped);
+        Some(Originals { shipped: all, original })
+    }
+
+    /// Stores a unit's objects; `inputs` are the files that the compiler read. Nothing is stored while one of them
+    /// is being edited (changed since `begun`) or when one cannot be read.
+    pub fn put(&self, key: &str, inputs: &[String], begun: SystemTime, objects: &Originals) -> Result<()> {
+        let mut hashed = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let changed = std::fs::metadata(self.host(input)).and_then(|m| m.modified());
+            match (self.hash(input), changed) {
+                (Some(sha), Ok(changed)) if changed < begun => hashed.push((input.clone(), sha)),
+                _ => return Ok(()),
+            }
+        }
+        let all = [objects.shipped.as_slice(), &objects.original].concat();
+        let body = zstd::bulk::compress(&all, 1).context("cannot compress an object for the cache")?;
+        let header = Header {
+            version: VERSION.into(),
+            inputs: hashed,
+            shipped: objects.shipped.len(),
+            original: objects.original.len(),
+            sha256: files::sha256(&body),
+        };
+        let mut entry = serde_json::to_vec(&header).context("cannot write a cache entry's header")?;
+        entry.push(b'\n');
+        entry.extend(body);
+        files::write(&self.path(key), &entry)
+    }
+
+    /// Where a file that the compiler read stands on this machine.
+    fn host(&self, input: &str) -> PathBuf {
+        let inside = Path::new(input);
+        match inside.strip_prefix(&self.target.tree_inside) {
+            Ok(rest) => self.target.tree.join(rest),
+            Err(_) if inside.is_absolute() => self.target.root.join(input.trim_start_matches('/')),
+            Err(_) => self.target.tree.join(inside),
+        }
+    }
+
+    fn hash(&self, input: &str) -> Option<String> {
+        if let Ok(known) = self.hashes.lock() {
+            if let Some(hash) = known.get(input) {
+                return hash.clone();
+            }
+        }
+        let hash = std::fs::read(self.host(input)).ok().map(|b| files::sha256(&b));
+        if let Ok(mut known) = self.hashes.lock() {
+            known.insert(input.into(), hash.clone());
+        }
+        hash
+    }
+}
+
+/// Size and time of a program in the build root, links followed within it; empty when it is not there.
+fn stamp(root: &Path, dir: &str, program: &str) -> String {
+    let mut at = PathBuf::from(dir).join(program);
+    for _ in 0..8 {
+        let host = root.join(at.strip_prefix("/").unwrap_or(&at));
+        match std::fs::read_link(&host) {
+            Ok(to) => at = at.parent().unwrap_or(Path::new("/")).join(to),
+            Err(_) => {
+                let Ok(meta) = std::fs::metadata(&host) else { return String::new() };
+                let time = meta.modified().ok().and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
+                return format!("{} {}", meta.len(), time.unwrap_or_default().as_nanos());
+            }
+        }
+    }
+    String::new()
+}
+
+/// The files named in a dependency list that the compiler wrote (`object: file file \` …).
+pub fn inputs(list: &str) -> Result<Vec<String>> {
+    let (_, files) = list.split_once(": ").context("the compiler's dependency list cannot be read")?;
+    let mut out: Vec<String> = Vec::new();
+    // Targets of further rules (-MP) would end in a colon; kbuild does not ask for them.
+    for word in files.replace("\\\n", " ").split_whitespace() {
+        if word.contains(['\\', '$']) || word.ends_with(':') {
+            anyhow::bail!("the compiler's dependency list names a file that cannot be read: {word}");
+        }
+        out.push(word.into());
+    }
+    out.sort();
+    out.dedup();
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objects() -> Originals {
+        Originals { shipped: b"shipped".repeat(50), original: b"original".repeat(70) }
+    }
+
+    #[test]
+    fn keeps_objects_until_an_input_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        files::write(&dir.path().join("tree/a.c"), b"int a;").unwrap();
+        files::write(&dir.path().join("root/usr/lib/x.h"), b"int x;").unwrap();
+        let target = crate::compile::tests::target(&dir.path().join("tree"), &dir.path().join("root"));
+        let open = || Cache::at(&target, dir.path().join("objects"));
+        let key = open().key(&["gcc".into(), "a.c".into()]);
+        assert_ne!(key, open().key(&["gcc".into(), "-g".into(), "a.c".into()]));
+        let read = ["a.c".to_string(), "/usr/lib/x.h".into()];
+        assert_eq!(open().get(&key), None);
+        open().put(&key, &read, SystemTime::UNIX_EPOCH, &objects()).unwrap();
+        assert_eq!(open().get(&key), None, "the input is newer than the compiler's run");
+        let later = SystemTime::now() + std::time::Duration::from_secs(60);
+        open().put(&key, &read, later, &objects()).unwrap();
+        assert_eq!(open().get(&key), Some(objects()));
+        files::write(&dir.path().join("root/usr/lib/x.h"), b"int y;").unwrap();
+        assert_eq!(open().get(&key), None);
+        open().put(&key, &read, later, &objects()).unwrap();
+        assert_eq!(open().get(&key), Some(objects()));
+        std::fs::remove_file(dir.path().join("tree/a.c")).unwrap();
+        assert_eq!(open().get(&key), None);
+    }
+
+    #[test]
+    fn a_damaged_entry_is_a_missing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = crate::compile::tests::target(dir.path(), dir.path());
+        let cache = Cache::at(&target, dir.path().join("objects"));
+        let key = cache.key(&[]);
+        cache.put(&key, &[], SystemTime::now(), &objects()).unwrap();
+        let whole = std::fs::read(cache.path(&key)).unwrap();
+        assert_eq!(cache.get(&key), Some(objects()));
+        for cut in 0..whole.len() {
+            std::fs::write(cache.path(&key), &whole[..cut]).unwrap();
+            assert_eq!(cache.get(&key), None, "cut at {cut}");
+        }
+        for flip in 0..whole.len() {
+            let mut bad = whole.clone();
+            bad[flip] ^= 1;
+            std::fs::write(cache.path(&key), &bad).unwrap();
+            // A flipped byte may still leave a valid header; what comes out is right or nothing.
+            assert!(cache.get(&key).is_none_or(|o| o == objects()), "flipped {flip}");
+        }
+    }
+
+    #[test]
+    fn reads_dependency_lists() {
+        assert_eq!(
+            inputs("a.o: a.c include/x.h \\\n include/b.h \\\n /usr/y.h\n").unwrap(),
+            ["/usr/y.h", "a.c", "include/b.h", "include/x.h"]
+        );
+        assert!(inputs("nothing").is_err());
+        assert!(inputs("a.o: a\\ b.c").is_err());
+    }
+}

@@ -1,8 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Stage compile: each unit three times, with kbuild's own command.
+//! Stage compile: units and the patched files in, three objects each out, made with kbuild's own command.
 
 pub mod cache;
 pub mod command;
+pub mod kbuild;
+
+use crate::error::{Refusal, Refused};
+use crate::files;
+use crate::progress;
+use crate::sandbox::{Sandbox, WORK};
+use crate::source::PatchedTree;
+use crate::target::Target;
+use anyhow::{anyhow, Context, Result};
+use cache::{Cache, Originals};
+use command::Saved;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::SystemTime;
 
 /// A translation unit that the fixes reach.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,3 +42,226 @@ pub struct ObjectPair {
     /// The patched source with a section for each function and datum.
     pub patched: Vec<u8>,
 }
+
+/// A section for each function and datum: they can be compared and taken out one by one.
+const SECTIONS: &[&str] = &["-ffunction-sections", "-fdata-sections"];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    Patched,
+    Original,
+    Shipped,
+}
+
+struct Work<'a> {
+    unit: &'a Unit,
+    saved: Saved,
+    key: String,
+    known: Option<Originals>,
+}
+
+struct Made {
+    object: Vec<u8>,
+    inputs: Vec<String>,
+    warnings: String,
+}
+
+/// Reads kbuild's saved command of `unit`.
+pub fn saved(target: &Target, object: &str) -> Result<Saved> {
+    let path = kbuild::saved_file(target, object);
+    let text = files::read_text(&path)?;
+    Saved::read(&text).with_context(|| format!("kbuild's saved command {} cannot be used", path.display()))
+}
+
+/// Compiles each unit three times; the unpatched two come from the cache where they can. Objects and dependency
+/// lists pass through `work`.
+pub fn compile(target: &Target, tree: &PatchedTree, units: &[Unit], work: &Path) -> Result<Vec<ObjectPair>> {
+    compile_with(&Cache::open(target)?, target, tree, units, work)
+}
+
+fn compile_with(
+    cache: &Cache,
+    target: &Target,
+    tree: &PatchedTree,
+    units: &[Unit],
+    work: &Path,
+) -> Result<Vec<ObjectPair>> {
+    let step = progress::step(format!("compiling {}", names(units)));
+    let out = work.join("objects");
+    std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
+    let mut works = Vec::new();
+    for unit in units {
+        let saved = saved(target, &unit.object)?;
+        let key = cache.key(&saved.call(&unit.object, "", SECTIONS));
+        let known = cache.get(&key);
+        works.push(Work { unit, saved, key, known });
+    }
+    let plain = target.sandbox().writable(&out, WORK);
+    let patched = over(tree, target, target.sandbox()).writable(&out, WORK);
+    let mut jobs = VecDeque::new();
+    for (i, w) in works.iter().enumerate() {
+        // The original begins first: where it does not compile, the fix is not to blame.
+        if w.known.is_none() {
+            jobs.push_back((i, Variant::Original));
+        }
+        jobs.push_back((i, Variant::Patched));
+        if w.known.is_none() {
+            jobs.push_back((i, Variant::Shipped));
+        }
+    }
+    let begun = SystemTime::now();
+    let mut made = run_jobs(jobs, |i, variant| {
+        let sandbox = if variant == Variant::Patched { &patched } else { &plain };
+        compile_one(sandbox, &works[i], variant, i, &out).map_err(|e| explain(e, target, tree, works[i].unit, variant))
+    })?;
+    let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
+    let (mut pairs, mut cached, mut warnings) = (Vec::new(), 0, String::new());
+    for (i, w) in works.into_iter().enumerate() {
+        let missing = || anyhow!("{} was not compiled", w.unit.source);
+        let patched = take(i, Variant::Patched).ok_or_else(missing)?;
+        warnings.push_str(&patched.warnings);
+        let originals = match w.known {
+            Some(known) => {
+                cached += 1;
+                known
+            }
+            None => {
+                let shipped = take(i, Variant::Shipped).ok_or_else(missing)?;
+                let original = take(i, Variant::Original).ok_or_else(missing)?;
+                let both = Originals { shipped: shipped.object, original: original.object };
+                let mut inputs = shipped.inputs;
+                inputs.extend(original.inputs);
+                inputs.sort();
+                inputs.dedup();
+                if !embeds_files(target, &w.unit.source) {
+                    cache.put(&w.key, &inputs, begun, &both)?;
+                }
+                both
+            }
+        };
+        let Originals { shipped, original } = originals;
+        pairs.push(ObjectPair { unit: w.unit.clone(), shipped, original, patched: patched.object });
+    }
+    step.done(&format!("{}, originals of {cached} from the cache", count(pairs.len())));
+    if !warnings.is_empty() {
+        eprint!("the compiler warns about the patched source:\n{warnings}");
+    }
+    Ok(pairs)
+}
+
+fn count(units: usize) -> String {
+    format!("{units} unit{}", if units == 1 { "" } else { "s" })
+}
+
+fn names(units: &[Unit]) -> String {
+    match units {
+        [one] => one.source.clone(),
+        [one, two] => format!("{} and {}", one.source, two.source),
+        _ => count(units.len()),
+    }
+}
+
+/// The sandbox with the patched files laid over the tree, one by one, so that their paths stay what they are.
+fn over(tree: &PatchedTree, target: &Target, mut sandbox: Sandbox) -> Sandbox {
+    for (path, file) in &tree.files {
+        if file.original.is_some() && file.patched.is_some() {
+            sandbox = sandbox.read_only(&tree.overlay.join(path), &format!("{}/{path}", target.tree_inside));
+        }
+    }
+    sandbox
+}
+
+/// `.incbin` reads files that no dependency list names.
+fn embeds_files(target: &Target, source: &str) -> bool {
+    std::fs::read(target.tree.join(source)).map_or(true, |text| text.windows(6).any(|w| w == b"incbin"))
+}
+
+/// Runs `job` for each of `jobs`, as many at a time as there are processors; the first error ends it.
+fn run_jobs<T: Send>(
+    jobs: VecDeque<(usize, Variant)>,
+    job: impl Fn(usize, Variant) -> Result<T> + Sync,
+) -> Result<Vec<((usize, Variant), T)>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
+    let queue = Mutex::new(jobs);
+    let done = Mutex::new((Vec::new(), Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| loop {
+                let Some(next) = queue.lock().ok().and_then(|mut q| q.pop_front()) else { break };
+                let result = job(next.0, next.1);
+                let Ok(mut done) = done.lock() else { break };
+                match result {
+                    Ok(made) => done.0.push((next, made)),
+                    Err(error) => {
+                        done.1.push((next, error));
+                        if let Ok(mut queue) = queue.lock() {
+                            queue.clear();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let (made, errors) = done.into_inner().map_err(|_| anyhow!("a compile job broke off"))?;
+    // A broken original explains a broken patched one, so it is told first.
+    match errors.into_iter().max_by_key(|((_, v), _)| *v != Variant::Patched) {
+        Some((_, error)) => Err(error),
+        None => Ok(made),
+    }
+}
+
+/// The compiler's own words where it refuses its input.
+#[derive(Debug)]
+struct CompilerSays(String);
+
+impl std::fmt::Display for CompilerSays {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CompilerSays {}
+
+fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Path) -> Result<Made> {
+    let (tag, flags) = match variant {
+        Variant::Patched => ("patched", SECTIONS),
+        Variant::Original => ("original", SECTIONS),
+        Variant::Shipped => ("shipped", &[][..]),
+    };
+    let name = format!("{i}.{tag}");
+    let call = w.saved.call(&format!("{WORK}/{name}.o"), &format!("{WORK}/{name}.d"), flags);
+    let args: Vec<&str> = call[1..].iter().map(String::as_str).collect();
+    let said = sandbox.command(&call[0], &args).output().context("cannot start bwrap: is it installed?")?;
+    let words = String::from_utf8_lossy(&said.stderr).into_owned();
+    if !said.status.success() {
+        return Err(CompilerSays(words).into());
+    }
+    Ok(Made {
+        object: files::read(&out.join(format!("{name}.o")))?,
+        inputs: cache::inputs(&files::read_text(&out.join(format!("{name}.d")))?)?,
+        warnings: words,
+    })
+}
+
+fn explain(error: anyhow::Error, target: &Target, tree: &PatchedTree, unit: &Unit, variant: Variant) -> anyhow::Error {
+    let Some(CompilerSays(words)) = error.downcast_ref() else { return error };
+    let shown: String = words.lines().take(40).map(|l| format!("\n    {l}")).collect();
+    if variant == Variant::Patched {
+        let reason = format!(
+            "with the fix ({}) this file does not compile for {}. The compiler says:{shown}",
+            tree.titles(),
+            target.release
+        );
+        let hint = "take the fix as it was backported to this kernel's series";
+        return Refused(vec![Refusal::new("does-not-compile", "", &unit.source, reason, hint)]).into();
+    }
+    anyhow!(
+        "the target {} is broken: its own {} does not compile without any fix. Make the target anew \
+         (`kmend-build target remove`, then `target add`). The compiler says:{shown}",
+        target.name,
+        unit.source
+    )
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

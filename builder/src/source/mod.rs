@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Stage source: applies the fixes to copies of the files they touch.
+//! Stage source: fix files and a target's tree in, the touched files as the fixes leave them out. The tree stays as it is.
 
 pub mod affected;
+pub mod clex;
+pub mod includes;
 pub mod lines;
+pub mod patchfile;
+pub mod title;
 
+use crate::error::{Refusal, Refused};
+use crate::files;
+use crate::target::Target;
+use anyhow::{bail, Context, Result};
+use patchfile::FileDiff;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// One fix as it was handed in.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -36,4 +46,295 @@ pub struct PatchedTree {
     pub fixes: Vec<Fix>,
     /// Folder that holds the patched files under their tree paths, to be laid over the tree.
     pub overlay: PathBuf,
+    /// What a person should know: hunks that were found elsewhere than the fix says.
+    pub notes: Vec<String>,
 }
+
+impl PatchedTree {
+    /// The fixes' titles in one line, for messages.
+    pub fn titles(&self) -> String {
+        self.fixes.iter().map(|f| f.title.as_str()).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// A file while the fixes are applied to it.
+struct Current {
+    original: Option<Vec<u8>>,
+    now: Vec<u8>,
+}
+
+/// Applies `fixes` in order, each on top of those before it, to copies in `work` of the files they touch.
+pub fn apply(target: &Target, fixes: &[PathBuf], work: &Path) -> Result<PatchedTree> {
+    if fixes.is_empty() {
+        bail!("no fix was named: give at least one patch file");
+    }
+    let scratch = work.join("apply");
+    std::fs::create_dir_all(&scratch).with_context(|| format!("cannot make folder {}", scratch.display()))?;
+    let mut current: BTreeMap<String, Current> = BTreeMap::new();
+    let mut done = Vec::new();
+    let mut notes = Vec::new();
+    for path in fixes {
+        let (fix, diffs) = read_fix(path)?;
+        let mut refusals = Vec::new();
+        for diff in &diffs {
+            match apply_one(target, &fix, diff, &mut current, &scratch)? {
+                Ok(more) => notes.extend(more),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        if !refusals.is_empty() {
+            return Err(Refused(refusals).into());
+        }
+        done.push(fix);
+    }
+    let overlay = work.join("patched");
+    let mut touched = BTreeMap::new();
+    for (path, file) in current {
+        let patched = match &file.original {
+            Some(original) if is_c(&path) => lines::keep_numbers(original, &file.now),
+            _ => file.now,
+        };
+        files::write(&overlay.join(&path), &patched)?;
+        touched.insert(path, TouchedFile { original: file.original, patched: Some(patched) });
+    }
+    Ok(PatchedTree { files: touched, fixes: done, overlay, notes })
+}
+
+fn is_c(path: &str) -> bool {
+    path.ends_with(".c") || path.ends_with(".h")
+}
+
+fn read_fix(path: &Path) -> Result<(Fix, Vec<FileDiff>)> {
+    let file = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let meta = std::fs::metadata(path).with_context(|| format!("cannot read the fix {}", path.display()))?;
+    if !meta.is_file() {
+        bail!("the fix {} is not a file: name patch files", path.display());
+    }
+    if meta.len() > patchfile::MAX_BYTES {
+        let reason =
+            format!("the patch file is {} MiB large; {} MiB is the most", meta.len() >> 20, patchfile::MAX_BYTES >> 20);
+        return refuse("patch-too-large", &file, reason, "hand over the fix alone, not a whole release");
+    }
+    let bytes = files::read(path)?;
+    let fix = Fix {
+        title: title::title(&bytes).unwrap_or_else(|| file.clone()),
+        sha256: files::sha256(&bytes),
+        file: file.clone(),
+    };
+    match patchfile::read(&bytes) {
+        Ok(diffs) => Ok((fix, diffs)),
+        Err(fault) => {
+            let place = if fault.line == 0 { file } else { format!("{file}, line {}", fault.line) };
+            refuse(fault.code, &place, fault.reason, fault.hint)
+        }
+    }
+}
+
+fn refuse<T>(code: &str, place: &str, reason: String, hint: &str) -> Result<T> {
+    Err(Refused(vec![Refusal::new(code, "", place, reason, hint)]).into())
+}
+
+/// Applies one file's diff; the outer error is ours, the inner one the author's.
+fn apply_one(
+    target: &Target,
+    fix: &Fix,
+    diff: &FileDiff,
+    current: &mut BTreeMap<String, Current>,
+    scratch: &Path,
+) -> Result<Result<Vec<String>, Refusal>> {
+    let place = format!("{}, line {}", fix.file, diff.line);
+    let no = |code: &str, reason: String, hint: &str| Ok(Err(Refusal::new(code, "", &place, reason, hint)));
+    let exists = |p: &str| current.contains_key(p) || target.tree.join(p).is_file();
+    let Some(path) = tree_path(diff, &exists) else {
+        let name = diff.old.as_deref().or(diff.new.as_deref()).unwrap_or_default();
+        let same = diff.old.as_deref().map(strip_one) == diff.new.as_deref().map(strip_one);
+        if !same && diff.old.is_some() && diff.new.is_some() {
+            let reason = format!(
+                "it changes {name} into {}: a file under another name",
+                diff.new.as_deref().unwrap_or_default()
+            );
+            return no("patch-unsupported", reason, "write the fix as a change of the file under its old name");
+        }
+        let reason = format!("this kernel's source ({}) has no file {name}", target.release);
+        return no("patch-does-not-apply", reason, "the fix is for another version: take its backport to this one");
+    };
+    if let Some(part) = symlink_on(&target.tree, &path) {
+        let reason = format!("{path} is reached through the symbolic link {part}");
+        return no("patch-path", reason, "name the file itself in the fix");
+    }
+    let adds = diff.old.is_none() || (!exists(&path) && diff.hunks[0].old_len == 0);
+    if diff.new.is_none() {
+        let reason = format!("it deletes {path}");
+        return no("patch-unsupported", reason, "a live patch replaces functions: leave the file in place");
+    }
+    if adds {
+        let hunk = &diff.hunks[0];
+        if diff.hunks.len() != 1 || hunk.old_len != 0 {
+            return no("patch-malformed", format!("it adds {path}, but not with one hunk"), "make the patch again");
+        }
+        if exists(&path) {
+            let reason = format!("it adds {path}, which this kernel's source already has");
+            return no("patch-already-applied", reason, "the fix, or a part of it, is in this kernel: leave it out");
+        }
+        let now: Vec<u8> = hunk.lines_with(b'+').flatten().copied().collect();
+        current.insert(path, Current { original: None, now });
+        return Ok(Ok(Vec::new()));
+    }
+    if let Some(bare) = diff.hunks.iter().find(|h| h.lines_with(b' ').chain(h.lines_with(b'-')).next().is_none()) {
+        let reason =
+            format!("the hunk in line {} adds lines without any context, so its place cannot be checked", bare.line);
+        return no("patch-malformed", reason, "make the patch again with three lines of context (diff -U3)");
+    }
+    let before = match current.get(&path) {
+        Some(file) => file.now.clone(),
+        None => files::read(&target.tree.join(&path))?,
+    };
+    match run_patch(&before, diff, &path, scratch)? {
+        Applied::Yes(now, moved) => {
+            match current.get_mut(&path) {
+                Some(file) => file.now = now,
+                None => _ = current.insert(path.clone(), Current { original: Some(before), now }),
+            }
+            Ok(Ok(moved.into_iter().map(|m| format!("{} on {path}: {m}", fix.file)).collect()))
+        }
+        Applied::Already => no(
+            "patch-already-applied",
+            format!("its change of {path} is in this kernel's source already"),
+            "the kernel has this fix, or a fix named before it brings the same: leave it out",
+        ),
+        Applied::No(hunk) => {
+            let at = &diff.hunks[hunk.min(diff.hunks.len()) - 1];
+            let reason = format!(
+                "hunk {hunk} of {} on {path} (line {} of the patch file, for lines {} to {} of the source) does not \
+                 apply to the source of {}",
+                diff.hunks.len(),
+                at.line,
+                at.old_start,
+                at.old_start + at.old_len.saturating_sub(1),
+                target.release
+            );
+            no(
+                "patch-does-not-apply",
+                reason,
+                "the source differs there: take the fix as it was backported to this kernel's series, or add the \
+                 fixes that it builds on before it",
+            )
+        }
+    }
+}
+
+fn strip_one(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(_, rest)| rest)
+}
+
+/// The path in the tree that a diff is about: its names with or without their first folder (`a/`, `linux-7.2/`).
+fn tree_path(diff: &FileDiff, exists: &dyn Fn(&str) -> bool) -> Option<String> {
+    match (diff.old.as_deref(), diff.new.as_deref()) {
+        (Some(old), Some(new)) => {
+            let bare = old.strip_suffix(".orig").or(old.strip_suffix('~')).unwrap_or(old);
+            let candidates = [(strip_one(bare), strip_one(new)), (bare, new)];
+            let mut found = candidates.into_iter().filter(|(o, n)| o == n).map(|(_, n)| n);
+            // diff -N names a file that is new on both sides.
+            let adds = diff.hunks[0].old_len == 0 && diff.hunks[0].old_start == 0;
+            let there = found.clone().find(|n| exists(n));
+            there.or_else(|| found.next().filter(|_| adds)).map(Into::into)
+        }
+        (None, Some(new)) => Some(if TOP.contains(&first(new)) { new } else { strip_one(new) }.into()),
+        (Some(old), None) => [strip_one(old), old].into_iter().find(|p| exists(p)).map(Into::into),
+        (None, None) => None,
+    }
+}
+
+/// Top folders of the kernel: a new file is not there to tell where the tree begins in its name.
+const TOP: &[&str] = &[
+    "arch",
+    "block",
+    "certs",
+    "crypto",
+    "drivers",
+    "fs",
+    "include",
+    "init",
+    "io_uring",
+    "ipc",
+    "kernel",
+    "lib",
+    "mm",
+    "net",
+    "rust",
+    "samples",
+    "security",
+    "sound",
+    "tools",
+    "usr",
+    "virt",
+    "Documentation",
+    "scripts",
+];
+
+fn first(name: &str) -> &str {
+    name.split('/').next().unwrap_or_default()
+}
+
+/// The first part of `path` that is a symbolic link in the tree.
+fn symlink_on(tree: &Path, path: &str) -> Option<String> {
+    let mut at = PathBuf::new();
+    path.split('/').find_map(|part| {
+        at.push(part);
+        let is_link = std::fs::symlink_metadata(tree.join(&at)).is_ok_and(|m| m.file_type().is_symlink());
+        is_link.then(|| at.display().to_string())
+    })
+}
+
+enum Applied {
+    /// The new text, and where hunks were found if not where they should be.
+    Yes(Vec<u8>, Vec<String>),
+    /// It is in the text already.
+    Already,
+    /// The number of the first hunk that does not fit, from 1.
+    No(usize),
+}
+
+/// Runs `patch` on one text; it gets a diff written anew from what was read, so that it decides nothing by itself.
+fn run_patch(before: &[u8], diff: &FileDiff, path: &str, scratch: &Path) -> Result<Applied> {
+    let (input, script, output) = (scratch.join("before"), scratch.join("diff"), scratch.join("after"));
+    let mut text = format!("--- a/{path}\n+++ b/{path}\n").into_bytes();
+    for h in &diff.hunks {
+        text.extend(format!("@@ -{},{} +{},{} @@\n", h.old_start, h.old_len, h.new_start, h.new_len).bytes());
+        text.extend(&h.body);
+    }
+    files::write(&input, before)?;
+    files::write(&script, &text)?;
+    let run = |reverse: bool| -> Result<std::process::Output> {
+        let mut c = Command::new("patch");
+        // --force: ask nothing, and do not turn the patch around.
+        c.args(["--unified", "--fuzz=0", "--force", "--binary", "--no-backup-if-mismatch", "--reject-file=-"]);
+        if reverse {
+            c.args(["--reverse", "--dry-run"]);
+        }
+        c.arg("--output").arg(&output).arg("-i").arg(&script).arg(&input);
+        c.env("LC_ALL", "C").env_remove("POSIXLY_CORRECT").env_remove("PATCH_GET").stdin(Stdio::null());
+        c.output().context("cannot start patch: is it installed? (`make deps` installs what kmend needs)")
+    };
+    let _ = std::fs::remove_file(&output);
+    let out = run(false)?;
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    match out.status.code() {
+        Some(0) => {
+            let moved = said.lines().filter(|l| l.starts_with("Hunk #")).map(|l| l.trim_end_matches('.').to_string());
+            Ok(Applied::Yes(files::read(&output)?, moved.collect()))
+        }
+        Some(1) => {
+            if run(true)?.status.success() {
+                return Ok(Applied::Already);
+            }
+            let failed = said.lines().find(|l| l.starts_with("Hunk #") && l.contains("FAILED"));
+            let number = failed.and_then(|l| l["Hunk #".len()..].split(' ').next()?.parse().ok());
+            Ok(Applied::No(number.unwrap_or(1)))
+        }
+        _ => bail!("patch failed on {path} ({}):\n{}", out.status, crate::sandbox::tail(&out)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

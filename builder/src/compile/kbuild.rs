@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Asks a target's kbuild: folders in, the objects that go into vmlinux and modules out; and lets it compile
+//! objects for the first time, so that their commands are saved.
+//!
+//! kbuild's own makefiles answer, with the target's configuration. A single target (`make a/b.o`) would not do:
+//! kbuild builds a file that way although the configuration leaves it out.
+
+use crate::files;
+use crate::sandbox;
+use crate::target::Target;
+use anyhow::{bail, Context, Result};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Output;
+
+/// Rules handed to make beside kbuild's own. `kmend-tell` runs within scripts/Makefile.build, whose variables its
+/// recipe prints once all makefiles are read; `kmend-make` goes down from the top as kbuild does, less `prepare`.
+const RULES: &str = "kmend-ask: ; @+$(foreach d,$(KMEND_DIRS),$(MAKE) --no-print-directory \
+-f $(srctree)/scripts/Makefile.build obj=$(d) need-builtin=1 need-modorder=1 kmend-tell || echo 'kmend|$(d)|failed|' ;) :
+kmend-tell: ; @: $(info kmend|$(obj)|y|$(real-obj-y)) $(info kmend|$(obj)|m|$(real-obj-m) $(filter %/modules.order,$(obj-m))) \
+$(info kmend|$(obj)|lib|$(lib-y))
+kmend-make: ; @+$(MAKE) --no-print-directory -f $(srctree)/scripts/Makefile.build obj=. need-builtin=1 need-modorder=1 \
+$(addprefix ./,$(KMEND_OBJECTS))";
+
+/// The objects of one folder's makefile, as kbuild spells them.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    y: Vec<String>,
+    m: Vec<String>,
+    lib: Vec<String>,
+    /// Its makefile cannot be read by itself: a part of another one, or broken.
+    failed: bool,
+}
+
+/// What kbuild said about the folders that were asked for.
+#[derive(Debug, Default)]
+pub struct Objects {
+    /// kbuild's spelling of each object that is linked, by its plain path.
+    spelled: BTreeMap<String, String>,
+}
+
+impl Objects {
+    /// kbuild's spelling of `object` (`a/b/../c.o` for `a/c.o`); None when it goes into nothing.
+    pub fn spelling(&self, object: &str) -> Option<&str> {
+        self.spelled.get(object).map(String::as_str)
+    }
+}
+
+/// Whether kmend made the target's tree itself, and so may let kbuild write to it.
+pub fn owns(target: &Target) -> bool {
+    !target.name.starts_with("tree:")
+}
+
+/// Asks kbuild which objects the makefiles in `dirs` (and in all folders above them) contribute.
+pub fn ask(target: &Target, dirs: &BTreeSet<String>) -> Result<Objects> {
+    let mut all = BTreeSet::from([".".to_string()]);
+    for dir in dirs {
+        let parts: Vec<&str> = dir.split('/').collect();
+        all.extend((1..=parts.len()).map(|n| parts[..n].join("/")));
+    }
+    let has_makefile = |d: &str| ["Kbuild", "Makefile"].iter().any(|m| target.tree.join(d).join(m).is_file());
+    let dirs: Vec<&str> = all.iter().map(String::as_str).filter(|d| has_makefile(d)).collect();
+    let said = make(target, "kmend-ask", &format!("KMEND_DIRS={}", dirs.join(" ")), "asking kbuild what it builds")?;
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    let mut told: BTreeMap<&str, Told> = BTreeMap::new();
+    for line in text.lines().filter_map(|l| l.strip_prefix("kmend|")) {
+        let [dir, kind, list] = line.splitn(3, '|').collect::<Vec<_>>()[..] else { continue };
+        let list = list.split_whitespace().map(String::from).collect();
+        let entry = told.entry(dir).or_default();
+        match kind {
+            "y" => entry.y = list,
+            "m" => entry.m = list,
+            "lib" => entry.lib = list,
+            "failed" => entry.failed = true,
+            _ => {}
+        }
+    }
+    let (objects, reached) = linked(&told);
+    let silent = |d: &&&str| told.get(**d).is_none_or(|t| t.failed) && reached.contains(**d);
+    if let Some(dir) = dirs.iter().find(silent) {
+        let words: String = String::from_utf8_lossy(&said.stderr).lines().map(|l| format!("\n    {l}")).collect();
+        bail!("kbuild of {} does not say what it builds in {dir}; is the tree complete?{words}", target.name);
+    }
+    Ok(objects)
+}
+
+/// Follows the folders down from the top, as kbuild does: what no folder names is not linked.
+fn linked(told: &BTreeMap<&str, Told>) -> (Objects, BTreeSet<String>) {
+    let mut builtin = BTreeSet::from([".".to_string()]);
+    let mut any = builtin.clone();
+    loop {
+        let (had_builtin, had_any) = (builtin.len(), any.len());
+        for (dir, told) in told {
+            let below = |list: &[String], end: &str| -> Vec<String> {
+                list.iter().filter_map(|o| o.strip_suffix(end)).map(plain).collect()
+            };
+            if builtin.contains(*dir) {
+                builtin.extend(below(&told.y, "/built-in.a"));
+            }
+            if any.contains(*dir) {
+                any.extend(below(&told.m, "/modules.order"));
+            }
+        }
+        any.extend(builtin.iter().cloned());
+        if (builtin.len(), any.len()) == (had_builtin, had_any) {
+            break;
+        }
+    }
+    let mut spelled = BTreeMap::new();
+    for (dir, told) in told {
+        let in_vmlinux = told.y.iter().chain(&told.lib).filter(|_| builtin.contains(*dir));
+        let in_modules = told.m.iter().filter(|_| any.contains(*dir));
+        for object in in_modules.chain(in_vmlinux).filter(|o| o.ends_with(".o")) {
+            spelled.insert(plain(object), object.clone());
+        }
+    }
+    (Objects { spelled }, any)
+}
+
+/// A path without `.` and `..` parts.
+pub fn plain(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|p| *p != "..") => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
+    if parts.is_empty() {
+        ".".into()
+    } else {
+        parts.join("/")
+    }
+}
+
+/// Where kbuild saves the command of `object`, on this machine.
+pub fn saved_file(target: &Target, object: &str) -> PathBuf {
+    let (dir, name) = object.rsplit_once('/').unwrap_or((".", object));
+    target.tree.join(dir).join(format!(".{name}.cmd"))
+}
+
+/// Lets kbuild compile `objects` (its spelling) in the target's tree, once and for all.
+pub fn make_objects(target: &Target, objects: &[&str]) -> Result<()> {
+    let what = format!("kbuild of {} compiling {}", target.name, objects.join(" "));
+    make(target, "kmend-make", &format!("KMEND_OBJECTS={}", objects.join(" ")), &what)?;
+    Ok(())
+}
+
+fn make(target: &Target, goal: &str, about: &str, what: &str) -> Result<Output> {
+    let (sandbox, _lock);
+    if owns(target) {
+        let id = files::sha256(target.tree.as_os_str().as_encoded_bytes());
+        let lock = files::cache_dir()?.join("locks").join(format!("kbuild-{}", &id[..16]));
+        _lock = Some(files::lock(&lock, "lets kbuild work in this tree")?);
+        sandbox = target.sandbox_writable();
+    } else {
+        (sandbox, _lock) = (target.sandbox(), None);
+    }
+    let release = format!("KERNELRELEASE={}", target.release);
+    let eval = format!("--eval={RULES}");
+    let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
+    let mut args = vec!["-s", jobs.as_str(), eval.as_str()];
+    args.extend(target.make_vars.iter().map(String::as_str).filter(|v| !v.starts_with("KERNELRELEASE=")));
+    args.extend([release.as_str(), about, goal]);
+    sandbox::run(&mut sandbox.command("make", &args), what)
+        .with_context(|| format!("the tree of {} ({}) cannot be used", target.name, target.tree.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_reached_from_the_top_is_linked() {
+        let told = |y: &str, m: &str, lib: &str| {
+            let list = |s: &str| s.split_whitespace().map(String::from).collect();
+            Told { y: list(y), m: list(m), lib: list(lib), failed: false }
+        };
+        let told = BTreeMap::from([
+            (".", told("fs/built-in.a init/main.o", "fs/modules.order drv/modules.order", "")),
+            ("fs", told("fs/a.o fs/x/y/built-in.a", "fs/b.o", "fs/l.o")),
+            ("fs/x/y", told("fs/x/y/c.o fs/x/y/../d.o", "", "")),
+            // Reached for its modules alone.
+            ("drv", told("drv/e.o", "drv/f.o", "drv/g.o")),
+            // Not reached at all.
+            ("stub", told("stub/h.o", "stub/i.o", "stub/j.o")),
+        ]);
+        let (objects, reached) = linked(&told);
+        assert!(reached.contains("drv") && !reached.contains("stub"));
+        let all: Vec<&str> = objects.spelled.keys().map(String::as_str).collect();
+        assert_eq!(all, ["drv/f.o", "fs/a.o", "fs/b.o", "fs/l.o", "fs/x/d.o", "fs/x/y/c.o", "init/main.o"]);
+        assert_eq!(objects.spelling("fs/x/d.o"), Some("fs/x/y/../d.o"));
+    }
+
+    #[test]
+    fn plain_paths() {
+        assert_eq!(plain("a/b/../c.o"), "a/c.o");
+        assert_eq!(plain("./a//b"), "a/b");
+        assert_eq!(plain("../a"), "../a");
+        assert_eq!(plain("."), ".");
+    }
+}

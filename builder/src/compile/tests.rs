@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A small target with the machine's own compiler, and what compile makes of it.
+
+use super::*;
+use crate::source;
+use std::path::PathBuf;
+
+/// A target of a tree and a root, nothing in it prepared.
+pub(crate) fn target(tree: &Path, root: &Path) -> Target {
+    Target {
+        name: "tree:test".into(),
+        arch: "x86_64".into(),
+        release: "7.2.0-test".into(),
+        version: String::new(),
+        tree: tree.into(),
+        tree_inside: crate::sandbox::TREE.into(),
+        root: root.into(),
+        make_vars: Vec::new(),
+        make_env: Vec::new(),
+        vmlinuz: "vmlinuz".into(),
+        vmlinux: "vmlinux".into(),
+        modules: None,
+        symvers: "Module.symvers".into(),
+        config: ".config".into(),
+        cc: "gcc".into(),
+        rustc: None,
+        build_id: "00".into(),
+    }
+}
+
+const SOURCE: &str =
+    "#include \"a.h\"\nint f(int x)\n{\n\treturn x + ONE;\n}\n\nint g(void)\n{\n\treturn __LINE__;\n}\n";
+
+/// A tree with one unit, `a.c`, whose command is saved as kbuild saves it.
+struct Bench {
+    dir: tempfile::TempDir,
+    target: Target,
+    unit: Unit,
+}
+
+fn bench() -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    files::write(&tree.join("a.c"), SOURCE.as_bytes()).unwrap();
+    files::write(&tree.join("a.h"), b"#define ONE 1\n").unwrap();
+    let saved = "savedcmd_a.o := gcc -Wp,-MMD,.a.o.d -O2 -g -D__KERNEL__ -c -o a.o a.c ; ./tools/objtool/objtool a.o\n";
+    files::write(&tree.join(".a.o.cmd"), saved.as_bytes()).unwrap();
+    let unit = Unit { source: "a.c".into(), object: "a.o".into(), module: None };
+    // What was compiled while an input was being edited is not kept: let the inputs grow old.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    Bench { target: target(&tree, Path::new("/")), dir, unit }
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Compiles with `line` put into `f`.
+    fn compile(&self, line: &str) -> Result<ObjectPair> {
+        let fix =
+            format!("--- a/a.c\n+++ b/a.c\n@@ -2,4 +2,5 @@\n int f(int x)\n {{\n+{line}\n \treturn x + ONE;\n }}\n");
+        files::write(&self.path("x.patch"), fix.as_bytes())?;
+        let tree = source::apply(&self.target, &[self.path("x.patch")], &self.path("work"))?;
+        let cache = Cache::at(&self.target, self.path("objects"));
+        let mut pairs = compile_with(&cache, &self.target, &tree, &[self.unit.clone()], &self.path("work"))?;
+        Ok(pairs.remove(0))
+    }
+
+    fn entries(&self) -> Vec<PathBuf> {
+        let dirs = std::fs::read_dir(self.path("objects")).into_iter().flatten().flatten();
+        dirs.flat_map(|d| std::fs::read_dir(d.path()).unwrap().flatten()).map(|e| e.path()).collect()
+    }
+}
+
+fn section(object: &[u8], name: &str) -> Option<Vec<u8>> {
+    use object::{Object, ObjectSection};
+    let file = object::File::parse(object).unwrap();
+    let section = file.section_by_name(name)?;
+    Some(section.data().unwrap().to_vec())
+}
+
+#[test]
+fn compiles_three_ways_at_one_path() {
+    let b = bench();
+    let pair = b.compile("\tx *= 3;").unwrap();
+    assert!(section(&pair.shipped, ".text.f").is_none());
+    assert_ne!(section(&pair.original, ".text.f"), section(&pair.patched, ".text.f"));
+    // g has __LINE__ in it and stands below the added line.
+    assert!(section(&pair.original, ".text.g").is_some());
+    assert_eq!(section(&pair.original, ".text.g"), section(&pair.patched, ".text.g"));
+    assert_eq!(files::read_text(&b.target.tree.join("a.c")).unwrap(), SOURCE);
+    let again = b.compile("\tx *= 3;").unwrap();
+    assert_eq!((again.shipped, again.original, again.patched), (pair.shipped, pair.original, pair.patched));
+}
+
+#[test]
+fn originals_come_from_the_cache_until_a_header_changes() {
+    let b = bench();
+    let first = b.compile("").unwrap();
+    let entries = b.entries();
+    assert_eq!(entries.len(), 1);
+    let written = |p: &Path| std::fs::metadata(p).unwrap().modified().unwrap();
+    let at = written(&entries[0]);
+    b.compile("\tx++;").unwrap();
+    assert_eq!(written(&entries[0]), at, "a hit writes nothing");
+    files::write(&b.target.tree.join("a.h"), b"#define ONE 7\n").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let second = b.compile("").unwrap();
+    assert_ne!(second.original, first.original);
+    assert_ne!(written(&entries[0]), at);
+    std::fs::write(&entries[0], b"damaged").unwrap();
+    assert_eq!(b.compile("").unwrap().original, second.original);
+    assert!(std::fs::metadata(&entries[0]).unwrap().len() > 100);
+}
+
+#[test]
+fn says_whose_fault_it_is() {
+    let b = bench();
+    let error = b.compile("\treturn nowhere;").unwrap_err();
+    let refusal = &error.downcast_ref::<Refused>().unwrap().0[0];
+    assert_eq!((refusal.code.as_str(), refusal.section.as_str()), ("does-not-compile", "a.c"));
+    assert!(refusal.reason.contains("a.c:4:") && refusal.reason.contains("nowhere"), "{}", refusal.reason);
+    assert!(refusal.reason.contains("x.patch"), "{}", refusal.reason);
+    files::write(&b.target.tree.join("a.h"), b"#define ONE (\n").unwrap();
+    let error = b.compile("\treturn nowhere;").unwrap_err();
+    assert!(format!("{error}").contains("the target tree:test is broken"), "{error}");
+    assert!(b.entries().is_empty());
+}
