@@ -356,7 +356,7 @@ fn update_hint(said: &str, suite: &str) -> String {
 fn fetch_hint(said: &str, dir: &Path) -> String {
     if said.contains("No space left") {
         format!("the disk is full: make room in {} (or name another folder in KMEND_CACHE)", dir.display())
-    } else if said.contains("resolve") || said.contains("onnect") || said.contains("unreachable") {
+    } else if said.contains("resolv") || said.contains("onnect") || said.contains("unreachable") {
         "the archive cannot be reached: is the network up? What is already here stays; run it again".into()
     } else if said.contains("404") {
         "the archive no longer has it; run again, which fetches the lists anew".into()

@@ -143,6 +143,11 @@ pub fn prepare(
     let step = progress::step(format!("preparing the source: generated headers, objtool{rust}"));
     let jobs = std::thread::available_parallelism().map_or(2, |n| n.get());
     run_make(sandbox, make, &[&format!("-j{jobs}"), "modules_prepare"])?;
+    // Older kernels (6.1) write their own version there, whatever KERNELRELEASE says; modules are built for what stands there.
+    let kernel_release = tree.join("include/config/kernel.release");
+    if files::read_text(&kernel_release)?.trim() != release {
+        files::write(&kernel_release, format!("{release}\n").as_bytes())?;
+    }
     check_prepared(tree, &stock, release)?;
     let exports = if stock.is_on("CONFIG_RUST") { check_rust_exports(tree, symvers)? } else { 0 };
     step.done(&if exports > 0 {
