@@ -86,8 +86,8 @@ fn lay_out(dir: &Path, name: &str, source: &str, payloads: &[Vec<u8>]) -> Result
 }
 
 /// The Kbuild file. The payloads have rules of their own: kbuild's rule for FILE_shipped runs no
-/// objtool where that is done object by object, and with `obj := .`, as external modules have it
-/// from 6.13 on, it is a match-anything rule, which make does not use for a .o file.
+/// objtool where that is done object by object, and where external modules have `obj := .` (7.2), it is
+/// a match-anything rule, which make does not use for a .o file.
 fn kbuild(name: &str, payloads: usize) -> String {
     let parts: String = (0..payloads).map(|i| format!(" {name}_payload{i}.o")).collect();
     let mut text = format!("obj-m := {name}.o\n{name}-y := {name}_main.o{parts}\n\n");
