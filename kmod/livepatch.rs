@@ -128,7 +128,9 @@ impl Tables {
         for object in objects {
             objs.push(
                 Opaque::new(bindings::klp_object {
-                    name: object.name.map_or(core::ptr::null(), |name| name.as_char_ptr()),
+                    name: object
+                        .name
+                        .map_or(core::ptr::null(), |name| name.as_char_ptr()),
                     funcs: Opaque::cast_into(rest),
                     ..Default::default()
                 }),

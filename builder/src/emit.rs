@@ -120,16 +120,17 @@ fn payload_idents(what: &Registration) -> BTreeMap<&str, String> {
     let mut idents = BTreeMap::new();
     let mut taken = BTreeSet::new();
     for symbol in plain.into_iter().chain(odd) {
-        let base = ident_of(symbol);
-        let mut ident = base.clone();
-        let mut n = 2;
-        while !taken.insert(ident.clone()) {
-            ident = format!("{base}_{n}");
-            n += 1;
-        }
-        idents.insert(symbol, ident);
+        idents.insert(symbol, unique(ident_of(symbol), &mut taken));
     }
     idents
+}
+
+/// `base`, with a number behind it where it is taken.
+fn unique(base: String, taken: &mut BTreeSet<String>) -> String {
+    let numbered = (2..).map(|n| format!("{base}_{n}"));
+    let name = std::iter::once(base.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(base);
+    taken.insert(name.clone());
+    name
 }
 
 /// The identifier nearest to `symbol`; the same text where it is one already.
@@ -181,9 +182,18 @@ fn write_source(out: &mut String, what: &Registration, idents: &BTreeMap<&str, S
     writeln!(out, "pub mod bindings;\npub mod livepatch;\n#[macro_use]\nmod payload;\n")?;
     writeln!(out, "use livepatch::{{\n    Func,\n    Object, //\n}};\n")?;
     write_payload(out, what, idents)?;
+    let lists = list_names(what);
+    for (object, list) in what.objects.iter().zip(&lists) {
+        write_funcs(out, list, object, idents)?;
+    }
+    // The comment at the end keeps rustfmt from drawing the lines together, as the kernel has it.
     writeln!(out, "static OBJECTS: [Object; {}] = [", what.objects.len())?;
-    for object in &what.objects {
-        write_object(out, object, idents)?;
+    for (i, (object, list)) in what.objects.iter().zip(&lists).enumerate() {
+        let end = if i + 1 == lists.len() { ", //" } else { "," };
+        match &object.module {
+            None => writeln!(out, "    Object::vmlinux(&{list}){end}")?,
+            Some(module) => writeln!(out, "    Object::module(c\"{module}\", &{list}){end}")?,
+        }
     }
     writeln!(out, "];\n")?;
     writeln!(out, "module_livepatch! {{\n    objects: OBJECTS,\n    replace: {},", what.replace)?;
@@ -230,20 +240,202 @@ fn write_payload(out: &mut String, what: &Registration, idents: &BTreeMap<&str, 
     writeln!(out, "    }}\n}}\n")
 }
 
-fn write_object(out: &mut String, object: &KlpObject, idents: &BTreeMap<&str, String>) -> std::fmt::Result {
-    match &object.module {
-        None => writeln!(out, "    Object::vmlinux(")?,
-        Some(module) => writeln!(out, "    Object::module(\n        c\"{module}\",")?,
-    }
-    writeln!(out, "        const {{\n            &[")?;
+fn write_funcs(out: &mut String, list: &str, object: &KlpObject, idents: &BTreeMap<&str, String>) -> std::fmt::Result {
+    writeln!(out, "static {list}: [Func; {}] = [", object.funcs.len())?;
     for func in &object.funcs {
         let ident = idents.get(func.new_symbol.as_str()).map_or("", String::as_str);
-        writeln!(out, "                // SAFETY: This is the code of that very function, compiled with the fixes.")?;
-        write!(out, "                unsafe {{ Func::new(c\"{}\", new_code::{ident}) }}", func.old_name)?;
+        writeln!(out, "    // SAFETY: This is the code of that very function, compiled with the fixes.")?;
+        write!(out, "    unsafe {{ Func::new(c\"{}\", new_code::{ident}) }}", func.old_name)?;
         if func.sympos > 0 {
             write!(out, ".sympos({})", func.sympos)?;
         }
         writeln!(out, ",")?;
     }
-    writeln!(out, "            ]\n        }},\n    ),")
+    writeln!(out, "];\n")
+}
+
+/// The names of the objects' lists of functions, in the objects' order. Modules' names can differ in
+/// case alone, which names of statics do not show.
+fn list_names(what: &Registration) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let base = |object: &KlpObject| object.module.as_deref().unwrap_or("vmlinux").to_ascii_uppercase() + "_FUNCS";
+    what.objects.iter().map(|object| unique(base(object), &mut taken)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn func(old_name: &str, sympos: u64, new_symbol: &str, source: &str) -> KlpFunc {
+        KlpFunc { old_name: old_name.into(), sympos, new_symbol: new_symbol.into(), source: source.into() }
+    }
+
+    fn example() -> Registration {
+        Registration {
+            module: "kmend_2".into(),
+            replace: true,
+            release: "7.2.12+deb14-amd64".into(),
+            fixes: vec!["proc: say\nhello".into(), "ext4: don't \"lose\" it".into()],
+            objects: vec![
+                KlpObject {
+                    module: None,
+                    funcs: vec![
+                        func("cmdline_proc_show", 0, "cmdline_proc_show", "fs/proc/cmdline.c"),
+                        func("foo.isra.0", 2, "foo.isra.0", "mm/foo.c"),
+                    ],
+                },
+                KlpObject { module: Some("ext4".into()), funcs: vec![func("match", 0, "match", "fs/ext4/x.c")] },
+            ],
+        }
+    }
+
+    const GOLDEN: &str = r#"// SPDX-License-Identifier: GPL-2.0-only
+
+//! Live patch `kmend_2` for Linux 7.2.12+deb14-amd64.
+//!
+//! Fixes:
+//!
+//! 1. proc: say hello
+//! 2. ext4: don't "lose" it
+//!
+//! | object  | function            | position | new code            | source            |
+//! | ------- | ------------------- | -------- | ------------------- | ----------------- |
+//! | vmlinux | `cmdline_proc_show` | unique   | `cmdline_proc_show` | fs/proc/cmdline.c |
+//! | vmlinux | `foo.isra.0`        | 2        | `foo.isra.0`        | mm/foo.c          |
+//! | ext4    | `match`             | unique   | `match`             | fs/ext4/x.c       |
+//!
+//! It takes the place of all older live patches (atomic replace).
+
+pub mod bindings;
+pub mod livepatch;
+#[macro_use]
+mod payload;
+
+use livepatch::{
+    Func,
+    Object, //
+};
+
+/// The new code: compiled from the fixed C sources, linked in as an object.
+mod new_code {
+    payload! {
+        /// From `fs/proc/cmdline.c`.
+        fn cmdline_proc_show = "cmdline_proc_show";
+        /// From `mm/foo.c`.
+        fn foo_isra_0 = "foo.isra.0";
+        /// From `fs/ext4/x.c`.
+        fn match_fn = "match";
+    }
+}
+
+static VMLINUX_FUNCS: [Func; 2] = [
+    // SAFETY: This is the code of that very function, compiled with the fixes.
+    unsafe { Func::new(c"cmdline_proc_show", new_code::cmdline_proc_show) },
+    // SAFETY: This is the code of that very function, compiled with the fixes.
+    unsafe { Func::new(c"foo.isra.0", new_code::foo_isra_0) }.sympos(2),
+];
+
+static EXT4_FUNCS: [Func; 1] = [
+    // SAFETY: This is the code of that very function, compiled with the fixes.
+    unsafe { Func::new(c"match", new_code::match_fn) },
+];
+
+static OBJECTS: [Object; 2] = [
+    Object::vmlinux(&VMLINUX_FUNCS),
+    Object::module(c"ext4", &EXT4_FUNCS), //
+];
+
+module_livepatch! {
+    objects: OBJECTS,
+    replace: true,
+    name: "kmend_2",
+    description: "Live patch for Linux 7.2.12+deb14-amd64",
+    license: "GPL",
+}
+"#;
+
+    #[test]
+    fn writes_what_a_person_can_read() {
+        assert_eq!(emit(&example()).unwrap(), GOLDEN);
+    }
+
+    #[test]
+    fn without_replace_it_says_so() {
+        let text = emit(&Registration { replace: false, ..example() }).unwrap();
+        assert!(text.contains("//! Older live patches stay in force beside it.\n"));
+        assert!(text.contains("    replace: false,\n"));
+    }
+
+    #[test]
+    fn symbols_that_look_alike_get_identifiers_of_their_own() {
+        let mut what = example();
+        what.objects[0].funcs =
+            ["a.b", "a_b", "a$b", "0x", "fn", "_"].iter().map(|symbol| func(symbol, 0, symbol, "a.c")).collect();
+        what.objects.truncate(1);
+        let idents = payload_idents(&what);
+        assert_eq!(idents["a_b"], "a_b", "a symbol that is an identifier keeps its name");
+        assert_eq!(idents["fn"], "fn_fn");
+        assert_eq!(idents["_"], "__fn");
+        assert_eq!(idents["0x"], "_0x");
+        let distinct: BTreeSet<&String> = idents.values().collect();
+        assert_eq!(distinct.len(), 6, "{idents:?}");
+    }
+
+    #[test]
+    fn modules_that_differ_in_case_get_lists_of_their_own() {
+        let mut what = example();
+        for (object, name) in what.objects.iter_mut().zip(["xt_mark", "xt_MARK"]) {
+            object.module = Some(name.into());
+        }
+        assert_eq!(list_names(&what), ["XT_MARK_FUNCS", "XT_MARK_FUNCS_2"]);
+        let text = emit(&what).unwrap();
+        assert!(text.contains("    Object::module(c\"xt_MARK\", &XT_MARK_FUNCS_2), //\n"), "{text}");
+    }
+
+    #[test]
+    fn text_from_outside_cannot_leave_its_comment() {
+        let mut what = example();
+        what.fixes = vec!["a\r\nmod b { c!(); }\u{2028}\u{202e}*/".into()];
+        what.objects[0].funcs[0].source = "a`\nmod evil {}\n.c".into();
+        let text = emit(&what).unwrap();
+        assert!(text.contains("//! 1. a mod b { c!(); } */\n"), "{text}");
+        assert!(text.lines().all(|line| !line.trim_start().starts_with("mod evil")), "{text}");
+    }
+
+    #[test]
+    fn refuses_names_that_the_kernel_or_kbuild_cannot_take() {
+        for good in ["kmend_cmdline", "_x", "A9", &"x".repeat(55)] {
+            check_module_name(good).unwrap();
+        }
+        for bad in ["", "9a", "a-b", "a.b", "a b", "a/b", "ä", "a\n", &"x".repeat(56)] {
+            check_module_name(bad).unwrap_err();
+            emit(&Registration { module: bad.into(), ..example() }).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn refuses_what_the_kernel_would_misread() {
+        let refused = |change: fn(&mut Registration), words: &str| {
+            let mut what = example();
+            change(&mut what);
+            let error = format!("{:#}", emit(&what).unwrap_err());
+            assert!(error.contains(words), "{error}");
+        };
+        refused(|w| w.objects.clear(), "nothing to replace");
+        refused(|w| w.objects[1].funcs.clear(), "ext4 has no function");
+        refused(|w| w.objects[1].module = None, "vmlinux is named twice");
+        refused(|w| w.objects[1].module = Some("vmlinux".into()), "given as a module");
+        refused(|w| w.objects[1].module = Some("kmend_2".into()), "names itself");
+        refused(|w| w.objects[1].module = Some("nf-tables".into()), "cannot be a module's name");
+        refused(|w| w.objects[0].funcs[0].old_name = "a\"b".into(), "cannot be a function's symbol");
+        refused(|w| w.objects[0].funcs[0].new_symbol.clear(), "cannot be a function's symbol");
+        refused(|w| w.objects[0].funcs[0].old_name = "x".repeat(512), "longer than 511");
+        refused(
+            |w| {
+                let again = w.objects[0].funcs[1].clone();
+                w.objects[0].funcs.push(KlpFunc { sympos: 0, ..again });
+            },
+            "vmlinux:foo.isra.0 is replaced twice",
+        );
+    }
 }

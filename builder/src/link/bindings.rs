@@ -81,3 +81,35 @@ fn command(saved: &str) -> Result<String> {
     let c_flags: Vec<&str> = c_flags.split_whitespace().filter(|w| !w.starts_with("-Wp,-M")).collect();
     Ok(format!("{program} {WORK}/bindings.h --rust-target {version} {FLAGS} -o {WORK}/{MADE} -- {}", c_flags.join(" ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAVED_TEXT: &str = "savedcmd_rust/bindings/bindings_generated.rs := /opt/bindgen rust/bindings/bindings_helper.h \
+        --blocklist-type a --with-attribute-custom-enum=x='$(pound)[y]' --rust-target 1.85 --use-core --no-layout-tests \
+        -o rust/bindings/bindings_generated.rs -- -Wp,-MMD,rust/bindings/.bindings_generated.rs.d -nostdinc -I./include \
+        -DA='\"$$b\"' -w --target=x86_64-linux-gnu -fno-builtin -D__BINDGEN__ -DMODULE  ; sed -Ei 's/a/b/g' x.rs\n\n\
+        deps_rust := -- nothing\n";
+
+    #[test]
+    fn takes_program_version_and_c_flags_from_the_saved_command() {
+        let made = command(SAVED_TEXT).unwrap();
+        assert!(made.starts_with("/opt/bindgen /tmp/kmend/work/bindings.h --rust-target 1.85 --use-core"), "{made}");
+        assert!(
+            made.ends_with(
+                " -o /tmp/kmend/work/bindings_generated.rs -- -nostdinc -I./include -DA='\"$b\"' -w \
+                 --target=x86_64-linux-gnu -fno-builtin -D__BINDGEN__ -DMODULE"
+            ),
+            "{made}"
+        );
+        assert!(!made.contains("--no-layout-tests"));
+    }
+
+    #[test]
+    fn refuses_a_command_that_it_does_not_know() {
+        for text in ["", "x := ", "x := bindgen a.h", "x := bindgen a.h -- -DX"] {
+            command(text).unwrap_err();
+        }
+    }
+}
