@@ -91,6 +91,7 @@ settle() {
 	while [ $tries -lt 600 ]; do
 		if [ ! -d "$LIVEPATCH/$2" ]; then
 			[ "$3" = 0 ] && return 0
+			fail "$1" "$2 was loaded and is not in $LIVEPATCH"
 		else
 			enabled=$(cat "$LIVEPATCH/$2/enabled" 2>/dev/null)
 			transition=$(cat "$LIVEPATCH/$2/transition" 2>/dev/null)

@@ -2,12 +2,13 @@
 //! The command line: which scenarios, on which target; a named line for each verdict.
 
 use crate::builds;
+use crate::cut;
 use crate::judge::Verdict;
 use crate::scenario::{self, Scenario};
 use crate::suite::{self, Suite};
 use anyhow::{bail, Context, Result};
 use clap::Parser;
-use kmend_builder::target::Target;
+use kmend_builder::target::store;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,9 +34,9 @@ pub struct Options {
     /// Keeps built modules and cut fixes.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Describes the target by a file instead of a name in the cache.
-    #[arg(long, value_name = "FILE", hide = true)]
-    target_file: Option<PathBuf>,
+    /// Cuts the real fix of this scenario, shows it with its checksum, and ends.
+    #[arg(long, value_name = "NAME")]
+    cut: Option<String>,
 }
 
 /// Reads the command line and runs.
@@ -81,13 +82,16 @@ fn try_run(options: &Options) -> Result<bool> {
         scenarios.iter().for_each(|s| println!("{:<24} {}", s.name, s.title));
         return Ok(true);
     }
+    if let Some(name) = &options.cut {
+        return show_cut(&scenarios, name, &options.target);
+    }
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let work = options.keep.as_deref().unwrap_or(scratch.path());
     let kmend_build = builds::find_kmend_build()?;
     let mut passed = 0;
     let mut failed = 0;
     for (target, group) in by_target(scenarios, &options.target) {
-        let target = find_target(&target, options.target_file.as_deref())?;
+        let target = store::load(&target)?;
         let suite = Suite { target: &target, kmend_build: &kmend_build, work, keep_logs: options.keep_logs.as_deref() };
         let verdicts = suite::run(&suite, &group, &mut |scenario, verdict| tell(scenario, verdict))?;
         passed += verdicts.iter().filter(|v| **v == Verdict::Pass).count();
@@ -119,8 +123,12 @@ fn tell(scenario: &Scenario, verdict: &Verdict) {
     }
 }
 
-fn find_target(name: &str, file: Option<&Path>) -> Result<Target> {
-    let Some(file) = file else { bail!("target {name}: not there yet") };
-    let text = kmend_builder::files::read_text(file)?;
-    serde_json::from_str(&text).with_context(|| format!("{}: not a target", file.display()))
+fn show_cut(scenarios: &[Scenario], name: &str, target: &str) -> Result<bool> {
+    let Some(scenario) = scenarios.iter().find(|s| s.name == name) else {
+        bail!("no scenario is named `{name}`: --list shows their names");
+    };
+    let (patch, sum) = cut::show(scenario, &store::load(target)?)?;
+    print!("{patch}");
+    println!("sha256 = \"{sum}\"");
+    Ok(true)
 }

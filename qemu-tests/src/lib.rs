@@ -18,3 +18,4 @@ pub mod scenario;
 pub mod script;
 pub mod shipped;
 pub mod suite;
+pub mod upstream;

@@ -24,7 +24,7 @@ const PER_GUEST: usize = 12;
 pub struct Suite<'a> {
     /// The kernel to boot.
     pub target: &'a Target,
-    /// The program that builds; None takes modules from `prebuilt`.
+    /// The program that builds.
     pub kmend_build: &'a Path,
     /// Where built modules and cut fixes go.
     pub work: &'a Path,
