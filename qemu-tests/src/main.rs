@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! qemu-tests
+//! The qemu-tests program; all of it is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    qemu_tests::cli::run()
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The command line: which scenarios, on which target; a named line for each verdict.
+
+use crate::builds;
+use crate::cut;
+use crate::judge::Verdict;
+use crate::scenario::{self, Scenario};
+use crate::suite::{self, Suite};
+use anyhow::{bail, Context, Result};
+use clap::Parser;
+use kmend_builder::target::store;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The target that scenarios run on where nothing else is named.
+pub const DEFAULT_TARGET: &str = "debian:forky";
+
+/// Boots a target's own kernel and proves live patches in it, one scenario after the other.
+#[derive(Parser)]
+#[command(name = "qemu-tests", version)]
+pub struct Options {
+    /// Lists the scenarios and ends.
+    #[arg(long)]
+    list: bool,
+    /// Runs only this scenario; can be given more than once.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// The target to build for and to boot.
+    #[arg(short, long, default_value = DEFAULT_TARGET)]
+    target: String,
+    /// Keeps consoles and facts of guests in which something failed.
+    #[arg(long, value_name = "DIR")]
+    keep_logs: Option<PathBuf>,
+    /// Keeps built modules and cut fixes.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Cuts the real fix of this scenario, shows it with its checksum, and ends.
+    #[arg(long, value_name = "NAME")]
+    cut: Option<String>,
+}
+
+/// Reads the command line and runs.
+pub fn run() -> ExitCode {
+    finish(try_run(&Options::parse()))
+}
+
+/// The same with arguments from elsewhere; the first one is the program's name.
+pub fn run_with(args: &[String]) -> ExitCode {
+    match Options::try_parse_from(args) {
+        Ok(options) => finish(try_run(&options)),
+        Err(error) => error.exit(),
+    }
+}
+
+fn finish(result: Result<bool>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("qemu-tests: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn all_scenarios() -> Result<Vec<Scenario>> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = scenario::load_all(&home.join("scenarios"))?;
+    all.extend(scenario::load_all(&home.join("real"))?);
+    Ok(all)
+}
+
+fn try_run(options: &Options) -> Result<bool> {
+    let mut scenarios = all_scenarios()?;
+    for wanted in &options.only {
+        if !scenarios.iter().any(|s| s.name == *wanted) {
+            bail!("no scenario is named `{wanted}`: --list shows their names");
+        }
+    }
+    scenarios.retain(|s| options.only.is_empty() || options.only.contains(&s.name));
+    if options.list {
+        scenarios.iter().for_each(|s| println!("{:<24} {}", s.name, s.title));
+        return Ok(true);
+    }
+    if let Some(name) = &options.cut {
+        return show_cut(&scenarios, name, &options.target);
+    }
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let work = options.keep.as_deref().unwrap_or(scratch.path());
+    let kmend_build = builds::find_kmend_build()?;
+    let mut passed = 0;
+    let mut failed = 0;
+    for (target, group) in by_target(scenarios, &options.target) {
+        let target = store::load(&target)?;
+        let suite = Suite { target: &target, kmend_build: &kmend_build, work, keep_logs: options.keep_logs.as_deref() };
+        let verdicts = suite::run(&suite, &group, &mut |scenario, verdict| tell(scenario, verdict))?;
+        passed += verdicts.iter().filter(|v| **v == Verdict::Pass).count();
+        failed += verdicts.iter().filter(|v| **v != Verdict::Pass).count();
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(failed == 0 && passed > 0)
+}
+
+fn by_target(scenarios: Vec<Scenario>, default: &str) -> Vec<(String, Vec<Scenario>)> {
+    let mut groups: Vec<(String, Vec<Scenario>)> = Vec::new();
+    for s in scenarios {
+        let target = s.target.clone().unwrap_or_else(|| default.to_string());
+        match groups.iter_mut().find(|(t, _)| *t == target) {
+            Some((_, group)) => group.push(s),
+            None => groups.push((target, vec![s])),
+        }
+    }
+    groups
+}
+
+fn tell(scenario: &Scenario, verdict: &Verdict) {
+    match verdict {
+        Verdict::Pass => println!("PASS {:<24} {}", scenario.name, scenario.title),
+        Verdict::Fail(reason) => {
+            println!("FAIL {:<24} {}", scenario.name, scenario.title);
+            reason.lines().for_each(|line| println!("     {line}"));
+        }
+    }
+}
+
+fn show_cut(scenarios: &[Scenario], name: &str, target: &str) -> Result<bool> {
+    let Some(scenario) = scenarios.iter().find(|s| s.name == name) else {
+        bail!("no scenario is named `{name}`: --list shows their names");
+    };
+    let (patch, sum) = cut::show(scenario, &store::load(target)?)?;
+    print!("{patch}");
+    println!("sha256 = \"{sum}\"");
+    Ok(true)
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! One guest: a kernel and an initramfs in, what it told and what its kernel said out.
+
+use crate::kernellog;
+use crate::protocol::{self, Fact, Kind};
+use crate::script;
+use anyhow::{Context, Result};
+use kmend_builder::files;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{channel, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How QEMU runs the guest's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accel {
+    /// The machine's own virtualisation.
+    Kvm,
+    /// QEMU's translator: slower, and always there.
+    Tcg,
+}
+
+/// How a guest came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It said that it was done.
+    Done,
+    /// Its kernel died.
+    Panic,
+    /// It said nothing for too long; the time is how long it was waited for.
+    Silent(Duration),
+    /// QEMU ended by itself; the text is what it said.
+    Gone(String),
+}
+
+/// What is left of a guest.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// What it told, in order.
+    pub facts: Vec<Fact>,
+    /// What its kernel wrote to the console.
+    pub console: String,
+}
+
+/// Limits of a guest.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The longest silence: longer than the guest's own limits for a step.
+    pub silence: Duration,
+    /// The longest life.
+    pub life: Duration,
+}
+
+/// Boots `kernel` with `initramfs` and follows it until it is done, dead or too slow. `scratch` gets the console's log.
+pub fn boot(kernel: &Path, initramfs: &[u8], accel: Accel, limits: Limits, scratch: &Path) -> Result<Outcome> {
+    let ramdisk = scratch.join("initramfs.cpio");
+    let console = scratch.join("console.log");
+    files::write(&ramdisk, initramfs)?;
+    files::write(&console, b"")?;
+    let mut guest = start(kernel, &ramdisk, accel, &console)?;
+    let (end, facts) = follow(&mut guest, limits, &console);
+    let end = match (guest.stop(), end) {
+        (said, End::Gone(_)) => End::Gone(said),
+        (_, end) => end,
+    };
+    Ok(Outcome { end, facts, console: String::from_utf8_lossy(&files::read(&console)?).into_owned() })
+}
+
+/// A running QEMU, ended when dropped.
+struct Guest {
+    child: Child,
+    lines: Receiver<String>,
+    errors: PathBuf,
+}
+
+impl Guest {
+    /// Ends QEMU; what it wrote to stderr comes back.
+    fn stop(&mut self) -> String {
+        // Killing or waiting fails only where QEMU has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        std::fs::read_to_string(&self.errors).unwrap_or_default().trim().to_string()
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn start(kernel: &Path, ramdisk: &Path, accel: Accel, console: &Path) -> Result<Guest> {
+    let errors = console.with_extension("qemu");
+    let stderr = std::fs::File::create(&errors).with_context(|| format!("cannot write {}", errors.display()))?;
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-machine", "pc", "-cpu", "max", "-smp", "2", "-m", "1G", "-no-reboot"]);
+    qemu.args(["-accel", if accel == Accel::Kvm { "kvm" } else { "tcg" }]);
+    qemu.args(["-display", "none", "-monitor", "none", "-nic", "none"]);
+    qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(ramdisk);
+    // A WARN stays in the log and is found there; an Oops ends the guest at once.
+    qemu.args(["-append", "console=ttyS0 loglevel=7 oops=panic panic=-1 rdinit=/init"]);
+    qemu.arg("-serial").arg(format!("file:{}", console.display()));
+    qemu.args(["-chardev", "stdio,id=facts,signal=off", "-serial", "chardev:facts"]);
+    let mut child = qemu
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .spawn()
+        .context("cannot start qemu-system-x86_64: install it (`cargo xtask deps`)")?;
+    let stdout = child.stdout.take().context("qemu has no stdout")?;
+    let (send, lines) = channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(stdout);
+        let mut line = Vec::new();
+        while matches!(reader.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+            if send.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+    Ok(Guest { child, lines, errors })
+}
+
+fn follow(guest: &mut Guest, limits: Limits, console: &Path) -> (End, Vec<Fact>) {
+    let begun = Instant::now();
+    let mut heard = Instant::now();
+    let mut facts = Vec::new();
+    loop {
+        match guest.lines.recv_timeout(Duration::from_millis(250)) {
+            Ok(line) => {
+                heard = Instant::now();
+                facts.extend(protocol::parse(&line));
+                if facts.last().is_some_and(|f| f.kind == Kind::Done) {
+                    wait_for_console(console, &facts);
+                    return (End::Done, facts);
+                }
+                continue;
+            }
+            // QEMU is gone; a panic that ended it stands in the console's log.
+            Err(RecvTimeoutError::Disconnected) => {
+                let dead = kernellog::is_fatal(&read_console(console));
+                return (if dead { End::Panic } else { End::Gone(String::new()) }, facts);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if kernellog::is_fatal(&read_console(console)) {
+            // The call trace comes after the line that was found.
+            std::thread::sleep(Duration::from_secs(1));
+            return (End::Panic, facts);
+        }
+        if heard.elapsed() > limits.silence {
+            return (End::Silent(limits.silence), facts);
+        }
+        if begun.elapsed() > limits.life {
+            return (End::Silent(limits.life), facts);
+        }
+    }
+}
+
+/// The console is slower than the facts: waits a little for the end of the last scenario in it.
+fn wait_for_console(console: &Path, facts: &[Fact]) {
+    let Some(last) = facts.iter().rev().find(|f| f.kind == Kind::End) else { return };
+    let mark = format!("kmend-test: end {}", last.scenario);
+    for _ in 0..50 {
+        if read_console(console).contains(&mark) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn read_console(console: &Path) -> String {
+    std::fs::read(console).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+}
+
+/// Whether KVM really runs `kernel`: /dev/kvm can be there and fail. Tried once a boot of this machine, by booting.
+pub fn choose_accel(kernel: &Path, scratch: &Path) -> Result<Accel> {
+    let kvm = Path::new("/dev/kvm");
+    if std::fs::OpenOptions::new().read(true).write(true).open(kvm).is_err() {
+        return Ok(Accel::Tcg);
+    }
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let answer = files::cache_dir()?.join("qemu-accel");
+    let cached = std::fs::read_to_string(&answer).unwrap_or_default();
+    if let Some(known) = cached.strip_prefix(&format!("{} ", boot_id.trim())).filter(|_| !boot_id.trim().is_empty()) {
+        return Ok(if known.trim() == "kvm" { Accel::Kvm } else { Accel::Tcg });
+    }
+    let limits = Limits { silence: Duration::from_secs(20), life: Duration::from_secs(20) };
+    let init = "#!/bin/busybox sh\n/bin/busybox mount -t devtmpfs devtmpfs /dev\n\
+                printf 'KMEND\\tdone\\t-\\t-\\t\\n' >/dev/ttyS1\n/bin/busybox sleep 60\n";
+    let trial = boot(kernel, &script::base(init)?.finish(), Accel::Kvm, limits, scratch)?;
+    let accel = if trial.end == End::Done { Accel::Kvm } else { Accel::Tcg };
+    let word = if accel == Accel::Kvm { "kvm" } else { "tcg" };
+    files::write(&answer, format!("{} {word}\n", boot_id.trim()).as_bytes())?;
+    Ok(accel)
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What a scenario declares: a folder with a `scenario.toml` in, a checked [`Scenario`] out.
+
+use anyhow::{bail, ensure, Context, Result};
+use kmend_builder::files;
+use regex::Regex;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// One scenario: what is built, and what is done and seen in the guest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The folder's name.
+    #[serde(skip)]
+    pub name: String,
+    /// The folder.
+    #[serde(skip)]
+    pub dir: PathBuf,
+    /// What it proves, in one line.
+    pub title: String,
+    /// The target it wants; None for the one that the command line names.
+    pub target: Option<String>,
+    /// The live patches to build.
+    #[serde(default, rename = "build")]
+    pub builds: Vec<Build>,
+    /// Regular expressions for lines of the kernel's log that this scenario provokes.
+    #[serde(default)]
+    pub allow_log: Vec<String>,
+    /// What the guest does, in order. None at all where every build is refused.
+    #[serde(default, rename = "step")]
+    pub steps: Vec<Step>,
+}
+
+/// One run of `kmend-build build`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// The module's name, handed over as `-n`.
+    pub name: String,
+    /// Patch files: in the scenario's folder, or cut for it under this name (see `cut`).
+    pub fixes: Vec<String>,
+    /// Further arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Set where the build has to be refused.
+    pub refused: Option<Refused>,
+}
+
+/// How a build has to be turned down.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// The exit code.
+    pub exit: i32,
+    /// Regular expressions that the message has to match, each somewhere.
+    pub says: Vec<String>,
+}
+
+/// One thing that the guest does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Step {
+    /// Loads a module that the target ships, with what it depends on.
+    Modprobe(Modprobe),
+    /// Removes a shipped module.
+    Rmmod(String),
+    /// Runs the probe and compares what it prints.
+    Observe(Observe),
+    /// Loads a live patch and waits until it is in force everywhere.
+    Load(Load),
+    /// Disables a live patch and waits until no task runs it any more.
+    Disable(String),
+    /// Waits until a live patch is gone because another one replaced it.
+    Replaced(String),
+    /// Removes a live patch's module.
+    Unload(String),
+}
+
+/// A module that the target ships.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modprobe {
+    /// Its name.
+    pub module: String,
+    /// Module parameters.
+    #[serde(default)]
+    pub args: Vec<String>,
+}
+
+/// A look at the guest's behaviour.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observe {
+    /// The name of this look; the probe gets it as its first argument.
+    #[serde(rename = "as")]
+    pub phase: String,
+    /// The lines that the probe has to print, all of them; `~` begins a regular expression for a whole line.
+    pub expect: Option<Vec<String>>,
+    /// The name of an earlier look that this one has to be like.
+    pub same_as: Option<String>,
+}
+
+/// A live patch that is loaded.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// The name of the build.
+    pub module: String,
+    /// What /sys/kernel/livepatch has to list for it, each `object/function,sympos`; `~` begins a regular expression.
+    pub lists: Vec<String>,
+}
+
+/// Reads the scenarios in the subfolders of `folder`, in the order of their names.
+pub fn load_all(folder: &Path) -> Result<Vec<Scenario>> {
+    let mut dirs: Vec<PathBuf> = std::fs::read_dir(folder)
+        .with_context(|| format!("cannot list {}", folder.display()))?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("cannot list {}", folder.display()))?;
+    dirs.retain(|d| d.is_dir());
+    dirs.sort();
+    dirs.iter().map(|d| load(d)).collect()
+}
+
+/// Reads the scenario in the folder `dir`.
+pub fn load(dir: &Path) -> Result<Scenario> {
+    let file = dir.join("scenario.toml");
+    let text = files::read_text(&file)?;
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    parse(&text, &name, dir).with_context(|| format!("{}: not a scenario", file.display()))
+}
+
+fn parse(text: &str, name: &str, dir: &Path) -> Result<Scenario> {
+    let mut scenario: Scenario = toml::from_str(text)?;
+    scenario.name = name.into();
+    scenario.dir = dir.into();
+    check(&scenario)?;
+    Ok(scenario)
+}
+
+/// What a scenario must keep so that its verdict means something.
+fn check(s: &Scenario) -> Result<()> {
+    let word = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    ensure!(
+        word(&s.name),
+        "the folder's name `{}` has other characters than letters, digits, `-`, `_` and `.`",
+        s.name
+    );
+    ensure!(!s.builds.is_empty(), "no [[build]]: there is nothing to prove");
+    let built: BTreeSet<&str> = s.builds.iter().filter(|b| b.refused.is_none()).map(|b| b.name.as_str()).collect();
+    let mut loaded: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    for (i, step) in s.steps.iter().enumerate() {
+        let at = i + 1;
+        match step {
+            Step::Modprobe(m) => ensure!(word(&m.module), "step {at}: `{}` is no module name", m.module),
+            Step::Rmmod(m) => ensure!(word(m), "step {at}: `{m}` is no module name"),
+            Step::Observe(o) => {
+                ensure!(word(&o.phase), "step {at}: `{}` cannot name a look", o.phase);
+                ensure!(
+                    o.expect.is_some() || o.same_as.is_some(),
+                    "step {at}: observe without expect and same_as proves nothing"
+                );
+                if let Some(earlier) = &o.same_as {
+                    ensure!(seen.contains(earlier.as_str()), "step {at}: no earlier look is named `{earlier}`");
+                }
+                seen.insert(&o.phase);
+            }
+            Step::Load(l) => {
+                ensure!(built.contains(l.module.as_str()), "step {at}: no [[build]] makes `{}`", l.module);
+                ensure!(!l.lists.is_empty(), "step {at}: load without lists proves nothing");
+                loaded.push(&l.module);
+            }
+            Step::Disable(m) | Step::Replaced(m) => {
+                ensure!(loaded.contains(&m.as_str()), "step {at}: `{m}` is not loaded here")
+            }
+            Step::Unload(m) => {
+                let Some(at) = loaded.iter().position(|l| l == m) else { bail!("step {at}: `{m}` is not loaded here") };
+                loaded.remove(at);
+            }
+        }
+    }
+    ensure!(loaded.is_empty(), "`{}` is never unloaded: scenarios share a guest", loaded.join("`, `"));
+    for name in &built {
+        let used = s.steps.iter().any(|step| matches!(step, Step::Load(l) if l.module == *name));
+        ensure!(used, "`{name}` is built and never loaded");
+    }
+    let patterns = s.allow_log.iter().chain(s.builds.iter().filter_map(|b| b.refused.as_ref()).flat_map(|r| &r.says));
+    for pattern in patterns {
+        Regex::new(pattern).with_context(|| format!("`{pattern}` is no regular expression"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        title = "t"
+        [[build]]
+        name = "kmend_a"
+        fixes = ["a.patch"]
+        [[step]]
+        observe = { as = "before", expect = ["x"] }
+        [[step]]
+        load = { module = "kmend_a", lists = ["vmlinux/f,1"] }
+        [[step]]
+        disable = "kmend_a"
+        [[step]]
+        observe = { as = "reverted", same_as = "before" }
+        [[step]]
+        unload = "kmend_a"
+    "#;
+
+    #[test]
+    fn a_whole_scenario_is_read() {
+        let s = parse(GOOD, "a", Path::new("/s/a")).expect("reads");
+        assert_eq!(s.steps.len(), 5);
+        assert_eq!(s.builds[0].fixes, ["a.patch"]);
+        assert!(matches!(&s.steps[1], Step::Load(l) if l.lists == ["vmlinux/f,1"]));
+    }
+
+    #[test]
+    fn what_proves_nothing_is_turned_down() {
+        let without = |line: &str| GOOD.replace(line, "");
+        for (text, word) in [
+            (without("unload = \"kmend_a\""), "step"),
+            (GOOD.replace("same_as = \"before\"", "same_as = \"once\""), "no earlier look"),
+            (GOOD.replace(", expect = [\"x\"]", ""), "proves nothing"),
+            (GOOD.replace("module = \"kmend_a\"", "module = \"kmend_b\""), "no [[build]] makes"),
+            (GOOD.replace("title", "titel"), "unknown field"),
+        ] {
+            let message = format!("{:#}", parse(&text, "a", Path::new("/s/a")).expect_err(word));
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}

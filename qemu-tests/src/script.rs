@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the guest gets: scenarios with their built modules in, an initramfs out.
+
+use crate::cpio::Archive;
+use crate::scenario::{Scenario, Step};
+use crate::shipped::{kernel_name, Module, Shipped};
+use anyhow::{ensure, Context, Result};
+use kmend_builder::files;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+const INIT: &str = include_str!("../guest/init.sh");
+const LIB: &str = include_str!("../guest/lib.sh");
+
+/// A scenario whose live patches are built.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Its modules, by the name of the build.
+    pub modules: BTreeMap<String, PathBuf>,
+}
+
+/// Makes the initramfs that runs `ready`, one after the other.
+pub fn initramfs(ready: &[&Ready], shipped: Option<&Shipped>) -> Result<Vec<u8>> {
+    let mut archive = base(INIT)?;
+    archive.file("/lib.sh", LIB.as_bytes());
+    let names: Vec<&str> = ready.iter().map(|r| r.scenario.name.as_str()).collect();
+    archive.file("/order", lines(&names).as_bytes());
+    let live: BTreeSet<String> = ready.iter().flat_map(|r| r.modules.keys().map(|n| kernel_name(n))).collect();
+    archive.file("/live-patches", lines(&live.iter().map(String::as_str).collect::<Vec<_>>()).as_bytes());
+    archive.dir("/s");
+    archive.dir("/modules");
+    let mut there = BTreeSet::new();
+    for r in ready {
+        add_scenario(&mut archive, r, shipped, &mut there)
+            .with_context(|| format!("cannot put scenario {} into a guest", r.scenario.name))?;
+    }
+    Ok(archive.finish())
+}
+
+/// An archive with busybox, the mount points and `init`.
+pub fn base(init: &str) -> Result<Archive> {
+    let mut archive = Archive::default();
+    for dir in ["/bin", "/dev", "/proc", "/sys", "/tmp"] {
+        archive.dir(dir);
+    }
+    archive.program("/bin/busybox", &busybox()?);
+    archive.program("/init", init.as_bytes());
+    Ok(archive)
+}
+
+fn add_scenario(
+    archive: &mut Archive,
+    ready: &Ready,
+    shipped: Option<&Shipped>,
+    there: &mut BTreeSet<String>,
+) -> Result<()> {
+    let s = &ready.scenario;
+    let home = format!("/s/{}", s.name);
+    archive.dir(&home);
+    archive.file(&format!("{home}/probe.sh"), &files::read(&s.dir.join("probe.sh"))?);
+    for (name, file) in &ready.modules {
+        archive.file(&format!("{home}/{name}.ko"), &files::read(file)?);
+    }
+    let mut loads: BTreeMap<String, Vec<Module>> = BTreeMap::new();
+    for step in &s.steps {
+        let Step::Modprobe(m) = step else { continue };
+        let shipped = shipped.context("the target has no shipped modules (lib/modules/<release>)")?;
+        loads.insert(m.module.clone(), shipped.with_dependencies(&m.module)?);
+    }
+    for module in loads.values().flatten() {
+        if there.insert(module.name.clone()) {
+            archive.file(&format!("/modules/{}.ko", module.name), &module.elf);
+        }
+    }
+    archive.file(&format!("{home}/run.sh"), run_script(s, &loads).as_bytes());
+    Ok(())
+}
+
+/// The shell script of one scenario: a line a step, numbered from 1.
+fn run_script(s: &Scenario, loads: &BTreeMap<String, Vec<Module>>) -> String {
+    let mut text = format!("begin {}\n", s.name);
+    for (i, step) in s.steps.iter().enumerate() {
+        let n = i + 1;
+        text += &match step {
+            Step::Modprobe(m) => {
+                let order = loads.get(&m.module).map(Vec::as_slice).unwrap_or_default();
+                let last = order.len().saturating_sub(1);
+                let mut lines = String::new();
+                for (at, module) in order.iter().enumerate() {
+                    let args: String =
+                        m.args.iter().filter(|_| at == last).map(|a| format!(" {}", quoted(a))).collect();
+                    lines += &format!("modprobe_one {n} {0}.ko {0}{args}\n", module.name);
+                }
+                lines + &format!("ok {n}\n")
+            }
+            Step::Rmmod(m) => format!("rmmod_one {n} {}\n", kernel_name(m)),
+            Step::Observe(o) => format!("observe {n} {}\n", o.phase),
+            Step::Load(l) => format!("load {n} {}\n", l.module),
+            Step::Disable(m) => format!("disable {n} {m}\n"),
+            Step::Replaced(m) => format!("replaced {n} {m}\n"),
+            Step::Unload(m) => format!("rmmod_one {n} {m}\n"),
+        };
+    }
+    text + "end\n"
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn lines(words: &[&str]) -> String {
+    words.iter().map(|w| format!("{w}\n")).collect()
+}
+
+/// The machine's static busybox.
+fn busybox() -> Result<Vec<u8>> {
+    let path = ["/usr/bin/busybox", "/bin/busybox"].map(Path::new).into_iter().find(|p| p.exists());
+    let path = path.context("no busybox on this machine: install busybox-static (`cargo xtask deps`)")?;
+    let data = files::read(path)?;
+    ensure!(
+        is_static(&data),
+        "{} is not a static program, so it cannot run in an initramfs by itself: install busybox-static",
+        path.display()
+    );
+    Ok(data)
+}
+
+/// Whether an ELF program needs no interpreter (no PT_INTERP header).
+fn is_static(data: &[u8]) -> bool {
+    use object::read::elf::{FileHeader, ProgramHeader};
+    let Ok(header) = object::elf::FileHeader64::<object::Endianness>::parse(data) else { return false };
+    let Ok(endian) = header.endian() else { return false };
+    let Ok(segments) = header.program_headers(endian, data) else { return false };
+    !segments.iter().any(|s| s.p_type(endian) == object::elf::PT_INTERP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Load, Modprobe};
+
+    #[test]
+    fn steps_become_numbered_calls() {
+        let s = Scenario {
+            name: "n".into(),
+            dir: "/".into(),
+            title: String::new(),
+            target: None,
+            builds: Vec::new(),
+            allow_log: Vec::new(),
+            steps: vec![
+                Step::Modprobe(Modprobe { module: "x-y".into(), args: vec!["a=it's".into()] }),
+                Step::Load(Load { module: "kmend_a".into(), lists: Vec::new() }),
+                Step::Disable("kmend_a".into()),
+                Step::Unload("kmend_a".into()),
+            ],
+        };
+        let module = |name: &str| Module { name: name.into(), elf: Vec::new() };
+        let loads = BTreeMap::from([("x-y".to_string(), vec![module("dep"), module("x_y")])]);
+        let text = "begin n\nmodprobe_one 1 dep.ko dep\nmodprobe_one 1 x_y.ko x_y 'a=it'\\''s'\nok 1\n\
+                    load 2 kmend_a\ndisable 3 kmend_a\nrmmod_one 4 kmend_a\nend\n";
+        assert_eq!(run_script(&s, &loads), text);
+    }
+}

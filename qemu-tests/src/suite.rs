@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Runs scenarios on one target: builds, shared guests, a verdict for each.
+
+use crate::builds;
+use crate::cut;
+use crate::guest::{self, Accel, End, Limits, Outcome};
+use crate::judge::{judge, Verdict};
+use crate::kernellog;
+use crate::protocol::Kind;
+use crate::scenario::Scenario;
+use crate::script::{self, Ready};
+use crate::shipped::Shipped;
+use anyhow::{Context, Result};
+use kmend_builder::files;
+use kmend_builder::progress;
+use kmend_builder::target::Target;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How many scenarios share a guest.
+const PER_GUEST: usize = 12;
+
+/// What a run needs besides its scenarios.
+pub struct Suite<'a> {
+    /// The kernel to boot.
+    pub target: &'a Target,
+    /// The program that builds.
+    pub kmend_build: &'a Path,
+    /// Where built modules and cut fixes go.
+    pub work: &'a Path,
+    /// Where the logs of failed guests are kept.
+    pub keep_logs: Option<&'a Path>,
+}
+
+/// Runs `scenarios` and hands each verdict to `tell` as soon as it stands. The verdicts come back in their order.
+pub fn run(suite: &Suite, scenarios: &[Scenario], tell: &mut dyn FnMut(&Scenario, &Verdict)) -> Result<Vec<Verdict>> {
+    let mut verdicts: Vec<Option<Verdict>> = vec![None; scenarios.len()];
+    let cuts = cut::cut_all(scenarios, suite.target, &suite.work.join("cut"));
+    let mut waiting: Vec<(usize, Ready)> = Vec::new();
+    for (i, scenario) in scenarios.iter().enumerate() {
+        let cut_for_it = cuts.get(&scenario.name);
+        match prepare(suite, scenario, cut_for_it) {
+            Ok(ready) if scenario.steps.is_empty() => {
+                drop(ready);
+                settle(&mut verdicts[i], scenario, Verdict::Pass, tell);
+            }
+            Ok(ready) => waiting.push((i, ready)),
+            Err(error) => settle(&mut verdicts[i], scenario, Verdict::Fail(format!("{error:#}")), tell),
+        }
+    }
+    if !waiting.is_empty() {
+        boot_all(suite, scenarios, waiting, &mut verdicts, tell)?;
+    }
+    let unjudged = || Verdict::Fail("it was never run".into());
+    Ok(verdicts.into_iter().map(|v| v.unwrap_or_else(unjudged)).collect())
+}
+
+fn settle(
+    slot: &mut Option<Verdict>,
+    scenario: &Scenario,
+    verdict: Verdict,
+    tell: &mut dyn FnMut(&Scenario, &Verdict),
+) {
+    tell(scenario, &verdict);
+    *slot = Some(verdict);
+}
+
+fn prepare(suite: &Suite, scenario: &Scenario, cut: Option<&Result<PathBuf, String>>) -> Result<Ready> {
+    let nothing_cut = PathBuf::new();
+    let cut = match cut {
+        Some(Ok(folder)) => folder,
+        Some(Err(reason)) => anyhow::bail!("{reason}"),
+        None => &nothing_cut,
+    };
+    let out = suite.work.join("built").join(&scenario.name);
+    std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
+    let step = progress::step(format!("building {}", scenario.name));
+    let ready = builds::build(scenario, &suite.target.name, suite.kmend_build, cut, &out)?;
+    step.done("");
+    Ok(ready)
+}
+
+fn boot_all(
+    suite: &Suite,
+    scenarios: &[Scenario],
+    mut waiting: Vec<(usize, Ready)>,
+    verdicts: &mut [Option<Verdict>],
+    tell: &mut dyn FnMut(&Scenario, &Verdict),
+) -> Result<()> {
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let accel = guest::choose_accel(&suite.target.vmlinuz, scratch.path())?;
+    let shipped = suite.target.modules.as_deref().map(Shipped::index).transpose()?;
+    let mut guests = 0;
+    while !waiting.is_empty() {
+        let group: Vec<(usize, Ready)> = waiting.drain(..waiting.len().min(PER_GUEST)).collect();
+        guests += 1;
+        let ready: Vec<&Ready> = group.iter().map(|(_, r)| r).collect();
+        let outcome = boot(suite, &ready, shipped.as_ref(), accel, scratch.path())?;
+        let over = over(&ready, &outcome);
+        let mut failed = false;
+        let mut again = Vec::new();
+        for (at, (i, ready)) in group.into_iter().enumerate() {
+            if at >= over {
+                again.push((i, ready));
+                continue;
+            }
+            let verdict =
+                blame(judge(&ready.scenario, &outcome.facts, &outcome.console), &ready, at + 1 == over, &outcome);
+            failed |= verdict != Verdict::Pass;
+            settle(&mut verdicts[i], &scenarios[i], verdict, tell);
+        }
+        if let (true, Some(keep)) = (failed, suite.keep_logs) {
+            keep_logs(keep, guests, &outcome)?;
+        }
+        again.append(&mut waiting);
+        waiting = again;
+    }
+    Ok(())
+}
+
+fn boot(suite: &Suite, ready: &[&Ready], shipped: Option<&Shipped>, accel: Accel, scratch: &Path) -> Result<Outcome> {
+    let how = if accel == Accel::Kvm { "KVM" } else { "TCG" };
+    let step = progress::step(format!("booting {} with {} scenarios ({how})", suite.target.release, ready.len()));
+    let initramfs = script::initramfs(ready, shipped)?;
+    let silence = Duration::from_secs(180);
+    let limits = Limits { silence, life: silence + Duration::from_secs(150) * ready.len() as u32 };
+    let outcome = guest::boot(&suite.target.vmlinuz, &initramfs, accel, limits, scratch)?;
+    step.done(match outcome.end {
+        End::Done => "done",
+        End::Panic => "its kernel died",
+        End::Silent(_) => "it fell silent",
+        End::Gone(_) => "QEMU ended",
+    });
+    Ok(outcome)
+}
+
+/// How many scenarios of the guest are settled by it: those that came to their end, and the one under way when it died.
+fn over(ready: &[&Ready], outcome: &Outcome) -> usize {
+    let begun = ready
+        .iter()
+        .take_while(|r| outcome.facts.iter().any(|f| f.kind == Kind::Begin && f.scenario == r.scenario.name))
+        .count();
+    // A guest in which nothing begins would be booted again for ever: the first scenario bears that.
+    begun.max(1)
+}
+
+/// The scenario that ran last also answers for the guest's end.
+fn blame(verdict: Verdict, ready: &Ready, last: bool, outcome: &Outcome) -> Verdict {
+    let name = &ready.scenario.name;
+    let booted = outcome.facts.iter().any(|f| f.kind == Kind::Up);
+    let finished = outcome.facts.iter().any(|f| f.kind == Kind::End && f.scenario == *name);
+    if !last || (finished && outcome.end == End::Done) {
+        return verdict;
+    }
+    let what = match &outcome.end {
+        End::Done if !finished => "the guest ended without finishing it".to_string(),
+        End::Done => return verdict,
+        End::Panic => "the guest's kernel died".to_string(),
+        End::Silent(time) => format!("the guest said nothing within {} s", time.as_secs()),
+        End::Gone(said) => format!("QEMU ended by itself: {said}"),
+    };
+    let when = if booted { "" } else { " before it came up" };
+    let tail = kernellog::tail(&outcome.console, 25);
+    let before = match verdict {
+        Verdict::Pass => String::new(),
+        Verdict::Fail(text) => format!("{text}\n"),
+    };
+    Verdict::Fail(format!("{before}{what}{when}; the last of its console:\n{}", tail.trim_end()))
+}
+
+fn keep_logs(keep: &Path, number: usize, outcome: &Outcome) -> Result<()> {
+    files::write(&keep.join(format!("guest-{number}.console")), outcome.console.as_bytes())?;
+    let facts: String =
+        outcome.facts.iter().map(|f| format!("{:?}\t{}\t{}\t{}\n", f.kind, f.scenario, f.step, f.text)).collect();
+    files::write(&keep.join(format!("guest-{number}.facts")), facts.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Fact;
+    use std::collections::BTreeMap;
+
+    fn ready(name: &str) -> Ready {
+        let scenario = Scenario {
+            name: name.into(),
+            dir: "/".into(),
+            title: String::new(),
+            target: None,
+            builds: Vec::new(),
+            allow_log: Vec::new(),
+            steps: Vec::new(),
+        };
+        Ready { scenario, modules: BTreeMap::new() }
+    }
+
+    fn fact(kind: Kind, scenario: &str) -> Fact {
+        Fact { kind, scenario: scenario.into(), step: 0, text: String::new() }
+    }
+
+    #[test]
+    fn the_one_that_ran_is_blamed_and_the_rest_runs_again() {
+        let (a, b, c) = (ready("a"), ready("b"), ready("c"));
+        let facts = vec![fact(Kind::Up, ""), fact(Kind::Begin, "a"), fact(Kind::End, "a"), fact(Kind::Begin, "b")];
+        let outcome = Outcome { end: End::Panic, facts, console: "[1] Kernel panic - not syncing: x\n".into() };
+        assert_eq!(over(&[&a, &b, &c], &outcome), 2);
+        assert_eq!(blame(Verdict::Pass, &a, false, &outcome), Verdict::Pass);
+        match blame(Verdict::Pass, &b, true, &outcome) {
+            Verdict::Fail(text) => assert!(text.contains("died") && text.contains("not syncing: x"), "{text}"),
+            Verdict::Pass => panic!("b passed in a dead guest"),
+        }
+    }
+
+    #[test]
+    fn a_guest_that_never_comes_up_fails_its_first_scenario() {
+        let (a, b) = (ready("a"), ready("b"));
+        let outcome = Outcome { end: End::Gone("no such file".into()), facts: Vec::new(), console: String::new() };
+        assert_eq!(over(&[&a, &b], &outcome), 1);
+        match blame(Verdict::Pass, &a, true, &outcome) {
+            Verdict::Fail(text) => assert!(text.contains("no such file before it came up"), "{text}"),
+            Verdict::Pass => panic!("passed without a guest"),
+        }
+    }
+}
