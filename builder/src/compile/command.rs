@@ -78,6 +78,12 @@ impl Saved {
         Ok(Self { argv, source, object })
     }
 
+    /// The same command with `flags` behind kbuild's own.
+    pub fn with_flags(mut self, flags: &[String]) -> Self {
+        self.argv.extend_from_slice(flags);
+        self
+    }
+
     /// The full call: writes the object to `object` and its dependencies to `deps`; `flags` come last.
     pub fn call(&self, object: &str, deps: &str, flags: &[&str]) -> Vec<String> {
         let mut call = self.argv.clone();

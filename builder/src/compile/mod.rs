@@ -70,7 +70,9 @@ struct Made {
 pub fn saved(target: &Target, object: &str) -> Result<Saved> {
     let path = kbuild::saved_file(target, object);
     let text = files::read_text(&path)?;
-    Saved::read(&text).with_context(|| format!("kbuild's saved command {} cannot be used", path.display()))
+    let saved =
+        Saved::read(&text).with_context(|| format!("kbuild's saved command {} cannot be used", path.display()))?;
+    Ok(saved.with_flags(&target.cc_flags))
 }
 
 /// Compiles each unit three times; the unpatched two come from the cache where they can. Objects and dependency

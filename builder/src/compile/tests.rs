@@ -17,6 +17,7 @@ pub(crate) fn target(tree: &Path, root: &Path) -> Target {
         root: root.into(),
         make_vars: Vec::new(),
         make_env: Vec::new(),
+        cc_flags: Vec::new(),
         vmlinuz: "vmlinuz".into(),
         vmlinux: "vmlinux".into(),
         modules: None,

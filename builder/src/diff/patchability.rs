@@ -29,7 +29,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
             "a running kernel already uses this data; change it at run time instead, from code that the fix changes or from a callback",
         ));
     }
-    for &item in &changes.new_data {
+    for &item in changes.new_data.iter().filter(|&&item| !patched.items[item].is_own_copy(patched.object)) {
         let it = &patched.items[item];
         let section = &patched.section(item).name;
         if section.starts_with("__ksymtab")

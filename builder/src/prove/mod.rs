@@ -10,7 +10,7 @@ pub mod module;
 pub mod vmlinux;
 
 use crate::arch::Field;
-use crate::elf::{Object, SecId, SymId, SymKind};
+use crate::elf::{Bind, Object, SecId, SymId, SymKind};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -165,8 +165,6 @@ impl Run<'_> {
                 self.proof.sections.insert(section, best[0].2);
             }
         }
-        // A section whose functions have namesakes of the same bytes is told by its neighbours' references.
-        let _ = &self.proof;
     }
 
     /// True when the function's bytes, references aside, stand at `base`.
@@ -228,9 +226,6 @@ impl Run<'_> {
                 }
             }
         };
-        if let Verdict::Proven(spot) = verdict {
-            self.proof.symbols.insert(name.clone(), spot);
-        }
         self.proof.functions.insert(name, verdict);
     }
 
@@ -345,6 +340,11 @@ impl Proof {
     /// Where a symbol of the unit stands: proven functions and data in placed sections, and what they refer to.
     pub fn spot(&self, object: &Object, name: &str) -> Option<Spot> {
         let own = object.symbols.iter().find(|s| s.name == name && s.section().is_some());
+        // References show where a weak symbol is taken from.
+        let overridden = own.filter(|s| s.bind == Bind::Weak).and_then(|_| self.symbols.get(name).copied());
+        if overridden.is_some() {
+            return overridden;
+        }
         if let Some(symbol) = own {
             let base = self.sections.get(&symbol.section()?)?;
             return Some(base.moved(symbol.value as i64));

@@ -245,6 +245,8 @@ fn make(request: &Request, archive: &Archive, kernel: &Kernel, name: &str, dir: 
         root,
         make_vars: make.vars,
         make_env: make.env,
+        // Debian builds outside of the source tree, where kbuild takes the tree's path off __FILE__.
+        cc_flags: vec!["-fmacro-prefix-map=./=".into()],
         vmlinuz: shipped.vmlinuz,
         vmlinux: shipped.vmlinux,
         modules: shipped.modules,

@@ -74,6 +74,9 @@ pub struct Target {
     pub make_vars: Vec<String>,
     /// Environment that every `make` in the tree gets.
     pub make_env: Vec<(String, String)>,
+    /// Flags that every compile of C gets beside kbuild's own, so that it comes out as the shipped one did.
+    #[serde(default)]
+    pub cc_flags: Vec<String>,
     /// The shipped kernel image as it boots (vmlinuz).
     pub vmlinuz: PathBuf,
     /// The ELF inside of it (no symbol table in a distribution's kernel).

@@ -79,6 +79,7 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
         root,
         make_vars: make.vars,
         make_env: make.env,
+        cc_flags: Vec::new(),
         vmlinuz: if arch == "x86_64" && boot.exists() { boot } else { vmlinux.clone() },
         vmlinux,
         modules: None,
