@@ -75,15 +75,17 @@ fn search(tree: &Path, arch: &str) -> Result<Includers> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let queue = Mutex::new(sources.chunks(256));
     let found = Mutex::new(Vec::new());
+    let next = || queue.lock().ok().and_then(|mut q| q.next());
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| loop {
-                let Some(chunk) = queue.lock().ok().and_then(|mut q| q.next()) else { break };
-                for path in chunk {
-                    let Ok(text) = std::fs::read(tree.join(path)) else { continue };
-                    let names = included(&text);
-                    if let (false, Ok(mut found)) = (names.is_empty(), found.lock()) {
-                        found.push((path.clone(), names));
+            scope.spawn(|| {
+                while let Some(chunk) = next() {
+                    for path in chunk {
+                        let Ok(text) = std::fs::read(tree.join(path)) else { continue };
+                        let names = included(&text);
+                        if let (false, Ok(mut found)) = (names.is_empty(), found.lock()) {
+                            found.push((path.clone(), names));
+                        }
                     }
                 }
             });
