@@ -9,6 +9,7 @@ use crate::files;
 use crate::sandbox;
 use crate::target::Target;
 use anyhow::{bail, Context, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Output;
@@ -23,7 +24,7 @@ kmend-make: ; @+$(MAKE) --no-print-directory -f $(srctree)/scripts/Makefile.buil
 $(addprefix ./,$(KMEND_OBJECTS))";
 
 /// The objects of one folder's makefile, as kbuild spells them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Told {
     y: Vec<String>,
     m: Vec<String>,
@@ -51,7 +52,16 @@ pub fn owns(target: &Target) -> bool {
     !target.name.starts_with("tree:")
 }
 
-/// Asks kbuild which objects the makefiles in `dirs` (and in all folders above them) contribute.
+/// A name for what is kept about a target's tree: the same only for the same kernel at the same place.
+pub fn tree_id(target: &Target) -> String {
+    let text = [&target.name, &target.tree.display().to_string(), &target.release, &target.build_id]
+        .map(String::as_str)
+        .join("\0");
+    files::sha256(text.as_bytes())[..24].to_string()
+}
+
+/// Asks kbuild which objects the makefiles in `dirs` (and in all folders above them) contribute. For a tree of
+/// kmend's own, which does not change, the answers are kept.
 pub fn ask(target: &Target, dirs: &BTreeSet<String>) -> Result<Objects> {
     let mut all = BTreeSet::from([".".to_string()]);
     for dir in dirs {
@@ -59,14 +69,34 @@ pub fn ask(target: &Target, dirs: &BTreeSet<String>) -> Result<Objects> {
         all.extend((1..=parts.len()).map(|n| parts[..n].join("/")));
     }
     let has_makefile = |d: &str| ["Kbuild", "Makefile"].iter().any(|m| target.tree.join(d).join(m).is_file());
-    let dirs: Vec<&str> = all.iter().map(String::as_str).filter(|d| has_makefile(d)).collect();
-    let said = make(target, "kmend-ask", &format!("KMEND_DIRS={}", dirs.join(" ")), "asking kbuild what it builds")?;
-    let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    let mut told: BTreeMap<&str, Told> = BTreeMap::new();
+    let kept = files::cache_dir()?.join("index").join(format!("kbuild-{}.json", tree_id(target)));
+    let mut told: BTreeMap<String, Told> = match std::fs::read(&kept) {
+        Ok(bytes) if owns(target) => serde_json::from_slice(&bytes).unwrap_or_default(),
+        _ => BTreeMap::new(),
+    };
+    let new: Vec<&str> = all.iter().map(String::as_str).filter(|d| !told.contains_key(*d) && has_makefile(d)).collect();
+    let mut words = String::new();
+    if !new.is_empty() {
+        let said = make(target, "kmend-ask", &format!("KMEND_DIRS={}", new.join(" ")), "asking kbuild what it builds")?;
+        read_answers(&String::from_utf8_lossy(&said.stdout), &mut told);
+        words = String::from_utf8_lossy(&said.stderr).lines().map(|l| format!("\n    {l}")).collect();
+    }
+    let (objects, reached) = linked(&told);
+    let silent = |d: &&String| has_makefile(d) && told.get(*d).is_none_or(|t| t.failed) && reached.contains(*d);
+    if let Some(dir) = all.iter().find(silent) {
+        bail!("kbuild of {} does not say what it builds in {dir}; is the tree complete?{words}", target.name);
+    }
+    if owns(target) && !new.is_empty() {
+        files::write(&kept, &serde_json::to_vec(&told).context("cannot write down what kbuild builds")?)?;
+    }
+    Ok(objects)
+}
+
+fn read_answers(text: &str, told: &mut BTreeMap<String, Told>) {
     for line in text.lines().filter_map(|l| l.strip_prefix("kmend|")) {
         let [dir, kind, list] = line.splitn(3, '|').collect::<Vec<_>>()[..] else { continue };
         let list = list.split_whitespace().map(String::from).collect();
-        let entry = told.entry(dir).or_default();
+        let entry = told.entry(dir.into()).or_default();
         match kind {
             "y" => entry.y = list,
             "m" => entry.m = list,
@@ -75,17 +105,10 @@ pub fn ask(target: &Target, dirs: &BTreeSet<String>) -> Result<Objects> {
             _ => {}
         }
     }
-    let (objects, reached) = linked(&told);
-    let silent = |d: &&&str| told.get(**d).is_none_or(|t| t.failed) && reached.contains(**d);
-    if let Some(dir) = dirs.iter().find(silent) {
-        let words: String = String::from_utf8_lossy(&said.stderr).lines().map(|l| format!("\n    {l}")).collect();
-        bail!("kbuild of {} does not say what it builds in {dir}; is the tree complete?{words}", target.name);
-    }
-    Ok(objects)
 }
 
 /// Follows the folders down from the top, as kbuild does: what no folder names is not linked.
-fn linked(told: &BTreeMap<&str, Told>) -> (Objects, BTreeSet<String>) {
+fn linked(told: &BTreeMap<String, Told>) -> (Objects, BTreeSet<String>) {
     let mut builtin = BTreeSet::from([".".to_string()]);
     let mut any = builtin.clone();
     loop {
@@ -94,10 +117,10 @@ fn linked(told: &BTreeMap<&str, Told>) -> (Objects, BTreeSet<String>) {
             let below = |list: &[String], end: &str| -> Vec<String> {
                 list.iter().filter_map(|o| o.strip_suffix(end)).map(plain).collect()
             };
-            if builtin.contains(*dir) {
+            if builtin.contains(dir) {
                 builtin.extend(below(&told.y, "/built-in.a"));
             }
-            if any.contains(*dir) {
+            if any.contains(dir) {
                 any.extend(below(&told.m, "/modules.order"));
             }
         }
@@ -108,8 +131,8 @@ fn linked(told: &BTreeMap<&str, Told>) -> (Objects, BTreeSet<String>) {
     }
     let mut spelled = BTreeMap::new();
     for (dir, told) in told {
-        let in_vmlinux = told.y.iter().chain(&told.lib).filter(|_| builtin.contains(*dir));
-        let in_modules = told.m.iter().filter(|_| any.contains(*dir));
+        let in_vmlinux = told.y.iter().chain(&told.lib).filter(|_| builtin.contains(dir));
+        let in_modules = told.m.iter().filter(|_| any.contains(dir));
         for object in in_modules.chain(in_vmlinux).filter(|o| o.ends_with(".o")) {
             spelled.insert(plain(object), object.clone());
         }
@@ -186,11 +209,20 @@ mod tests {
             // Not reached at all.
             ("stub", told("stub/h.o", "stub/i.o", "stub/j.o")),
         ]);
+        let told = told.into_iter().map(|(d, t)| (d.to_string(), t)).collect();
         let (objects, reached) = linked(&told);
         assert!(reached.contains("drv") && !reached.contains("stub"));
         let all: Vec<&str> = objects.spelled.keys().map(String::as_str).collect();
         assert_eq!(all, ["drv/f.o", "fs/a.o", "fs/b.o", "fs/l.o", "fs/x/d.o", "fs/x/y/c.o", "init/main.o"]);
         assert_eq!(objects.spelling("fs/x/d.o"), Some("fs/x/y/../d.o"));
+    }
+
+    #[test]
+    fn answers() {
+        let mut told = BTreeMap::new();
+        read_answers("kmend|fs|y|fs/a.o  fs/b.o \nnoise\nkmend|fs|m|\nkmend|x|failed|\nkmend|y\n", &mut told);
+        assert_eq!(told["fs"].y, ["fs/a.o", "fs/b.o"]);
+        assert!(told["x"].failed && !told["fs"].failed && told.len() == 2);
     }
 
     #[test]

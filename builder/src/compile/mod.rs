@@ -186,18 +186,20 @@ fn run_jobs<T: Send>(
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
     let queue = Mutex::new(jobs);
     let done = Mutex::new((Vec::new(), Vec::new()));
+    let next = || queue.lock().ok().and_then(|mut q| q.pop_front());
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| loop {
-                let Some(next) = queue.lock().ok().and_then(|mut q| q.pop_front()) else { break };
-                let result = job(next.0, next.1);
-                let Ok(mut done) = done.lock() else { break };
-                match result {
-                    Ok(made) => done.0.push((next, made)),
-                    Err(error) => {
-                        done.1.push((next, error));
-                        if let Ok(mut queue) = queue.lock() {
-                            queue.clear();
+            scope.spawn(|| {
+                while let Some((i, variant)) = next() {
+                    let result = job(i, variant);
+                    let Ok(mut done) = done.lock() else { break };
+                    match result {
+                        Ok(made) => done.0.push(((i, variant), made)),
+                        Err(error) => {
+                            done.1.push(((i, variant), error));
+                            if let Ok(mut queue) = queue.lock() {
+                                queue.clear();
+                            }
                         }
                     }
                 }

@@ -64,7 +64,8 @@ impl Bench {
         files::write(&self.path("x.patch"), fix.as_bytes())?;
         let tree = source::apply(&self.target, &[self.path("x.patch")], &self.path("work"))?;
         let cache = Cache::at(&self.target, self.path("objects"));
-        let mut pairs = compile_with(&cache, &self.target, &tree, &[self.unit.clone()], &self.path("work"))?;
+        let mut pairs =
+            compile_with(&cache, &self.target, &tree, std::slice::from_ref(&self.unit), &self.path("work"))?;
         Ok(pairs.remove(0))
     }
 

@@ -76,7 +76,7 @@ pub fn units(target: &Target, tree: &PatchedTree) -> Result<Affected> {
                 "",
                 source,
                 reason,
-                "this kernel does not have the bug; no live patch is needed for it",
+                "this kernel does not run that code, so it needs no live patch for it",
             )
         });
         return Err(Refused(refusals.collect()).into());
@@ -340,32 +340,41 @@ fn why_unbuilt(target: &Target, source: &str) -> String {
     "no makefile of this configuration builds it or a file that includes it".into()
 }
 
-/// Finds the line that names `name` under an option that `config` does not set.
+/// Finds the lines that name `name`, when all of them hang on options that `config` does not set.
 fn option_off(makefile: &str, name: &str, config: &str) -> Option<String> {
+    let is_on = |option: &str| {
+        config.lines().any(|l| l.strip_prefix(option).is_some_and(|r| r.starts_with("=y") || r.starts_with("=m")))
+    };
     let mut name = name.to_string();
     // At most: the object in a composite, the composite in obj-$(CONFIG_…).
     for _ in 0..2 {
-        let mut begun = (0, "");
-        for (i, line) in makefile.lines().enumerate() {
-            let (left, right) = match line.split_once("+=").or(line.split_once(":=")) {
-                Some((left, right)) => {
-                    begun = (i + 1, left.trim());
-                    (left.trim(), right)
+        let (mut line, mut options, mut composite) = (0, Vec::new(), None);
+        let mut left = (0, "");
+        for (i, text) in makefile.lines().enumerate() {
+            let right = match text.split_once("+=").or(text.split_once(":=")) {
+                Some((name, right)) => {
+                    left = (i + 1, name.trim());
+                    right
                 }
-                None => (begun.1, line),
+                None => text,
             };
             if !right.split_whitespace().any(|w| w == name) {
                 continue;
             }
-            if let Some(option) = left.split_once("$(").and_then(|(_, o)| o.strip_suffix(')')) {
-                let on = config
-                    .lines()
-                    .any(|l| l.strip_prefix(option).is_some_and(|r| r.starts_with("=y") || r.starts_with("=m")));
-                return (!on).then(|| format!("line {}: it needs {option}, which this kernel does not set", begun.0));
+            match left.1.split_once("$(").and_then(|(_, o)| o.strip_suffix(')')) {
+                Some(option) if is_on(option) => return None,
+                Some(option) => (line, options) = (left.0, [options, vec![option]].concat()),
+                None => composite = Some(left.1.strip_suffix("-y").or(left.1.strip_suffix("-objs"))?.to_string()),
             }
-            let composite = left.strip_suffix("-y").or(left.strip_suffix("-objs"))?;
-            name = format!("{composite}.o");
-            break;
+        }
+        match composite {
+            Some(whole) if options.is_empty() && whole != "obj" && whole != "lib" => name = format!("{whole}.o"),
+            Some(_) => return None,
+            None if options.is_empty() => return None,
+            None => {
+                options.dedup();
+                return Some(format!("line {line}: it needs {}, which this kernel does not set", options.join(" or ")));
+            }
         }
     }
     None
@@ -426,5 +435,11 @@ mod tests {
         assert_eq!(off("bc.o").unwrap(), "line 3: it needs CONFIG_B, which this kernel does not set");
         assert_eq!(off("none.o"), None);
         assert_eq!(off("on.o"), None);
+        let makefile = "obj-$(CONFIG_B) += x/\nobj-$(CONFIG_C) += x/\nobj-$(CONFIG_B) += y/\nobj-$(CONFIG_A) += y/\n";
+        assert_eq!(
+            option_off(makefile, "x/", config).unwrap(),
+            "line 2: it needs CONFIG_B or CONFIG_C, which this kernel does not set"
+        );
+        assert_eq!(option_off(makefile, "y/", config), None);
     }
 }

@@ -2,16 +2,19 @@
 //! Which files include a `.c` file: a target's tree in, included path → including files out.
 //!
 //! kernel/sched/build_policy.c and some hundred others are made of `.c` files that are no units of their own, or
-//! not only that. All of the tree has to be read to know; for a tree of kmend's own the answer is kept.
+//! not only that. All of the tree has to be read to know, so the answer is kept.
 
-use crate::compile::kbuild::{owns, plain};
+use crate::compile::kbuild::{owns, plain, tree_id};
 use crate::files;
 use crate::progress;
 use crate::target::Target;
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
 
 /// Folders whose files never become kernel code of this target.
 const SKIPPED: &[&str] = &["Documentation", "scripts", "samples", "tools", "LICENSES", "rust"];
@@ -19,22 +22,43 @@ const SKIPPED: &[&str] = &["Documentation", "scripts", "samples", "tools", "LICE
 /// The including files by the path of the `.c` file that they include.
 pub type Includers = BTreeMap<String, Vec<String>>;
 
+/// What was found, with what it was found in.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// Of all files' paths, sizes and times; empty for a tree that does not change.
+    fingerprint: String,
+    includers: Includers,
+}
+
 /// Finds all includes of `.c` files in the tree of `target`.
 pub fn includers(target: &Target) -> Result<Includers> {
-    if !owns(target) {
-        return search(&target.tree, &target.arch);
+    let path = files::cache_dir()?.join("index").join(format!("c-includes-{}.json", tree_id(target)));
+    let kept: Option<Kept> = std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok());
+    let kept = match (kept, owns(target)) {
+        (Some(kept), true) => return Ok(kept.includers),
+        (kept, _) => kept,
+    };
+    let sources = walk(&target.tree, &target.arch)?;
+    let fingerprint = if owns(target) { String::new() } else { fingerprint(&target.tree, &sources) };
+    if let Some(kept) = kept.filter(|k| k.fingerprint == fingerprint) {
+        return Ok(kept.includers);
     }
-    let id = files::sha256(format!("{}\0{}\0{}", target.tree.display(), target.release, target.build_id).as_bytes());
-    let kept = files::cache_dir()?.join("index").join(format!("c-includes-{}.json", &id[..24]));
-    if let Some(known) = std::fs::read(&kept).ok().and_then(|b| serde_json::from_slice(&b).ok()) {
-        return Ok(known);
+    let step = progress::step("finding out which .c files include others (kept for the next time)");
+    let includers = search(&target.tree, &target.arch, &sources);
+    let kept = Kept { fingerprint, includers };
+    files::write(&path, &serde_json::to_vec(&kept).context("cannot write the list of includes")?)?;
+    step.done(&format!("{} included files", kept.includers.len()));
+    Ok(kept.includers)
+}
+
+fn fingerprint(tree: &Path, sources: &[String]) -> String {
+    let mut text = String::new();
+    for path in sources {
+        let meta = std::fs::metadata(tree.join(path)).ok();
+        let time = meta.as_ref().and_then(|m| m.modified().ok()).and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        let _ = writeln!(text, "{path} {} {}", meta.map_or(0, |m| m.len()), time.unwrap_or_default().as_nanos());
     }
-    let step = progress::step("finding out which .c files include others (once for each target)");
-    let found = search(&target.tree, &target.arch)?;
-    let text = serde_json::to_vec_pretty(&found).context("cannot write the list of includes")?;
-    files::write(&kept, &text)?;
-    step.done(&format!("{} included files", found.len()));
-    Ok(found)
+    files::sha256(text.as_bytes())
 }
 
 /// The folder of an architecture under arch/, by its `uname -m` name.
@@ -50,7 +74,8 @@ pub fn arch_folder(arch: &str) -> &str {
     }
 }
 
-fn search(tree: &Path, arch: &str) -> Result<Includers> {
+/// The C files and headers that may become code of this target, sorted.
+fn walk(tree: &Path, arch: &str) -> Result<Vec<String>> {
     let mut sources = Vec::new();
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
@@ -72,18 +97,25 @@ fn search(tree: &Path, arch: &str) -> Result<Includers> {
             }
         }
     }
+    sources.sort();
+    Ok(sources)
+}
+
+fn search(tree: &Path, arch: &str, sources: &[String]) -> Includers {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let queue = Mutex::new(sources.chunks(256));
     let found = Mutex::new(Vec::new());
+    let next = || queue.lock().ok().and_then(|mut q| q.next());
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| loop {
-                let Some(chunk) = queue.lock().ok().and_then(|mut q| q.next()) else { break };
-                for path in chunk {
-                    let Ok(text) = std::fs::read(tree.join(path)) else { continue };
-                    let names = included(&text);
-                    if let (false, Ok(mut found)) = (names.is_empty(), found.lock()) {
-                        found.push((path.clone(), names));
+            scope.spawn(|| {
+                while let Some(chunk) = next() {
+                    for path in chunk {
+                        let Ok(text) = std::fs::read(tree.join(path)) else { continue };
+                        let names = included(&text);
+                        if let (false, Ok(mut found)) = (names.is_empty(), found.lock()) {
+                            found.push((path.clone(), names));
+                        }
                     }
                 }
             });
@@ -104,7 +136,7 @@ fn search(tree: &Path, arch: &str) -> Result<Includers> {
         list.sort();
         list.dedup();
     });
-    Ok(includers)
+    includers
 }
 
 /// Where an include may lead: beside the file, or along kbuild's include paths.
@@ -148,7 +180,7 @@ mod tests {
         put("lib/x.c", "int x;\n");
         put("arch/arm/y.c", "#include \"../../lib/x.c\"\n");
         put("tools/z.c", "#include \"../lib/x.c\"\n");
-        let found = search(dir.path(), "x86_64").unwrap();
+        let found = search(dir.path(), "x86_64", &walk(dir.path(), "x86_64").unwrap());
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found["kernel/part.c"], ["kernel/all.c"]);
         assert_eq!(found["lib/x.c"], ["kernel/all.c", "kernel/part.c"]);

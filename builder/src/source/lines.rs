@@ -148,10 +148,7 @@ mod tests {
         let patched = original.replace("\t\tx; \\\n", "\t\tx; \\\n\t\ty; \\\n");
         assert_eq!(keep(original, &patched), patched.replace("(0)\n\n/*", "(0)\n\n#line 6\n/*"));
         let patched = original.replace("/* a\n", "/* a\n a\n");
-        assert_eq!(
-            keep(original, &patched),
-            patched.replace(");\nint c", ");\n#line 13\nint c").replace("b; */\n", "b; */\n")
-        );
+        assert_eq!(keep(original, &patched), patched.replace(");\nint c", ");\n#line 13\nint c"));
     }
 
     #[test]
