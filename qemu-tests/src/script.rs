@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 const INIT: &str = include_str!("../guest/init.sh");
 const LIB: &str = include_str!("../guest/lib.sh");
+const TRACE: &str = include_str!("../guest/trace.sh");
 
 /// A scenario whose live patches are built.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub struct Ready {
 pub fn initramfs(ready: &[&Ready], shipped: Option<&Shipped>) -> Result<Vec<u8>> {
     let mut archive = base(INIT)?;
     archive.file("/lib.sh", LIB.as_bytes());
+    archive.file("/trace.sh", TRACE.as_bytes());
     let names: Vec<&str> = ready.iter().map(|r| r.scenario.name.as_str()).collect();
     archive.file("/order", lines(&names).as_bytes());
     let live: BTreeSet<String> = ready.iter().flat_map(|r| r.modules.keys().map(|n| kernel_name(n))).collect();
