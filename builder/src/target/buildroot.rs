@@ -8,6 +8,7 @@ use super::record;
 use crate::progress::Step;
 use crate::{files, sandbox};
 use anyhow::{bail, ensure, Context, Result};
+use std::collections::VecDeque;
 use std::fs;
 use std::io::BufRead;
 use std::os::unix::fs::MetadataExt;
@@ -150,9 +151,16 @@ pub fn make(archive: &Archive, wanted: &Wanted) -> Result<PathBuf> {
     remove_dir(&new)?;
     remove_dir(&root)?;
     make_dir(&new)?;
-    bootstrap(archive, wanted, &new, &step)?;
-    files::write(&new.join(MARKER), marker.as_bytes())?;
-    check(&new, wanted, &marker).context("the new build root does not work")?;
+    let complete = || {
+        bootstrap(archive, wanted, &new, &step)?;
+        files::write(&new.join(MARKER), marker.as_bytes())?;
+        check(&new, wanted, &marker).context("the new build root does not work")
+    };
+    if let Err(fault) = complete() {
+        // Half a root helps nobody, least of all on a full disk.
+        let _ = remove_dir(&new);
+        return Err(fault);
+    }
     fs::rename(&new, &root).with_context(|| format!("cannot rename {} to {}", new.display(), root.display()))?;
     step.done(&format!("{} packages asked for", wanted.packages.len()));
     Ok(root)
@@ -194,21 +202,18 @@ fn bootstrap(archive: &Archive, wanted: &Wanted, dir: &Path, step: &Step) -> Res
         tar.args(["--no-same-owner", "--no-same-permissions"]);
     }
     let mut reader = tar.stderr(Stdio::piped()).spawn().context("cannot start tar")?;
-    let mut log = String::new();
-    if let Some(err) = maker.stderr.take() {
-        for line in std::io::BufReader::new(err).split(b'\n').map_while(|l| l.ok()) {
-            let line = String::from_utf8_lossy(&line).into_owned();
+    // Both talk: whoever is not listened to would stop when its pipe is full.
+    let (maker_err, reader_err) = (maker.stderr.take(), reader.stderr.take());
+    let (log, said) = std::thread::scope(|s| {
+        let said = s.spawn(|| last_lines(reader_err, |_| {}));
+        let log = last_lines(maker_err, |line| {
             if let Some(stage) = line.strip_prefix("I: ") {
                 step.detail(stage);
             }
-            log += &format!("{line}\n");
-        }
-    }
+        });
+        (log, said.join().unwrap_or_default())
+    });
     let made = maker.wait().context("mmdebstrap")?;
-    let mut said = String::new();
-    if let Some(mut err) = reader.stderr.take() {
-        let _ = std::io::Read::read_to_string(&mut err, &mut said);
-    }
     let unpacked = reader.wait().context("tar")?;
     ensure!(
         !said.contains("No space left") && !log.contains("No space left"),
@@ -216,11 +221,23 @@ fn bootstrap(archive: &Archive, wanted: &Wanted, dir: &Path, step: &Step) -> Res
          $TMPDIR while it is made",
         dir.display()
     );
-    let lines: Vec<&str> = log.lines().collect();
-    let end = lines[lines.len().saturating_sub(30)..].join("\n    ");
-    ensure!(made.success(), "mmdebstrap of suite {} failed ({made}); it said:\n    {end}", archive.suite);
+    ensure!(made.success(), "mmdebstrap of suite {} failed ({made}); it said:\n{log}", archive.suite);
     ensure!(unpacked.success(), "unpacking the build root failed:\n{said}");
     Ok(())
+}
+
+/// Reads a program's words to their end; returns the last 30 lines, and shows each to `look`.
+fn last_lines(from: Option<impl std::io::Read>, look: impl Fn(&str)) -> String {
+    let mut last = VecDeque::new();
+    for line in from.into_iter().flat_map(|f| std::io::BufReader::new(f).split(b'\n').map_while(|l| l.ok())) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        look(&line);
+        last.push_back(format!("    {line}\n"));
+        if last.len() > 30 {
+            last.pop_front();
+        }
+    }
+    last.into_iter().collect()
 }
 
 /// The machine's own proxy settings for apt, as `NAME "value"`.

@@ -405,7 +405,7 @@ fn prepared(
 }
 
 /// A build root, a source tree, an image with its modules, and packages on their way.
-const ROOM: u64 = 6 << 30;
+const ROOM: u64 = 5 << 30;
 
 fn check_room(dir: &Path) -> Result<()> {
     let out = sandbox::run(std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(dir), "df")?;

@@ -106,6 +106,8 @@ pub fn unpack_source(deb: &Path, version: &str, tree: &Path) -> Result<()> {
     }
     said += &sandbox::tail(&inner);
     if !good || !new.join("Kbuild").is_file() {
+        // Half a tree helps nobody, least of all on a full disk.
+        let _ = super::apt::remove_dir(&new);
         let full = said.contains("No space left");
         let hint = if full { "the disk is full" } else { "is the package damaged?" };
         bail!("cannot unpack {} of {}: {hint}\n{said}", member, deb.display());

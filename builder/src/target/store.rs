@@ -62,8 +62,31 @@ pub fn get(name: &str) -> Result<Option<Target>> {
 }
 
 fn read(file: &Path) -> Result<Target> {
-    serde_json::from_str(&files::read_text(file)?)
-        .with_context(|| format!("{} is damaged: remove its folder and add the target again", file.display()))
+    serde_json::from_str(&files::read_text(file)?).with_context(|| {
+        let folder = file.parent().and_then(|d| d.file_name()).unwrap_or_default();
+        let name = unescape(&folder.to_string_lossy());
+        format!("{} is damaged; `kmend-build target remove {name}` takes it away", file.display())
+    })
+}
+
+/// The name that [`escape`] made `file_name` of.
+fn unescape(file_name: &str) -> String {
+    let mut out = Vec::new();
+    let mut rest = file_name.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).filter(|_| first == b'%').and_then(|h| std::str::from_utf8(h).ok());
+        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// All stored targets by name, unchecked; and what could not be read.
@@ -195,11 +218,11 @@ pub fn check_compilers(target: &Target) -> Result<()> {
 
 /// Removes the target of exactly this name (or the unfinished one), and says what became of it.
 pub fn remove(name: &str) -> Result<()> {
-    let _lock = lock(name)?;
     let folder = dir(name)?;
     if !folder.exists() {
         bail!(not_there(name, &list()?.0));
     }
+    let _lock = lock(name)?;
     // The record goes first: what is half removed is no target.
     forget(name)?;
     super::apt::remove_dir(&folder)
@@ -228,6 +251,11 @@ mod tests {
         assert_eq!(escape("a%2Fb"), "a%252Fb");
         assert_ne!(escape("a/b"), escape("a%2Fb"));
         assert_eq!(escape("ä"), "%C3%A4");
+        for name in ["debian:forky/7.2.12+deb14-amd64", ".x", "a%2Fb", "ä", ""] {
+            assert_eq!(unescape(&escape(name)), name);
+        }
+        assert_eq!(unescape("%"), "%");
+        assert_eq!(unescape("%zz%4"), "%zz%4");
     }
 
     #[test]
