@@ -177,7 +177,7 @@ fn check(root: &Path, wanted: &Wanted, marker: &str) -> Result<()> {
 
 fn bootstrap(archive: &Archive, wanted: &Wanted, dir: &Path, step: &Step) -> Result<()> {
     let mut c = super::tied("mmdebstrap");
-    c.args(["--variant=minbase", "--format=tar"]);
+    c.arg("--variant=minbase");
     c.arg(format!("--architectures={}", archive.arch));
     c.arg(format!("--include={}", wanted.packages.join(",")));
     c.args(["--aptopt=Acquire::Check-Valid-Until \"false\"", "--aptopt=Acquire::Languages \"none\""]);
@@ -189,41 +189,48 @@ fn bootstrap(archive: &Archive, wanted: &Wanted, dir: &Path, step: &Step) -> Res
         c.arg(format!("--dpkgopt=path-exclude=/usr/share/{unread}/*"));
     }
     c.arg("--dpkgopt=force-unsafe-io");
-    c.arg(super::sources::base_suite(&archive.suite)).arg("-").args(&archive.lines);
-    c.stdout(Stdio::piped()).stderr(Stdio::piped());
-    // A tar stream, unpacked by this user: the files are then this user's, also where mmdebstrap works
-    // in a user namespace, and nothing is ever mounted below the cache.
-    let mut maker =
-        c.spawn().context("cannot start mmdebstrap: is it installed? (`make deps` installs what kmend needs)")?;
-    let stream = maker.stdout.take().context("mmdebstrap gave no output")?;
-    let mut tar = super::tied("tar");
-    tar.args(["-x", "--exclude=./dev/*", "-C"]).arg(dir).stdin(stream);
-    if !is_root() {
-        tar.args(["--no-same-owner", "--no-same-permissions"]);
-    }
-    let mut reader = tar.stderr(Stdio::piped()).spawn().context("cannot start tar")?;
-    // Both talk: whoever is not listened to would stop when its pipe is full.
-    let (maker_err, reader_err) = (maker.stderr.take(), reader.stderr.take());
-    let (log, said) = std::thread::scope(|s| {
-        let said = s.spawn(|| last_lines(reader_err, |_| {}));
-        let log = last_lines(maker_err, |line| {
-            if let Some(stage) = line.strip_prefix("I: ") {
-                step.detail(stage);
-            }
+    let suite = super::sources::base_suite(&archive.suite);
+    let lines = &archive.lines;
+    let start = "cannot start mmdebstrap: is it installed? (`make deps` installs what kmend needs)";
+    let (log, made, unpacked) = if is_root() {
+        // apt's own user may not be able to look into the cache.
+        c.args(["--mode=root", "--format=directory", "--aptopt=APT::Sandbox::User \"root\"", suite]);
+        let mut maker = c.arg(dir).args(lines).stderr(Stdio::piped()).spawn().context(start)?;
+        let log = last_lines(maker.stderr.take(), |l| show_stage(l, step));
+        (log, maker.wait().context("mmdebstrap")?, None)
+    } else {
+        // A tar stream that this user unpacks: in a user namespace the files would be somebody else's,
+        // whom this user could not even remove.
+        c.args(["--format=tar", suite, "-"]).args(lines).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut maker = c.spawn().context(start)?;
+        let stream = maker.stdout.take().context("mmdebstrap gave no output")?;
+        let mut tar = super::tied("tar");
+        tar.args(["-x", "--exclude=./dev/*", "--no-same-owner", "-C"]).arg(dir).stdin(stream).stderr(Stdio::piped());
+        let mut reader = tar.spawn().context("cannot start tar")?;
+        // Both talk: whoever is not listened to would stop when its pipe is full.
+        let (maker_err, reader_err) = (maker.stderr.take(), reader.stderr.take());
+        let log = std::thread::scope(|s| {
+            let said = s.spawn(|| last_lines(reader_err, |_| {}));
+            last_lines(maker_err, |l| show_stage(l, step)) + &said.join().unwrap_or_default()
         });
-        (log, said.join().unwrap_or_default())
-    });
-    let made = maker.wait().context("mmdebstrap")?;
-    let unpacked = reader.wait().context("tar")?;
+        (log, maker.wait().context("mmdebstrap")?, Some(reader.wait().context("tar")?))
+    };
     ensure!(
-        !said.contains("No space left") && !log.contains("No space left"),
-        "the disk is full: a build root takes 2 GB in {} (KMEND_CACHE names another folder), and as much in \
-         $TMPDIR while it is made",
+        !log.contains("No space left"),
+        "the disk is full: a build root takes 2 GB in {} (KMEND_CACHE names another folder), without root's rights \
+         as much in $TMPDIR while it is made",
         dir.display()
     );
     ensure!(made.success(), "mmdebstrap of suite {} failed ({made}); it said:\n{log}", archive.suite);
-    ensure!(unpacked.success(), "unpacking the build root failed:\n{said}");
+    ensure!(unpacked.is_none_or(|s| s.success()), "unpacking the build root failed:\n{log}");
     Ok(())
+}
+
+/// Shows what mmdebstrap is at: its lines that start with "I: ".
+fn show_stage(line: &str, step: &Step) {
+    if let Some(stage) = line.strip_prefix("I: ") {
+        step.detail(stage);
+    }
 }
 
 /// Reads a program's words to their end; returns the last 30 lines, and shows each to `look`.

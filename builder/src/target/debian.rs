@@ -97,8 +97,11 @@ pub fn add(request: &Request) -> Result<Added> {
             reset(&name, &dir)?;
         }
     }
-    apt::make_dir(&dir)?;
-    check_room(&dir)?;
+    if !dir.exists() {
+        // A run that goes on where another broke off has taken its room already.
+        apt::make_dir(&dir)?;
+        check_room(&dir)?;
+    }
     let target = make(request, &archive, &kernel, &name, &dir)?;
     store::save(&target)?;
     for deb in [Part::Source, Part::Headers].map(|p| dir.join(p.deb_link())) {
@@ -412,6 +415,9 @@ fn check_room(dir: &Path) -> Result<()> {
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     // A file system that df cannot size is not a full one.
     let Some(free) = text.lines().last().and_then(|l| l.trim().parse::<u64>().ok()) else { return Ok(()) };
+    if free < ROOM {
+        let _ = fs::remove_dir(dir);
+    }
     ensure!(
         free >= ROOM,
         "not enough room in {}: a target takes up to {} GB while it is made, {:.1} GB are free. \

@@ -48,8 +48,18 @@ impl ArchNames {
 /// `program`, which ends when this process does, however that ends: what still writes must not do so
 /// into a folder whose lock is gone. (setpriv is part of util-linux.)
 pub(crate) fn tied(program: &str) -> std::process::Command {
-    let mut c = std::process::Command::new("setpriv");
-    c.args(["--pdeathsig", "TERM", "--", program]).stdin(std::process::Stdio::null());
+    use std::process::{Command, Stdio};
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    // A program that is missing is better missed by name.
+    let mut c = if is_there("setpriv") && is_there(program) {
+        let mut c = Command::new("setpriv");
+        c.args(["--pdeathsig", "TERM", "--", program]);
+        c
+    } else {
+        Command::new(program)
+    };
+    c.stdin(Stdio::null());
     c
 }
 
