@@ -15,4 +15,4 @@ echo freezer >$power/pm_test
 echo freeze >$power/state
 [ "$(switches)" = "$before" ] && echo 'left asleep' || echo woken
 echo none >$power/pm_test
-kill $waiter $(pidof -s sleep)
+killall sleep
