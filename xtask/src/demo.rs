@@ -44,6 +44,7 @@ pub fn run(args: &[String]) -> Result<()> {
 
     say::title("4. The stock kernel boots, and the live patch is loaded, disabled and removed");
     let facts = boot(&ready, &kernel, work.path())?;
+    println!("   What is looked at: {}.", scenario.title);
     narrate(&scenario, &facts.0);
     match judge(&scenario, &facts.0, &facts.1) {
         Verdict::Pass => {
@@ -81,7 +82,7 @@ fn boot(ready: &Ready, kernel: &kmend_builder::target::Target, work: &Path) -> R
     let accel = guest::choose_accel(&kernel.vmlinuz, work)?;
     let shipped = kernel.modules.as_deref().map(qemu_tests::shipped::Shipped::index).transpose()?;
     let initramfs = script::initramfs(&[ready], shipped.as_ref())?;
-    println!("   {} in QEMU ({accel:?}); this takes about a minute …", kernel.release);
+    println!("   {} in QEMU ({}); this takes about a minute …", kernel.release, accel.name());
     let limits = Limits { silence: Duration::from_secs(180), life: Duration::from_secs(600) };
     let outcome = guest::boot(&kernel.vmlinuz, &initramfs, accel, limits, work)?;
     Ok((outcome.facts, outcome.console))
