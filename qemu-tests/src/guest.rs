@@ -21,6 +21,16 @@ pub enum Accel {
     Tcg,
 }
 
+impl Accel {
+    /// Its name as people have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Accel::Kvm => "KVM",
+            Accel::Tcg => "TCG",
+        }
+    }
+}
+
 /// How a guest came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -196,7 +206,7 @@ pub fn choose_accel(kernel: &Path, scratch: &Path) -> Result<Accel> {
                 printf 'KMEND\\tdone\\t-\\t-\\t\\n' >/dev/ttyS1\n/bin/busybox sleep 60\n";
     let trial = boot(kernel, &script::base(init)?.finish(), Accel::Kvm, limits, scratch)?;
     let accel = if trial.end == End::Done { Accel::Kvm } else { Accel::Tcg };
-    let word = if accel == Accel::Kvm { "kvm" } else { "tcg" };
+    let word = accel.name().to_lowercase();
     files::write(&answer, format!("{} {word}\n", boot_id.trim()).as_bytes())?;
     Ok(accel)
 }

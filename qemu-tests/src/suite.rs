@@ -119,8 +119,8 @@ fn boot_all(
 }
 
 fn boot(suite: &Suite, ready: &[&Ready], shipped: Option<&Shipped>, accel: Accel, scratch: &Path) -> Result<Outcome> {
-    let how = if accel == Accel::Kvm { "KVM" } else { "TCG" };
-    let step = progress::step(format!("booting {} with {} scenarios ({how})", suite.target.release, ready.len()));
+    let step =
+        progress::step(format!("booting {} with {} scenarios ({})", suite.target.release, ready.len(), accel.name()));
     let initramfs = script::initramfs(ready, shipped)?;
     let silence = Duration::from_secs(180);
     let limits = Limits { silence, life: silence + Duration::from_secs(150) * ready.len() as u32 };

@@ -1,4 +1,95 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! xtask
+//! Chores for people who work on kmend: `cargo xtask NAME`. A chore is a row of the table below.
 
-fn main() {}
+mod ci;
+mod demo;
+mod deps;
+mod say;
+mod tidy;
+
+use anyhow::{ensure, Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// One chore; its function gets the arguments after its name.
+struct Chore {
+    name: &'static str,
+    run: fn(&[String]) -> Result<()>,
+    help: &'static str,
+}
+
+const CHORES: &[Chore] = &[
+    Chore { name: "deps", run: deps::run, help: "install what is missing on this machine, and only that" },
+    Chore { name: "tidy", run: tidy::run, help: "check the rules that no other tool knows" },
+    Chore {
+        name: "target",
+        run: target,
+        help: "prepare the kernel that proofs run on (debian:forky, or the one named)",
+    },
+    Chore { name: "qemu", run: qemu, help: "boot it with every scenario and real fix; `qemu --help` for more" },
+    Chore { name: "demo", run: demo::run, help: "from nothing to a real fix at work in a booted kernel, narrated" },
+    Chore { name: "ci", run: ci::run, help: "all that has to hold: format, lints, unit tests, tidy, target, qemu" },
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some(chore) = args.first().and_then(|name| CHORES.iter().find(|c| c.name == name)) else {
+        return usage(args.first());
+    };
+    match (chore.run)(&args[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {}: {error:#}", chore.name);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(name: Option<&String>) -> ExitCode {
+    let known = name.is_none_or(|n| n == "help" || n == "--help" || n == "-h");
+    if let (false, Some(name)) = (known, name) {
+        eprintln!("there is no chore `{name}`");
+    }
+    println!("cargo xtask CHORE [ARGUMENTS]");
+    CHORES.iter().for_each(|c| println!("  {:<8} {}", c.name, c.help));
+    if known {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The repository's folder.
+fn home() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).with_context(|| format!("{} has no parent", here.display()))
+}
+
+/// Runs a command in the repository's folder; its output goes where this program's goes.
+fn shell(program: &str, args: &[&str]) -> Result<()> {
+    let status = Command::new(program)
+        .args(args)
+        .current_dir(home()?)
+        .status()
+        .with_context(|| format!("cannot start {program}"))?;
+    ensure!(status.success(), "`{program} {}` ended with {status}", args.join(" "));
+    Ok(())
+}
+
+/// The cargo that runs this program.
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+}
+
+fn target(args: &[String]) -> Result<()> {
+    let name = args.first().map_or(qemu_tests::cli::DEFAULT_TARGET, String::as_str);
+    let kmend_build = qemu_tests::builds::find_kmend_build()?;
+    shell(&kmend_build.to_string_lossy(), &["target", "add", name])
+}
+
+fn qemu(args: &[String]) -> Result<()> {
+    let mut line = vec!["cargo xtask qemu".to_string()];
+    line.extend_from_slice(args);
+    ensure!(qemu_tests::cli::run_with(&line) == ExitCode::SUCCESS, "not everything passed");
+    Ok(())
+}

@@ -4,7 +4,7 @@
 # Nearly every process here sleeps in the function that is replaced: the transition has to get them out of it.
 power=/sys/power
 [ ! -e /sys/module/suspend/parameters/pm_test_delay ] || echo 1 >/sys/module/suspend/parameters/pm_test_delay
-sh -c 'sleep 1000; true' &
+sh -c 'sleep 1000; true' 2>/dev/null &
 waiter=$!
 switches() {
 	grep '^voluntary_ctxt_switches' /proc/$waiter/status
@@ -15,4 +15,4 @@ echo freezer >$power/pm_test
 echo freeze >$power/state
 [ "$(switches)" = "$before" ] && echo 'left asleep' || echo woken
 echo none >$power/pm_test
-kill $waiter $(pidof -s sleep)
+killall sleep

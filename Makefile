@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The front door: each line calls cargo or cargo xtask. `make help` lists what there is.
+
+CARGO ?= cargo
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: help demo test deps build fmt lint unit tidy target qemu
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: deps ## from nothing to a real upstream fix at work in a booted stock kernel, step by step
+	$(CARGO) xtask demo
+
+test: deps ## everything, in the order below; can be broken off and run again
+	$(CARGO) xtask ci
+
+deps: ## install what is missing (apt-get; only what is missing)
+	@command -v cc >/dev/null || $(SUDO) apt-get install -y gcc libc6-dev
+	$(CARGO) xtask deps
+
+build: ## kmend-build, optimised: target/release/kmend-build
+	$(CARGO) build --release --package kmend-builder
+
+fmt: ## rustfmt changes nothing
+	$(CARGO) fmt --all --check
+
+lint: ## clippy, warnings are errors
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+unit: ## the tests beside the code
+	$(CARGO) test --workspace
+
+tidy: ## rules of this repository that no other tool knows
+	$(CARGO) xtask tidy
+
+target: ## prepare the stock kernel that the proofs run on
+	$(CARGO) xtask target
+
+qemu: ## boot the stock kernel with every scenario and every real fix
+	$(CARGO) xtask qemu

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! All that has to hold, in order; each part by itself is a make target and can be run again alone.
+
+use crate::say::{self, Tone};
+use crate::{cargo, deps, qemu, shell, target, tidy};
+use anyhow::{Context, Result};
+use std::time::Instant;
+
+type Part = (&'static str, fn() -> Result<()>);
+
+const PARTS: &[Part] = &[
+    ("deps", || deps::run(&[])),
+    ("fmt", || shell(&cargo(), &["fmt", "--all", "--check"])),
+    ("lint", || shell(&cargo(), &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    ("unit", || shell(&cargo(), &["test", "--quiet", "--workspace"])),
+    ("tidy", || tidy::run(&[])),
+    ("target", || target(&[])),
+    ("qemu", || qemu(&[])),
+];
+
+/// Runs all parts; the first that fails ends it.
+pub fn run(_args: &[String]) -> Result<()> {
+    for (name, part) in PARTS {
+        say::title(name);
+        let begun = Instant::now();
+        part().with_context(|| format!("{} (again by itself: make {name})", say::toned(Tone::Bad, "failed")))?;
+        println!("{name}: {} [{:.0} s]", say::toned(Tone::Good, "ok"), begun.elapsed().as_secs_f32());
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The demo: from nothing to a real upstream fix at work in a booted stock kernel, told step by step.
+
+use crate::say::{self, Tone};
+use crate::target;
+use anyhow::{bail, Context, Result};
+use kmend_builder::files;
+use kmend_builder::target::store;
+use qemu_tests::guest::{self, Limits};
+use qemu_tests::judge::{judge, Verdict};
+use qemu_tests::protocol::{Fact, Kind};
+use qemu_tests::scenario::{self, Scenario, Step};
+use qemu_tests::script::{self, Ready};
+use qemu_tests::{builds, cli, cut};
+use std::path::Path;
+use std::time::Duration;
+
+/// The real fix that is shown.
+const FIX: &str = "freezable-wait";
+
+/// Tells the story; the argument names another real fix.
+pub fn run(args: &[String]) -> Result<()> {
+    let name = args.first().map_or(FIX, String::as_str);
+    let scenario = scenario::load(&crate::home()?.join("qemu-tests/real").join(name))?;
+    let work = tempfile::tempdir().context("cannot make a temporary folder")?;
+
+    say::title("1. A kernel that really runs somewhere");
+    println!(
+        "   {}: the distribution's own image, its source, and a build root with the very\n   compilers that it was \
+         built with. Fetched and prepared once; a second run does nothing.",
+        cli::DEFAULT_TARGET
+    );
+    target(&[])?;
+    let kernel = store::load(cli::DEFAULT_TARGET)?;
+
+    say::title("2. A fix from the next release of its stable series");
+    let fix = cut_fix(&scenario, &kernel, work.path())?;
+    let text = files::read_text(&fix.join(cut::FIX))?;
+    text.lines().for_each(|l| println!("   | {l}"));
+
+    say::title("3. The fix becomes a live patch");
+    println!("   Only the files that it reaches are compiled, and proven against the shipped image.");
+    let ready = build(&scenario, &kernel.name, &fix, work.path())?;
+
+    say::title("4. The stock kernel boots, and the live patch is loaded, disabled and removed");
+    let facts = boot(&ready, &kernel, work.path())?;
+    println!("   What is looked at: {}.", scenario.title);
+    narrate(&scenario, &facts.0);
+    match judge(&scenario, &facts.0, &facts.1) {
+        Verdict::Pass => {
+            println!("\n{}", say::toned(Tone::Good, "The fix worked in the running kernel, and went without a trace."));
+            Ok(())
+        }
+        Verdict::Fail(reason) => bail!("{}:\n{reason}", say::toned(Tone::Bad, "this is not what had to be seen")),
+    }
+}
+
+fn cut_fix(scenario: &Scenario, kernel: &kmend_builder::target::Target, work: &Path) -> Result<std::path::PathBuf> {
+    let mut cuts = cut::cut_all(std::slice::from_ref(scenario), kernel, &work.join("cut"));
+    match cuts.remove(&scenario.name) {
+        Some(Ok(folder)) => Ok(folder),
+        Some(Err(reason)) => bail!("{reason}"),
+        None => bail!("{} has no cut.toml: it is no real fix", scenario.dir.display()),
+    }
+}
+
+fn build(scenario: &Scenario, target: &str, fix: &Path, work: &Path) -> Result<Ready> {
+    let out = work.join("built");
+    std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
+    for b in &scenario.builds {
+        println!("   $ kmend-build build -t {target} -n {} {}", b.name, b.fixes.join(" "));
+    }
+    let ready = builds::build(scenario, target, &builds::find_kmend_build()?, fix, &out)?;
+    for (name, module) in &ready.modules {
+        let size = std::fs::metadata(module).map(|m| m.len()).unwrap_or_default();
+        println!("   {name}.ko: {size} bytes, with {name}.rs and {name}.json to read");
+    }
+    Ok(ready)
+}
+
+fn boot(ready: &Ready, kernel: &kmend_builder::target::Target, work: &Path) -> Result<(Vec<Fact>, String)> {
+    let accel = guest::choose_accel(&kernel.vmlinuz, work)?;
+    let shipped = kernel.modules.as_deref().map(qemu_tests::shipped::Shipped::index).transpose()?;
+    let initramfs = script::initramfs(&[ready], shipped.as_ref())?;
+    println!("   {} in QEMU ({}); this takes about a minute …", kernel.release, accel.name());
+    let limits = Limits { silence: Duration::from_secs(180), life: Duration::from_secs(600) };
+    let outcome = guest::boot(&kernel.vmlinuz, &initramfs, accel, limits, work)?;
+    Ok((outcome.facts, outcome.console))
+}
+
+/// What the guest told, step by step.
+fn narrate(scenario: &Scenario, facts: &[Fact]) {
+    for (i, step) in scenario.steps.iter().enumerate() {
+        let told = |kind: Kind| facts.iter().filter(move |f| f.step == i + 1 && f.kind == kind);
+        match step {
+            Step::Modprobe(m) => println!("   # modprobe {}", m.module),
+            Step::Rmmod(m) | Step::Unload(m) => println!("   # rmmod {m}"),
+            Step::Load(l) => {
+                println!("   # insmod {}.ko", l.module);
+                told(Kind::List).for_each(|f| println!("     /sys/kernel/livepatch/{}/{}", l.module, f.text));
+            }
+            Step::Disable(m) => println!("   # echo 0 > /sys/kernel/livepatch/{m}/enabled"),
+            Step::Replaced(m) => println!("   {m} is replaced"),
+            Step::Observe(o) => {
+                println!("   {}:", o.phase);
+                told(Kind::Out).for_each(|f| println!("     {}", say::toned(Tone::Good, &f.text)));
+            }
+        }
+        told(Kind::Fail).for_each(|f| println!("     {}", say::toned(Tone::Bad, &f.text)));
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The rules of this repository that no other tool knows: its files in, the lines that break a rule out.
+
+use crate::{home, say};
+use anyhow::{bail, Context, Result};
+use kmend_builder::files;
+use std::path::{Path, PathBuf};
+
+/// The most lines of a Rust file: past that it is two.
+const LONGEST: usize = 700;
+
+/// Folders that hold nothing of ours.
+const FOREIGN: &[&str] = &[".git", "target"];
+
+/// Checks every file.
+pub fn run(_args: &[String]) -> Result<()> {
+    let home = home()?;
+    let mut faults = Vec::new();
+    let mut count = 0;
+    for path in walk(&home)? {
+        let name = path.strip_prefix(&home).unwrap_or(&path).to_string_lossy().into_owned();
+        if let Ok(text) = String::from_utf8(files::read(&path)?) {
+            count += 1;
+            faults.extend(check(&name, &text));
+        }
+    }
+    if faults.is_empty() {
+        println!("{}", say::toned(say::Tone::Good, &format!("{count} files are tidy")));
+        return Ok(());
+    }
+    faults.iter().for_each(|f| println!("{f}"));
+    bail!("{} places are not", faults.len())
+}
+
+fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
+        let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
+        let kind = entry.file_type().with_context(|| format!("cannot look at {}", entry.path().display()))?;
+        if kind.is_dir() && !FOREIGN.contains(&entry.file_name().to_string_lossy().as_ref()) {
+            found.extend(walk(&entry.path())?);
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The faults of one file, each `name:line: what is wrong`.
+fn check(name: &str, text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let is_rust = name.ends_with(".rs");
+    if needs_licence(name) && !text.lines().take(3).any(|l| l.contains("SPDX-License-Identifier: ")) {
+        faults.push(format!("{name}:1: no SPDX-License-Identifier line"));
+    }
+    if !is_rust {
+        return faults;
+    }
+    let lines = text.lines().count();
+    if lines > LONGEST {
+        faults.push(format!("{name}:{lines}: longer than {LONGEST} lines: split it"));
+    }
+    let of_an_arch = name.starts_with("builder/src/arch/") || name == "builder/src/arch.rs";
+    for (i, line) in text.lines().enumerate() {
+        let at = format!("{name}:{}", i + 1);
+        // A comment or a text may name what code must not.
+        let code = line.split("//").next().unwrap_or_default();
+        if !of_an_arch {
+            let word = words(code).find(|w| is_arch_name(w));
+            faults.extend(word.map(|w| format!("{at}: {w} belongs to one architecture: builder/src/arch/")));
+        }
+        if code.trim_start().starts_with(concat!("#[", "ignore")) {
+            faults.push(format!("{at}: an ignored test proves nothing"));
+        }
+    }
+    faults
+}
+
+/// Kinds of files that can carry the line.
+fn needs_licence(name: &str) -> bool {
+    let base = name.rsplit('/').next().unwrap_or(name);
+    let kinds = [".rs", ".toml", ".sh", ".c", ".h", ".S", ".py"];
+    base == "Makefile" || base == "Kbuild" || name == ".ci/run" || kinds.iter().any(|k| base.ends_with(k))
+}
+
+/// Identifiers outside of string literals.
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    let outside = code.split('"').step_by(2);
+    outside.flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+}
+
+/// Machine numbers, relocation types and machine flags as ELF headers name them.
+fn is_arch_name(word: &str) -> bool {
+    let machines = ["X86", "X86_64", "386", "PPC", "PPC64", "AARCH64", "S390", "RISCV", "LOONGARCH", "ARM"];
+    let after = |prefix: &str| word.strip_prefix(prefix);
+    let of_machine = |rest: &str| {
+        machines.iter().any(|m| rest == *m || rest.strip_prefix(m).is_some_and(|tail| tail.starts_with('_')))
+    };
+    ["EM_", "R_", "EF_", "E_"].iter().filter_map(|p| after(p)).any(of_machine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "// SPDX-License-Identifier: GPL-2.0-or-later\n//! x\n";
+
+    #[test]
+    fn names_of_one_architecture_stay_in_their_folder() {
+        let code = format!("{HEAD}let a = elf::R_X86_64_PC32; // R_PPC64_REL24\nlet b = \"EM_386\";\n");
+        let faults = check("builder/src/proof.rs", &code);
+        assert_eq!(faults, ["builder/src/proof.rs:3: R_X86_64_PC32 belongs to one architecture: builder/src/arch/"]);
+        assert!(check("builder/src/arch/x86.rs", &code).is_empty());
+        assert!(is_arch_name("EM_X86_64") && !is_arch_name("EM_NONE") && !is_arch_name("R_OK"));
+    }
+
+    #[test]
+    fn licence_length_and_ignored_tests_are_seen() {
+        assert_eq!(check("a.sh", "echo\n").len(), 1);
+        assert!(check("README.md", "text\n").is_empty());
+        let long = format!("{HEAD}{}", "\n".repeat(LONGEST));
+        assert!(check("a.rs", &long)[0].contains("longer than"));
+        let ignored = format!("{HEAD}    {}\n", concat!("#[", "ignore]"));
+        assert!(check("a.rs", &ignored)[0].contains("ignored test"));
+    }
+}
