@@ -4,7 +4,7 @@
 
 pub mod x86_64;
 
-use crate::elf::{Object, Reloc, Section};
+use crate::elf::{Object, Reloc, Section, SymId};
 use anyhow::{bail, Result};
 use std::fmt::Debug;
 use std::ops::Range;
@@ -20,6 +20,19 @@ pub struct LocalBranch {
     pub width: u8,
     /// True where it is a call.
     pub call: bool,
+}
+
+/// A call's argument that may be a line number: a constant, right behind the argument that holds an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineArgument {
+    /// The bytes of the constant, offsets in the section.
+    pub field: Range<u64>,
+    /// The constant.
+    pub value: u32,
+    /// The reference to the file's or function's name.
+    pub place: Reloc,
+    /// Whom the call names.
+    pub callee: Option<SymId>,
 }
 
 /// How a relocation's field is computed.
@@ -71,6 +84,13 @@ pub trait Arch: Debug + Sync {
 
     /// Branches of `range` that leave it without a relocation; None when the code cannot be decoded.
     fn local_branches(&self, section: &Section, range: Range<u64>) -> Option<Vec<LocalBranch>>;
+
+    /// Constants among the arguments of calls that may be line numbers.
+    fn line_arguments(&self, section: &Section, range: Range<u64>, relocs: &[Reloc]) -> Vec<LineArgument>;
+
+    /// True where execution may run past the end of `range` (its last instruction is no jump, return or
+    /// trap), or where it cannot be told.
+    fn runs_on(&self, section: &Section, range: Range<u64>) -> bool;
 
     /// True when the function that starts at `entry` has a place for ftrace, so that it can be live patched.
     fn has_ftrace_site(&self, object: &Object, section: usize, entry: u64, end: u64) -> bool;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! x86_64: relocations (System V ABI, AMD64 supplement, table 4.9), instruction lengths, ftrace sites.
 
-use super::{Arch, Field, LocalBranch};
+mod lines;
+
+use super::{Arch, Field, LineArgument, LocalBranch};
 use crate::elf::{Object, Reloc, Section};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
 use object::elf;
@@ -106,6 +108,20 @@ impl Arch for Amd64 {
             }
         }
         Some(found)
+    }
+
+    fn line_arguments(&self, section: &Section, range: Range<u64>, relocs: &[Reloc]) -> Vec<LineArgument> {
+        lines::arguments(decoder(section, range), relocs)
+    }
+
+    fn runs_on(&self, section: &Section, range: Range<u64>) -> bool {
+        let end = range.end;
+        let Some(last) = decode(section, range).last() else { return true };
+        let leaves = matches!(
+            last.flow_control(),
+            FlowControl::UnconditionalBranch | FlowControl::IndirectBranch | FlowControl::Return | FlowControl::Exception
+        );
+        last.is_invalid() || last.next_ip() != end || !leaves
     }
 
     fn has_ftrace_site(&self, object: &Object, section: usize, entry: u64, end: u64) -> bool {

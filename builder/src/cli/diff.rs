@@ -69,6 +69,9 @@ pub fn run(args: &DiffArgs) -> Result<()> {
     layouts.fill(layouts_p);
     layouts.fill(layouts_o);
     let changes = diff::diff(&original, &patched, &layouts)?;
+    for note in &changes.entries.notes {
+        eprintln!("kmend-build: note: {note}");
+    }
     let mut refusals = patchability::refusals(&changes);
     let nothing = changes.functions.is_empty() && refusals.is_empty();
     let mut special = BTreeMap::new();
@@ -131,7 +134,8 @@ fn report(changes: &ChangeSet<'_>, special_sections: BTreeMap<String, usize>, re
         .functions
         .iter()
         .map(|f| FunctionReport {
-            name: view.items[f.item].name.clone(),
+            // The name that the running kernel knows.
+            name: f.original.map_or(&view.items[f.item], |o| &changes.original.items[o]).name.clone(),
             status: if f.original.is_some() { "changed" } else { "new" },
             reasons: f.reasons.clone(),
         })

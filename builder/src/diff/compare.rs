@@ -3,7 +3,7 @@
 
 use super::correlate::Twins;
 use super::view::{string_at, ItemId, ItemKind, Ref, View};
-use super::Entries;
+use super::{lines, Entries};
 use crate::arch::Field;
 use crate::elf::{Reloc, SecId};
 use crate::special::{row_of, Entry, Fate};
@@ -21,6 +21,7 @@ pub struct Comparer<'a, 'o> {
     /// Special section entries by the item whose code they name: original, patched.
     pub entries: [&'a Entries; 2],
     memo: RefCell<HashMap<(ItemId, ItemId), bool>>,
+    moves: lines::Moves,
 }
 
 /// A piece of a section: of an item, or of a special section entry.
@@ -32,10 +33,17 @@ struct Piece<'a> {
     relocs: Vec<Reloc>,
 }
 
+impl Piece<'_> {
+    fn side<'s, 'o>(&'s self, view: &'s View<'o>) -> lines::Side<'s, 'o> {
+        let range = self.start..self.start + self.size;
+        lines::Side { view, section: self.section, range, relocs: &self.relocs }
+    }
+}
+
 impl<'a, 'o> Comparer<'a, 'o> {
     /// Makes a comparer.
     pub fn new(original: &'a View<'o>, patched: &'a View<'o>, twins: &'a Twins, entries: [&'a Entries; 2]) -> Self {
-        Self { original, patched, twins, entries, memo: RefCell::default() }
+        Self { original, patched, twins, entries, memo: RefCell::default(), moves: lines::Moves::default() }
     }
 
     /// Why a function differs from its twin; empty where it does not.
@@ -105,10 +113,13 @@ impl<'a, 'o> Comparer<'a, 'o> {
             if o.bytes.len() != p.bytes.len() {
                 return Some("initialised data instead of zeroes, or the reverse".into());
             }
-            let (mut a, mut b) = (o.bytes.to_vec(), p.bytes.to_vec());
-            if a != b {
+            if o.bytes != p.bytes {
+                let (mut a, mut b) = (o.bytes.to_vec(), p.bytes.to_vec());
                 mask(&mut a, o, arch);
                 mask(&mut b, p, arch);
+                if a != b {
+                    self.mask_lines(&mut a, &mut b, o, p);
+                }
                 if let Some(at) = a.iter().zip(&b).position(|(x, y)| x != y) {
                     return Some(format!("different bytes from offset {at:#x} on"));
                 }
@@ -133,6 +144,25 @@ impl<'a, 'o> Comparer<'a, 'o> {
             }
         }
         None
+    }
+
+    /// Blanks line numbers out.
+    fn mask_lines(&self, a: &mut [u8], b: &mut [u8], o: &Piece<'_>, p: &Piece<'_>) {
+        let home = &self.original.object.sections[o.section];
+        if home.is_text() {
+            let old = o.side(self.original);
+            let new = p.side(self.patched);
+            for noise in lines::of_code(&old, &new, &self.moves) {
+                a[noise.clone()].fill(0);
+                b[noise].fill(0);
+            }
+        }
+        for (at, bits) in lines::of_data(&home.name, o.start, &o.relocs) {
+            if let (Some(x), Some(y)) = (a.get_mut(at), b.get_mut(at)) {
+                *x &= !bits;
+                *y &= !bits;
+            }
+        }
     }
 
     fn same_reference(&self, o: &Ref, p: &Ref) -> bool {

@@ -4,6 +4,7 @@
 
 pub mod compare;
 pub mod correlate;
+mod lines;
 pub mod names;
 pub mod patchability;
 pub mod view;
@@ -139,6 +140,8 @@ pub struct Entries {
     pub by_item: HashMap<ItemId, Vec<Entry>>,
     /// All entries in order, by section.
     pub all: BTreeMap<SecId, Vec<Entry>>,
+    /// What a person should know about how the sections were cut.
+    pub notes: Vec<String>,
 }
 
 impl Entries {
@@ -150,7 +153,7 @@ impl Entries {
             else {
                 continue;
             };
-            match special::entries(view.object, id, layouts) {
+            match special::entries(view.object, id, layouts, &mut entries.notes) {
                 Ok(found) => {
                     for entry in found.iter().filter(|_| row.fate == Fate::Keep) {
                         let Some(code) = section.relocs_in(entry.range.start..entry.range.start + 1).first() else {

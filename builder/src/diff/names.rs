@@ -7,6 +7,13 @@ pub fn without_number(name: &str) -> Option<&str> {
     (!base.is_empty() && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some(base)
 }
 
+/// The name of a static local as the source has it: without GCC's number behind it, and without the function's
+/// name that clang puts before it: `count.12`, `foo.count` and `foo.count.3` → `count`.
+pub fn base(name: &str) -> &str {
+    let name = without_number(name).unwrap_or(name);
+    name.rsplit_once('.').map_or(name, |(_, last)| last)
+}
+
 /// The name with the number of its clone removed: `foo.isra.3` → `foo.isra`, `foo.part.0.cold` → `foo.part.cold`.
 /// Names without a clone's suffix stay as they are.
 pub fn without_clone_number(name: &str) -> String {
@@ -48,10 +55,11 @@ pub fn is_own_copy(name: &str, section: &str) -> bool {
         "descriptor",
         "CSWTCH",
     ];
-    if name.starts_with("__UNIQUE_ID_") || name.starts_with(".L") || matches!(section, ".data..once" | ".data.once") {
+    if name.starts_with(".L") || matches!(section, ".data..once" | ".data.once") {
         return true;
     }
-    without_number(name).is_some_and(|base| BASES.contains(&base))
+    let local = base(name);
+    local.starts_with("__UNIQUE_ID_") || (name != local && BASES.contains(&local))
 }
 
 #[cfg(test)]
@@ -80,6 +88,9 @@ mod tests {
     #[test]
     fn own_copies() {
         assert!(is_own_copy("__func__.3", ".rodata"));
+        assert!(is_own_copy("foo.__key", ".bss"));
+        assert!(is_own_copy("foo.__key.4", ".bss"));
+        assert!(is_own_copy("foo.__UNIQUE_ID_ddebug7", "__dyndbg"));
         assert!(is_own_copy("x", ".data..once"));
         assert!(!is_own_copy("__func__", ".rodata"));
         assert!(!is_own_copy("count.1", ".bss"));

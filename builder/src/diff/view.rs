@@ -327,7 +327,8 @@ impl<'o> View<'o> {
             return Ref::String { section: home, start, addend: raw - start as i64 };
         }
         if special::row_of(&target.name).is_some_and(|row| row.fate != Fate::MadeByObjtool) {
-            return Ref::Special { section: home, offset: raw.max(0) as u64 };
+            let point = raw + self.bias(section, around, reloc);
+            return Ref::Special { section: home, offset: point.max(0) as u64 };
         }
         let items = &self.by_section[home];
         let item = match items.as_slice() {

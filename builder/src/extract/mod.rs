@@ -206,7 +206,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 self.placed.get(&item).and_then(|&s| self.out.section_of(s))
             })
             .flatten();
-        let (out_section, out_offset) = self.out.append(section, entry.range.clone(), linked);
+        let (out_section, out_offset) = self.out.append_entry(section, entry, linked);
         self.queue.push_back(Pending {
             section: entry.section,
             range: entry.range.clone(),

@@ -2,6 +2,7 @@
 //! The object that the extracted code is put into: pieces in, a well-formed [`Object`] out.
 
 use crate::elf::*;
+use crate::special::Entry;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -57,6 +58,20 @@ impl Payload {
         };
         let offset = self.add(id, from, range);
         (id, offset)
+    }
+
+    /// Adds an entry of a special section, a whole number of entries behind the start of its section.
+    pub fn append_entry(&mut self, from: &Section, entry: &Entry, linked: Option<SecId>) -> (SecId, u64) {
+        if entry.stride > 0 {
+            if let Some(&id) = self.shared.get(&(from.name.clone(), linked)) {
+                let section = &mut self.object.sections[id];
+                section.size = section.size.next_multiple_of(entry.stride);
+                if section.kind != SHT_NOBITS {
+                    section.data.resize(section.size as usize, 0);
+                }
+            }
+        }
+        self.append(from, entry.range.clone(), linked)
     }
 
     fn new_section(&mut self, from: &Section) -> SecId {

@@ -6,8 +6,9 @@
 //! include/linux/{jump_label,static_call_types,objtool}.h, scripts/sorttable.h, kernel/trace/ftrace.c.
 
 pub mod layout;
+mod stride;
 
-use crate::elf::{Object, SecId};
+use crate::elf::{Object, SecId, Section};
 use crate::error::Refusal;
 use layout::Layouts;
 use std::ops::Range;
@@ -21,6 +22,8 @@ pub enum Size {
     PerReloc,
     /// From one place that `.altinstructions` names to the next.
     Replacements,
+    /// Code that stands apart from its function: from one place that others refer to, to the next.
+    OutOfLine,
 }
 
 /// What happens to the entries of a changed function.
@@ -64,6 +67,8 @@ pub const TABLE: &[Row] = &[
     row(".altinstr_replacement", Size::Replacements, Fate::Referenced),
     row(".parainstructions", Size::Struct("paravirt_patch_site"), Fate::Keep),
     row(".smp_locks", Size::PerReloc, Fate::Keep),
+    row(".fixup", Size::OutOfLine, Fate::Referenced),
+    row(".altinstr_aux", Size::OutOfLine, Fate::Referenced),
     row("__mcount_loc", Size::PerReloc, Fate::Keep),
     row("__patchable_function_entries", Size::PerReloc, Fate::Keep),
     row(".kcfi_traps", Size::PerReloc, Fate::Keep),
@@ -95,77 +100,124 @@ pub fn row_of(name: &str) -> Option<&'static Row> {
 pub struct Entry {
     /// The section.
     pub section: SecId,
-    /// Its bytes in the section.
+    /// Its bytes in the section, without padding up to the next entry.
     pub range: Range<u64>,
+    /// From its start to that of the next entry, bytes; 0 where entries have no fixed size.
+    pub stride: u64,
 }
 
-/// Cuts the special section `id` into entries.
+/// Cuts the special section `id` into entries. Adds to `notes` where a given size was wrong.
 ///
 /// # Errors
-/// A refusal where the entry size is unknown or does not divide the section, or an entry names no code.
-pub fn entries(object: &Object, id: SecId, layouts: &Layouts) -> Result<Vec<Entry>, Refusal> {
+/// A refusal where the entry size is unknown or does not fit the section, or an entry names no code.
+pub fn entries(object: &Object, id: SecId, layouts: &Layouts, notes: &mut Vec<String>) -> Result<Vec<Entry>, Refusal> {
     let section = &object.sections[id];
     let Some(row) = row_of(&section.name) else { return Ok(Vec::new()) };
     if section.size == 0 {
         return Ok(Vec::new());
     }
-    let size = match row.size {
-        Size::Replacements => return Ok(replacements(object, id)),
-        Size::PerReloc => match section.relocs.len() as u64 {
-            0 => 0,
-            n => section.size / n,
-        },
-        Size::Struct(name) => match layouts.size(name).or((section.entsize > 0).then_some(section.entsize)) {
-            Some(size) => size,
-            None => {
+    match row.size {
+        Size::Replacements => Ok(replacements(object, id)),
+        Size::OutOfLine => Ok(out_of_line(object, id)),
+        Size::PerReloc => {
+            let size = section.size.checked_div(section.relocs.len() as u64).unwrap_or(0);
+            if size == 0 || section.size % size != 0 {
+                return Err(bad(
+                    section,
+                    format!("{} bytes do not belong to {} references evenly", section.size, section.relocs.len()),
+                ));
+            }
+            cut(section, id, size)
+        }
+        Size::Struct(name) => {
+            let given = layouts.size(name).or((section.entsize > 0).then_some(section.entsize));
+            let Some(given) = given else {
                 return Err(Refusal::new(
                     "unknown-entry-size",
                     "",
                     &section.name,
                     format!("the size of struct {name} is not known: neither BTF, DWARF nor the section header has it"),
                     &format!("give it with --layout {name}=BYTES, or compile with debug information"),
-                ))
+                ));
+            };
+            let size = stride::settle(object, id, given);
+            if size != given {
+                notes.push(format!(
+                    "{}: struct {name} is {size} bytes long here, as the section's own relocations show, not {given}",
+                    section.name
+                ));
             }
-        },
-    };
-    let bad = |why: String| {
-        Err(Refusal::new(
-            "bad-special-section",
-            "",
-            &section.name,
-            why,
-            "check that the entry size (--layout, BTF or DWARF) is that of the kernel this object was compiled for",
-        ))
-    };
-    if size == 0 || section.size % size != 0 {
-        return bad(format!("{} bytes are no whole number of {size}-byte entries", section.size));
-    }
-    let mut all = Vec::with_capacity((section.size / size) as usize);
-    for n in 0..section.size / size {
-        let range = n * size..(n + 1) * size;
-        if section.relocs_in(range.start..range.start + 1).is_empty() {
-            return bad(format!("entry {n} (offset {:#x}, {size} bytes an entry) names no code", range.start));
+            cut(section, id, size)
         }
-        all.push(Entry { section: id, range });
+    }
+}
+
+fn bad(section: &Section, why: String) -> Refusal {
+    Refusal::new(
+        "bad-special-section",
+        "",
+        &section.name,
+        why,
+        "check that the entry size (--layout, BTF or DWARF) is that of the kernel this object was compiled for",
+    )
+}
+
+fn cut(section: &Section, id: SecId, stride: u64) -> Result<Vec<Entry>, Refusal> {
+    let Some(used) = stride::used(section, stride) else {
+        return Err(bad(section, format!("{} bytes are no whole number of {stride}-byte entries", section.size)));
+    };
+    let mut all = Vec::with_capacity((section.size / stride) as usize + 1);
+    let mut start = 0;
+    while start < section.size {
+        if section.relocs_in(start..start + 1).is_empty() {
+            let n = start / stride;
+            return Err(bad(section, format!("entry {n} (offset {start:#x}, {stride} bytes an entry) names no code")));
+        }
+        all.push(Entry { section: id, range: start..start + used, stride });
+        start += stride;
     }
     Ok(all)
 }
 
-/// The pieces of `.altinstr_replacement`: each begins where an `.altinstructions` entry points to.
-fn replacements(object: &Object, id: SecId) -> Vec<Entry> {
+/// Places in section `id` that the relocations of `from` lead to, sorted, the start of the section among them.
+fn places(object: &Object, id: SecId, from: impl Fn(&Section) -> bool) -> Vec<u64> {
     let section = &object.sections[id];
-    let mut starts: Vec<u64> = object
-        .sections
-        .iter()
-        .filter(|s| s.name == ".altinstructions")
-        .flat_map(|s| &s.relocs)
-        .filter(|r| object.symbols[r.symbol].section() == Some(id))
-        .map(|r| object.symbols[r.symbol].value.wrapping_add_signed(r.addend))
-        .filter(|&start| start < section.size)
-        .collect();
-    starts.push(0);
-    starts.push(section.size);
+    let mut starts = vec![0];
+    for (_, s) in object.sections.iter().enumerate().filter(|(n, s)| *n != id && s.is_alloc() && from(s)) {
+        for r in s.relocs.iter().filter(|r| object.symbols[r.symbol].section() == Some(id)) {
+            let raw = object.symbols[r.symbol].value.wrapping_add_signed(r.addend);
+            let bias = if s.is_text() { object.arch.bias(s, 0..s.size, r) } else { 0 };
+            starts.push(raw.wrapping_add_signed(bias));
+        }
+    }
+    starts.retain(|&start| start < section.size);
     starts.sort_unstable();
     starts.dedup();
-    starts.windows(2).map(|pair| Entry { section: id, range: pair[0]..pair[1] }).collect()
+    starts
+}
+
+fn pieces(id: SecId, starts: &[u64], end: u64) -> Vec<Entry> {
+    let ends = starts.iter().copied().skip(1).chain([end]);
+    starts.iter().zip(ends).map(|(&start, end)| Entry { section: id, range: start..end, stride: 0 }).collect()
+}
+
+/// The pieces of `.altinstr_replacement`: each begins where an `.altinstructions` entry points to.
+fn replacements(object: &Object, id: SecId) -> Vec<Entry> {
+    let starts = places(object, id, |s| s.name == ".altinstructions");
+    pieces(id, &starts, object.sections[id].size)
+}
+
+/// The pieces of `.fixup` and its like: each begins where code or a table points to. What runs on into the
+/// next piece is one with it.
+fn out_of_line(object: &Object, id: SecId) -> Vec<Entry> {
+    let section = &object.sections[id];
+    let starts = places(object, id, |s| s.is_text() || s.name == "__ex_table");
+    let mut kept: Vec<u64> = Vec::new();
+    for start in starts {
+        let runs_on = kept.last().is_some_and(|&before| object.arch.runs_on(section, before..start));
+        if !runs_on {
+            kept.push(start);
+        }
+    }
+    pieces(id, &kept, section.size)
 }
