@@ -66,15 +66,15 @@ fn text(report: &Report) -> String {
     let first = |key: &str| report.modinfo.get(key).and_then(|v| v.first());
     for key in ["description", "version", "author", "license", "depends", "vermagic"] {
         if let Some(value) = first(key).filter(|v| !v.is_empty()) {
-            line(field(key, value));
+            line(field(key, value.trim_end()));
         }
     }
     line(field("build id", report.build_id.as_deref().unwrap_or("none")));
     line(field("file", &format!("{} bytes, sha256 {}", report.size, report.sha256)));
     line(field("signature", &signature(report)));
     if let Some(replace) = report.replace {
-        let said = if replace { "yes (atomic replace)" } else { "no, they stay in force beside it" };
-        line(field("replaces", &format!("older live patches: {said}")));
+        let said = if replace { "it takes their place (atomic replace)" } else { "they stay in force beside it" };
+        line(field("older ones", said));
     }
     line(field("made by", &maker(report)));
     if let Some(manifest) = &report.manifest {
