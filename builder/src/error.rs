@@ -73,3 +73,23 @@ impl fmt::Display for NothingChanged {
 }
 
 impl std::error::Error for NothingChanged {}
+
+/// A finished live patch does not fit the kernel it was compared with. Exit code 2.
+#[derive(Debug)]
+pub struct DoesNotFit {
+    /// The live patch.
+    pub name: String,
+    /// The target.
+    pub target: String,
+    /// Why, one sentence each.
+    pub reasons: Vec<String>,
+}
+
+impl fmt::Display for DoesNotFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} does not fit {}:", self.name, self.target)?;
+        self.reasons.iter().try_for_each(|reason| write!(f, "\n  {reason}"))
+    }
+}
+
+impl std::error::Error for DoesNotFit {}

@@ -14,6 +14,7 @@ pub mod error;
 pub mod extract;
 pub mod files;
 pub mod image;
+pub mod inspect;
 pub mod link;
 pub mod manifest;
 pub mod pipeline;

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The manifest: what a live patch is for, what is in it and how it came about. docs/manifest.md has the schema.
 
+use crate::elf::note::{self, Note};
+use crate::elf::{Object, Section};
 use crate::resolve::KlpSymbol;
 use crate::source::Fix;
+use anyhow::{ensure, Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of the schema; it grows when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
+
+/// The section in which a live patch carries its manifest, so that a lone or a loaded module can be asked.
+pub const NOTE_SECTION: &str = ".note.kmend";
+/// Owner of the note there.
+const NOTE_OWNER: &str = "kmend";
+/// Type of the note there: the manifest as JSON.
+const NOTE_MANIFEST: u32 = 1;
 
 /// The manifest of one live patch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,8 +26,9 @@ pub struct Manifest {
     pub schema: u32,
     /// Module name.
     pub name: String,
-    /// SHA-256 of the .ko.
-    pub module_sha256: String,
+    /// SHA-256 of the .ko as it was built, before anybody signed it. Not in the copy inside of the module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module_sha256: Option<String>,
     /// It takes the place of all older live patches.
     pub replace: bool,
     /// The kernel it is for.
@@ -87,4 +98,34 @@ pub struct FunctionFacts {
     pub proven_at: Option<String>,
     /// Why it is in.
     pub reasons: Vec<String>,
+}
+
+impl Manifest {
+    /// The section that carries this manifest inside of its module.
+    pub fn to_section(&self) -> Result<Section> {
+        let inside = Self { module_sha256: None, ..self.clone() };
+        let json = serde_json::to_vec(&inside).context("the manifest")?;
+        Ok(note::section(NOTE_SECTION, &Note { owner: NOTE_OWNER, kind: NOTE_MANIFEST, desc: &json }))
+    }
+
+    /// The manifest inside of a module; None where it has none.
+    ///
+    /// # Errors
+    /// A note of kmend's that is malformed or of a newer schema.
+    pub fn of_module(object: &Object) -> Result<Option<Self>> {
+        let found = note::notes(object).find(|n| n.owner == NOTE_OWNER && n.kind == NOTE_MANIFEST);
+        let Some(note) = found else {
+            ensure!(object.section_by_name(NOTE_SECTION).is_none(), "section {NOTE_SECTION} holds no note of kmend's");
+            return Ok(None);
+        };
+        let value: serde_json::Value =
+            serde_json::from_slice(note.desc).with_context(|| format!("section {NOTE_SECTION}"))?;
+        let schema = value.get("schema").and_then(serde_json::Value::as_u64);
+        ensure!(
+            schema == Some(SCHEMA.into()),
+            "section {NOTE_SECTION}: schema {} of the manifest is not known, this kmend-build knows {SCHEMA}",
+            schema.map_or("?".into(), |s| s.to_string())
+        );
+        serde_json::from_value(value).map(Some).with_context(|| format!("section {NOTE_SECTION}"))
+    }
 }

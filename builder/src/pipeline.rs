@@ -85,12 +85,13 @@ pub fn build(request: &Request) -> Result<Outcome> {
     let step = progress::step(format!("linking {}.ko", request.name));
     let linked = link::link(target, &request.name, &source, &payloads)?;
     let livepatch = post_link(&linked, &resolved.klp)?;
-    step.done(&format!("{} bytes, {} livepatch relocations", livepatch.bytes.len(), livepatch.relocations));
-    check(target, &livepatch, &image, &modules, &symvers)?;
-
-    let manifest =
+    let mut manifest =
         describe(request, &tree, &affected, &units, &changes, &extracts, &proofs, &registration, &resolved, &livepatch);
-    Ok(Outcome { module: livepatch.bytes, source, manifest })
+    let module = livepatch.with_manifest(&manifest)?;
+    manifest.module_sha256 = Some(files::sha256(&module));
+    step.done(&format!("{} bytes, {} livepatch relocations", module.len(), manifest.livepatch_relocations));
+    check(target, &module, &image, &modules, &symvers)?;
+    Ok(Outcome { module, source, manifest })
 }
 
 fn compile_units(
@@ -290,14 +291,13 @@ fn register(
 
 fn check(
     target: &Target,
-    livepatch: &Livepatch,
+    module: &[u8],
     image: &Image,
     modules: &BTreeMap<String, Module>,
     symvers: &Symvers,
 ) -> Result<()> {
     let step = progress::step("reading the module as the kernel's loader will");
-    let faults =
-        verify::verify(&livepatch.bytes, &verify::Against { release: &target.release, image, modules, symvers })?;
+    let faults = verify::verify(module, &verify::Against { release: &target.release, image, modules, symvers })?;
     if !faults.is_empty() {
         bail!("the finished module is wrong; this is a fault in kmend, please report it:\n  {}", faults.join("\n  "));
     }
@@ -376,7 +376,7 @@ fn describe(
     Manifest {
         schema: SCHEMA,
         name: request.name.clone(),
-        module_sha256: files::sha256(&livepatch.bytes),
+        module_sha256: None,
         replace: request.replace,
         target: TargetFacts {
             name: target.name.clone(),

@@ -4,17 +4,28 @@
 
 use crate::elf::read::{read, Take};
 use crate::elf::*;
+use crate::manifest::{Manifest, NOTE_SECTION};
 use crate::resolve::{KlpSymbol, TOMBSTONE};
 use anyhow::{bail, ensure, Context, Result};
 use std::collections::{BTreeMap, HashMap};
 
-/// A finished live patch module.
+/// A finished live patch module, but for its manifest.
 #[derive(Clone, Debug)]
 pub struct Livepatch {
-    /// The .ko file.
-    pub bytes: Vec<u8>,
+    object: Object,
     /// Livepatch relocations in it.
     pub relocations: usize,
+}
+
+impl Livepatch {
+    /// The .ko file, the manifest in it.
+    ///
+    /// # Errors
+    /// A module that cannot be written.
+    pub fn with_manifest(mut self, manifest: &Manifest) -> Result<Vec<u8>> {
+        self.object.sections.push(manifest.to_section()?);
+        write::write(&self.object)
+    }
 }
 
 /// Makes the livepatch sections of a linked module.
@@ -23,7 +34,7 @@ pub struct Livepatch {
 /// A stand-in that `klp` does not know, or a module that cannot be read or written.
 pub fn post_link(ko: &[u8], klp: &BTreeMap<String, KlpSymbol>) -> Result<Livepatch> {
     let mut object = read(ko, Take::NoDebug).context("the linked module")?;
-    if let Some(section) = object.sections.iter().find(|s| s.name.starts_with(".klp.")) {
+    if let Some(section) = object.sections.iter().find(|s| s.name.starts_with(".klp.") || s.name == NOTE_SECTION) {
         bail!("the linked module already has a section {}", section.name);
     }
     fold_entry_symbols(&mut object);
@@ -71,8 +82,7 @@ pub fn post_link(ko: &[u8], klp: &BTreeMap<String, KlpSymbol>) -> Result<Livepat
     }
     let drop: Vec<SymId> = meaning.keys().copied().filter(|&id| !used[id]).collect();
     remove_symbols(&mut object, &drop);
-    let bytes = write::write(&object)?;
-    Ok(Livepatch { bytes, relocations })
+    Ok(Livepatch { object, relocations })
 }
 
 /// The entry symbols (`kmend.…`) have done their work once the module is linked: what refers to one refers

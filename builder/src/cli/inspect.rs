@@ -1,2 +1,173 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build inspect: what a finished live patch holds.
+
+use crate::error::DoesNotFit;
+use crate::image::modules;
+use crate::inspect::fit::{fit, Fit};
+use crate::inspect::{inspect, Report};
+use crate::manifest::Manifest;
+use crate::target;
+use anyhow::{Context, Result};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Say what a finished live patch holds, and whether it fits a kernel.
+///
+/// Reads kmend's own live patches best, and those of kpatch-build, klp-build and C sources as far as they
+/// can be told from the module. docs/inspect.md has the fields of --json.
+/// Exit code 0: said, and it fits; 1: unusable input; 2: it does not fit the target.
+#[derive(Args)]
+pub struct InspectArgs {
+    /// The live patch, also compressed (.ko, .ko.xz, .ko.zst, .ko.gz)
+    #[arg(value_name = "FILE.ko")]
+    module: PathBuf,
+    /// Check whether it fits this kernel, as `target list` shows it
+    #[arg(short, long)]
+    target: Option<String>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &InspectArgs) -> Result<()> {
+    let target = args.target.as_deref().map(target::store::load).transpose()?;
+    let bytes = modules::bytes(&args.module)?;
+    let mut report = inspect(&bytes).with_context(|| args.module.display().to_string())?;
+    if let Some(target) = target {
+        report.fit = Some(fit(&bytes, &report, &target)?);
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", text(&report));
+    }
+    match report.fit {
+        Some(Fit { target, fits: false, reasons, .. }) => {
+            let name = report.name.unwrap_or_else(|| args.module.display().to_string());
+            Err(DoesNotFit { name, target, reasons }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The report for a person.
+fn text(report: &Report) -> String {
+    let mut out = String::new();
+    let name = report.name.as_deref().unwrap_or("a module without a name");
+    let release = report.release().unwrap_or("a kernel that it does not name");
+    let what = if report.livepatch { "live patch" } else { "a module, but no live patch," };
+    let mut line = |s: String| {
+        out.push_str(&s);
+        out.push('\n');
+    };
+    line(format!("{name}: {what} for {release} ({})", report.arch));
+    let field = |key: &str, value: &str| format!("  {key:<12} {value}");
+    let first = |key: &str| report.modinfo.get(key).and_then(|v| v.first());
+    for key in ["description", "version", "author", "license", "depends", "vermagic"] {
+        if let Some(value) = first(key).filter(|v| !v.is_empty()) {
+            line(field(key, value.trim_end()));
+        }
+    }
+    line(field("build id", report.build_id.as_deref().unwrap_or("none")));
+    line(field("file", &format!("{} bytes, sha256 {}", report.size, report.sha256)));
+    line(field("signature", &signature(report)));
+    if let Some(replace) = report.replace {
+        let said = if replace { "it takes their place (atomic replace)" } else { "they stay in force beside it" };
+        line(field("older ones", said));
+    }
+    line(field("made by", &maker(report)));
+    if let Some(manifest) = &report.manifest {
+        let t = &manifest.target;
+        line(field("made for", &format!("{} {}, build id {}", t.name, t.version, t.build_id)));
+        line("fixes".into());
+        manifest.fixes.iter().for_each(|fix| line(format!("  {} ({})", fix.title, fix.file)));
+    }
+    for object in report.objects.iter().flatten() {
+        line(format!("replaces in {}", object.name));
+        for f in &object.functions {
+            let position = if f.sympos > 0 { format!(", number {} of this name", f.sympos) } else { String::new() };
+            let source = report.manifest.as_ref().and_then(|m| source_of(m, &object.name, &f.name));
+            let source = source.map_or(String::new(), |s| format!(" ({s})"));
+            line(format!("  {}{position}{source}", f.name));
+        }
+    }
+    if !report.livepatch_sections.is_empty() {
+        line("livepatch relocations".into());
+    }
+    for s in &report.livepatch_sections {
+        line(format!("  {} in {}, applied with {}", s.relocations, s.applies_to, s.needs));
+    }
+    for s in &report.livepatch_symbols {
+        let position = if s.sympos > 0 { format!(", number {} of this name", s.sympos) } else { String::new() };
+        line(format!("  {}:{}{position}, {}", s.object, s.name, times(s.relocations)));
+    }
+    let (rust, plain): (Vec<&String>, Vec<&String>) = report.symbols_used.iter().partition(|s| s.starts_with("_R"));
+    if !report.symbols_used.is_empty() {
+        line("uses of the kernel".into());
+        wrapped(&plain).into_iter().for_each(|l| line(format!("  {l}")));
+    }
+    if !rust.is_empty() {
+        line(format!("  and {} symbols of its Rust crates", rust.len()));
+    }
+    report.remarks.iter().for_each(|remark| line(format!("note: {remark}")));
+    if let Some(fit) = &report.fit {
+        fit.unchecked.iter().for_each(|what| line(format!("not checked: {what}")));
+        line(format!("fits {}: {}", fit.target, if fit.fits { "yes" } else { "no" }));
+    }
+    out
+}
+
+fn signature(report: &Report) -> String {
+    let Some(s) = &report.signature else { return "none".into() };
+    let mut parts = vec![s.kind.clone()];
+    parts.extend(s.hash.clone());
+    parts.extend(s.signer.as_ref().map(|signer| format!("by {signer:?}")));
+    parts.extend(s.key.as_ref().map(|key| format!("key {key}")));
+    format!("{} (not verified)", parts.join(", "))
+}
+
+fn maker(report: &Report) -> String {
+    use crate::inspect::Maker;
+    let tool = |name: &str| report.manifest.as_ref().and_then(|m| m.tools.get(name)).cloned();
+    match report.made_by {
+        Some(Maker::Kmend) => {
+            let version = tool("kmend-build").unwrap_or_default();
+            let with: Vec<String> = [tool("cc"), tool("rustc")].into_iter().flatten().collect();
+            format!("kmend-build {version} with {}", with.join(" and "))
+        }
+        Some(Maker::Kpatch) => "kpatch-build".into(),
+        Some(Maker::KlpBuild) => "klp-build".into(),
+        Some(Maker::CSource) => "a C source that registers the functions itself".into(),
+        None => "unknown".into(),
+    }
+}
+
+fn source_of<'a>(manifest: &'a Manifest, object: &str, function: &str) -> Option<&'a str> {
+    let units = manifest.units.iter().filter(|u| u.object == object);
+    units.filter(|u| u.functions.iter().any(|f| f.name == function)).map(|u| u.source.as_str()).next()
+}
+
+fn times(n: usize) -> String {
+    if n == 1 {
+        "once".into()
+    } else {
+        format!("{n} times")
+    }
+}
+
+/// Names in lines of at most 100 characters.
+fn wrapped(names: &[&String]) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for name in names {
+        let last = lines.len() - 1;
+        if !lines[last].is_empty() && lines[last].len() + name.len() > 100 {
+            lines.push((*name).clone());
+        } else {
+            let blank = if lines[last].is_empty() { "" } else { " " };
+            lines[last] += &format!("{blank}{name}");
+        }
+    }
+    lines.retain(|l| !l.is_empty());
+    lines
+}

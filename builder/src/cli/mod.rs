@@ -6,7 +6,7 @@ pub mod diff;
 pub mod inspect;
 pub mod target;
 
-use crate::error::{NothingChanged, Refused};
+use crate::error::{DoesNotFit, NothingChanged, Refused};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -22,6 +22,7 @@ struct Cli {
 enum Command {
     Build(build::BuildArgs),
     Diff(diff::DiffArgs),
+    Inspect(inspect::InspectArgs),
     /// Kernels to build live patches for
     Target(target::TargetArgs),
 }
@@ -32,6 +33,7 @@ pub fn run() -> ExitCode {
     let result = match &cli.command {
         Command::Build(args) => build::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Target(args) => target::run(args),
     };
     match result {
@@ -44,7 +46,7 @@ pub fn run() -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<Refused>().is_some() {
+    if error.downcast_ref::<Refused>().is_some() || error.downcast_ref::<DoesNotFit>().is_some() {
         2
     } else if error.downcast_ref::<NothingChanged>().is_some() {
         3

@@ -2,6 +2,7 @@
 //! ELF relocatable files as this project thinks of them: sections with their relocations, symbols.
 //! `read` makes an [`Object`] from bytes, `write` the reverse.
 
+pub mod note;
 pub mod read;
 pub mod write;
 

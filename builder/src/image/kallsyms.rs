@@ -49,7 +49,7 @@ impl Kallsyms {
             let Some((tokens, token_table, after_index)) = token_table(data, at) else { continue };
             let (names, order_start) = names(data, token_table, &tokens)
                 .context("kallsyms: the name table does not agree with its markers")?;
-            let addresses = addresses(data, address, names.len(), order_start, after_index, &span, text)
+            let addresses = addresses(data, address, &names, order_start, after_index, &span, text)
                 .context("kallsyms: the address table has no form that is known (6.1 to 7.3)")?;
             return Ok(Self::new(
                 names
@@ -103,16 +103,22 @@ fn align(at: usize, to: usize) -> usize {
 }
 
 fn u16_at(data: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(data.get(at..at + 2)?.try_into().ok()?))
+    Some(u16::from_le_bytes(*data.get(at..)?.first_chunk()?))
 }
 
 fn u32_at(data: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?))
+    Some(u32::from_le_bytes(*data.get(at..)?.first_chunk()?))
 }
 
 fn u64_at(data: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(data.get(at..at + 8)?.try_into().ok()?))
+    Some(u64::from_le_bytes(*data.get(at..)?.first_chunk()?))
 }
+
+/// KSYM_NAME_LEN of include/linux/kallsyms.h: no name, and so no token, is longer.
+const LONGEST_NAME: usize = 512;
+
+/// So many places are tried for the beginning of the names; a sound image needs one or two.
+const TRIES: usize = 100;
 
 /// From the place of the token "0": the 256 tokens, where their table begins, where the index ends.
 fn token_table(data: &[u8], digit_zero: usize) -> Option<(Vec<Vec<u8>>, usize, usize)> {
@@ -121,27 +127,32 @@ fn token_table(data: &[u8], digit_zero: usize) -> Option<(Vec<Vec<u8>>, usize, u
         // The zero in front of this token ends the one before it.
         let before = start.checked_sub(1)?;
         start = data[..before].iter().rposition(|&b| b == 0).map_or(0, |z| z + 1);
-        if before - start > 512 {
+        if before - start > LONGEST_NAME {
             return None;
         }
     }
     // What stands in front of the first token is padding or a table without zero bytes in the way: the
     // first token is found exactly by the index.
-    let mut tokens = Vec::with_capacity(256);
-    let first_end = start + data[start..].iter().position(|&b| b == 0)?;
-    for candidate in start..first_end.max(start + 1) {
-        tokens.clear();
-        let mut at = candidate;
-        let mut offsets = Vec::with_capacity(256);
-        for _ in 0..256 {
-            let end = at + data.get(at..)?.iter().take(512).position(|&b| b == 0)?;
-            offsets.push((at - candidate) as u16);
-            tokens.push(data[at..end].to_vec());
-            at = end + 1;
-        }
+    let first_end = start + data.get(start..)?.iter().position(|&b| b == 0)?;
+    let mut tokens = vec![Vec::new()];
+    let mut offsets = vec![0];
+    let mut at = first_end + 1;
+    while tokens.len() < 256 {
+        let end = at + data.get(at..)?.iter().take(LONGEST_NAME).position(|&b| b == 0)?;
+        offsets.push(at - first_end);
+        tokens.push(data[at..end].to_vec());
+        at = end + 1;
+    }
+    for candidate in start..=first_end {
+        let first_len = first_end - candidate;
         for to in [4, 8] {
             let index = align(at, to);
-            if (0..256).all(|i| u16_at(data, index + 2 * i) == Some(offsets[i])) {
+            let agrees = |i: usize| {
+                let offset = if i == 0 { 0 } else { offsets[i] + first_len };
+                u16_at(data, index + 2 * i).map(usize::from) == Some(offset)
+            };
+            if (0..256).all(agrees) {
+                tokens[0] = data[candidate..first_end].to_vec();
                 return Some((tokens, candidate, index + 512));
             }
         }
@@ -176,12 +187,14 @@ fn names(data: &[u8], token_table: usize, tokens: &[Vec<u8>]) -> Option<(Names, 
         // At most 255 more names of at most 16 KiB stand behind the last marker.
         let nearest = at.checked_sub(last)? / 4 * 4;
         let farthest = nearest.saturating_sub(1 << 20);
+        let mut tries = 0;
         for start in (farthest..=nearest).rev().step_by(4) {
-            for count_at in [start.checked_sub(4)?, start.checked_sub(8)?] {
+            for count_at in [4, 8].into_iter().filter_map(|back| start.checked_sub(back)) {
                 let count = u32_at(data, count_at)? as usize;
-                if count.div_ceil(256) != markers.len() {
+                if count.div_ceil(256) != markers.len() || tries == TRIES {
                     continue;
                 }
+                tries += 1;
                 if let Some(names) = parse_names(&data[start..at], count, &markers, tokens) {
                     return Some((names, count_at));
                 }
@@ -207,6 +220,9 @@ fn parse_names(data: &[u8], count: usize, markers: &[usize], tokens: &[Vec<u8>])
         let mut text = Vec::with_capacity(32);
         for &code in data.get(at..at + len)? {
             text.extend_from_slice(&tokens[usize::from(code)]);
+            if text.len() > LONGEST_NAME {
+                return None;
+            }
         }
         at += len;
         let (kind, name) = text.split_first()?;
@@ -222,13 +238,17 @@ fn parse_names(data: &[u8], count: usize, markers: &[usize], tokens: &[Vec<u8>])
 fn addresses(
     data: &[u8],
     address: u64,
-    count: usize,
+    names: &Names,
     count_at: usize,
     after_index: usize,
     span: &Range<u64>,
     text: u64,
 ) -> Result<Vec<u64>> {
+    let count = names.len();
     ensure!(count > 0, "no symbols");
+    let anchors: Vec<usize> =
+        names.iter().enumerate().filter(|(_, (_, n))| n == "_text" || n == "_stext").map(|(i, _)| i).collect();
+    let plausible = |addresses: Vec<u64>| plausible(addresses, span, text, &anchors);
     let mut tried = Vec::new();
     for to in [4, 8] {
         // Since 6.5 the offsets follow the token index; a base, where there is one, follows them.
@@ -250,7 +270,7 @@ fn addresses(
             .iter()
             .enumerate()
             .map(|(i, &o)| address.wrapping_add(at as u64 + 4 * i as u64).wrapping_add_signed(o.into()));
-        if let Some(found) = plausible(own_place.collect(), span, text) {
+        if let Some(found) = plausible(own_place.collect()) {
             return Ok(found);
         }
         for base in base.into_iter().chain([text]).filter(|b| span.contains(b)) {
@@ -258,11 +278,11 @@ fn addresses(
             let absolute_percpu =
                 raw.iter()
                     .map(|&o| if o >= 0 { o as u64 } else { base.wrapping_sub(1).wrapping_sub(i64::from(o) as u64) });
-            if let Some(found) = plausible(absolute_percpu.collect(), span, text) {
+            if let Some(found) = plausible(absolute_percpu.collect()) {
                 return Ok(found);
             }
             let plain = raw.iter().map(|&o| base.wrapping_add(u64::from(o as u32)));
-            if let Some(found) = plausible(plain.collect(), span, text) {
+            if let Some(found) = plausible(plain.collect()) {
                 return Ok(found);
             }
         }
@@ -270,9 +290,88 @@ fn addresses(
     bail!("{count} names, but no table of {count} addresses in ascending order inside of the image");
 }
 
-/// Believes addresses that ascend, that name `_text`'s own place and that lie nearly all inside of the image.
-fn plausible(addresses: Vec<u64>, span: &Range<u64>, text: u64) -> Option<Vec<u64>> {
+/// Believes addresses that ascend, that put `_text` or `_stext` (by index in `anchors`) where `text` stands,
+/// and that lie nearly all inside of the image. One entry more or less in front would show in the second.
+fn plausible(addresses: Vec<u64>, span: &Range<u64>, text: u64, anchors: &[usize]) -> Option<Vec<u64>> {
     let ascending = addresses.windows(2).all(|w| w[0] <= w[1]);
     let inside = addresses.iter().filter(|a| span.start <= **a && **a <= span.end).count();
-    (ascending && inside * 10 >= addresses.len() * 8 && addresses.contains(&text)).then_some(addresses)
+    let anchored = anchors.iter().any(|&i| addresses[i] == text);
+    (ascending && inside * 10 >= addresses.len() * 8 && anchored).then_some(addresses)
+}
+
+#[cfg(test)]
+#[path = "../../tests/synthetic/kallsyms.rs"]
+mod synthetic;
+
+#[cfg(test)]
+mod tests {
+    use super::synthetic::{self, Form, FORMS, LOADED_AT};
+    use super::*;
+
+    fn symbols(form: Form) -> Vec<(u8, String, u64)> {
+        synthetic::symbols(matches!(form, Form::PercpuAfter | Form::PercpuBefore))
+    }
+
+    fn image(form: Form, align: usize, in_front: &[u8]) -> Vec<u8> {
+        let symbols = symbols(form);
+        let symbols: Vec<_> = symbols.iter().map(|(k, n, a)| (*k, n.as_str(), *a)).collect();
+        synthetic::image(&symbols, form, align, in_front)
+    }
+
+    fn read(data: &[u8]) -> Result<Kallsyms> {
+        Kallsyms::find(data, LOADED_AT, LOADED_AT..LOADED_AT + data.len() as u64 + 0x10000, LOADED_AT)
+    }
+
+    #[test]
+    fn every_form_is_read_back() {
+        for form in FORMS {
+            for (align, front) in [(4, 4), (4, 64), (8, 64), (8, 44), (4, 5000)] {
+                // Older kernels align to 8 on 64 bits.
+                let align = if form == Form::OwnPlace { align } else { 8 };
+                let found = read(&image(form, align, &vec![0xcc; front]));
+                let found = found.unwrap_or_else(|e| panic!("{form:?} {align} {front}: {e:#}"));
+                let found: Vec<_> = found.symbols().iter().map(|s| (s.kind, s.name.clone(), s.address)).collect();
+                assert_eq!(found, symbols(form), "{form:?} {align} {front}");
+            }
+        }
+    }
+
+    #[test]
+    fn digits_that_are_no_token_table_are_passed_over() {
+        let decoy: Vec<u8> = (b'0'..=b'9').flat_map(|d| [d, 0]).collect();
+        let front = [&[0; 100][..], &decoy, &[b'x'; 600], &decoy, &decoy].concat();
+        assert_eq!(read(&image(Form::OwnPlace, 8, &front)).unwrap().symbols().len(), 700);
+    }
+
+    #[test]
+    fn namesakes_are_counted_in_the_order_of_the_table() {
+        let found = read(&image(Form::OwnPlace, 8, &[0xcc; 16])).unwrap();
+        let at = |n: u64| LOADED_AT + 16 * n;
+        assert_eq!(found.named("show").count(), 3);
+        assert_eq!([100, 300, 500].map(|n| found.sympos("show", at(n))), [Some(1), Some(2), Some(3)]);
+        assert_eq!(found.sympos("show", at(101)), None);
+        assert_eq!(found.sympos("sys_read", at(400)), Some(0));
+        assert_eq!(found.sympos("nothing", at(400)), None);
+        assert_eq!(found.named("show").map(KernelSymbol::is_global).collect::<Vec<_>>(), [false, true, false]);
+
+        let twice = |address| KernelSymbol { name: "a".into(), kind: b't', address };
+        let two_of_one = Kallsyms::new(vec![twice(16), twice(16), twice(32)]);
+        assert_eq!(two_of_one.sympos("a", 16), None);
+        assert_eq!(two_of_one.sympos("a", 32), Some(3));
+    }
+
+    #[test]
+    fn tables_that_do_not_agree_are_refused() {
+        let good = image(Form::OwnPlace, 8, &[0xcc; 16]);
+        assert!(format!("{:#}", read(&good[..1000]).unwrap_err()).contains("no kallsyms"));
+        // One symbol more than there are names.
+        let mut bad = good.clone();
+        bad[16] += 1;
+        assert!(format!("{:#}", read(&bad).unwrap_err()).contains("markers"));
+        // Offsets that lead nowhere.
+        let mut bad = good.clone();
+        let end = bad.len() - 64;
+        bad[end - 4 * 700..end].fill(0x55);
+        assert!(format!("{:#}", read(&bad).unwrap_err()).contains("address table"));
+    }
 }
