@@ -14,7 +14,11 @@ traced() {
 	shift 2
 	tracing=/sys/kernel/tracing
 	echo nop >$tracing/current_tracer
-	echo "$filter" >$tracing/set_ftrace_filter
+	# An empty filter would trace everything.
+	if ! echo "$filter" >$tracing/set_ftrace_filter 2>/dev/null; then
+		echo "$name: cannot be traced"
+		return
+	fi
 	echo >$tracing/trace
 	echo function >$tracing/current_tracer
 	"$@"
