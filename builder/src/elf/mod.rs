@@ -3,6 +3,7 @@
 //! `read` makes an [`Object`] from bytes, `write` the reverse.
 
 pub mod read;
+pub mod restore;
 pub mod write;
 
 use crate::arch::Arch;
