@@ -137,6 +137,24 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
     }
 }
 
+/// kpatch's macros that ask for something to be run: the diff passes them over, a live patch that is to be
+/// loaded must not.
+pub fn kpatch_callbacks(changes: &ChangeSet<'_>) -> Vec<Refusal> {
+    let sections = changes.patched.object.sections.iter().filter(|s| s.size > 0);
+    sections
+        .filter(|s| s.name.starts_with(".kpatch.") && !s.name.starts_with(".kpatch.ignore."))
+        .map(|s| {
+            Refusal::new(
+                "kpatch-macro",
+                "",
+                &s.name,
+                "the fix asks kpatch to run something, and kmend does not read these macros".into(),
+                "leave the macro out of the fix",
+            )
+        })
+        .collect()
+}
+
 /// Symbols that the fix exports anew, or under another licence or namespace.
 fn exports(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     // include/linux/export-internal.h and, before 6.4, include/linux/export.h.
@@ -197,6 +215,9 @@ fn unknown_sections(changes: &ChangeSet<'_>) -> Vec<Refusal> {
             || section.is_strings()
             || special::row_of(&section.name).is_some()
         {
+            continue;
+        }
+        if super::ignore::is_macro_section(&section.name) {
             continue;
         }
         // Unwind tables that the kernel does not read.
