@@ -130,6 +130,7 @@ fn extract_all(units: &[Unit], changes: &[ChangeSet<'_>]) -> Result<Vec<Extract>
     let mut extracts = Vec::new();
     for (n, (unit, changes)) in units.iter().zip(changes).enumerate() {
         let mut found = patchability::refusals(changes);
+        found.extend(patchability::kpatch_callbacks(changes));
         if found.is_empty() {
             match extract::extract(changes, &n.to_string()) {
                 Ok(extract) => extracts.push(extract),

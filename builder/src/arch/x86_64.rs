@@ -119,7 +119,10 @@ impl Arch for Amd64 {
         let Some(last) = decode(section, range).last() else { return true };
         let leaves = matches!(
             last.flow_control(),
-            FlowControl::UnconditionalBranch | FlowControl::IndirectBranch | FlowControl::Return | FlowControl::Exception
+            FlowControl::UnconditionalBranch
+                | FlowControl::IndirectBranch
+                | FlowControl::Return
+                | FlowControl::Exception
         );
         last.is_invalid() || last.next_ip() != end || !leaves
     }

@@ -34,76 +34,112 @@ pub struct DiffArgs {
 }
 
 /// What `diff --json` prints.
-#[derive(Serialize)]
-struct Report {
-    arch: String,
-    functions: Vec<FunctionReport>,
-    data: Vec<DataReport>,
-    special_sections: BTreeMap<String, usize>,
-    refusals: Vec<Refusal>,
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `uname -m` of the objects.
+    pub arch: String,
+    /// Changed and new functions.
+    pub functions: Vec<FunctionReport>,
+    /// Changed and new data.
+    pub data: Vec<DataReport>,
+    /// How many entries of each special section go along.
+    pub special_sections: BTreeMap<String, usize>,
+    /// Why there can be no live patch; empty where there can.
+    pub refusals: Vec<Refusal>,
 }
 
-#[derive(Serialize)]
-struct FunctionReport {
-    name: String,
-    status: &'static str,
-    reasons: Vec<String>,
+/// One function of a [`Report`].
+#[derive(Clone, Debug, Serialize)]
+pub struct FunctionReport {
+    /// Its name; of a changed function the one that the running kernel knows.
+    pub name: String,
+    /// `changed` or `new`.
+    pub status: &'static str,
+    /// Why it is in.
+    pub reasons: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct DataReport {
-    name: String,
-    section: String,
-    status: &'static str,
-    reasons: Vec<String>,
+/// One datum of a [`Report`].
+#[derive(Clone, Debug, Serialize)]
+pub struct DataReport {
+    /// Its name.
+    pub name: String,
+    /// The section it stands in.
+    pub section: String,
+    /// `changed` or `new`.
+    pub status: &'static str,
+    /// Why it is in.
+    pub reasons: Vec<String>,
+}
+
+/// What came out of a comparison.
+pub struct Outcome {
+    /// For people and programs.
+    pub report: Report,
+    /// The extracted code; None where nothing changed or something was refused.
+    pub extract: Option<extract::Extract>,
+    /// What a person should know beside it.
+    pub notes: Vec<String>,
+}
+
+impl Outcome {
+    /// Nothing changed, and nothing was refused.
+    pub fn is_nothing(&self) -> bool {
+        self.report.functions.is_empty() && self.report.refusals.is_empty()
+    }
 }
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> Result<()> {
-    let (original, layouts_o) = load(&args.original)?;
-    let (patched, layouts_p) = load(&args.patched)?;
-    let mut layouts = match &args.layout {
-        Some(text) => Layouts::parse(text)?,
-        None => Layouts::default(),
-    };
-    layouts.fill(layouts_p);
-    layouts.fill(layouts_o);
-    let changes = diff::diff(&original, &patched, &layouts)?;
-    for note in &changes.entries.notes {
+    let outcome = compare(&args.original, &args.patched, args.layout.as_deref())?;
+    for note in &outcome.notes {
         eprintln!("kmend-build: note: {note}");
     }
-    let mut refusals = patchability::refusals(&changes);
-    let nothing = changes.functions.is_empty() && refusals.is_empty();
-    let mut special = BTreeMap::new();
-    if refusals.is_empty() && !nothing {
-        match extract::extract(&changes, "0") {
-            Ok(extract) => {
-                special = extract.special.clone();
-                if let Some(out) = &args.output {
-                    files::write(out, &elf::write::write(&extract.object)?)?;
-                }
-            }
-            Err(more) => refusals = more,
-        }
-    } else {
-        special = count_entries(&changes);
+    if let (Some(extract), Some(out)) = (&outcome.extract, &args.output) {
+        files::write(out, &elf::write::write(&extract.object)?)?;
     }
-    let report = report(&changes, special, &refusals);
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", serde_json::to_string_pretty(&outcome.report)?);
     } else {
-        print_text(&report);
+        print_text(&outcome.report);
     }
     match () {
-        () if nothing => Err(NothingChanged("nothing changed: both objects hold the same code and data".into()).into()),
-        () if !refusals.is_empty() => Err(Refused(refusals).into()),
+        () if outcome.is_nothing() => {
+            Err(NothingChanged("nothing changed: both objects hold the same code and data".into()).into())
+        }
+        () if !outcome.report.refusals.is_empty() => Err(Refused(outcome.report.refusals).into()),
         () => Ok(()),
     }
 }
 
+/// Compares two objects of one source file. `layout` is the text of `--layout`.
+///
+/// # Errors
+/// Files that cannot be read, or that are no objects of one architecture that kmend knows.
+pub fn compare(original: &Path, patched: &Path, layout: Option<&str>) -> Result<Outcome> {
+    let (original, layouts_o) = load(original)?;
+    let (patched, layouts_p) = load(patched)?;
+    let mut layouts = layout.map(Layouts::parse).transpose()?.unwrap_or_default();
+    layouts.fill(layouts_p);
+    layouts.fill(layouts_o);
+    let changes = diff::diff(&original, &patched, &layouts)?;
+    let mut refusals = patchability::refusals(&changes);
+    let mut extracted = None;
+    if refusals.is_empty() && !changes.functions.is_empty() {
+        match extract::extract(&changes, "0") {
+            Ok(extract) => extracted = Some(extract),
+            Err(more) => refusals = more,
+        }
+    }
+    let special = extracted.as_ref().map_or_else(|| count_entries(&changes), |e| e.special.clone());
+    let report = report(&changes, special, &refusals);
+    Ok(Outcome { report, extract: extracted, notes: changes.entries.notes.clone() })
+}
+
 fn load(path: &Path) -> Result<(elf::Object, Layouts)> {
     let bytes = files::read(path)?;
-    let object = read(&bytes, Take::NoDebug).with_context(|| path.display().to_string())?;
+    let mut object = read(&bytes, Take::NoDebug).with_context(|| path.display().to_string())?;
+    elf::restore::names(&mut object);
     let needed = object.sections.iter().any(|s| {
         s.size > 0
             && s.entsize == 0

@@ -4,6 +4,7 @@
 
 pub mod compare;
 pub mod correlate;
+pub mod ignore;
 mod lines;
 pub mod names;
 pub mod patchability;
@@ -70,10 +71,19 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
     refusals.clear();
     let entries_p = Entries::of(&vp, layouts, &mut refusals);
     let twins = correlate::correlate(&vo, &vp);
+    let ignored = ignore::Ignored::of(&vp);
     let (mut functions, mut data, mut new_data) = (Vec::new(), Vec::new(), Vec::new());
     {
         let comparer = Comparer::new(&vo, &vp, &twins, [&entries_o, &entries_p]);
         for (p, item) in vp.items.iter().enumerate() {
+            let section = &vp.section(p).name;
+            let left_out = match item.kind {
+                ItemKind::Function => ignored.function(&item.name, section),
+                _ => ignored.section(section) || ignore::is_macro_section(section),
+            };
+            if left_out {
+                continue;
+            }
             match (item.kind, twins.of_patched[p]) {
                 (ItemKind::Function, Some(o)) => {
                     let reasons = comparer.function_reasons(o, p);

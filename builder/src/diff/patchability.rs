@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage patchability: a [`ChangeSet`] in, the reasons out why it cannot become a live patch.
 
-use super::view::{ItemKind, View};
+use super::view::{ItemKind, Ref, View};
 use super::{names, ChangeSet};
 use crate::elf::SHT_NOTE;
 use crate::error::Refusal;
 use crate::special;
+use std::collections::BTreeMap;
 
 /// Every reason against live patching these changes; empty when there is none.
 pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
@@ -32,18 +33,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     for &item in changes.new_data.iter().filter(|&&item| !patched.items[item].is_own_copy(patched.object)) {
         let it = &patched.items[item];
         let section = &patched.section(item).name;
-        if section.starts_with("__ksymtab")
-            || section.starts_with("___ksymtab")
-            || section.starts_with(".export_symbol")
-        {
-            found.push(Refusal::new(
-                "export-added",
-                &it.name,
-                section,
-                "the fix exports a new symbol".into(),
-                "a live patch cannot add exports; leave the EXPORT_SYMBOL out of the fix",
-            ));
-        } else if section.starts_with(".init") || section == "__param" {
+        if section.starts_with(".init") || section == "__param" {
             found.push(Refusal::new(
                 "init-data",
                 &it.name,
@@ -51,8 +41,17 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
                 "the fix adds data that the kernel reads only while it starts or loads the module".into(),
                 "a live patch comes after that; leave this part out",
             ));
+        } else if !it.is_own_copy(patched.object) && !is_plain(section) {
+            found.push(Refusal::new(
+                "unknown-section",
+                &it.name,
+                section,
+                format!("the fix adds {} to a section that kmend does not know", it.name),
+                "the kernel reads such tables in its own image alone; leave this part of the fix out, or ask for the section to be supported",
+            ));
         }
     }
+    found.extend(exports(changes));
     found.extend(unknown_sections(changes));
     found.dedup();
     found
@@ -119,7 +118,7 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
         .references(function.item)
         .iter()
         .filter_map(|(_, r)| match r {
-            super::view::Ref::Item { item, .. } => {
+            Ref::Item { item, .. } => {
                 changes.twins.ambiguous.get(item).filter(|_| patched.section(*item).is_writable())
             }
             _ => None,
@@ -138,6 +137,74 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
     }
 }
 
+/// kpatch's macros that ask for something to be run: the diff passes them over, a live patch that is to be
+/// loaded must not.
+pub fn kpatch_callbacks(changes: &ChangeSet<'_>) -> Vec<Refusal> {
+    let sections = changes.patched.object.sections.iter().filter(|s| s.size > 0);
+    sections
+        .filter(|s| s.name.starts_with(".kpatch.") && !s.name.starts_with(".kpatch.ignore."))
+        .map(|s| {
+            Refusal::new(
+                "kpatch-macro",
+                "",
+                &s.name,
+                "the fix asks kpatch to run something, and kmend does not read these macros".into(),
+                "leave the macro out of the fix",
+            )
+        })
+        .collect()
+}
+
+/// Symbols that the fix exports anew, or under another licence or namespace.
+fn exports(changes: &ChangeSet<'_>) -> Vec<Refusal> {
+    // include/linux/export-internal.h and, before 6.4, include/linux/export.h.
+    let is_table =
+        |name: &str| name == ".export_symbol" || name.starts_with("__ksymtab") || name.starts_with("___ksymtab");
+    let named = |view: &View<'_>| -> BTreeMap<String, String> {
+        let mut all = BTreeMap::new();
+        for (id, section) in view.object.sections.iter().enumerate().filter(|(_, s)| is_table(&s.name)) {
+            for r in &section.relocs {
+                let name = match view.reference(id, r.offset..r.offset + 1, r) {
+                    Ref::Item { item, .. } if view.items[item].kind != ItemKind::Anonymous => {
+                        view.items[item].name.clone()
+                    }
+                    Ref::External { symbol, .. } => view.object.symbols[symbol].name.clone(),
+                    _ => continue,
+                };
+                all.entry(name).or_insert_with(|| section.name.clone());
+            }
+        }
+        all
+    };
+    let texts = |view: &View<'_>| -> Vec<Vec<u8>> {
+        view.object.sections.iter().filter(|s| s.name == ".export_symbol").map(|s| s.data.clone()).collect()
+    };
+    let (old, new) = (named(&changes.original), named(&changes.patched));
+    let added: Vec<Refusal> = new
+        .iter()
+        .filter(|(name, _)| !old.contains_key(*name))
+        .map(|(name, section)| {
+            Refusal::new(
+                "export-added",
+                name,
+                section,
+                "the fix exports a new symbol".into(),
+                "a live patch cannot add exports; leave the EXPORT_SYMBOL out of the fix",
+            )
+        })
+        .collect();
+    if added.is_empty() && old.len() == new.len() && texts(&changes.original) != texts(&changes.patched) {
+        return vec![Refusal::new(
+            "export-changed",
+            "",
+            ".export_symbol",
+            "the fix changes the licence or namespace of an export".into(),
+            "a live patch cannot change exports; leave this part of the fix out",
+        )];
+    }
+    added
+}
+
 /// Loaded sections that are neither code, data nor in the special section table, and that differ.
 fn unknown_sections(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     let mut found = Vec::new();
@@ -150,7 +217,11 @@ fn unknown_sections(changes: &ChangeSet<'_>) -> Vec<Refusal> {
         {
             continue;
         }
-        if section.is_text() || section.is_constants() || is_plain(&section.name) {
+        if super::ignore::is_macro_section(&section.name) {
+            continue;
+        }
+        // Unwind tables that the kernel does not read.
+        if section.is_text() || section.is_constants() || is_plain(&section.name) || section.name == ".eh_frame" {
             continue;
         }
         // Sections of named data were compared item by item.
@@ -196,10 +267,12 @@ fn is_plain(name: &str) -> bool {
         ".sdata",
         "__ksymtab",
         "___ksymtab",
+        "__kcrctab",
+        "___kcrctab",
         ".export_symbol",
+        "__dyndbg",
+        "__verbose",
     ]
     .iter()
-    .any(|start| {
-        name == *start || name.strip_prefix(start).is_some_and(|rest| rest.starts_with('.') || rest.starts_with('_'))
-    })
+    .any(|start| name == *start || name.strip_prefix(start).is_some_and(|rest| rest.starts_with(['.', '_', '+'])))
 }

@@ -4,6 +4,7 @@
 
 pub mod note;
 pub mod read;
+pub mod restore;
 pub mod write;
 
 use crate::arch::Arch;

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The fix makes the part that stands apart.
+//#Expect: new work.cold
+//#Expect: changed work
+//#Special: __mcount_loc 1
+#include "kernel.h"
+
+void fatal(const char *why) __attribute__((cold));
+
+int work(int x)
+{
+#ifdef PATCHED
+	if (x < 0) {
+		fatal("negative");
+		outside(x);
+	}
+#endif
+	return x + source();
+}
