@@ -141,7 +141,11 @@ fn check_relocation(
     match object.arch.field(r.kind) {
         Some(Field::Absolute { bytes } | Field::Relative { bytes }) => {
             // x86's __apply_relocate_add refuses a target that is not zero.
-            if target.bytes(r.offset..r.offset + u64::from(bytes)).iter().any(|&b| b != 0) {
+            let there = target.bytes(r.offset..r.offset + u64::from(bytes));
+            if there.len() != usize::from(bytes) {
+                faults.push(format!("{at}: it reaches beyond section {}", target.name));
+            }
+            if there.iter().any(|&b| b != 0) {
                 faults.push(format!("{at}: the bytes there are not zero"));
             }
         }

@@ -17,6 +17,32 @@ pub enum Take {
     All,
 }
 
+/// No section of a kernel object is larger, bytes; sums of offsets and sizes cannot overflow below it.
+const LARGEST: u64 = 1 << 40;
+/// The largest alignment that is believed; the kernel's page tables want 2 MiB at most.
+const MOST_ALIGNED: u64 = 1 << 24;
+
+/// What a file may still make us hold, so that little input cannot take much memory by naming the same
+/// bytes again and again. Sections do not overlap; symbols share names, but mostly short ones.
+struct Budget {
+    contents: u64,
+    names: usize,
+}
+
+impl Budget {
+    fn spend_contents(&mut self, len: usize) -> Result<()> {
+        let left = self.contents.checked_sub(len as u64).context("it overlaps with other sections")?;
+        self.contents = left;
+        Ok(())
+    }
+
+    fn spend_name(&mut self, name: &str) -> Result<()> {
+        let left = self.names.checked_sub(name.len()).context("the names take many times the size of the file")?;
+        self.names = left;
+        Ok(())
+    }
+}
+
 /// Reads a relocatable ELF file of a known architecture.
 ///
 /// # Errors
@@ -41,6 +67,7 @@ pub fn read(bytes: &[u8], take: Take) -> Result<Object> {
     let mut rela = Vec::new();
     let mut symtab = None;
     let mut shndx_table = None;
+    let mut budget = Budget { contents: bytes.len() as u64, names: 8 * bytes.len() };
     for (id, sh) in table.iter().enumerate() {
         let name = if id == 0 {
             String::new()
@@ -50,6 +77,8 @@ pub fn read(bytes: &[u8], take: Take) -> Result<Object> {
                 .with_context(|| format!("section {id}: name outside of the string table"))?;
             String::from_utf8(raw.to_vec()).map_err(|_| anyhow::anyhow!("section {id}: its name is not UTF-8"))?
         };
+        budget.spend_name(&name)?;
+        ensure!(sh.sh_size(LE) <= LARGEST, "section {name}: {} bytes are more than any kernel has", sh.sh_size(LE));
         match sh.sh_type(LE) {
             elf::SHT_RELA => rela.push((id, sh)),
             elf::SHT_REL => bail!("section {name}: REL relocations; kernel objects of x86_64 and ppc64le have RELA"),
@@ -64,14 +93,16 @@ pub fn read(bytes: &[u8], take: Take) -> Result<Object> {
         let data = if skip || sh.sh_type(LE) == elf::SHT_NOBITS {
             Vec::new()
         } else {
-            sh.data(LE, bytes)
-                .with_context(|| format!("section {name}: contents outside of the file (truncated?)"))?
-                .to_vec()
+            let data = sh
+                .data(LE, bytes)
+                .with_context(|| format!("section {name}: contents outside of the file (truncated?)"))?;
+            budget.spend_contents(data.len()).with_context(|| format!("section {name}"))?;
+            data.to_vec()
         };
         let align = sh.sh_addralign(LE);
         ensure!(
-            align <= 1 << 30 && (align == 0 || align.is_power_of_two()),
-            "section {name}: alignment {align} is no power of two"
+            align <= MOST_ALIGNED && (align == 0 || align.is_power_of_two()),
+            "section {name}: alignment {align} is no power of two up to {MOST_ALIGNED}"
         );
         sections.push(Section {
             name,
@@ -88,7 +119,7 @@ pub fn read(bytes: &[u8], take: Take) -> Result<Object> {
     }
 
     let symbols = match symtab {
-        Some((id, sh)) => read_symbols(bytes, &table, sh, shndx_table, &sections)
+        Some((id, sh)) => read_symbols(bytes, &table, sh, shndx_table, &sections, &mut budget)
             .with_context(|| format!("symbol table (section {id})"))?,
         None => bail!("no symbol table: was it stripped entirely? (strip --strip-debug keeps what is needed)"),
     };
@@ -134,6 +165,7 @@ fn read_symbols(
     sh: &SectionHeader64<LE>,
     shndx: Option<&SectionHeader64<LE>>,
     sections: &[Section],
+    budget: &mut Budget,
 ) -> Result<Vec<Symbol>> {
     let raw: &[Sym64<LE>] = sh.data_as_array(LE, bytes).context("outside of the file")?;
     let strings = table.strings(LE, bytes, object::SectionIndex(sh.sh_link(LE) as usize)).context("no string table")?;
@@ -146,6 +178,7 @@ fn read_symbols(
         let name = sym.name(LE, strings).with_context(|| format!("symbol {id}: name outside of the string table"))?;
         let name =
             String::from_utf8(name.to_vec()).map_err(|_| anyhow::anyhow!("symbol {id}: its name is not UTF-8"))?;
+        budget.spend_name(&name).with_context(|| format!("symbol {id}"))?;
         let place = match sym.st_shndx(LE) {
             elf::SHN_UNDEF => Place::Undefined,
             elf::SHN_ABS => Place::Absolute,
@@ -154,6 +187,7 @@ fn read_symbols(
             elf::SHN_XINDEX => {
                 let index =
                     extended.get(id).with_context(|| format!("symbol {name}: no extended section index"))?.get(LE);
+                ensure!(index != 0, "symbol {name}: its section 0 does not exist");
                 Place::In(index as usize)
             }
             index if index < elf::SHN_LORESERVE => Place::In(index.into()),

@@ -16,6 +16,9 @@ use object::{LittleEndian, Object as _, ObjectSection as _};
 use std::ops::Range;
 use std::path::Path;
 
+/// A kernel image has up to five.
+const MOST_SEGMENTS: usize = 32;
+
 /// A kernel image as linked, with the symbols that the running kernel has.
 pub struct Image {
     bytes: Vec<u8>,
@@ -48,6 +51,7 @@ impl Image {
                 header.p_filesz.get(LittleEndian),
                 header.p_offset.get(LittleEndian),
             );
+            ensure!(segments.len() < MOST_SEGMENTS, "more than {MOST_SEGMENTS} segments: this is no kernel image");
             let end = start.checked_add(size).context("a segment wraps around")?;
             let inside = offset.checked_add(size).is_some_and(|e| e <= bytes.len() as u64);
             ensure!(inside, "a segment lies outside of the file: is it truncated?");

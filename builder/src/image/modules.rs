@@ -5,9 +5,12 @@ use crate::elf::read::{read, Take};
 use crate::files;
 use crate::prove::module::Module;
 use crate::target::Target;
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// More than any module: a limit against input that unpacks without end.
+const LIMIT: u64 = 1 << 30;
 
 /// The shipped file of a module (name with underscores).
 ///
@@ -41,13 +44,17 @@ pub fn find(target: &Target, name: &str) -> Result<PathBuf> {
 pub fn bytes(path: &Path) -> Result<Vec<u8>> {
     let raw = files::read(path)?;
     let mut out = Vec::new();
+    let all = |reader: &mut dyn Read, out: &mut Vec<u8>| reader.take(LIMIT + 1).read_to_end(out);
     let result = match path.extension().and_then(|e| e.to_str()) {
-        Some("xz") => liblzma::read::XzDecoder::new(raw.as_slice()).read_to_end(&mut out),
-        Some("zst") => zstd::stream::read::Decoder::new(raw.as_slice()).and_then(|mut d| d.read_to_end(&mut out)),
-        Some("gz") => flate2::read::GzDecoder::new(raw.as_slice()).read_to_end(&mut out),
+        Some("xz") => liblzma::stream::Stream::new_stream_decoder(LIMIT, 0)
+            .map_err(std::io::Error::from)
+            .and_then(|s| all(&mut liblzma::read::XzDecoder::new_stream(raw.as_slice(), s), &mut out)),
+        Some("zst") => zstd::stream::read::Decoder::new(raw.as_slice()).and_then(|mut d| all(&mut d, &mut out)),
+        Some("gz") => all(&mut flate2::read::GzDecoder::new(raw.as_slice()), &mut out),
         _ => return Ok(raw),
     };
     result.with_context(|| format!("cannot decompress {}: is it truncated?", path.display()))?;
+    ensure!(out.len() as u64 <= LIMIT, "{} unpacks to more than {} MiB", path.display(), LIMIT >> 20);
     Ok(out)
 }
 

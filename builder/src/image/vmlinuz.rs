@@ -97,7 +97,10 @@ fn unpack(data: &[u8]) -> Result<Vec<u8>> {
     match packing {
         Packing::None => Ok(data.to_vec()),
         Packing::Gzip => read_all(flate2::read::GzDecoder::new(data), "gzip"),
-        Packing::Xz => read_all(liblzma::read::XzDecoder::new(data), "xz"),
+        Packing::Xz => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(LIMIT, 0).context("xz")?;
+            read_all(liblzma::read::XzDecoder::new_stream(data, stream), "xz")
+        }
         Packing::Lzma => {
             let stream = liblzma::stream::Stream::new_lzma_decoder(LIMIT).context("lzma")?;
             read_all(liblzma::read::XzDecoder::new_stream(data, stream), "lzma")

@@ -7,6 +7,7 @@
 use super::{string_at, Function, Maker, Patched};
 use crate::arch::Field;
 use crate::elf::{Object, SecId, SymKind};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// kpatch-build, `struct kpatch_patch_func` (kmod/patch/kpatch-patch.h): new_addr, new_size, old_addr,
@@ -21,13 +22,13 @@ pub fn find(object: &Object, remarks: &mut Vec<String>) -> (Option<Maker>, Optio
     let tables = [(KPATCH, Maker::Kpatch, kpatch as Reader), (KLP_BUILD, Maker::KlpBuild, klp_build)];
     for (name, maker, read) in tables {
         let Some(section) = object.section_by_name(name) else { continue };
-        let found = read(&Tables { object }, section);
+        let found = read(&Tables::of(object), section);
         if found.is_none() {
             remarks.push(format!("section {name} does not have the form that is known"));
         }
         return (Some(maker), found);
     }
-    match c_source(&Tables { object }) {
+    match c_source(&Tables::of(object)) {
         Some(found) => (Some(Maker::CSource), Some(found)),
         None => (None, None),
     }
@@ -40,9 +41,15 @@ type Spot = (SecId, u64);
 
 struct Tables<'a> {
     object: &'a Object,
+    /// Functions that may still be read: each takes relocations of its own, unless a table is named twice.
+    left: Cell<usize>,
 }
 
-impl Tables<'_> {
+impl<'a> Tables<'a> {
+    fn of(object: &'a Object) -> Self {
+        Self { object, left: Cell::new(object.sections.iter().map(|s| s.relocs.len()).sum()) }
+    }
+
     /// Where the pointer at a place leads; None where no pointer stands there.
     fn pointer(&self, (section, at): Spot) -> Option<Spot> {
         let section = self.object.sections.get(section)?;
@@ -69,6 +76,7 @@ impl Tables<'_> {
 
     /// `struct klp_func` and `struct klp_func_ext` both begin with old_name, new_func, old_sympos.
     fn func(&self, at: Spot) -> Option<Function> {
+        self.left.set(self.left.get().checked_sub(1)?);
         let name = self.name(at)?;
         self.is_code_pointer((at.0, at.1 + 8)).then_some(())?;
         Some(Function { name, sympos: self.number((at.0, at.1 + 16), 8)? })
@@ -86,7 +94,7 @@ impl Tables<'_> {
     fn end_of(&self, (section, at): Spot) -> u64 {
         let symbols = self.object.symbols.iter().filter(|s| s.kind == SymKind::Data && s.section() == Some(section));
         let around = symbols.map(|s| s.value..s.value.saturating_add(s.size)).find(|range| range.contains(&at));
-        let whole = self.object.sections.get(section).map_or(0, |s| s.size);
+        let whole = self.object.sections.get(section).map_or(0, |s| s.data.len() as u64);
         around.map_or(whole, |range| range.end.min(whole))
     }
 }

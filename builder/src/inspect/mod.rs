@@ -248,7 +248,8 @@ fn disagreements(report: &Report) -> Vec<String> {
 /// Bytes at a place of `object`, as a zero-terminated name of printable characters.
 fn string_at(object: &Object, section: elf::SecId, at: u64) -> Option<String> {
     let rest = object.sections.get(section)?.data.get(usize::try_from(at).ok()?..)?;
-    let text = &rest[..rest.iter().position(|&b| b == 0)?];
+    // KSYM_NAME_LEN of include/linux/kallsyms.h.
+    let text = &rest[..rest.iter().take(512).position(|&b| b == 0)?];
     let printable = !text.is_empty() && text.iter().all(u8::is_ascii_graphic);
     printable.then(|| String::from_utf8_lossy(text).into_owned())
 }

@@ -73,14 +73,24 @@ impl Layouts {
         let empty: &[u8] = &[];
         let load = |id: gimli::SectionId| -> Result<EndianSlice<'_, LittleEndian>> {
             let data = match file.section_by_name(id.name()) {
-                Some(section) => section.data().with_context(|| format!("section {}", id.name()))?,
+                Some(section) => {
+                    let place = section.compressed_file_range().with_context(|| format!("section {}", id.name()))?;
+                    if place.format != object::CompressionFormat::None {
+                        bail!(
+                            "section {} is compressed: unpack it with `objcopy --decompress-debug-sections`",
+                            id.name()
+                        );
+                    }
+                    section.data().with_context(|| format!("section {}", id.name()))?
+                }
                 None => empty,
             };
             Ok(EndianSlice::new(data, LittleEndian))
         };
         // Names are behind relocations into .debug_str in a relocatable file; section offsets there are
         // relocated too, so a struct is found by reading the relocated value of its name.
-        let dwarf = gimli::Dwarf::load(load)?;
+        let mut dwarf = gimli::Dwarf::load(load)?;
+        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
         let relocations = name_relocations(&file);
         let mut units = dwarf.units();
         while let Some(header) = units.next().context("malformed DWARF unit")? {

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Readers against hostile input: sound inputs, mutated in thousands of ways, the same ways on every run.
+//! Any answer will do but a panic, much memory or a long wait. builder/fuzz looks further.
+
+mod synthetic;
+
+use kmend_builder::elf::read::{read, Take};
+use kmend_builder::image::symvers::Symvers;
+use kmend_builder::image::{btf, vmlinuz, Image};
+use kmend_builder::special::layout::Layouts;
+use kmend_builder::{elf, inspect, source, verify};
+use std::time::{Duration, Instant};
+use synthetic::kallsyms::FORMS;
+
+/// One input may take this long, on a slow and busy machine.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// All tests together may reserve this much, KiB; a count taken for granted would be far beyond.
+const MEMORY: u64 = 4 << 20;
+
+/// Marsaglia's xorshift64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+}
+
+/// Numbers that are off by one, wrap around, or are too much.
+const NUMBERS: [u64; 10] = [
+    0,
+    1,
+    0x7f,
+    0xff,
+    0xffff,
+    0x7fff_ffff,
+    0xffff_ffff,
+    0x7fff_ffff_ffff_ffff,
+    0xffff_ffff_ffff_fff8,
+    0xffff_ffff_ffff_ffff,
+];
+
+fn mutate(good: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut bad = good.to_vec();
+    for _ in 0..1 + random.below(4) {
+        let at = random.below(bad.len());
+        match random.below(8) {
+            0 if !bad.is_empty() => bad[at] ^= 1 << random.below(8),
+            1 if !bad.is_empty() => bad[at] = random.next() as u8,
+            2 => bad.truncate(at),
+            3 => {
+                let piece = good[random.below(good.len())..].iter().take(1 + random.below(64)).copied();
+                let piece: Vec<u8> = piece.collect();
+                bad.splice(at..at, piece);
+            }
+            4 => drop(bad.drain(at..(at + 1 + random.below(16)).min(bad.len()))),
+            // The fields of binary formats: aligned words.
+            _ => {
+                let len = [1, 2, 4, 8][random.below(4)];
+                let at = at / len * len;
+                let number = match random.below(3) {
+                    0 => random.next() >> random.below(64),
+                    _ => NUMBERS[random.below(NUMBERS.len())],
+                };
+                if let Some(field) = bad.get_mut(at..at + len) {
+                    field.copy_from_slice(&number.to_le_bytes()[..len]);
+                }
+            }
+        }
+    }
+    bad
+}
+
+/// Runs `reader` on `times` mutations; a panic says on which.
+fn torment<T>(name: &str, good: &[u8], times: u64, reader: impl Fn(&[u8]) -> Option<T>) {
+    assert!(reader(good).is_some(), "{name}: the sound input is refused");
+    let mut accepted = 0;
+    for round in 0..times {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (round + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9));
+        let bad = mutate(good, &mut random);
+        let begun = Instant::now();
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reader(&bad).is_some()));
+        assert!(begun.elapsed() < PATIENCE, "{name}: round {round} took {:?}", begun.elapsed());
+        match result {
+            Ok(sound) => accepted += u64::from(sound),
+            Err(_) => panic!("{name}: panic in round {round}"),
+        }
+    }
+    // Mutations that are all refused at the front door would test nothing behind it.
+    assert!(accepted * 50 > times, "{name}: only {accepted} of {times} mutations got through");
+    check_memory(name);
+}
+
+/// The most memory that this process ever had, reserved or used.
+fn check_memory(name: &str) {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return };
+    let most = status.lines().find_map(|l| l.strip_prefix("VmPeak:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    assert!(most.is_some_and(|most| most < MEMORY), "{name}: {most:?} KiB of memory");
+}
+
+#[test]
+fn elf_objects() {
+    torment("object", &synthetic::object(), 20_000, |bytes| {
+        let object = read(bytes, Take::All).ok();
+        if let Some(object) = &object {
+            // What is read can be written, or is refused.
+            if let Ok(written) = elf::write::write(object) {
+                read(&written, Take::All).expect("what is written can be read");
+            }
+        }
+        let _ = read(bytes, Take::NoDebug);
+        object
+    });
+}
+
+#[test]
+fn dwarf() {
+    let good = synthetic::object();
+    assert_eq!(Layouts::from_dwarf(&good).unwrap().size("jump_entry"), Some(16));
+    torment("DWARF", &good, 10_000, |bytes| Layouts::from_dwarf(bytes).ok());
+}
+
+#[test]
+fn modules() {
+    let good = synthetic::module();
+    let report = inspect::inspect(&good).unwrap();
+    assert_eq!(report.made_by, Some(inspect::Maker::CSource));
+    assert_eq!(report.signature.map(|s| s.kind), Some("PKCS#7".into()));
+    let image = Image::parse(synthetic::image(FORMS[0])).unwrap();
+    let symvers = Symvers::parse(synthetic::SYMVERS).unwrap();
+    let modules = Default::default();
+    let against = verify::Against { release: "7.2.12", image: &image, modules: &modules, symvers: &symvers };
+    torment("module", &good, 20_000, |bytes| {
+        let _ = verify::verify(bytes, &against);
+        inspect::inspect(bytes).ok()
+    });
+}
+
+#[test]
+fn kernel_images() {
+    for form in FORMS {
+        let good = synthetic::image(form);
+        let image = Image::parse(good.clone()).unwrap_or_else(|e| panic!("{form:?}: {e:#}"));
+        assert_eq!(image.layouts.size("jump_entry"), Some(16), "{form:?}");
+        assert_eq!(image.kallsyms.named("show").count(), 3, "{form:?}");
+        torment(&format!("image {form:?}"), &good, 1500, |bytes| Image::parse(bytes.to_vec()).ok());
+    }
+}
+
+#[test]
+fn btf_sections() {
+    torment("BTF", &synthetic::btf(), 20_000, |bytes| btf::layouts(bytes).ok());
+}
+
+#[test]
+fn packed_images() {
+    let good = synthetic::bzimage(&synthetic::object());
+    torment("bzImage", &good, 5000, |bytes| {
+        let elf = vmlinuz::extract(bytes).ok()?;
+        let _ = vmlinuz::build_id(&elf[..]);
+        Some(elf)
+    });
+    torment("build id", &synthetic::object(), 10_000, |bytes| vmlinuz::build_id(bytes).ok());
+}
+
+#[test]
+fn patches() {
+    torment("patch", synthetic::PATCH.as_bytes(), 30_000, |bytes| source::patchfile::read(bytes).ok());
+}
+
+#[test]
+fn symbol_versions() {
+    torment("Module.symvers", synthetic::SYMVERS.as_bytes(), 10_000, |bytes| {
+        Symvers::parse(&String::from_utf8_lossy(bytes)).ok()
+    });
+}
+
+/// Inputs that a mutation is unlikely to find: the same bytes named again and again.
+mod amplified {
+    use super::*;
+
+    /// An ELF header, a string table with one long name, and `count` section headers made by `header`.
+    fn elf_with_sections(count: usize, name_len: usize, header: impl Fn(usize) -> (u32, u32, u64, u64)) -> Vec<u8> {
+        let names_at = 64 + 64 * count;
+        let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x01\0\x3e\0\x01\0\0\0".to_vec();
+        for word in [0, 0, 64u64] {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend([0; 4]);
+        for half in [64u16, 0, 0, 64, count as u16, 1] {
+            out.extend(half.to_le_bytes());
+        }
+        for i in 0..count {
+            let (name, kind, at, len) = match i {
+                0 => (0, 0, 0, 0),
+                1 => (0, 3, names_at as u64, name_len as u64 + 2),
+                i => header(i),
+            };
+            for word in [name, kind] {
+                out.extend(word.to_le_bytes());
+            }
+            for word in [0, 0, at, len, 0, 1, 0] {
+                out.extend(word.to_le_bytes());
+            }
+            out.resize(64 + 64 * (i + 1), 0);
+        }
+        out.push(0);
+        out.extend(vec![b'x'; name_len]);
+        out.push(0);
+        out
+    }
+
+    fn refused(bytes: &[u8], words: &str) {
+        let begun = Instant::now();
+        let said = format!("{:#}", read(bytes, Take::All).unwrap_err());
+        assert!(said.contains(words), "{said}");
+        assert!(begun.elapsed() < PATIENCE);
+        check_memory(words);
+    }
+
+    #[test]
+    fn sections_that_all_are_the_whole_file() {
+        let len = 2 << 20;
+        refused(&elf_with_sections(60_000, len, |_| (0, 1, 0, len as u64)), "overlaps with other sections");
+    }
+
+    #[test]
+    fn sections_that_all_have_one_long_name() {
+        refused(&elf_with_sections(60_000, 1 << 20, |_| (1, 1, 0, 0)), "many times the size of the file");
+    }
+
+    #[test]
+    fn sizes_that_no_kernel_has() {
+        refused(&elf_with_sections(4, 4, |_| (1, 8, 0, u64::MAX)), "more than any kernel has");
+    }
+
+    #[test]
+    fn digits_without_end() {
+        // What looks like kallsyms' tokens, again and again.
+        let mut piece: Vec<u8> = Vec::new();
+        while piece.len() < 1 << 20 {
+            piece.extend((b'0'..=b'9').flat_map(|d| [d, 0]));
+            piece.extend([0; 46]);
+        }
+        let begun = Instant::now();
+        let start = synthetic::kallsyms::LOADED_AT;
+        assert!(kmend_builder::image::kallsyms::Kallsyms::find(&piece, start, start..u64::MAX, start).is_err());
+        assert!(begun.elapsed() < 4 * PATIENCE, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_payload_that_unpacks_without_end() {
+        let packed = synthetic::bzimage(&vec![0; 64 << 20]);
+        assert!(packed.len() < 1 << 20);
+        let said = format!("{:#}", vmlinuz::extract(&packed).unwrap_err());
+        assert!(said.contains("else than an ELF"), "{said}");
+        check_memory("packed");
+    }
+}
