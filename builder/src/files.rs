@@ -33,7 +33,21 @@ pub fn read_text(path: &Path) -> Result<String> {
 
 /// Writes `data` to `path` through a file beside it and a rename; parents are made.
 pub fn write(path: &Path, data: &[u8]) -> Result<()> {
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    write_together(&[(path.into(), data)])
+}
+
+/// Writes several files: all of them are complete before the first one gets its name, so that a full disk
+/// leaves none of them.
+pub fn write_together(files: &[(PathBuf, &[u8])]) -> Result<()> {
+    let beside = files.iter().map(|(path, data)| write_beside(path, data)).collect::<Result<Vec<_>>>()?;
+    for (file, (path, _)) in beside.into_iter().zip(files) {
+        file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn write_beside(path: &Path, data: &[u8]) -> Result<tempfile::NamedTempFile> {
+    let dir = folder_of(path);
     fs::create_dir_all(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
     let mut beside = tempfile::Builder::new()
         .prefix(".kmend-")
@@ -49,8 +63,27 @@ pub fn write(path: &Path, data: &[u8]) -> Result<()> {
         fs::set_permissions(beside.path(), fs::Permissions::from_mode(0o644))
             .with_context(|| format!("cannot set the mode of {}", path.display()))?;
     }
-    beside.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
+    Ok(beside)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether files can be made in `dir`, or where it is not there yet, in the first folder above it that is.
+/// Nothing is left behind.
+pub fn check_writable(dir: &Path) -> Result<()> {
+    let mut there = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    while there != Path::new(".")
+        && fs::symlink_metadata(there).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+    {
+        there = folder_of(there);
+    }
+    tempfile::Builder::new()
+        .prefix(".kmend-")
+        .tempfile_in(there)
+        .map(drop)
+        .with_context(|| format!("cannot make a file in {}", there.display()))
 }
 
 /// SHA-256 of `data`, in hexadecimal.

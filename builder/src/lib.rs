@@ -4,6 +4,17 @@
 //! `pipeline` is the straight line; each module it calls is one stage or one fact about the world
 //! that a stage needs. ARCHITECTURE.md has the table.
 
+// The standard macros panic where standard error cannot be written to: a full log must not break off a build.
+macro_rules! eprint {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stderr(), $($what)*);
+    }};
+}
+macro_rules! eprintln {
+    ($($what:tt)*) => { eprint!("{}\n", format_args!($($what)*)) };
+}
+
 pub mod arch;
 pub mod cli;
 pub mod compile;

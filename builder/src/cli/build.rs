@@ -33,6 +33,8 @@ pub struct BuildArgs {
 
 /// Runs the command.
 pub fn run(args: &BuildArgs) -> Result<()> {
+    files::check_writable(&args.output)
+        .with_context(|| format!("cannot write to the output folder {}", args.output.display()))?;
     let target = target::store::load(&args.target)?;
     let name = match &args.name {
         Some(name) => name.clone(),
@@ -42,9 +44,12 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     let request = Request { target, name: name.clone(), fixes: args.fixes.clone(), replace: !args.no_replace };
     let outcome = pipeline::build(&request)?;
     let json = serde_json::to_string_pretty(&outcome.manifest)? + "\n";
-    files::write(&args.output.join(format!("{name}.rs")), outcome.source.as_bytes())?;
-    files::write(&args.output.join(format!("{name}.json")), json.as_bytes())?;
-    files::write(&args.output.join(format!("{name}.ko")), &outcome.module)?;
+    let file = |end: &str| args.output.join(format!("{name}.{end}"));
+    files::write_together(&[
+        (file("rs"), outcome.source.as_bytes()),
+        (file("json"), json.as_bytes()),
+        (file("ko"), &outcome.module),
+    ])?;
     print_summary(&outcome.manifest);
     println!("{}", args.output.join(format!("{name}.ko")).display());
     Ok(())

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The command line: one file a command; exit codes in one place.
 
+// The standard macros panic where nothing can be written; within this module these stand in their place.
+macro_rules! print {
+    ($($what:tt)*) => { crate::cli::output::write(format_args!($($what)*)) };
+}
+macro_rules! println {
+    ($($what:tt)*) => { print!("{}\n", format_args!($($what)*)) };
+}
+
 pub mod build;
 pub mod diff;
 pub mod inspect;
+mod output;
 pub mod target;
 
 use crate::error::{DoesNotFit, NothingChanged, Refused};
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// Live patches for running Linux kernels: from a source fix to a proven module.
@@ -29,18 +39,41 @@ enum Command {
 
 /// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return usage(&said),
+    };
     let result = match &cli.command {
         Command::Build(args) => build::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Target(args) => target::run(args),
     };
-    match result {
+    match result.and_then(|()| output::finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kmend-build: {error:#}");
+            output::complain(&error);
             ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// Help and mistakes. A mistake is an error (1): clap's own code for it, 2, says here that a fix was refused.
+fn usage(said: &clap::Error) -> ExitCode {
+    if said.use_stderr() {
+        // Where standard error cannot be written to, there is nobody to tell.
+        let _ = said.print();
+        return ExitCode::FAILURE;
+    }
+    print!(
+        "{}",
+        if std::io::stdout().is_terminal() { said.render().ansi().to_string() } else { said.render().to_string() }
+    );
+    match output::finish() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
         }
     }
 }

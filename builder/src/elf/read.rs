@@ -49,6 +49,10 @@ impl Budget {
 /// Not ELF, not 64-bit little-endian, not relocatable, an unknown architecture, or any table, offset or
 /// index that points outside of the file.
 pub fn read(bytes: &[u8], take: Take) -> Result<Object> {
+    ensure!(
+        !bytes.starts_with(b"!<arch>\n") && !bytes.starts_with(b"!<thin>\n"),
+        "an archive of objects: take the object out of it (`ar x`) and give that"
+    );
     ensure!(bytes.starts_with(b"\x7fELF"), "not an ELF file");
     ensure!(bytes.len() >= 64, "truncated: {} bytes are less than an ELF header", bytes.len());
     ensure!(bytes[4] == elf::ELFCLASS64, "a 32-bit ELF file; kmend knows 64-bit kernels only");

@@ -111,8 +111,11 @@ fn read_fix(path: &Path) -> Result<(Fix, Vec<FileDiff>)> {
         bail!("the fix {} is not a file: name patch files", path.display());
     }
     if meta.len() > patchfile::MAX_BYTES {
-        let reason =
-            format!("the patch file is {} MiB large; {} MiB is the most", meta.len() >> 20, patchfile::MAX_BYTES >> 20);
+        let reason = format!(
+            "the patch file is {} MiB large; {} MiB is the most",
+            meta.len().div_ceil(1 << 20),
+            patchfile::MAX_BYTES >> 20
+        );
         return refuse("patch-too-large", &file, reason, "hand over the fix alone, not a whole release");
     }
     let bytes = files::read(path)?;

@@ -176,7 +176,7 @@ fn read_file(lines: &[&[u8]], at: usize) -> Result<(FileDiff, usize), Fault> {
 fn name(raw: &[u8], at: usize) -> Result<Option<String>, Fault> {
     let raw = raw.split(|b| *b == b'\t').next().unwrap_or_default();
     let Ok(name) = std::str::from_utf8(raw) else {
-        return fault(at, "patch-path", "the file name is not UTF-8", "");
+        return fault(at, "patch-path", "the file name is not UTF-8", "no file of the kernel has such a name");
     };
     // diff -u of old programs separates the time stamp by blanks; no file in the kernel has one in its name.
     let name = name.split(' ').next().unwrap_or_default();

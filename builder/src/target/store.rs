@@ -21,11 +21,14 @@ fn targets_dir() -> Result<PathBuf> {
 
 /// The folder of the target `name`, there or not.
 pub fn dir(name: &str) -> Result<PathBuf> {
+    // An empty name would stand for the folder of all targets.
+    ensure!(!name.is_empty(), not_there(name, &list()?.0));
     Ok(targets_dir()?.join(escape(name)))
 }
 
 /// Takes the lock of the target `name`.
 pub fn lock(name: &str) -> Result<files::Lock> {
+    dir(name)?;
     let file = targets_dir()?.join(format!("{}.lock", escape(name)));
     files::lock(&file, &format!("works on the target {name}"))
 }

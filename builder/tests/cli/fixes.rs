@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Patch files that cannot be used: each is refused by name, place and reason, and nothing is written.
+
+use super::fake::{good_fix, source, Fake};
+use super::tool::{collect, names, put};
+use super::Test;
+
+pub const TESTS: &[Test] = &[
+    ("no_patch_at_all", no_patch_at_all),
+    ("hunks_that_do_not_add_up", hunks_that_do_not_add_up),
+    ("every_cut_of_a_patch", every_cut_of_a_patch),
+    ("hostile_paths", hostile_paths),
+    ("symbolic_links_in_the_tree", symbolic_links_in_the_tree),
+    ("more_than_text_changes", more_than_text_changes),
+    ("huge", huge),
+    ("line_ends", line_ends),
+    ("does_not_apply", does_not_apply),
+    ("missing_files", missing_files),
+    ("second_fix_of_two", second_fix_of_two),
+];
+
+/// Builds with this patch file and asserts that it is refused with these words, leaving nothing behind.
+fn refused(bytes: impl AsRef<[u8]>, says: &[&str]) {
+    let fake = Fake::new();
+    let fix = put(fake.dir.path(), "the-fix.patch", bytes);
+    let ran = fake.build(&fix);
+    ran.fails(2, &["cannot be live patched as it stands", "the-fix.patch", "what you can do: "]).fails(2, says);
+    assert!(names(&fake.out()).is_empty());
+    assert_eq!(std::fs::read_to_string(fake.target.tree.join("fs/a.c")).unwrap(), source(), "the tree was changed");
+}
+
+fn no_patch_at_all() {
+    let none = "no `---` and `+++` lines";
+    refused("", &["[patch-malformed]", none]);
+    refused("\n\n\n", &[none]);
+    refused("just a letter\n", &[none]);
+    refused([0u8; 5000], &[none]);
+    refused((0..=255u8).cycle().take(70_000).collect::<Vec<u8>>(), &[none]);
+    refused("@@ -1 +1 @@\n-a\n+b\n", &["line 1", "without the `---` and `+++` lines"]);
+    refused("--- a/fs/a.c\n+++ b/fs/a.c\n", &["no hunk"]);
+    refused("--- a/fs/a.c\n+++ b/fs/a.c\nthat was all\n", &["line 3", "no hunk"]);
+    refused(b"--- a/\xff\xfe\n+++ b/\xff\xfe\n@@ -1 +1 @@\n-a\n+b\n", &["[patch-path]", "line 1", "not UTF-8"]);
+}
+
+fn hunks_that_do_not_add_up() {
+    let body = " int line9;\n-int line10;\n+int line_ten;\n int line11;\n";
+    let fix = |header: &str| format!("--- a/fs/a.c\n+++ b/fs/a.c\n{header}\n{body}");
+    refused(fix("@@ -9,2 +9,2 @@"), &["[patch-malformed]", "line 7", "longer"]);
+    refused(fix("@@ -9,4 +9,4 @@"), &["line 7", "cut off"]);
+    refused(fix("@@ -9,3 +9,1 @@"), &["does not match its `@@` header"]);
+    refused(fix("@@ -9,3 +9,3 @@") + "+more\n", &["line 8", "longer"]);
+    refused(fix("@@ -9,4294967296 +9,3 @@"), &["line 3", "header cannot be read"]);
+    refused(fix("@@ -9,99999999999999999999 +9,3 @@"), &["line 3", "header cannot be read"]);
+    refused(fix("@@ -+9,3 +9,3 @@"), &["header cannot be read"]);
+    refused(fix("@@ -9,4294967295 +9,4294967295 @@"), &["cut off"]);
+    refused(fix("@@ --9,3 +9,3 @@"), &["header cannot be read"]);
+    refused(fix("@@ -9,3 +9,3"), &["header cannot be read"]);
+    refused(fix("@@ -0,0 +1,0 @@"), &["the-fix.patch, line"]);
+    refused("--- a/fs/a.c\n+++ b/fs/a.c\n@@ -10,0 +11 @@\n+int new;\n", &["line 3", "without any context"]);
+    refused(fix("@@ -9,3 +9,3 @@").replace(" int line11;\n", "int line11;\n"), &["line 7", "wrapped"]);
+}
+
+fn every_cut_of_a_patch() {
+    let fake = Fake::new();
+    let fix = good_fix();
+    for cut in 0..fix.len() - 1 {
+        let path = put(fake.dir.path(), "the-fix.patch", &fix[..cut]);
+        let ran = fake.build(&path);
+        ran.fails(2, &["the-fix.patch"]);
+        assert!(names(&fake.out()).is_empty(), "cut at {cut}");
+    }
+}
+
+fn hostile_paths() {
+    let fix = |old: &str, new: &str| good_fix().replace("a/fs/a.c", old).replace("b/fs/a.c", new);
+    for out in ["../../../etc/passwd", "a/../../x", "a/fs/..", "b/..", ".."] {
+        refused(fix(out, out), &["[patch-path]", "line 1", "leads out of the tree", out]);
+    }
+    refused(fix("/etc/passwd", "/etc/passwd"), &["[patch-path]", "line 1", "absolute", "/etc/passwd"]);
+    refused(fix("a/fs/a.c", "/etc/passwd"), &["line 2", "absolute"]);
+    refused(fix("\"a/fs/a.c\"", "\"b/fs/a.c\""), &["quoted"]);
+    refused(fix("a/fs\\a.c", "b/fs\\a.c"), &["control characters or backslashes"]);
+    refused(fix("a/fs/a\u{1b}[31m.c", "b/fs/a.c"), &["control characters"]);
+    refused(fix(".", "."), &["a file name is missing"]);
+    refused(fix("a/fs", "b/fs"), &["[patch-does-not-apply]", "has no file a/fs"]);
+    refused(fix("a/fs/b.c", "b/fs/c.c"), &["[patch-unsupported]", "under another name"]);
+    // New files must not land anywhere else either.
+    let new = |name: &str| format!("--- /dev/null\n+++ {name}\n@@ -0,0 +1 @@\n+int x;\n");
+    refused(new("b/../../x.c"), &["leads out of the tree"]);
+    refused(new("/tmp/x.c"), &["absolute"]);
+    refused(new("/dev/null"), &["both sides of this diff are /dev/null"]);
+    let long = format!("b/{}", "x/".repeat(3000));
+    let fake = Fake::new();
+    let path = put(fake.dir.path(), "the-fix.patch", new(&long));
+    let ran = fake.build(&path);
+    assert!(matches!(ran.code, Some(1 | 2)), "{ran:?}");
+    ran.sane();
+    assert!(names(&fake.out()).is_empty());
+}
+
+fn symbolic_links_in_the_tree() {
+    let fake = Fake::new();
+    let secret = put(fake.dir.path(), "outside/a.c", source());
+    std::os::unix::fs::symlink(fake.dir.path().join("outside"), fake.target.tree.join("linked")).unwrap();
+    std::os::unix::fs::symlink(&secret, fake.target.tree.join("fs/link.c")).unwrap();
+    for name in ["linked/a.c", "fs/link.c"] {
+        let fix = put(fake.dir.path(), "the-fix.patch", good_fix().replace("fs/a.c", name));
+        fake.build(&fix).fails(2, &["[patch-path]", "through the symbolic link", name]);
+    }
+    assert_eq!(std::fs::read_to_string(secret).unwrap(), source());
+}
+
+fn more_than_text_changes() {
+    let git = "diff --git a/fs/a.c b/fs/a.c\n";
+    refused(format!("{git}old mode 100644\nnew mode 100755\n"), &["[patch-unsupported]", "line 1", "changes no text"]);
+    refused(format!("{git}rename from fs/a.c\nrename to fs/b.c\n"), &["line 2", "renames or copies"]);
+    refused(format!("{git}index 1..2\nGIT binary patch\nliteral 3\nabc\n"), &["line 3", "binary"]);
+    refused(format!("{git}deleted file mode 100644\n"), &["deletes a file"]);
+    refused(format!("{git}new file mode 120000\n"), &["symbolic link"]);
+    let all: String = source().lines().map(|l| format!("-{l}\n")).collect();
+    refused(format!("--- a/fs/a.c\n+++ /dev/null\n@@ -1,30 +0,0 @@\n{all}"), &["it deletes fs/a.c"]);
+    let copy = "--- /dev/null\n+++ b/fs/a.c\n@@ -0,0 +1 @@\n+int x;\n";
+    refused(copy, &["[patch-already-applied]", "adds fs/a.c, which this kernel's source already has"]);
+}
+
+fn huge() {
+    refused(vec![b'x'; (8 << 20) + 1], &["[patch-too-large]", "8 MiB"]);
+    let many: String = (0..1001).map(|_| good_fix()).collect();
+    refused(many, &["[patch-unsupported]", "more than 1000 files"]);
+    let long = format!("--- a/fs/a.c\n+++ b/fs/a.c\n@@ -1 +1 @@\n-{0}\n+{0}y\n", "x".repeat(3 << 20));
+    refused(long, &["[patch-does-not-apply]", "hunk 1"]);
+}
+
+fn line_ends() {
+    refused(good_fix().replace('\n', "\r\n"), &["[patch-malformed]", "line 1", "carriage returns"]);
+    // Without its last newline the patch is whole: the fake kernel is asked what it builds, and cannot say.
+    let fake = Fake::new();
+    let fix = put(fake.dir.path(), "the-fix.patch", good_fix().trim_end());
+    let ran = fake.build(&fix);
+    ran.fails(1, &[]);
+    assert!(!ran.err.contains("malformed"), "{}", ran.err);
+    assert!(names(&fake.out()).is_empty());
+}
+
+fn does_not_apply() {
+    let says = ["[patch-does-not-apply]", "hunk 1 of 1 on fs/a.c", "line 3 of the patch file", "7.2.0-fake"];
+    refused(good_fix().replace("line10", "line99"), &says);
+    refused(good_fix().replace("line11", "line99"), &["lines 9 to 11 of the source"]);
+    refused(good_fix().replace("fs/a.c", "fs/gone.c"), &["has no file a/fs/gone.c"]);
+    let reverse = good_fix().replace("line_ten", "LINE").replace("line10", "line_ten").replace("LINE", "line10");
+    refused(reverse, &["[patch-already-applied]", "fs/a.c"]);
+}
+
+fn missing_files() {
+    let fake = Fake::new();
+    fake.build(&fake.dir.path().join("none.patch")).fails(1, &["none.patch", "No such file"]);
+    fake.build(fake.dir.path()).fails(1, &["is not a file: name patch files"]);
+    fake.build("/dev/zero".as_ref()).fails(1, &["/dev/zero is not a file"]);
+    fake.build("/proc/self/mem".as_ref()).fails(1, &["/proc/self/mem"]);
+    assert!(!fake.out().exists());
+}
+
+fn second_fix_of_two() {
+    let fake = Fake::new();
+    let one = put(fake.dir.path(), "one.patch", good_fix());
+    let two = put(fake.dir.path(), "two.patch", good_fix().replace("line_ten", "line_zehn"));
+    let ran = collect(fake.command(&one).arg(&two).arg("-o").arg(fake.out()));
+    ran.fails(2, &["[patch-does-not-apply]", "two.patch, line 1"]);
+    let ran = collect(fake.command(&one).arg(&one).arg("-o").arg(fake.out()));
+    ran.fails(2, &["[patch-already-applied]", "one.patch, line 1", "a fix named before it"]);
+    assert!(!fake.out().exists());
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The command line as a user sees it: the real program run on good and bad input in, its exit code, its words
+//! and what it leaves behind out.
+//!
+//! Tests that need a prepared kernel take it from KMEND_TEST_TARGET (a target's name). Where that is not set
+//! they are counted as ignored, and one line says so.
+
+mod fake;
+mod fixes;
+mod objects;
+mod output;
+mod prepared;
+mod tool;
+mod usage;
+
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = Arguments::from_args();
+    let mut trials = Vec::new();
+    for (group, tests) in
+        [("usage", usage::TESTS), ("fixes", fixes::TESTS), ("objects", objects::TESTS), ("output", output::TESTS)]
+    {
+        trials.extend(tests.iter().map(|t| trial(group, t)));
+    }
+    let named = std::env::var("KMEND_TEST_TARGET").is_ok_and(|name| !name.is_empty());
+    if !named && !args.list {
+        println!("{} tests need KMEND_TEST_TARGET: not run", prepared::TESTS.len());
+    }
+    trials.extend(prepared::TESTS.iter().map(|t| trial("target", t).with_ignored_flag(!named)));
+    libtest_mimic::run(&args, trials).exit_code()
+}
+
+/// A test: its name, and what panics where it fails.
+type Test = (&'static str, fn());
+
+fn trial(group: &str, (name, test): &Test) -> Trial {
+    let test = *test;
+    Trial::test(format!("{group}::{name}"), move || {
+        test();
+        Ok(())
+    })
+}
