@@ -14,7 +14,8 @@ use crate::image::{modules, Image};
 use crate::manifest::{FunctionFacts, Manifest, TargetFacts, UnitFacts, SCHEMA};
 use crate::postlink::{post_link, Livepatch};
 use crate::prove::module::Module;
-use crate::prove::{self, Proof, Shipped, Verdict};
+use crate::prove::stage::{prove_all, Claim, Proven};
+use crate::prove::Verdict;
 use crate::resolve::{self, Resolved, World};
 use crate::source::affected::{self, Affected};
 use crate::source::{self, PatchedTree};
@@ -76,17 +77,17 @@ pub fn build(request: &Request) -> Result<Outcome> {
         units.iter().map(|u| diff::diff(&u.original, &u.patched, &image.layouts)).collect::<Result<Vec<_>>>()?;
     let extracts = extract_all(&units, &changes)?;
     let modules = load_modules(target, &units, &extracts, &symvers)?;
-    let proofs = prove_all(&units, &changes, &image, &modules)?;
+    let proven = prove_units(&units, &changes, &image, &modules)?;
     let resolved =
-        resolve_all(&units, &extracts, &proofs, &World { image: &image, modules: &modules, symvers: &symvers })?;
-    let registration = register(request, &tree, &units, &changes, &extracts, &proofs, &image, &modules)?;
+        resolve_all(&units, &extracts, &proven, &World { image: &image, modules: &modules, symvers: &symvers })?;
+    let registration = register(request, &tree, &units, &changes, &extracts, &proven, &image, &modules)?;
     let source = emit::emit(&registration)?;
     let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
     let step = progress::step(format!("linking {}.ko", request.name));
     let linked = link::link(target, &request.name, &source, &payloads)?;
     let livepatch = post_link(&linked, &resolved.klp)?;
     let mut manifest =
-        describe(request, &tree, &affected, &units, &changes, &extracts, &proofs, &registration, &resolved, &livepatch);
+        describe(request, &tree, &affected, &units, &changes, &extracts, &proven, &registration, &resolved, &livepatch);
     let module = livepatch.with_manifest(&manifest)?;
     manifest.module_sha256 = Some(files::sha256(&module));
     step.done(&format!("{} bytes, {} livepatch relocations", module.len(), manifest.livepatch_relocations));
@@ -129,14 +130,14 @@ fn extract_all(units: &[Unit], changes: &[ChangeSet<'_>]) -> Result<Vec<Extract>
     let mut refusals = Vec::new();
     let mut extracts = Vec::new();
     for (n, (unit, changes)) in units.iter().zip(changes).enumerate() {
-        let mut found = patchability::refusals(changes);
-        found.extend(patchability::kpatch_callbacks(changes));
-        if found.is_empty() {
-            match extract::extract(changes, &n.to_string()) {
-                Ok(extract) => extracts.push(extract),
-                Err(more) => found = more,
+        let callbacks = patchability::kpatch_callbacks(changes);
+        let found = match patchability::check(changes).and_then(|p| extract::extract(p, &n.to_string())) {
+            Ok(extract) => {
+                extracts.push(extract);
+                callbacks
             }
-        }
+            Err(found) => [found, callbacks].concat(),
+        };
         refusals.extend(found.into_iter().map(|r| in_file(r, &unit.pair.unit.source)));
     }
     if !refusals.is_empty() {
@@ -172,73 +173,31 @@ fn load_modules(
         .collect()
 }
 
-/// Stage prove: each unit against the image or its module; replaced functions must stand there.
-fn prove_all(
+/// Stage prove.
+fn prove_units(
     units: &[Unit],
     changes: &[ChangeSet<'_>],
     image: &Image,
     modules: &BTreeMap<String, Module>,
-) -> Result<Vec<Proof>> {
-    let step = progress::step("proving the originals against the shipped kernel");
-    let jump_entry = image.layouts.size("jump_entry").unwrap_or(0);
-    let mut refusals = Vec::new();
-    let mut proofs = Vec::new();
-    for (unit, changes) in units.iter().zip(changes) {
-        let shipped = shipped(unit, image, modules)?;
-        let proof = prove::prove(&unit.shipped, shipped, jump_entry);
-        for function in &changes.functions {
-            let Some(o) = function.original else { continue };
-            let name = &changes.original.items[o].name;
-            if let Some(Verdict::Proven(_)) = proof.functions.get(name) {
-                continue;
-            }
-            let why = match proof.functions.get(name) {
-                Some(Verdict::Differs { at: Some(at), offset, why }) => {
-                    format!(
-                        "the rebuilt original differs from the shipped code at {} in byte {offset:#x}: {why}",
-                        shipped.describe(*at)
-                    )
-                }
-                Some(Verdict::Differs { why, .. }) => why.clone(),
-                _ => "the original, compiled with the kernel's own flags, has no such function".into(),
-            };
-            refusals.push(Refusal::new(
-                "unproven",
-                name,
-                &unit.pair.unit.source,
-                why,
-                "check that compiler, .config and source are those that the running kernel was built from",
-            ));
-        }
-        proofs.push(proof);
-    }
-    if !refusals.is_empty() {
-        return Err(Refused(refusals).into());
-    }
-    let total: usize = proofs.iter().map(|p| p.functions.len()).sum();
-    step.done(&format!(
-        "{} of {total} functions of these files stand there byte for byte",
-        proofs.iter().map(proven).sum::<usize>()
-    ));
-    Ok(proofs)
+) -> Result<Proven> {
+    let claims: Vec<Claim<'_>> = units
+        .iter()
+        .zip(changes)
+        .map(|(u, changes)| Claim {
+            source: &u.pair.unit.source,
+            module: u.pair.unit.module.as_deref(),
+            shipped: &u.shipped,
+            changes,
+        })
+        .collect();
+    prove_all(&claims, image, modules)
 }
 
-fn proven(proof: &Proof) -> usize {
-    proof.functions.values().filter(|v| matches!(v, Verdict::Proven(_))).count()
-}
-
-fn shipped<'a>(unit: &Unit, image: &'a Image, modules: &'a BTreeMap<String, Module>) -> Result<&'a dyn Shipped> {
-    Ok(match &unit.pair.unit.module {
-        None => image,
-        Some(name) => modules.get(name).with_context(|| format!("the shipped module {name} was not read"))?,
-    })
-}
-
-fn resolve_all(units: &[Unit], extracts: &[Extract], proofs: &[Proof], world: &World<'_>) -> Result<Resolved> {
+fn resolve_all(units: &[Unit], extracts: &[Extract], proven: &Proven, world: &World<'_>) -> Result<Resolved> {
     let all: Vec<resolve::Unit<'_>> = units
         .iter()
         .zip(extracts)
-        .zip(proofs)
+        .zip(proven.proofs())
         .map(|((u, extract), proof)| resolve::Unit {
             module: u.pair.unit.module.as_deref(),
             extract,
@@ -257,12 +216,12 @@ fn register(
     units: &[Unit],
     changes: &[ChangeSet<'_>],
     extracts: &[Extract],
-    proofs: &[Proof],
+    proven: &Proven,
     image: &Image,
     modules: &BTreeMap<String, Module>,
 ) -> Result<Registration> {
     let mut objects: BTreeMap<Option<String>, Vec<KlpFunc>> = BTreeMap::new();
-    for (((unit, extract), proof), _) in units.iter().zip(extracts).zip(proofs).zip(changes) {
+    for (((unit, extract), proof), _) in units.iter().zip(extracts).zip(proven.proofs()).zip(changes) {
         for replaced in &extract.replaced {
             let Some(Verdict::Proven(spot)) = proof.functions.get(&replaced.old_name) else {
                 bail!("{} was not proven", replaced.old_name);
@@ -314,7 +273,7 @@ fn describe(
     units: &[Unit],
     changes: &[ChangeSet<'_>],
     extracts: &[Extract],
-    proofs: &[Proof],
+    proven: &Proven,
     registration: &Registration,
     resolved: &Resolved,
     livepatch: &Livepatch,
@@ -331,7 +290,7 @@ fn describe(
     let units = units
         .iter()
         .zip(changes)
-        .zip(extracts.iter().zip(proofs))
+        .zip(extracts.iter().zip(proven.proofs()))
         .map(|((unit, changes), (extract, proof))| {
             let source = &unit.pair.unit.source;
             let functions = changes
@@ -362,7 +321,7 @@ fn describe(
                 functions,
                 data: extract.data.clone(),
                 special_sections: extract.special.clone(),
-                proven: proven(proof),
+                proven: proof.proven(),
                 functions_total: proof.functions.len(),
             }
         })
@@ -391,7 +350,7 @@ fn describe(
         livepatch_symbols,
         livepatch_relocations: livepatch.relocations,
         exports: resolved.exports.clone(),
-        notes: tree.notes.iter().chain(&affected.notes).cloned().collect(),
+        notes: tree.notes.iter().chain(&affected.notes).chain(&resolved.notes).cloned().collect(),
         tools,
     }
 }

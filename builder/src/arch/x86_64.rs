@@ -140,19 +140,29 @@ impl Arch for Amd64 {
     }
 
     fn is_disabled_jump(&self, mine: &[u8], theirs: &[u8]) -> Option<usize> {
-        // arch/x86/include/asm/nops.h: BYTES_NOP2, BYTES_NOP5.
-        let (jump, nop): (u8, &[u8]) = match mine.first()? {
-            0xeb => (2, &[0x66, 0x90]),
-            0xe9 => (5, &[0x0f, 0x1f, 0x44, 0x00, 0x00]),
-            _ => return None,
-        };
-        let len = usize::from(jump);
-        (mine.len() >= len && theirs.get(..len) == Some(nop)).then_some(len)
+        let nop = jump_nop(mine)?;
+        (theirs.get(..nop.len()) == Some(nop)).then_some(nop.len())
+    }
+
+    fn disable_jump(&self, code: &mut [u8]) -> bool {
+        let Some(nop) = jump_nop(code) else { return false };
+        code[..nop.len()].copy_from_slice(nop);
+        true
     }
 
     fn is_tracing_symbol(&self, name: &str) -> bool {
         name == "__fentry__"
     }
+}
+
+/// The nop as long as the jump that `code` begins with (arch/x86/include/asm/nops.h: BYTES_NOP2, BYTES_NOP5).
+fn jump_nop(code: &[u8]) -> Option<&'static [u8]> {
+    let nop: &[u8] = match code.first()? {
+        0xeb => &[0x66, 0x90],
+        0xe9 => &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+        _ => return None,
+    };
+    (code.len() >= nop.len()).then_some(nop)
 }
 
 /// Short for what [`Amd64::local_branches`] asks of an instruction.

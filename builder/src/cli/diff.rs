@@ -123,14 +123,14 @@ pub fn compare(original: &Path, patched: &Path, layout: Option<&str>) -> Result<
     layouts.fill(layouts_p);
     layouts.fill(layouts_o);
     let changes = diff::diff(&original, &patched, &layouts)?;
-    let mut refusals = patchability::refusals(&changes);
-    let mut extracted = None;
-    if refusals.is_empty() && !changes.functions.is_empty() {
-        match extract::extract(&changes, "0") {
-            Ok(extract) => extracted = Some(extract),
-            Err(more) => refusals = more,
-        }
-    }
+    let (extracted, refusals) = match patchability::check(&changes) {
+        Ok(_) if changes.functions.is_empty() => (None, Vec::new()),
+        Ok(patchable) => match extract::extract(patchable, "0") {
+            Ok(extract) => (Some(extract), Vec::new()),
+            Err(refusals) => (None, refusals),
+        },
+        Err(refusals) => (None, refusals),
+    };
     let special = extracted.as_ref().map_or_else(|| count_entries(&changes), |e| e.special.clone());
     let report = report(&changes, special, &refusals);
     Ok(Outcome { report, extract: extracted, notes: changes.entries.notes.clone() })

@@ -8,6 +8,27 @@ use crate::error::Refusal;
 use crate::special;
 use std::collections::BTreeMap;
 
+/// Changes against which nothing speaks: only [`check`] makes one, and only of this `extract` takes code.
+#[derive(Clone, Copy)]
+pub struct Patchable<'a, 'o>(&'a ChangeSet<'o>);
+
+impl<'a, 'o> Patchable<'a, 'o> {
+    /// The changes.
+    pub fn changes(&self) -> &'a ChangeSet<'o> {
+        self.0
+    }
+}
+
+/// Lets changes through that can be live patched; the reasons against it otherwise.
+pub fn check<'a, 'o>(changes: &'a ChangeSet<'o>) -> Result<Patchable<'a, 'o>, Vec<Refusal>> {
+    let found = refusals(changes);
+    if found.is_empty() {
+        Ok(Patchable(changes))
+    } else {
+        Err(found)
+    }
+}
+
 /// Every reason against live patching these changes; empty when there is none.
 pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     let mut found = Vec::new();

@@ -6,6 +6,7 @@
 mod payload;
 mod static_calls;
 
+use crate::diff::patchability::Patchable;
 use crate::diff::view::{string_at, ItemId, ItemKind, Ref};
 use crate::diff::{ChangeSet, ChangedFunction};
 use crate::elf::*;
@@ -66,7 +67,8 @@ pub struct Extract {
 ///
 /// # Errors
 /// What the closure of the changed code reaches and cannot take along.
-pub fn extract(changes: &ChangeSet<'_>, tag: &str) -> Result<Extract, Vec<Refusal>> {
+pub fn extract(patchable: Patchable<'_, '_>, tag: &str) -> Result<Extract, Vec<Refusal>> {
+    let changes = patchable.changes();
     let mut run = Run::new(changes, tag);
     for function in &changes.functions {
         run.include(function.item);

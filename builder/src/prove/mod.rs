@@ -7,6 +7,7 @@
 //! each section, tells namesakes apart and gives static data their addresses.
 
 pub mod module;
+pub mod stage;
 pub mod vmlinux;
 
 use crate::arch::Field;
@@ -337,6 +338,11 @@ impl Run<'_> {
 }
 
 impl Proof {
+    /// How many functions stand in the shipped kernel.
+    pub fn proven(&self) -> usize {
+        self.functions.values().filter(|v| matches!(v, Verdict::Proven(_))).count()
+    }
+
     /// Where a symbol of the unit stands: proven functions and data in placed sections, and what they refer to.
     pub fn spot(&self, object: &Object, name: &str) -> Option<Spot> {
         let own = object.symbols.iter().find(|s| s.name == name && s.section().is_some());

@@ -2,6 +2,8 @@
 //! Stage resolve: decides for everything that a payload refers to and does not hold how the module will
 //! find it: an export, another payload, or a livepatch relocation with its sympos.
 
+pub mod late;
+
 use crate::elf::*;
 use crate::error::Refusal;
 use crate::extract::{External, Extract, Origin};
@@ -67,6 +69,8 @@ pub struct Resolved {
     pub klp: BTreeMap<String, KlpSymbol>,
     /// Exported symbols that the module uses as any module does.
     pub exports: Vec<String>,
+    /// What a person should know: tracepoints that are off.
+    pub notes: Vec<String>,
 }
 
 /// Modules whose exports the units use, so that they have to be at hand for [`resolve`].
@@ -94,20 +98,20 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
     let mut refusals = Vec::new();
     for unit in units {
         let mut object = unit.extract.object.clone();
-        let mut late = HashSet::new();
+        let late = late_symbols(unit, world, &provided);
+        let layouts = &world.image.layouts;
+        let size = |name| layouts.size(name).unwrap_or(0);
+        out.notes.extend(late::silence_tracepoints(&mut object, &late, size("jump_entry"), size("static_call_site")));
+        refusals.extend(late::refusals(&object, unit.module.unwrap_or(""), &late));
         for external in &unit.extract.externals {
             match find(unit, external, world, &provided) {
                 Ok(None) => out.exports.push(external.name.clone()),
                 Ok(Some(klp)) => {
-                    if klp.needs.is_some() {
-                        late.insert(external.name.clone());
-                    }
                     rename(&mut object, &external.name, &stand_in(&mut out.klp, klp.clone()));
                 }
                 Err(refusal) => refusals.push(refusal),
             }
         }
-        refusals.extend(too_late(unit, &late));
         out.payloads.push(object);
     }
     out.exports.sort();
@@ -118,6 +122,12 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
         refusals.dedup();
         Err(refusals)
     }
+}
+
+/// The externals of a unit whose relocations wait for a module.
+fn late_symbols(unit: &Unit<'_>, world: &World<'_>, provided: &HashSet<&str>) -> HashSet<String> {
+    let waits = |e: &&External| matches!(find(unit, e, world, provided), Ok(Some(KlpSymbol { needs: Some(_), .. })));
+    unit.extract.externals.iter().filter(waits).map(|e| e.name.clone()).collect()
 }
 
 /// How one external is found; None where the module loader does it.
@@ -222,49 +232,4 @@ fn rename(object: &mut Object, from: &str, to: &str) {
         symbol.name = to.into();
         symbol.bind = Bind::Weak;
     }
-}
-
-/// Jump labels, static calls and alternatives are read when the live patch module loads; a relocation
-/// that waits for another module is applied after that.
-fn too_late(unit: &Unit<'_>, late: &HashSet<String>) -> Vec<Refusal> {
-    let mut found = Vec::new();
-    let object = &unit.extract.object;
-    for section in &object.sections {
-        let what = match section.name.as_str() {
-            "__jump_table" => "a static key",
-            ".static_call_sites" => "a static call",
-            ".altinstr_replacement" => "a symbol in an alternative",
-            _ => continue,
-        };
-        for r in &section.relocs {
-            let name = &object.symbols[r.symbol].name;
-            if late.contains(name) {
-                found.push(Refusal::new(
-                    "key-in-module",
-                    name,
-                    &section.name,
-                    format!("the changed code uses {what} of the module {}, which may come after the live patch", unit.module.unwrap_or("")),
-                    "use static_key_enabled() (or KLP_STATIC_CALL) in the fix instead, or leave out the tracepoint or pr_debug",
-                ));
-            }
-        }
-    }
-    for section in object.sections.iter().filter(|s| s.is_text()) {
-        for r in &section.relocs {
-            let name = &object.symbols[r.symbol].name;
-            if name.starts_with("__SCT__") && late.contains(name) {
-                found.push(Refusal::new(
-                    "key-in-module",
-                    name,
-                    &section.name,
-                    format!(
-                        "the changed code makes a static call of the module {}, which may come after the live patch",
-                        unit.module.unwrap_or("")
-                    ),
-                    "use KLP_STATIC_CALL in the fix instead",
-                ));
-            }
-        }
-    }
-    found
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Stage prove: all units in, [`Proven`] out: every function that is replaced stands in the shipped kernel.
+
+use super::module::Module;
+use super::{prove, Proof, Shipped, Verdict};
+use crate::diff::ChangeSet;
+use crate::elf::Object;
+use crate::error::{Refusal, Refused};
+use crate::image::Image;
+use crate::progress;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+
+/// One unit to be proven.
+pub struct Claim<'a> {
+    /// Its source file, for messages.
+    pub source: &'a str,
+    /// The module it is part of; None for vmlinux.
+    pub module: Option<&'a str>,
+    /// Its original, compiled with exactly kbuild's flags.
+    pub shipped: &'a Object,
+    /// What the fix changes in it.
+    pub changes: &'a ChangeSet<'a>,
+}
+
+/// Proofs of all units, in their order, under which every replaced function stands in the shipped kernel.
+/// Only [`prove_all`] makes one.
+pub struct Proven(Vec<Proof>);
+
+impl Proven {
+    /// The proofs, one a unit.
+    pub fn proofs(&self) -> &[Proof] {
+        &self.0
+    }
+}
+
+/// Proves each unit against the image or its module.
+///
+/// # Errors
+/// [`Refused`] with each replaced function that does not stand in the shipped kernel.
+pub fn prove_all(claims: &[Claim<'_>], image: &Image, modules: &BTreeMap<String, Module>) -> Result<Proven> {
+    let step = progress::step("proving the originals against the shipped kernel");
+    let jump_entry = image.layouts.size("jump_entry").unwrap_or(0);
+    let mut refusals = Vec::new();
+    let mut proofs = Vec::new();
+    for claim in claims {
+        let shipped: &dyn Shipped = match claim.module {
+            None => image,
+            Some(name) => modules.get(name).with_context(|| format!("the shipped module {name} was not read"))?,
+        };
+        let proof = prove(claim.shipped, shipped, jump_entry);
+        for original in claim.changes.functions.iter().filter_map(|f| f.original) {
+            let name = &claim.changes.original.items[original].name;
+            if let Some(why) = why_not(&proof, name, shipped) {
+                refusals.push(Refusal::new(
+                    "unproven",
+                    name,
+                    claim.source,
+                    why,
+                    "check that compiler, .config and source are those that the running kernel was built from",
+                ));
+            }
+        }
+        proofs.push(proof);
+    }
+    if !refusals.is_empty() {
+        return Err(Refused(refusals).into());
+    }
+    let total: usize = proofs.iter().map(|p| p.functions.len()).sum();
+    let proven: usize = proofs.iter().map(Proof::proven).sum();
+    step.done(&format!("{proven} of {total} functions of these files stand there byte for byte"));
+    Ok(Proven(proofs))
+}
+
+/// Why a function is not proven; None where it is.
+fn why_not(proof: &Proof, name: &str, shipped: &dyn Shipped) -> Option<String> {
+    Some(match proof.functions.get(name) {
+        Some(Verdict::Proven(_)) => return None,
+        Some(Verdict::Differs { at: Some(at), offset, why }) => {
+            format!(
+                "the rebuilt original differs from the shipped code at {} in byte {offset:#x}: {why}",
+                shipped.describe(*at)
+            )
+        }
+        Some(Verdict::Differs { at: None, why, .. }) => why.clone(),
+        None => "the original, compiled with the kernel's own flags, has no such function".into(),
+    })
+}
