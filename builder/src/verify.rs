@@ -96,6 +96,12 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
             faults.push(format!("section {}: its name does not end in that of its target {}", s.name, target.name));
             continue;
         };
+        // These are read before relocations that wait for a module are applied.
+        if needs != "vmlinux"
+            && matches!(target.name.as_str(), "__jump_table" | ".static_call_sites" | ".altinstructions")
+        {
+            faults.push(format!("section {}: {} cannot wait for a module", s.name, target.name));
+        }
         for r in &s.relocs {
             check_relocation(&object, s, target, needs, r, &mut faults);
         }

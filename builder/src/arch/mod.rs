@@ -99,9 +99,6 @@ pub trait Arch: Debug + Sync {
     /// label site, their length, bytes.
     fn is_disabled_jump(&self, mine: &[u8], theirs: &[u8]) -> Option<usize>;
 
-    /// Puts the nop of a jump label site in the place of the jump that `code` begins with; false where there is none.
-    fn disable_jump(&self, code: &mut [u8]) -> bool;
-
     /// Names that every object may refer to and that are no references of the source's own (`__fentry__`).
     fn is_tracing_symbol(&self, name: &str) -> bool;
 }

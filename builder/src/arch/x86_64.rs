@@ -144,12 +144,6 @@ impl Arch for Amd64 {
         (theirs.get(..nop.len()) == Some(nop)).then_some(nop.len())
     }
 
-    fn disable_jump(&self, code: &mut [u8]) -> bool {
-        let Some(nop) = jump_nop(code) else { return false };
-        code[..nop.len()].copy_from_slice(nop);
-        true
-    }
-
     fn is_tracing_symbol(&self, name: &str) -> bool {
         name == "__fentry__"
     }

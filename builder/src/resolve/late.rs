@@ -8,60 +8,130 @@ use crate::elf::*;
 use crate::error::Refusal;
 use std::collections::HashSet;
 
-/// `struct jump_entry.key`, bit 1: objtool puts a nop in the place of the jump (include/linux/jump_label.h,
-/// arch/x86/include/asm/jump_label.h).
-const NOP_BY_OBJTOOL: i64 = 2;
+/// Room for a `struct static_key` of any kernel (include/linux/jump_label.h: 16 bytes), zeroed: a key that is off.
+const KEY_ROOM: u64 = 64;
 
-/// Switches the tracepoints off whose keys are among `late`: their jumps become the nops that they are while a
-/// tracepoint is not in use, and no entry tells the kernel of them. Returns a remark for each.
-pub fn silence_tracepoints(
-    object: &mut Object,
-    late: &HashSet<String>,
-    jump_entry: u64,
-    call_site: u64,
-) -> Vec<String> {
-    let mut notes = Vec::new();
-    for id in 0..object.sections.len() {
-        let size = match object.sections[id].name.as_str() {
-            "__jump_table" => jump_entry,
-            ".static_call_sites" => call_site,
-            _ => continue,
-        };
-        if size == 0 || object.sections[id].size % size != 0 {
-            continue;
-        }
-        let mut gone = Vec::new();
-        for entry in 0..object.sections[id].size / size {
-            let relocs = object.sections[id].relocs_in(entry * size..(entry + 1) * size);
-            let key = relocs.iter().find(|r| late.contains(&object.symbols[r.symbol].name));
-            let (Some(code), Some(key)) = (relocs.first().copied(), key.copied()) else { continue };
-            let name = object.symbols[key.symbol].name.clone();
-            if name.starts_with("__SCK__tp_func_") {
-                gone.push(entry);
-            } else if let Some(tracepoint) = name.strip_prefix("__tracepoint_") {
-                if key.addend & NOP_BY_OBJTOOL != 0 && disable(object, &code) {
-                    gone.push(entry);
-                    let function = &object.symbols[code.symbol].name;
-                    notes.push(format!(
-                        "the tracepoint {tracepoint} is off in the patched {function}: its key is in a module"
-                    ));
-                }
-            }
-        }
-        remove_entries(&mut object.sections[id], size, &gone);
-    }
-    notes.sort();
-    notes.dedup();
-    notes
+/// An exported function without effect (kernel/static_call.c).
+const NO_EFFECT: &str = "__static_call_return0";
+
+/// What [`silence_tracepoints`] did.
+#[derive(Debug, Default)]
+pub struct Silenced {
+    /// Symbols that the payload does not refer to any more.
+    pub gone: HashSet<String>,
+    /// A remark for each tracepoint.
+    pub notes: Vec<String>,
 }
 
-fn disable(object: &mut Object, code: &Reloc) -> bool {
-    let symbol = &object.symbols[code.symbol];
-    let (Some(section), at) = (symbol.section(), symbol.value.wrapping_add_signed(code.addend) as usize) else {
-        return false;
+/// Switches the tracepoints off whose keys are among `late`. Each gets a key of the live patch's own, which
+/// nothing ever switches on; the calls behind it go to a function without effect, so that objtool does not
+/// take them for static calls.
+pub fn silence_tracepoints(object: &mut Object, late: &HashSet<String>, jump_entry: u64, call_site: u64) -> Silenced {
+    let mut done = Silenced::default();
+    let named = |object: &Object, start: &str| -> Vec<(SymId, String)> {
+        let all = object.symbols.iter().enumerate().filter(|(_, s)| s.is_undefined() && late.contains(&s.name));
+        all.filter_map(|(id, s)| Some((id, s.name.strip_prefix(start)?.to_string()))).collect()
     };
-    let arch = object.arch;
-    object.sections[section].data.get_mut(at..).is_some_and(|bytes| arch.disable_jump(bytes))
+    let keys = named(object, "__tracepoint_");
+    if keys.is_empty() || jump_entry == 0 {
+        return done;
+    }
+    for (key, tracepoint) in keys {
+        let Some(table) = object.section_by_name("__jump_table") else { continue };
+        // Only keys: a tracepoint that is used for anything else stays what it is, and is refused.
+        let elsewhere = object
+            .sections
+            .iter()
+            .enumerate()
+            .any(|(id, s)| id != table && s.relocs.iter().any(|r| r.symbol == key && s.is_text()));
+        let functions: HashSet<String> = object.sections[table]
+            .relocs
+            .iter()
+            .filter(|r| r.symbol == key)
+            .filter_map(|r| object.sections[table].relocs_in(r.offset / jump_entry * jump_entry..r.offset).first())
+            .map(|code| object.symbols[code.symbol].name.clone())
+            .collect();
+        let own = own_key(object, &tracepoint);
+        for r in object.sections[table].relocs.iter_mut().filter(|r| r.symbol == key) {
+            // The low bits say which branch is the likely one and that objtool puts a nop there.
+            r.symbol = own;
+            r.addend &= 3;
+        }
+        let mut functions: Vec<String> = functions.into_iter().collect();
+        functions.sort();
+        done.notes.push(format!(
+            "the tracepoint {tracepoint} is off in the patched {}: its key is in a module",
+            functions.join(", ")
+        ));
+        if !elsewhere {
+            done.gone.insert(format!("__tracepoint_{tracepoint}"));
+        }
+    }
+    let calls = named(object, "__SCT__tp_func_");
+    if !calls.is_empty() {
+        let none = undefined(object, NO_EFFECT);
+        for (call, name) in calls {
+            for r in object.sections.iter_mut().flat_map(|s| &mut s.relocs).filter(|r| r.symbol == call) {
+                r.symbol = none;
+            }
+            done.gone.insert(format!("__SCT__tp_func_{name}"));
+            done.gone.insert(format!("__SCK__tp_func_{name}"));
+        }
+    }
+    if let (Some(id), true) = (object.section_by_name(".static_call_sites"), call_site > 0) {
+        let section = &object.sections[id];
+        let is_gone = |entry: &u64| {
+            let relocs = section.relocs_in(entry * call_site..(entry + 1) * call_site);
+            relocs.iter().any(|r| done.gone.contains(&object.symbols[r.symbol].name))
+        };
+        let gone: Vec<u64> = (0..section.size / call_site).filter(is_gone).collect();
+        remove_entries(&mut object.sections[id], call_site, &gone);
+    }
+    done
+}
+
+/// A static key of the payload's own, off.
+fn own_key(object: &mut Object, tracepoint: &str) -> SymId {
+    object.sections.push(Section {
+        name: format!(".data.kmend_key_{tracepoint}"),
+        kind: SHT_PROGBITS,
+        flags: u64::from(SHF_ALLOC | SHF_WRITE),
+        align: 8,
+        data: vec![0; KEY_ROOM as usize],
+        size: KEY_ROOM,
+        ..Section::default()
+    });
+    let place = Place::In(object.sections.len() - 1);
+    let name = format!("kmend_key_{tracepoint}");
+    // Local symbols stand before the others; a global one can be added at the end, and is weak so that
+    // two units may have the same.
+    object.symbols.push(Symbol {
+        name,
+        kind: SymKind::Data,
+        bind: Bind::Weak,
+        place,
+        value: 0,
+        size: KEY_ROOM,
+        other: 0,
+    });
+    object.symbols.len() - 1
+}
+
+fn undefined(object: &mut Object, name: &str) -> SymId {
+    if let Some(id) = object.symbols.iter().position(|s| s.is_undefined() && s.name == name) {
+        return id;
+    }
+    let place = Place::Undefined;
+    object.symbols.push(Symbol {
+        name: name.into(),
+        kind: SymKind::None,
+        bind: Bind::Global,
+        place,
+        value: 0,
+        size: 0,
+        other: 0,
+    });
+    object.symbols.len() - 1
 }
 
 fn remove_entries(section: &mut Section, size: u64, gone: &[u64]) {

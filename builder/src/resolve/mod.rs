@@ -101,9 +101,10 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
         let late = late_symbols(unit, world, &provided);
         let layouts = &world.image.layouts;
         let size = |name| layouts.size(name).unwrap_or(0);
-        out.notes.extend(late::silence_tracepoints(&mut object, &late, size("jump_entry"), size("static_call_site")));
+        let silenced = late::silence_tracepoints(&mut object, &late, size("jump_entry"), size("static_call_site"));
+        out.notes.extend(silenced.notes);
         refusals.extend(late::refusals(&object, unit.module.unwrap_or(""), &late));
-        for external in &unit.extract.externals {
+        for external in unit.extract.externals.iter().filter(|e| !silenced.gone.contains(&e.name)) {
             match find(unit, external, world, &provided) {
                 Ok(None) => out.exports.push(external.name.clone()),
                 Ok(Some(klp)) => {
