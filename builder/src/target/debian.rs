@@ -84,7 +84,14 @@ pub fn add(request: &Request) -> Result<Added> {
             return Ok(Added::AlreadyThere(Box::new(target)));
         }
     }
-    let archive = Archive::open(&request.suite, request.arch.debian, request.mirror.as_deref())?;
+    let archive = match Archive::open(&request.suite, request.arch.debian, request.mirror.as_deref()) {
+        Ok(archive) => archive,
+        Err(fault) => {
+            let stored = stored_newest(request).ok_or(fault)?;
+            eprintln!("  the archive cannot be asked whether there is a newer kernel than the stored one");
+            return Ok(Added::AlreadyThere(Box::new(stored)));
+        }
+    };
     let kernel = resolve(&archive, request)?;
     let name = target_name(&request.suite, &kernel.release);
     let _lock = store::lock(&name)?;
@@ -119,6 +126,12 @@ fn usable(name: &str) -> Result<Option<Target>> {
     let Some(target) = store::get(name)? else { return Ok(None) };
     store::check(&target)?;
     Ok(Some(target))
+}
+
+/// The newest stored target of the suite, when it is what was asked for and can be used.
+fn stored_newest(request: &Request) -> Option<Target> {
+    let target = store::load(&format!("debian:{}", request.suite)).ok()?;
+    (request.release.is_none() && target.arch == request.arch.uname).then_some(target)
 }
 
 /// Takes back a broken target. Where only the compilers are at fault, files and prepared tree stay.

@@ -142,12 +142,14 @@ pub fn rustc_text(config: &Config) -> Result<Option<&str>> {
 pub fn compilers(sandbox: &Sandbox, cc: &str, rust: bool) -> Result<Compilers> {
     let sandbox = sandbox.clone().cwd("/");
     let ask = |program: &str| -> Result<String> {
-        let out = sandbox.run(program, &["--version"]).with_context(|| {
-            format!(
-                "{program} cannot be run in {}: the compilers the kernel needs are not there",
-                sandbox.root.display()
-            )
-        })?;
+        let out = sandbox.command(program, &["--version"]).output();
+        let out = out.context("cannot start bwrap: is it installed? (`make deps` installs what kmend needs)")?;
+        ensure!(
+            out.status.success(),
+            "{program} cannot be run in {}: {}",
+            sandbox.root.display(),
+            String::from_utf8_lossy(&out.stderr).lines().last().unwrap_or("it says nothing")
+        );
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         Ok(text.lines().next().unwrap_or("").trim().to_string())
     };
