@@ -14,5 +14,5 @@ come_and_go() {
 	ports=$(ls /sys/class/net/kbr/brif | wc -l)
 	ip link del kbr
 }
-entered kmend_bridge br_multicast_find_del_pg come_and_go 2>&1
+entered kmend_bridge __br_multicast_del_pg come_and_go 2>&1
 echo "ports: $ports"
