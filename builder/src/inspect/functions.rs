@@ -76,10 +76,11 @@ impl<'a> Tables<'a> {
 
     /// `struct klp_func` and `struct klp_func_ext` both begin with old_name, new_func, old_sympos.
     fn func(&self, at: Spot) -> Option<Function> {
-        self.left.set(self.left.get().checked_sub(1)?);
         let name = self.name(at)?;
         self.is_code_pointer((at.0, at.1 + 8)).then_some(())?;
-        Some(Function { name, sympos: self.number((at.0, at.1 + 16), 8)? })
+        let sympos = self.number((at.0, at.1 + 16), 8)?;
+        self.left.set(self.left.get().checked_sub(1)?);
+        Some(Function { name, sympos })
     }
 
     /// Name of the klp object at a place: no pointer stands for vmlinux.
