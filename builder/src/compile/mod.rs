@@ -250,6 +250,9 @@ fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Pa
 fn explain(error: anyhow::Error, target: &Target, tree: &PatchedTree, unit: &Unit, variant: Variant) -> anyhow::Error {
     let Some(CompilerSays(words)) = error.downcast_ref() else { return error };
     let shown: String = words.lines().take(40).map(|l| format!("\n    {l}")).collect();
+    if let Some(why) = not_about_the_source(words) {
+        return anyhow!("the compiler broke off on {}: {why}. It says:{shown}", unit.source);
+    }
     if variant == Variant::Patched {
         let reason = format!(
             "with the fix ({}) this file does not compile for {}. The compiler says:{shown}",
@@ -265,6 +268,24 @@ fn explain(error: anyhow::Error, target: &Target, tree: &PatchedTree, unit: &Uni
         target.name,
         unit.source
     )
+}
+
+/// Why a compiler failed, where that has nothing to do with what it was given to read.
+fn not_about_the_source(words: &str) -> Option<String> {
+    let has = |part: &str| words.contains(part);
+    if has("No space left on device") {
+        let here = std::env::temp_dir();
+        return Some(format!("the disk is full; free some of {}, or name another folder in TMPDIR", here.display()));
+    }
+    if has("Cannot allocate memory") || has("out of memory") || has("memory exhausted") || has("Killed signal") {
+        return Some("memory ran out, or something ended it; free some memory and try again".into());
+    }
+    if has("internal compiler error") {
+        return Some("this is a fault of the compiler".into());
+    }
+    // Whoever finds fault with a source says "error:"; the sandbox and the loader do not.
+    let finds_fault = ["error:", "Error:", "undefined reference"].iter().any(|w| has(w));
+    (!finds_fault).then(|| "it could not be run".into())
 }
 
 #[cfg(test)]

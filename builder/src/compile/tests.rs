@@ -129,3 +129,26 @@ fn says_whose_fault_it_is() {
     assert!(format!("{error}").contains("the target tree:test is broken"), "{error}");
     assert!(b.entries().is_empty());
 }
+
+#[test]
+fn a_compiler_that_broke_off_is_not_the_fixs_fault() {
+    for words in [
+        "f.c:24:1: fatal error: closing dependency file x.d: No space left on device\ncompilation terminated.\n",
+        "/tmp/cc.s: Fatal error: can't write 70 bytes to section .text of x.o: 'No space left on device'\n",
+        "gcc: fatal error: Killed signal terminated program cc1\ncompilation terminated.\n",
+        "cc1: out of memory allocating 65536 bytes after a total of 1 bytes\n",
+        "f.c:1:1: internal compiler error: Segmentation fault\n",
+        "bwrap: Can't bind mount /x on /newroot/x: No such file or directory\n",
+        "",
+    ] {
+        assert!(not_about_the_source(words).is_some(), "{words}");
+    }
+    for words in [
+        "fs/a.c:3:1: error: expected ';' before 'int'\n",
+        "fs/a.c:3:10: fatal error: none.h: No such file or directory\ncompilation terminated.\n",
+        "fs/a.c: Assembler messages:\nfs/a.c:9: Error: no such instruction: `nonsense'\n",
+        "cc1: some warnings being treated as errors\nf.c:1:1: error: x [-Werror=y]\n",
+    ] {
+        assert_eq!(not_about_the_source(words), None, "{words}");
+    }
+}

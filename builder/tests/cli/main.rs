@@ -7,6 +7,7 @@
 
 mod fake;
 mod fixes;
+mod kernel;
 mod objects;
 mod output;
 mod prepared;

@@ -1,6 +1,271 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Builds on a prepared kernel.
+//! Builds for a prepared kernel: refusals of fixes that fit it ill, and what a good build leaves.
 
+use super::kernel::{Kernel, SMALL};
+use super::tool::{collect, names, on_full_disk};
 use super::Test;
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
 
-pub const TESTS: &[Test] = &[];
+pub const TESTS: &[Test] = &[
+    ("does_not_apply", does_not_apply),
+    ("already_applied", already_applied),
+    ("code_that_is_not_built", code_that_is_not_built),
+    ("files_that_are_not_c", files_that_are_not_c),
+    ("does_not_compile", does_not_compile),
+    ("nothing_changed", nothing_changed),
+    ("init_and_data", init_and_data),
+    ("same_bytes", same_bytes),
+    ("names_and_replace", names_and_replace),
+    ("module_names", module_names),
+    ("drifted_compilers", drifted_compilers),
+    ("truncated_image", truncated_image),
+    ("broken_cache", broken_cache),
+    ("full_output_disk", full_output_disk),
+    ("full_work_folder", full_work_folder),
+    ("full_cache_disk", full_cache_disk),
+    ("killed", killed),
+];
+
+fn does_not_apply() {
+    let kernel = Kernel::new();
+    let text = kernel.source(SMALL);
+    let other = text.replace("seq_putc(m", "seq_putchar(m");
+    let fix = kernel.patch("the-fix.patch", SMALL, &other, &other.replace("seq_putchar(m, '\\n')", "seq_other(m)"));
+    let says = ["[patch-does-not-apply] the-fix.patch, line 1", "hunk 1 of 1 on fs/proc/cmdline.c", "line 3"];
+    kernel.refuses(&fix, &says);
+    kernel.refuses(&fix, &[&kernel.target.release]);
+    let fix = kernel.patch("gone.patch", "fs/proc/no_such_file.c", "a\n", "b\n");
+    kernel.refuses(&fix, &["[patch-does-not-apply] gone.patch, line 1", "no file a/fs/proc/no_such_file.c"]);
+}
+
+fn already_applied() {
+    let kernel = Kernel::new();
+    let text = kernel.source(SMALL);
+    let fix = kernel.patch("the-fix.patch", SMALL, &text.replace("seq_putc(m", "seq_old(m"), &text);
+    kernel.refuses(&fix, &["[patch-already-applied] the-fix.patch, line 1", "fs/proc/cmdline.c", "leave it out"]);
+}
+
+fn code_that_is_not_built() {
+    let kernel = Kernel::new();
+    let add = |path: &str| {
+        let text = kernel.source(path);
+        kernel.patch("the-fix.patch", path, &text, &(text.clone() + "int kmend_added;\n"))
+    };
+    // Another architecture's, and one that no kernel for production has.
+    kernel.refuses(&add("arch/alpha/kernel/irq.c"), &["[not-built]", "another architecture"]);
+    kernel.refuses(&add("kernel/kcsan/core.c"), &["[not-built] kernel/kcsan/core.c", "CONFIG_KCSAN"]);
+    kernel.refuses(&add("tools/lib/string.c"), &["[not-built]", "user space"]);
+    kernel.refuses(&add("arch/x86/boot/main.c"), &["[not-kernel-code]", "before the kernel"]);
+    let fix = kernel.patch("the-fix.patch", "fs/proc/added.c", "", "int x;\n");
+    kernel.refuses(&fix, &["[new-file] fs/proc/added.c"]);
+}
+
+fn files_that_are_not_c() {
+    let kernel = Kernel::new();
+    let add = |path: &str| {
+        let text = kernel.source(path);
+        kernel.patch("the-fix.patch", path, &text, &(text.clone() + "\n"))
+    };
+    kernel.refuses(&add("include/linux/seq_file.h"), &["include/linux/seq_file.h"]);
+    kernel.refuses(&add("arch/x86/entry/entry_64.S"), &["[assembler-file] arch/x86/entry/entry_64.S"]);
+    kernel.refuses(&add("fs/Kconfig"), &["[build-file-changed] fs/Kconfig"]);
+    kernel.refuses(&add("fs/proc/Makefile"), &["[build-file-changed] fs/proc/Makefile"]);
+    kernel.refuses(&add("rust/kernel/lib.rs"), &["[rust-file] rust/kernel/lib.rs"]);
+}
+
+fn does_not_compile() {
+    let kernel = Kernel::new().with_shared_objects();
+    let fix = kernel.fix("the-fix.patch", SMALL, "seq_putc(m, '\\n');", "no_such_function_here(m, x);");
+    // The compiler's words name the line of the source.
+    let line = 1 + kernel.source(SMALL).lines().take_while(|l| !l.contains("seq_putc(m")).count();
+    let place = format!("fs/proc/cmdline.c:{line}:");
+    kernel.refuses(&fix, &["[does-not-compile] fs/proc/cmdline.c", &place, "error:", "no_such_function_here"]);
+}
+
+fn nothing_changed() {
+    let kernel = Kernel::new().with_shared_objects();
+    let fix = kernel.fix("the-fix.patch", SMALL, "\tseq_putc(m", "\t/* A remark.\n\t */\n\tseq_putc(m");
+    kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", SMALL]);
+    assert!(names(&kernel.out()).is_empty());
+}
+
+fn init_and_data() {
+    let kernel = Kernel::new().with_shared_objects();
+    let fix = kernel.fix("the-fix.patch", SMALL, "\treturn 0;\n}\nfs_initcall", "\treturn 1;\n}\nfs_initcall");
+    kernel.refuses(&fix, &["[init-function] proc_cmdline_init", SMALL]);
+}
+
+fn same_bytes() {
+    let kernel = Kernel::new();
+    let fix = kernel.good_fix();
+    kernel.build(&fix, &["-n", "same"]).succeeds();
+    let read = |dir: &std::path::Path| {
+        assert_eq!(names(dir), ["same.json", "same.ko", "same.rs"]);
+        ["json", "ko", "rs"].map(|end| fs::read(dir.join(format!("same.{end}"))).unwrap())
+    };
+    let first = read(&kernel.out());
+    // Another cache without objects, another folder for the work, another place to run in, another time.
+    let other = Kernel::new();
+    let (work, out) = (other.dir.path().join("work/deeper"), other.dir.path().join("a/b"));
+    fs::create_dir_all(&work).unwrap();
+    let mut again = other.command(&fix);
+    again.args(["-n", "same"]).arg("-o").arg(&out).env("TMPDIR", &work).current_dir("/").env("LANG", "de_DE.UTF-8");
+    collect(&mut again).succeeds();
+    assert!(read(&out) == first, "a second build gives other bytes");
+    assert!(names(&work).is_empty(), "the work folder is left behind: {:?}", names(&work));
+    // Objects from the cache, and over what stands there already.
+    kernel.build(&fix, &["-n", "same"]).succeeds();
+    assert!(read(&kernel.out()) == first, "a build from the cache gives other bytes");
+}
+
+fn names_and_replace() {
+    let kernel = Kernel::new().with_shared_objects();
+    let good = fs::read(kernel.good_fix()).unwrap();
+    let fix = super::tool::put(kernel.dir.path(), "0001-proc: a fix.v2.patch", good);
+    let ran = kernel.build(&fix, &["--no-replace"]);
+    let name = "kmend_0001_proc__a_fix_v2";
+    assert!(ran.succeeds().out.contains(&format!("{name}.ko")), "{}", ran.out);
+    assert_eq!(names(&kernel.out()), ["json", "ko", "rs"].map(|end| format!("{name}.{end}")));
+    let text = fs::read_to_string(kernel.out().join(format!("{name}.json"))).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(manifest["replace"], false);
+    assert_eq!(manifest["name"], name);
+    assert_eq!(manifest["target"]["release"], kernel.target.release);
+    let source = fs::read_to_string(kernel.out().join(format!("{name}.rs"))).unwrap();
+    assert!(source.contains("replace: false") && source.contains("cmdline_proc_show"), "{source}");
+}
+
+fn module_names() {
+    let kernel = Kernel::new();
+    let fix = kernel.good_fix();
+    for name in ["a-b", "1st", "", "../up", &"x".repeat(56)] {
+        kernel.build(&fix, &["-n", name]).fails(1, &["module"]);
+    }
+    assert!(names(&kernel.out()).is_empty());
+}
+
+fn drifted_compilers() {
+    let kernel = Kernel::new();
+    let fix = kernel.good_fix();
+    let again = format!("kmend-build target add {}", kernel.target.name);
+    let mut drifted = kernel.target.clone();
+    drifted.cc = drifted.cc.replace("gcc", "gcc-older");
+    kernel.store(&drifted);
+    let says = ["the C compiler drifted", &drifted.cc, &kernel.target.cc, "can no longer be used"];
+    kernel.build::<&str>(&fix, &[]).fails(1, &says).fails(1, &[&again]);
+    drifted = kernel.target.clone();
+    drifted.rustc = Some("rustc 1.0.0".into());
+    kernel.store(&drifted);
+    kernel.build::<&str>(&fix, &[]).fails(1, &["the Rust compiler drifted", "rustc 1.0.0"]);
+    drifted = kernel.target.clone();
+    drifted.root = "/no/such/root".into();
+    kernel.store(&drifted);
+    kernel.build::<&str>(&fix, &[]).fails(1, &["/no/such/root", &again]);
+    assert!(names(&kernel.out()).is_empty());
+}
+
+fn truncated_image() {
+    let kernel = Kernel::new().with_shared_objects();
+    let fix = kernel.good_fix();
+    let whole = fs::read(&kernel.target.vmlinux).unwrap();
+    let mut broken = kernel.target.clone();
+    broken.vmlinux = kernel.dir.path().join("vmlinux");
+    kernel.store(&broken);
+    for len in [0, 63, 4096, whole.len() / 2, whole.len() / 4 * 3] {
+        fs::write(&broken.vmlinux, &whole[..len]).unwrap();
+        kernel.build::<&str>(&fix, &[]).fails(1, &["/vmlinux"]);
+    }
+    assert!(names(&kernel.out()).is_empty());
+}
+
+fn broken_cache() {
+    let kernel = Kernel::new();
+    let fix = kernel.good_fix();
+    let ran = kernel.build(&fix, &["-n", "one"]);
+    assert!(ran.succeeds().err.contains("originals of 0 from the cache"), "{}", ran.err);
+    let first = fs::read(kernel.out().join("one.ko")).unwrap();
+    let objects = kernel.cache().join("objects");
+    let [folder] = &names(&objects)[..] else { panic!("one entry was expected") };
+    let [entry] = &names(&objects.join(folder))[..] else { panic!("one entry was expected") };
+    let entry = objects.join(folder).join(entry);
+    let whole = fs::read(&entry).unwrap();
+    let mut flipped = whole.clone();
+    let at = whole.len() - 100;
+    flipped[at] ^= 0x40;
+    for bad in [&b""[..], &whole[..whole.len() / 2], &flipped] {
+        fs::write(&entry, bad).unwrap();
+        let ran = kernel.build(&fix, &["-n", "one"]);
+        assert!(ran.succeeds().err.contains("originals of 0 from the cache"), "{}", ran.err);
+        assert!(fs::read(kernel.out().join("one.ko")).unwrap() == first);
+        assert!(fs::read(&entry).unwrap() == whole, "the entry was not made again");
+    }
+    let ran = kernel.build(&fix, &["-n", "one"]);
+    assert!(ran.succeeds().err.contains("originals of 1 from the cache"), "{}", ran.err);
+}
+
+fn full_output_disk() {
+    let kernel = Kernel::new().with_shared_objects();
+    let fix = kernel.good_fix();
+    let mount = kernel.dir.path().join("small");
+    fs::create_dir(&mount).unwrap();
+    let mut build = kernel.command(&fix);
+    build.args(["-n", "one", "-o"]).arg(&mount);
+    // Room for NAME.rs and NAME.json, not for NAME.ko.
+    let (ran, left) = on_full_disk(&build, &mount, 8, 3);
+    ran.fails(1, &["one.ko", "is the disk full?", "No space left on device"]);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn full_work_folder() {
+    let cold = Kernel::new();
+    let warm = Kernel::new().with_shared_objects();
+    // From room for the fix alone to room for nearly all: kmend itself, the compiler and the linker run out of it.
+    for (kernel, pages) in [(&cold, 1), (&cold, 6), (&cold, 16), (&cold, 40), (&warm, 6), (&warm, 10), (&warm, 25)] {
+        let fix = kernel.good_fix();
+        let mount = kernel.dir.path().join("small");
+        fs::create_dir_all(&mount).unwrap();
+        let mut build = kernel.command(&fix);
+        build.args(["-n", "one", "-o"]).arg(kernel.out()).env("TMPDIR", &mount);
+        let (ran, left) = on_full_disk(&build, &mount, pages, pages);
+        ran.fails(1, &["No space left on device"]);
+        // Neither the fix nor the target is to blame.
+        assert!(!ran.err.contains("does not compile"), "{}", ran.err);
+        assert!(left.is_empty(), "{left:?}");
+        assert!(names(&kernel.out()).is_empty());
+    }
+}
+
+fn full_cache_disk() {
+    let kernel = Kernel::new();
+    let fix = kernel.good_fix();
+    let objects = kernel.cache().join("objects");
+    fs::create_dir(&objects).unwrap();
+    let mut build = kernel.command(&fix);
+    build.args(["-n", "one", "-o"]).arg(kernel.out());
+    let (ran, left) = on_full_disk(&build, &objects, 8, 0);
+    ran.fails(1, &["objects", "No space left on device"]);
+    assert!(left.is_empty(), "{left:?}");
+    assert!(names(&kernel.out()).is_empty());
+}
+
+fn killed() {
+    let kernel = Kernel::new().with_shared_objects();
+    let fix = kernel.good_fix();
+    for tenths in [2, 5, 10, 16, 24, 32, 40] {
+        let mut build = kernel.command(&fix);
+        build.args(["-n", "one", "-o"]).arg(kernel.out()).env("TMPDIR", kernel.dir.path());
+        let mut child = build.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(tenths * 100));
+        let ended = child.try_wait().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match ended {
+            Some(_) => assert_eq!(names(&kernel.out()), ["one.json", "one.ko", "one.rs"]),
+            None => assert!(names(&kernel.out()).iter().all(|n| n.starts_with("one.")), "{:?}", names(&kernel.out())),
+        }
+        let _ = fs::remove_dir_all(kernel.out());
+    }
+    kernel.build(&fix, &["-n", "one"]).succeeds();
+}
