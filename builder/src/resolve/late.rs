@@ -78,6 +78,10 @@ pub fn silence_tracepoints(object: &mut Object, late: &HashSet<String>, jump_ent
             done.gone.insert(format!("__SCK__tp_func_{name}"));
         }
     }
+    // A weak undefined symbol that nothing refers to does not survive the link.
+    for symbol in object.symbols.iter_mut().filter(|s| s.is_undefined() && done.gone.contains(&s.name)) {
+        symbol.bind = Bind::Weak;
+    }
     if let (Some(id), true) = (object.section_by_name(".static_call_sites"), call_site > 0) {
         let section = &object.sections[id];
         let is_gone = |entry: &u64| {
