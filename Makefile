@@ -28,13 +28,13 @@ fmt: ## rustfmt changes nothing
 lint: ## clippy, warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-unit: ## the tests beside the code
-	$(CARGO) test --workspace
+unit: target ## the tests beside the code, the pairs, the command line
+	KMEND_TEST_TARGET=$(or $(KMEND_TEST_TARGET),debian:forky) $(CARGO) test --workspace
 
 tidy: ## rules of this repository that no other tool knows
 	$(CARGO) xtask tidy
 
-target: ## prepare the stock kernel that the proofs run on
+target: deps ## prepare the stock kernel that the proofs run on
 	$(CARGO) xtask target
 
 qemu: ## boot the stock kernel with every scenario and every real fix

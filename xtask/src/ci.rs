@@ -12,11 +12,17 @@ const PARTS: &[Part] = &[
     ("deps", || deps::run(&[])),
     ("fmt", || shell(&cargo(), &["fmt", "--all", "--check"])),
     ("lint", || shell(&cargo(), &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])),
-    ("unit", || shell(&cargo(), &["test", "--quiet", "--workspace"])),
     ("tidy", || tidy::run(&[])),
     ("target", || target(&[])),
+    ("unit", unit),
     ("qemu", || qemu(&[])),
 ];
+
+/// All tests of cargo's, those on a prepared kernel too.
+fn unit() -> Result<()> {
+    let target = format!("KMEND_TEST_TARGET={}", qemu_tests::cli::DEFAULT_TARGET);
+    shell("env", &[&target, &cargo(), "test", "--quiet", "--workspace"])
+}
 
 /// Runs all parts; the first that fails ends it.
 pub fn run(_args: &[String]) -> Result<()> {
