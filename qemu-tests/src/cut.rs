@@ -43,6 +43,8 @@ pub struct Version {
     pub suite: String,
     /// The version: `7.2.12-1`.
     pub version: String,
+    /// An archive that has it, where the machine's own sources no longer do.
+    pub mirror: Option<String>,
 }
 
 /// A file that the fix touches.
@@ -115,7 +117,7 @@ fn fetch_all<'a>(cuts: impl Iterator<Item = &'a Cut>) -> Sources {
         paths.extend(cut.files.iter().map(|f| f.path.clone()));
     }
     let fetch = |(package, version): &(String, Version), paths: &BTreeSet<String>| {
-        upstream::fetch(package, &version.suite, &version.version, paths).map_err(|error| format!("{error:#}"))
+        upstream::fetch(package, version, paths).map_err(|error| format!("{error:#}"))
     };
     wanted.into_iter().map(|(key, paths)| (key.clone(), fetch(&key, &paths))).collect()
 }
@@ -171,7 +173,8 @@ fn check_sum(cut: &Cut, patch: &str) -> Result<()> {
 fn moved_on(name: &str, cut: &Cut, error: &anyhow::Error) -> String {
     format!(
         "cannot cut the fix `{}` between {} {} ({}) and {} ({}): {error:#}\n\
-         When the suites have moved on: name another pair (and fix) in qemu-tests/real/{name}/cut.toml;\n\
+         When the suites have moved on: in qemu-tests/real/{name}/cut.toml, name an archive that still has the \
+         version (`mirror = \"URI\"` beside it) or another pair and fix;\n\
          `cargo run -p qemu-tests -- --cut {name}` then shows the patch and the checksum to write there.",
         cut.changelog, cut.package, cut.from.version, cut.from.suite, cut.to.version, cut.to.suite
     )

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Files of a linux-source package: package, suite, version and paths in, the unpacked files out, kept in the cache.
 
+use crate::cut::Version;
 use anyhow::{bail, Context, Result};
 use flate2::read::GzDecoder;
 use kmend_builder::target::apt;
@@ -30,15 +31,16 @@ impl Source {
     }
 }
 
-/// Fetches `package` in `version` from `suite` and unpacks `paths` of it, where the cache lacks them.
-pub fn fetch(package: &str, suite: &str, version: &str, paths: &BTreeSet<String>) -> Result<Source> {
+/// Fetches `package` in `wanted` and unpacks `paths` of it, where the cache lacks them.
+pub fn fetch(package: &str, wanted: &Version, paths: &BTreeSet<String>) -> Result<Source> {
+    let version = &wanted.version;
     let folder = files::cache_dir()?.join("upstream").join(format!("{package}_{}", version.replace(':', "%3a")));
     let _lock = files::lock(&folder.with_extension("lock"), "unpacks the same source")?;
     let source = Source { changelog: String::new(), folder };
     let missing: Vec<&str> = paths.iter().map(String::as_str).filter(|p| !source.file(p).exists()).collect();
     let changelog = source.folder.join("changelog.Debian.gz");
     if !missing.is_empty() || !changelog.exists() {
-        unpack(package, suite, version, &missing, &source.folder)?;
+        unpack(package, wanted, &missing, &source.folder)?;
     }
     let mut text = String::new();
     GzDecoder::new(files::read(&changelog)?.as_slice())
@@ -47,10 +49,12 @@ pub fn fetch(package: &str, suite: &str, version: &str, paths: &BTreeSet<String>
     Ok(Source { changelog: text, ..source })
 }
 
-fn unpack(package: &str, suite: &str, version: &str, paths: &[&str], folder: &Path) -> Result<()> {
+fn unpack(package: &str, wanted: &Version, paths: &[&str], folder: &Path) -> Result<()> {
+    let version = &wanted.version;
     let step = progress::step(format!("unpacking {} files of {package} {version}", paths.len()));
     let arch = apt::machine_arch()?;
-    let deb = apt::fetch(suite, &arch, package, Some(version))?;
+    let archive = apt::Archive::open(&wanted.suite, &arch, wanted.mirror.as_deref())?;
+    let deb = archive.fetch(package, Some(version))?;
     let scratch = tempfile::Builder::new()
         .prefix(".unpack-")
         .tempdir_in(folder.parent().unwrap_or(folder))
