@@ -31,8 +31,18 @@ pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Writes `data` to `path` through a file beside it and a rename; parents are made.
+/// Writes `data` to `path` through a file beside it and a rename; parents are made. What stands there
+/// afterwards is on the disk.
 pub fn write(path: &Path, data: &[u8]) -> Result<()> {
+    write_beside(path, data, true)
+}
+
+/// The same for what can be made again at once: it does not wait for the disk.
+pub fn write_quickly(path: &Path, data: &[u8]) -> Result<()> {
+    write_beside(path, data, false)
+}
+
+fn write_beside(path: &Path, data: &[u8], sync: bool) -> Result<()> {
     let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
     let mut beside = tempfile::Builder::new()
@@ -41,7 +51,7 @@ pub fn write(path: &Path, data: &[u8]) -> Result<()> {
         .with_context(|| format!("cannot write in {}", dir.display()))?;
     beside
         .write_all(data)
-        .and_then(|()| beside.as_file().sync_data())
+        .and_then(|()| if sync { beside.as_file().sync_data() } else { Ok(()) })
         .with_context(|| format!("cannot write {} ({} bytes): is the disk full?", path.display(), data.len()))?;
     #[cfg(unix)]
     {
