@@ -31,22 +31,29 @@ pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Writes `data` to `path` through a file beside it and a rename; parents are made.
+/// Writes `data` to `path` through a file beside it and a rename; parents are made. What stands there
+/// afterwards is on the disk.
 pub fn write(path: &Path, data: &[u8]) -> Result<()> {
     write_together(&[(path.into(), data)])
+}
+
+/// The same for what can be made again at once: it does not wait for the disk.
+pub fn write_quickly(path: &Path, data: &[u8]) -> Result<()> {
+    write_beside(path, data, false)?.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
 }
 
 /// Writes several files: all of them are complete before the first one gets its name, so that a full disk
 /// leaves none of them.
 pub fn write_together(files: &[(PathBuf, &[u8])]) -> Result<()> {
-    let beside = files.iter().map(|(path, data)| write_beside(path, data)).collect::<Result<Vec<_>>>()?;
+    let beside = files.iter().map(|(path, data)| write_beside(path, data, true)).collect::<Result<Vec<_>>>()?;
     for (file, (path, _)) in beside.into_iter().zip(files) {
         file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
 
-fn write_beside(path: &Path, data: &[u8]) -> Result<tempfile::NamedTempFile> {
+fn write_beside(path: &Path, data: &[u8], sync: bool) -> Result<tempfile::NamedTempFile> {
     let dir = folder_of(path);
     fs::create_dir_all(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
     let mut beside = tempfile::Builder::new()
@@ -55,7 +62,7 @@ fn write_beside(path: &Path, data: &[u8]) -> Result<tempfile::NamedTempFile> {
         .with_context(|| format!("cannot write in {}", dir.display()))?;
     beside
         .write_all(data)
-        .and_then(|()| beside.as_file().sync_data())
+        .and_then(|()| if sync { beside.as_file().sync_data() } else { Ok(()) })
         .with_context(|| format!("cannot write {} ({} bytes): is the disk full?", path.display(), data.len()))?;
     #[cfg(unix)]
     {

@@ -96,7 +96,7 @@ pub fn run(args: &DiffArgs) -> Result<()> {
         eprintln!("kmend-build: note: {note}");
     }
     if let (Some(extract), Some(out)) = (&outcome.extract, &args.output) {
-        files::write(out, &elf::write::write(&extract.object)?)?;
+        files::write_quickly(out, &elf::write::write(&extract.object)?)?;
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&outcome.report)?);
