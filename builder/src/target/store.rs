@@ -68,7 +68,10 @@ fn read(file: &Path) -> Result<Target> {
     serde_json::from_str(&files::read_text(file)?).with_context(|| {
         let folder = file.parent().and_then(|d| d.file_name()).unwrap_or_default();
         let name = unescape(&folder.to_string_lossy());
-        format!("{} is damaged; `kmend-build target remove {name}` takes it away", file.display())
+        format!(
+            "{} is damaged; `kmend-build target remove {name}` takes it away, then add the target again",
+            file.display()
+        )
     })
 }
 
