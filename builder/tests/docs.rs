@@ -26,7 +26,9 @@ fn codes(text: &str) -> BTreeSet<String> {
 }
 
 fn is_code(text: &str) -> bool {
-    text.contains('-') && text.split('-').all(|w| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase()))
+    text != "kmend-build"
+        && text.contains('-')
+        && text.split('-').all(|w| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase()))
 }
 
 fn read_all(dir: &Path, found: &mut BTreeSet<String>) {
