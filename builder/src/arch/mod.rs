@@ -85,6 +85,9 @@ pub trait Arch: Debug + Sync {
     /// Branches of `range` that leave it without a relocation; None when the code cannot be decoded.
     fn local_branches(&self, section: &Section, range: Range<u64>) -> Option<Vec<LocalBranch>>;
 
+    /// True where `range` holds nothing but what assemblers fill gaps with: nops, traps, zeroes.
+    fn is_padding(&self, section: &Section, range: Range<u64>) -> bool;
+
     /// Constants among the arguments of calls that may be line numbers.
     fn line_arguments(&self, section: &Section, range: Range<u64>, relocs: &[Reloc]) -> Vec<LineArgument>;
 

@@ -5,7 +5,7 @@ mod lines;
 
 use super::{Arch, Field, LineArgument, LocalBranch};
 use crate::elf::{Object, Reloc, Section};
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 use object::elf;
 use std::ops::Range;
 
@@ -108,6 +108,12 @@ impl Arch for Amd64 {
             }
         }
         Some(found)
+    }
+
+    fn is_padding(&self, section: &Section, range: Range<u64>) -> bool {
+        let zero = section.bytes(range.clone()).iter().all(|&byte| byte == 0);
+        let fills = |i: Instruction| matches!(i.mnemonic(), Mnemonic::Nop | Mnemonic::Int3);
+        section.relocs_in(range.clone()).is_empty() && (zero || decode(section, range).all(fills))
     }
 
     fn line_arguments(&self, section: &Section, range: Range<u64>, relocs: &[Reloc]) -> Vec<LineArgument> {

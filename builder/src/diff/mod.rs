@@ -43,6 +43,8 @@ pub struct ChangeSet<'o> {
     pub functions: Vec<ChangedFunction>,
     /// Data that differ from their twins: patched item, reason.
     pub data: Vec<(ItemId, String)>,
+    /// Sections with code that has no name, and that differs: reason by section.
+    pub unnamed_code: BTreeMap<String, String>,
     /// Named data without a twin.
     pub new_data: Vec<ItemId>,
     /// The patched object's special section entries.
@@ -73,6 +75,7 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
     let twins = correlate::correlate(&vo, &vp);
     let ignored = ignore::Ignored::of(&vp);
     let (mut functions, mut data, mut new_data) = (Vec::new(), Vec::new(), Vec::new());
+    let unnamed_code;
     {
         let comparer = Comparer::new(&vo, &vp, &twins, [&entries_o, &entries_p]);
         for (p, item) in vp.items.iter().enumerate() {
@@ -103,6 +106,7 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
                 (ItemKind::Anonymous, _) => {}
             }
         }
+        unnamed_code = unnamed_differences(&comparer, &ignored);
     }
     add_families(&vp, &twins, &mut functions);
     let static_call_site = layouts.size("static_call_site");
@@ -112,11 +116,39 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
         twins,
         functions,
         data,
+        unnamed_code,
         new_data,
         entries: entries_p,
         static_call_site,
         refusals,
     })
+}
+
+/// Compares code without a name, section by section and in order.
+fn unnamed_differences(comparer: &Comparer<'_, '_>, ignored: &ignore::Ignored) -> BTreeMap<String, String> {
+    let pieces = |view: &View<'_>| -> BTreeMap<String, Vec<ItemId>> {
+        let mut all: BTreeMap<String, Vec<ItemId>> = BTreeMap::new();
+        for (id, item) in view.items.iter().enumerate().filter(|(_, i)| i.kind == ItemKind::Anonymous) {
+            let section = view.section(id);
+            if section.is_text() && !ignored.section(&section.name) {
+                all.entry(item.name.clone()).or_default().push(id);
+            }
+        }
+        all
+    };
+    let (old, new) = (pieces(comparer.original), pieces(comparer.patched));
+    let mut found = BTreeMap::new();
+    for name in old.keys().chain(new.keys()) {
+        let (o, p) = (old.get(name).map_or(&[][..], Vec::as_slice), new.get(name).map_or(&[][..], Vec::as_slice));
+        let why = match o.len() == p.len() {
+            true => o.iter().zip(p).find_map(|(&o, &p)| comparer.data_difference(o, p)),
+            false => Some(format!("{} pieces instead of {}", p.len(), o.len())),
+        };
+        if let Some(why) = why {
+            found.insert(name.clone(), why);
+        }
+    }
+    found
 }
 
 /// A function and its `.cold` part go together: the one jumps into the other.

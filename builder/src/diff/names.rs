@@ -38,6 +38,12 @@ pub fn cold_parent(name: &str) -> Option<&str> {
     number.bytes().all(|b| b.is_ascii_digit()).then(|| start.strip_suffix(".cold"))?
 }
 
+/// Sections of nothing but such data as [`is_own_copy`] speaks of, also where it has no name: flags for what
+/// is to be done once, and UBSAN's records (`.data..Lubsan…`), whose local labels the assembler drops.
+pub fn is_own_section(section: &str) -> bool {
+    matches!(section, ".data..once" | ".data.once") || section.starts_with(".data..L")
+}
+
 /// Data that belongs to one place in the code and holds no state worth keeping: each build of that place
 /// has its own (include/linux/once.h, printk.h, dynamic_debug.h, lockdep.h, ratelimit.h; GCC's CSWTCH).
 pub fn is_own_copy(name: &str, section: &str) -> bool {
@@ -55,7 +61,7 @@ pub fn is_own_copy(name: &str, section: &str) -> bool {
         "descriptor",
         "CSWTCH",
     ];
-    if name.starts_with(".L") || matches!(section, ".data..once" | ".data.once") {
+    if name.starts_with(".L") || is_own_section(section) {
         return true;
     }
     let local = base(name);

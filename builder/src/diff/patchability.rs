@@ -51,6 +51,15 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
             "a running kernel already uses this data; change it at run time instead, from code that the fix changes or from a callback",
         ));
     }
+    for (section, why) in &changes.unnamed_code {
+        found.push(Refusal::new(
+            "unnamed-code",
+            "",
+            section,
+            format!("the fix changes code that has no name, or no size: {why}"),
+            "livepatch replaces functions by name; in assembler give it one with SYM_FUNC_START and SYM_FUNC_END, otherwise leave it alone, and do not strip symbols",
+        ));
+    }
     for &item in changes.new_data.iter().filter(|&&item| !patched.items[item].is_own_copy(patched.object)) {
         let it = &patched.items[item];
         let section = &patched.section(item).name;

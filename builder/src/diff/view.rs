@@ -179,7 +179,7 @@ impl<'o> View<'o> {
                 () if text => self.padding_before(id, at, start),
                 () => start,
             };
-            if begin > at && !text {
+            if begin > at && !self.is_gap(id, at..begin) {
                 self.push_anonymous(id, at..begin);
             }
             let end = if text && alone { section.size } else { end };
@@ -203,9 +203,15 @@ impl<'o> View<'o> {
             });
             at = end;
         }
-        if at < section.size && (!text || at == 0) {
+        if at < section.size && !self.is_gap(id, at..section.size) {
             self.push_anonymous(id, at..section.size);
         }
+    }
+
+    /// True for what stands between functions and is no code.
+    fn is_gap(&self, id: SecId, range: Range<u64>) -> bool {
+        let section = &self.object.sections[id];
+        section.is_text() && self.object.arch.is_padding(section, range)
     }
 
     /// Where the call padding of a function begins that shares its section with others.

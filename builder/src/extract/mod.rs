@@ -276,7 +276,7 @@ impl<'a, 'o> Run<'a, 'o> {
             return;
         }
         let target = match view.reference(pending.section, pending.range.clone(), reloc) {
-            Ref::External { symbol, addend } if symbol == 0 => Some((0, addend)),
+            Ref::External { symbol: 0, addend } => Some((0, addend)),
             Ref::External { symbol, addend } => {
                 let name = view.object.symbols[symbol].name.clone();
                 Some((self.external(&name, Origin::Elsewhere), addend))
@@ -316,8 +316,7 @@ impl<'a, 'o> Run<'a, 'o> {
             ItemKind::Anonymous => true,
         };
         if comes_along {
-            // UBSAN's records (`.data..Lubsan…`) have local labels, which the assembler drops.
-            let compilers_own = section.starts_with(".data..L");
+            let compilers_own = crate::diff::names::is_own_section(section);
             if item.kind == ItemKind::Anonymous && view.section(id).is_writable() && !compilers_own {
                 self.refusals.push(Refusal::new(
                     "unnamed-data",

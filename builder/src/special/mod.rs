@@ -121,7 +121,7 @@ pub fn entries(object: &Object, id: SecId, layouts: &Layouts, notes: &mut Vec<St
         Size::OutOfLine => Ok(out_of_line(object, id)),
         Size::PerReloc => {
             let size = section.size.checked_div(section.relocs.len() as u64).unwrap_or(0);
-            if size == 0 || section.size % size != 0 {
+            if size == 0 || !section.size.is_multiple_of(size) {
                 return Err(bad(
                     section,
                     format!("{} bytes do not belong to {} references evenly", section.size, section.relocs.len()),
@@ -183,7 +183,7 @@ fn cut(section: &Section, id: SecId, stride: u64) -> Result<Vec<Entry>, Refusal>
 fn places(object: &Object, id: SecId, from: impl Fn(&Section) -> bool) -> Vec<u64> {
     let section = &object.sections[id];
     let mut starts = vec![0];
-    for (_, s) in object.sections.iter().enumerate().filter(|(n, s)| *n != id && s.is_alloc() && from(s)) {
+    for s in object.sections.iter().filter(|s| s.is_alloc() && !std::ptr::eq(*s, section) && from(s)) {
         for r in s.relocs.iter().filter(|r| object.symbols[r.symbol].section() == Some(id)) {
             let raw = object.symbols[r.symbol].value.wrapping_add_signed(r.addend);
             let bias = if s.is_text() { object.arch.bias(s, 0..s.size, r) } else { 0 };

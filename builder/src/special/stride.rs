@@ -19,7 +19,7 @@ pub fn used(section: &Section, stride: u64) -> Option<u64> {
     let inside = section.relocs.iter().all(|r| r.offset % stride < rest);
     let empty = (0..section.size / stride)
         .all(|n| section.bytes(n * stride + rest..(n + 1) * stride).iter().all(|&byte| byte == 0));
-    (padding < section.align && section.size.next_multiple_of(section.align) % stride == 0 && inside && empty)
+    (padding < section.align && section.size.next_multiple_of(section.align).is_multiple_of(stride) && inside && empty)
         .then_some(rest)
 }
 
