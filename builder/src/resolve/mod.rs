@@ -140,10 +140,10 @@ fn find(
 ) -> Result<Option<KlpSymbol>, Refusal> {
     let name = &external.name;
     let needs = unit.module.map(str::to_string);
-    if external.origin == Origin::Elsewhere || matches!(external.origin, Origin::Unit { local: false, .. }) {
-        if provided.contains(name.as_str()) || (world.symvers.is_open(name) && !is_own(unit, external)) {
-            return Ok(None);
-        }
+    if (external.origin == Origin::Elsewhere || matches!(external.origin, Origin::Unit { local: false, .. }))
+        && (provided.contains(name.as_str()) || (world.symvers.is_open(name) && !is_own(unit, external)))
+    {
+        return Ok(None);
     }
     let unknown = |why: String, hint: &str| Refusal::new("unknown-symbol", name, "", why, hint);
     match unit.module {
@@ -183,6 +183,15 @@ fn find(
                 let place = if external.origin == Origin::Elsewhere { global() } else { place };
                 if let Some(sympos) = place.and_then(|p| module.sympos(name, p)) {
                     return Ok(Some(KlpSymbol { needs, object: Some(own.into()), name: name.clone(), sympos }));
+                }
+            }
+            // A module may call a static call of which only the trampoline is exported. objtool would put the
+            // trampoline in the place of the key; livepatch can name the key itself.
+            let trampoline = name.strip_prefix("__SCK__").map(|call| format!("__SCT__{call}"));
+            if trampoline.is_some_and(|t| world.symvers.is_open(&t)) && world.symvers.get(name).is_none() {
+                let mut keys = world.image.kallsyms.named(name);
+                if let (Some(_), None) = (keys.next(), keys.next()) {
+                    return Ok(Some(KlpSymbol { needs: None, object: None, name: name.clone(), sympos: 0 }));
                 }
             }
             let export = world.symvers.get(name).ok_or_else(|| {
