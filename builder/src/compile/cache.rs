@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 /// Raised when the flags added to a unit, or the entry's format, change.
-const VERSION: &str = "kmend objects 1";
+const VERSION: &str = "kmend objects 2";
 
 /// The two objects of an unpatched unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
