@@ -82,6 +82,12 @@ pub trait Arch: Debug + Sync {
     /// distance from the field to the end of its instruction, bytes.
     fn bias(&self, section: &Section, function: Range<u64>, reloc: &Reloc) -> i64;
 
+    /// [`Arch::bias`] of all relocations of a function at once, by their offsets, in order.
+    fn biases(&self, section: &Section, function: Range<u64>) -> Vec<(u64, i64)> {
+        let relocs = section.relocs_in(function.clone());
+        relocs.iter().map(|r| (r.offset, self.bias(section, function.clone(), r))).collect()
+    }
+
     /// Branches of `range` that leave it without a relocation; None when the code cannot be decoded.
     fn local_branches(&self, section: &Section, range: Range<u64>) -> Option<Vec<LocalBranch>>;
 

@@ -83,6 +83,21 @@ impl Arch for Amd64 {
         end as i64
     }
 
+    fn biases(&self, section: &Section, function: Range<u64>) -> Vec<(u64, i64)> {
+        let relocs = section.relocs_in(function.clone());
+        let mut ends = decode(section, function).map(|i| i.next_ip()).peekable();
+        let relative = |r: &Reloc| matches!(self.field(r.kind), Some(Field::Relative { bytes: 4 }));
+        let distance = |r: &Reloc| {
+            while ends.next_if(|&end| end <= r.offset).is_some() {}
+            match ends.peek() {
+                Some(&end) if section.is_text() && relative(r) => (end - r.offset) as i64,
+                None if section.is_text() && relative(r) => 4,
+                _ => 0,
+            }
+        };
+        relocs.iter().map(|r| r.offset).zip(relocs.iter().map(distance)).collect()
+    }
+
     fn local_branches(&self, section: &Section, range: Range<u64>) -> Option<Vec<LocalBranch>> {
         let mut found = Vec::new();
         let mut decoder = decoder(section, range.clone());

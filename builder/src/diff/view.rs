@@ -6,6 +6,7 @@ use crate::elf::*;
 use crate::special::{self, Fate};
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Index of an item in [`View::items`].
 pub type ItemId = usize;
@@ -108,6 +109,8 @@ pub struct View<'o> {
     pub items: Vec<Item>,
     by_section: Vec<Vec<ItemId>>,
     by_symbol: HashMap<SymId, ItemId>,
+    /// Of each item, once somebody asks: see [`Arch::biases`](crate::arch::Arch::biases).
+    biases: Vec<OnceLock<Vec<(u64, i64)>>>,
 }
 
 impl<'o> View<'o> {
@@ -124,6 +127,7 @@ impl<'o> View<'o> {
             items: Vec::new(),
             by_section: vec![Vec::new(); object.sections.len()],
             by_symbol: HashMap::new(),
+            biases: Vec::new(),
         };
         for (id, section) in object.sections.iter().enumerate() {
             if id == 0 || !section.is_alloc() || section.kind == SHT_NOTE || section.is_strings() {
@@ -133,6 +137,7 @@ impl<'o> View<'o> {
                 view.cut(id, &by_section[id]);
             }
         }
+        view.biases.resize_with(view.items.len(), OnceLock::new);
         view.find_branches();
         view
     }
@@ -360,7 +365,13 @@ impl<'o> View<'o> {
         if symbol.kind != SymKind::Section && (-8..=-4).contains(&reloc.addend) && s.is_text() {
             return -reloc.addend;
         }
-        self.object.arch.bias(s, around, reloc)
+        let item = self.item_at(section, around.start).filter(|&item| s.is_text() && self.items[item].range == around);
+        let Some(item) = item else { return self.object.arch.bias(s, around, reloc) };
+        let all = self.biases[item].get_or_init(|| self.object.arch.biases(s, around.clone()));
+        match all.binary_search_by_key(&reloc.offset, |&(offset, _)| offset) {
+            Ok(n) => all[n].1,
+            Err(_) => self.object.arch.bias(s, around, reloc),
+        }
     }
 }
 
