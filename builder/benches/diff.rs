@@ -110,7 +110,8 @@ fn show(times: &[Duration]) -> String {
     format!("median of {}: {:.2?}, least {:.2?}", times.len(), times[times.len() / 2], times[0])
 }
 
-/// By how much the resident memory of this process grows at most during a comparison, bytes.
+/// By how much this process's own memory (without the pages of its program file) grows at most during a
+/// comparison, bytes.
 fn memory(original: &Path, patched: &Path, layout: &str) -> u64 {
     let status = |field: &str| -> u64 {
         let text = std::fs::read_to_string("/proc/self/status").expect("/proc is there");
@@ -118,10 +119,10 @@ fn memory(original: &Path, patched: &Path, layout: &str) -> u64 {
         line.trim_matches([':', ' ', '\t', 'k', 'B']).parse::<u64>().expect("a number") * 1024
     };
     std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
-    let before = status("VmRSS");
+    let before = status("RssAnon");
     let outcome = kmend_builder::cli::diff::compare(original, patched, Some(layout)).expect("it compares");
     assert_eq!(outcome.report.functions.len(), 1);
-    status("VmHWM").saturating_sub(before)
+    status("VmHWM").saturating_sub(status("RssFile") + before)
 }
 
 fn bytes(path: &Path) -> u64 {

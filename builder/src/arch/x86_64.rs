@@ -126,9 +126,10 @@ impl Arch for Amd64 {
     }
 
     fn is_padding(&self, section: &Section, range: Range<u64>) -> bool {
-        let zero = section.bytes(range.clone()).iter().all(|&byte| byte == 0);
+        let bytes = section.bytes(range.clone());
         let fills = |i: Instruction| matches!(i.mnemonic(), Mnemonic::Nop | Mnemonic::Int3);
-        section.relocs_in(range.clone()).is_empty() && (zero || decode(section, range).all(fills))
+        section.relocs_in(range.clone()).is_empty()
+            && (bytes.iter().all(|&byte| byte == 0) || are_nops(bytes) || decode(section, range).all(fills))
     }
 
     fn line_arguments(&self, section: &Section, range: Range<u64>, relocs: &[Reloc]) -> Vec<LineArgument> {
@@ -191,6 +192,28 @@ impl Branches for Instruction {
     }
 }
 
+/// True for nops as assemblers write them and for traps. What else could be a nop is left to the decoder, whose
+/// tables cost more than a small object takes.
+fn are_nops(mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        let prefixes = bytes.iter().take_while(|&&byte| matches!(byte, 0x66 | 0x2e)).count();
+        let len = match bytes[prefixes..] {
+            [0x90 | 0xcc, ..] => 1,
+            [0x0f, 0x1f, 0x00, ..] => 3,
+            [0x0f, 0x1f, 0x40, ..] => 4,
+            [0x0f, 0x1f, 0x44, ..] => 5,
+            [0x0f, 0x1f, 0x80, ..] => 7,
+            [0x0f, 0x1f, 0x84, ..] => 8,
+            _ => return false,
+        };
+        match bytes.get(prefixes + len..) {
+            Some(rest) => bytes = rest,
+            None => return false,
+        }
+    }
+    true
+}
+
 fn decoder(section: &Section, range: Range<u64>) -> Decoder<'_> {
     Decoder::with_ip(64, section.bytes(range.clone()), range.start, DecoderOptions::NONE)
 }
@@ -198,4 +221,19 @@ fn decoder(section: &Section, range: Range<u64>) -> Decoder<'_> {
 fn decode(section: &Section, range: Range<u64>) -> impl Iterator<Item = Instruction> + '_ {
     let mut decoder = decoder(section, range);
     std::iter::from_fn(move || decoder.can_decode().then(|| decoder.decode()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nops() {
+        assert!(are_nops(&[]));
+        assert!(are_nops(&[0x90, 0xcc, 0x66, 0x90, 0x0f, 0x1f, 0x44, 0, 0]));
+        assert!(are_nops(&[0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]));
+        assert!(!are_nops(&[0x0f, 0x1f, 0x84, 0, 0, 0, 0]), "cut off");
+        assert!(!are_nops(&[0x90, 0xc3]));
+        assert!(!are_nops(&[0x66]));
+    }
 }

@@ -2,6 +2,7 @@
 //! An object seen as items: functions, data, strings, constants, each with what it refers to.
 
 use super::names;
+use crate::arch::Field;
 use crate::elf::*;
 use crate::special::{self, Fate};
 use std::collections::HashMap;
@@ -364,6 +365,9 @@ impl<'o> View<'o> {
         // A label stands at the very start of what it names: no need to decode.
         if symbol.kind != SymKind::Section && (-8..=-4).contains(&reloc.addend) && s.is_text() {
             return -reloc.addend;
+        }
+        if !matches!(self.object.arch.field(reloc.kind), Some(Field::Relative { .. })) {
+            return self.object.arch.bias(s, around, reloc);
         }
         let item = self.item_at(section, around.start).filter(|&item| s.is_text() && self.items[item].range == around);
         let Some(item) = item else { return self.object.arch.bias(s, around, reloc) };
