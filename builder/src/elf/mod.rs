@@ -207,6 +207,16 @@ impl Object {
         }
     }
 
+    /// The undefined global symbol of this name, added where there is none.
+    pub fn undefined(&mut self, name: &str) -> SymId {
+        if let Some(id) = self.symbols.iter().position(|s| s.is_undefined() && s.name == name) {
+            return id;
+        }
+        let (kind, bind, place) = (SymKind::None, Bind::Global, Place::Undefined);
+        self.symbols.push(Symbol { name: name.into(), kind, bind, place, value: 0, size: 0, other: 0 });
+        self.symbols.len() - 1
+    }
+
     /// The first section of this name.
     pub fn section_by_name(&self, name: &str) -> Option<SecId> {
         self.sections.iter().position(|s| s.name == name)

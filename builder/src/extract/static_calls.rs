@@ -48,24 +48,11 @@ pub fn add(object: &mut Object, size: u64) -> Vec<External> {
         let (code, shift) = anchor(object, section, start);
         let at = n as u64 * size;
         made.relocs.push(Reloc { offset: at, kind, symbol: code, addend: shift });
-        let symbol = match object.symbols.iter().position(|s| s.is_undefined() && s.name == key) {
-            Some(id) => id,
-            None => {
-                let place = Place::Undefined;
-                let undefined = Symbol {
-                    name: key.clone(),
-                    kind: SymKind::None,
-                    bind: Bind::Global,
-                    place,
-                    value: 0,
-                    size: 0,
-                    other: 0,
-                };
-                object.symbols.push(undefined);
-                keys.push(External { name: key, origin: Origin::Elsewhere });
-                object.symbols.len() - 1
-            }
-        };
+        let known = object.symbols.len();
+        let symbol = object.undefined(&key);
+        if symbol == known {
+            keys.push(External { name: key, origin: Origin::Elsewhere });
+        }
         made.relocs.push(Reloc { offset: at + 4, kind, symbol, addend: tail });
     }
     made.size = made.relocs.len() as u64 * 4;

@@ -69,7 +69,7 @@ pub fn silence_tracepoints(object: &mut Object, late: &HashSet<String>, jump_ent
     }
     let calls = named(object, "__SCT__tp_func_");
     if !calls.is_empty() {
-        let none = undefined(object, NO_EFFECT);
+        let none = object.undefined(NO_EFFECT);
         for (call, name) in calls {
             for r in object.sections.iter_mut().flat_map(|s| &mut s.relocs).filter(|r| r.symbol == call) {
                 r.symbol = none;
@@ -116,23 +116,6 @@ fn own_key(object: &mut Object, tracepoint: &str) -> SymId {
         place,
         value: 0,
         size: KEY_ROOM,
-        other: 0,
-    });
-    object.symbols.len() - 1
-}
-
-fn undefined(object: &mut Object, name: &str) -> SymId {
-    if let Some(id) = object.symbols.iter().position(|s| s.is_undefined() && s.name == name) {
-        return id;
-    }
-    let place = Place::Undefined;
-    object.symbols.push(Symbol {
-        name: name.into(),
-        kind: SymKind::None,
-        bind: Bind::Global,
-        place,
-        value: 0,
-        size: 0,
         other: 0,
     });
     object.symbols.len() - 1
