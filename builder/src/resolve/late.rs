@@ -36,9 +36,10 @@ pub fn silence_tracepoints(object: &mut Object, late: &HashSet<String>, jump_ent
     if keys.is_empty() || jump_entry == 0 {
         return done;
     }
+    let mut silenced = HashSet::new();
     for (key, tracepoint) in keys {
         let Some(table) = object.section_by_name("__jump_table") else { continue };
-        // Only keys: a tracepoint that is used for anything else stays what it is, and is refused.
+        // Code behind the tracepoint may read it; that reference stays, and is applied with the module.
         let elsewhere = object
             .sections
             .iter()
@@ -51,6 +52,9 @@ pub fn silence_tracepoints(object: &mut Object, late: &HashSet<String>, jump_ent
             .filter_map(|r| object.sections[table].relocs_in(r.offset / jump_entry * jump_entry..r.offset).first())
             .map(|code| object.symbols[code.symbol].name.clone())
             .collect();
+        if functions.is_empty() {
+            continue;
+        }
         let own = own_key(object, &tracepoint);
         for r in object.sections[table].relocs.iter_mut().filter(|r| r.symbol == key) {
             // The low bits say which branch is the likely one and that objtool puts a nop there.
@@ -66,8 +70,11 @@ pub fn silence_tracepoints(object: &mut Object, late: &HashSet<String>, jump_ent
         if !elsewhere {
             done.gone.insert(format!("__tracepoint_{tracepoint}"));
         }
+        silenced.insert(tracepoint);
     }
-    let calls = named(object, "__SCT__tp_func_");
+    // A call that no silenced key guards is left as it is, and refused.
+    let calls: Vec<_> =
+        named(object, "__SCT__tp_func_").into_iter().filter(|(_, name)| silenced.contains(name)).collect();
     if !calls.is_empty() {
         let none = object.undefined(NO_EFFECT);
         for (call, name) in calls {
@@ -154,10 +161,7 @@ pub fn refusals(object: &Object, module: &str, late: &HashSet<String>) -> Vec<Re
                 "__jump_table" => "a static key",
                 ".static_call_sites" => "a static call",
                 ".altinstr_replacement" => "a symbol in an alternative",
-                // The code behind a tracepoint that is off is never run.
-                _ if section.is_text() && name.starts_with("__SCT__") && !name.starts_with("__SCT__tp_func_") => {
-                    "a static call"
-                }
+                _ if section.is_text() && name.starts_with("__SCT__") => "a static call",
                 _ => continue,
             };
             found.push(Refusal::new(
