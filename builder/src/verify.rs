@@ -145,13 +145,13 @@ fn check_relocation(
         }
     }
     match object.arch.field(r.kind) {
-        Some(Field::Absolute { bytes } | Field::Relative { bytes }) => {
+        Some(field) if field != Field::None => {
             // x86's __apply_relocate_add refuses a target that is not zero.
-            let there = target.bytes(r.offset..r.offset + u64::from(bytes));
-            if there.len() != usize::from(bytes) {
+            let there = target.bytes(r.offset..r.offset + field.bytes() as u64);
+            if there.len() != field.bytes() {
                 faults.push(format!("{at}: it reaches beyond section {}", target.name));
             }
-            if there.iter().any(|&b| b != 0) {
+            if !field.is_blank(there) {
                 faults.push(format!("{at}: the bytes there are not zero"));
             }
         }

@@ -2,10 +2,11 @@
 //! What differs between architectures: one trait, one file each. No relocation type or machine number
 //! is named anywhere else.
 
+pub mod ppc64le;
 pub mod x86_64;
 
 use crate::elf::{Object, Reloc, Section, SymId};
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -48,8 +49,44 @@ pub enum Field {
         /// Width of the field.
         bytes: u8,
     },
+    /// Some bits of an instruction or a half of it: `bytes` at the relocation's offset, of which `mask` are
+    /// the field; the rest belongs to the instruction. What they hold, the architecture alone knows.
+    Part {
+        /// Width of what holds the field: 2 or 4.
+        bytes: u8,
+        /// The field's bits.
+        mask: u32,
+    },
     /// No field at all (a marker).
     None,
+}
+
+impl Field {
+    /// How many bytes from the relocation's offset on hold the field.
+    pub fn bytes(self) -> usize {
+        match self {
+            Field::Absolute { bytes } | Field::Relative { bytes } | Field::Part { bytes, .. } => bytes.into(),
+            Field::None => 0,
+        }
+    }
+
+    /// Zeroes the field in `code`, which begins at the relocation's offset and may end early.
+    pub fn blank(self, code: &mut [u8]) {
+        let len = self.bytes().min(code.len());
+        match self {
+            Field::Part { mask, .. } => {
+                code[..len].iter_mut().zip(mask.to_le_bytes()).for_each(|(byte, field)| *byte &= !field)
+            }
+            _ => code[..len].fill(0),
+        }
+    }
+
+    /// True where the field in `code` holds nothing but zeroes.
+    pub fn is_blank(self, code: &[u8]) -> bool {
+        let mut blanked = code.to_vec();
+        self.blank(&mut blanked);
+        blanked == code
+    }
 }
 
 /// An architecture.
@@ -59,6 +96,14 @@ pub trait Arch: Debug + Sync {
 
     /// `e_machine`.
     fn machine(&self) -> u16;
+
+    /// Refuses `e_flags` of an ABI that is not the kernel's.
+    ///
+    /// # Errors
+    /// The ABI, by name.
+    fn check_flags(&self, _flags: u32) -> Result<()> {
+        Ok(())
+    }
 
     /// What a relocation type does; None for a type this project does not know.
     fn field(&self, kind: u32) -> Option<Field>;
@@ -91,6 +136,9 @@ pub trait Arch: Debug + Sync {
     /// Branches of `range` that leave it without a relocation; None when the code cannot be decoded.
     fn local_branches(&self, section: &Section, range: Range<u64>) -> Option<Vec<LocalBranch>>;
 
+    /// The addend of a [`Arch::call_reloc`] that leads `distance` bytes behind the symbol.
+    fn branch_addend(&self, distance: i64) -> i64;
+
     /// True where `range` holds nothing but what assemblers fill gaps with: nops, traps, zeroes.
     fn is_padding(&self, section: &Section, range: Range<u64>) -> bool;
 
@@ -110,20 +158,46 @@ pub trait Arch: Debug + Sync {
 
     /// Names that every object may refer to and that are no references of the source's own (`__fentry__`).
     fn is_tracing_symbol(&self, name: &str) -> bool;
+
+    /// True for a section of addresses and constants, 8 bytes each, through which code reaches its data: the
+    /// TOC of powerpc. The entries belong to the code that uses them.
+    fn is_toc(&self, _section: &str) -> bool {
+        false
+    }
+
+    /// True for an undefined symbol that the linker or the module loader defines itself (`.TOC.`).
+    fn is_linker_symbol(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// An instruction that ends whoever runs into it.
+    fn trap(&self) -> &'static [u8];
+}
+
+/// The architectures that kmend knows.
+const ALL: [&dyn Arch; 2] = [&x86_64::X86_64, &ppc64le::PPC64LE];
+
+fn known() -> String {
+    ALL.map(Arch::name).join(", ")
 }
 
 /// The architecture of an ELF header.
-pub fn by_machine(machine: u16, _flags: u32) -> Result<&'static dyn Arch> {
-    if machine == x86_64::X86_64.machine() {
-        return Ok(&x86_64::X86_64);
-    }
-    bail!("ELF machine {machine} is not an architecture that kmend knows (x86_64)");
+///
+/// # Errors
+/// An architecture that kmend does not know, or another ABI of one that it knows (ELFv1 on powerpc).
+pub fn by_machine(machine: u16, flags: u32) -> Result<&'static dyn Arch> {
+    let Some(arch) = ALL.into_iter().find(|a| a.machine() == machine) else {
+        bail!("ELF machine {machine} is not an architecture that kmend knows ({})", known());
+    };
+    arch.check_flags(flags)?;
+    Ok(arch)
 }
 
 /// The architecture of this name (`uname -m`).
+///
+/// # Errors
+/// A name that kmend does not know.
 pub fn by_name(name: &str) -> Result<&'static dyn Arch> {
-    match name {
-        "x86_64" => Ok(&x86_64::X86_64),
-        _ => bail!("{name} is not an architecture that kmend knows (x86_64)"),
-    }
+    let found = ALL.into_iter().find(|a| a.name() == name);
+    found.with_context(|| format!("{name} is not an architecture that kmend knows ({})", known()))
 }

@@ -125,6 +125,11 @@ impl Arch for Amd64 {
         Some(found)
     }
 
+    fn branch_addend(&self, distance: i64) -> i64 {
+        // The field is relative to its own end.
+        distance - 4
+    }
+
     fn is_padding(&self, section: &Section, range: Range<u64>) -> bool {
         let bytes = section.bytes(range.clone());
         let fills = |i: Instruction| matches!(i.mnemonic(), Mnemonic::Nop | Mnemonic::Int3);
@@ -168,6 +173,11 @@ impl Arch for Amd64 {
 
     fn is_tracing_symbol(&self, name: &str) -> bool {
         name == "__fentry__"
+    }
+
+    fn trap(&self) -> &'static [u8] {
+        // int3
+        &[0xcc]
     }
 }
 

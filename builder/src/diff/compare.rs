@@ -4,7 +4,6 @@
 use super::correlate::Twins;
 use super::view::{string_at, ItemId, ItemKind, Ref, View};
 use super::{lines, Entries};
-use crate::arch::Field;
 use crate::elf::{Reloc, SecId};
 use crate::special::{row_of, Entry, Fate};
 use std::cell::RefCell;
@@ -240,13 +239,10 @@ fn entry_piece<'a>(view: &'a View<'_>, entry: &Entry) -> Piece<'a> {
 
 fn mask(bytes: &mut [u8], piece: &Piece<'_>, arch: &dyn crate::arch::Arch) {
     for r in &piece.relocs {
-        let width = match arch.field(r.kind) {
-            Some(Field::Absolute { bytes } | Field::Relative { bytes }) => bytes.into(),
-            _ => 0,
-        };
-        let at = (r.offset - piece.start) as usize;
-        let end = (at + width).min(bytes.len());
-        bytes[at.min(end)..end].fill(0);
+        let at = ((r.offset - piece.start) as usize).min(bytes.len());
+        if let Some(field) = arch.field(r.kind) {
+            field.blank(&mut bytes[at..]);
+        }
     }
 }
 

@@ -276,7 +276,7 @@ impl<'o> View<'o> {
                         offset: branch.field,
                         kind: self.object.arch.call_reloc(),
                         symbol,
-                        addend: branch.target as i64 - anchor as i64 - 4,
+                        addend: self.object.arch.branch_addend(branch.target as i64 - anchor as i64),
                     }),
                     _ => stuck = true,
                 }

@@ -97,8 +97,9 @@ impl Payload {
         }
         if section.kind != SHT_NOBITS {
             // Between functions stand traps, never code that could be run by accident.
-            let fill = if section.is_text() { 0xcc } else { 0 };
-            section.data.resize(section.size as usize, fill);
+            let trap = if section.is_text() { self.object.arch.trap() } else { &[0] };
+            let gap = section.data.len()..section.size as usize;
+            section.data.extend(gap.map(|at| trap[at % trap.len()]));
             section.data.extend_from_slice(from.bytes(range.clone()));
         }
         let offset = section.size;

@@ -189,14 +189,11 @@ impl Run<'_> {
             return Some(0);
         }
         for r in s.relocs_in(range.clone()) {
-            let width = match self.object.arch.field(r.kind) {
-                Some(Field::Absolute { bytes } | Field::Relative { bytes }) => usize::from(bytes),
-                _ => 0,
-            };
-            let at = (r.offset - range.start) as usize;
-            let end = (at + width).min(mine.len());
-            mine[at..end].fill(0);
-            theirs[at..end].fill(0);
+            let at = ((r.offset - range.start) as usize).min(mine.len());
+            if let Some(field) = self.object.arch.field(r.kind) {
+                field.blank(&mut mine[at..]);
+                field.blank(&mut theirs[at..]);
+            }
         }
         for &site in self.sites.get(&section).into_iter().flatten().filter(|site| range.contains(site)) {
             let at = (site - range.start) as usize;

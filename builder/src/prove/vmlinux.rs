@@ -27,11 +27,7 @@ impl Shipped for Image {
     }
 
     fn follow(&self, at: Spot, field: Field, _kind: u32, addend: i64) -> Leads {
-        let width = match field {
-            Field::Absolute { bytes } | Field::Relative { bytes } => bytes,
-            Field::None => 0,
-        };
-        let Some(raw) = Image::bytes(self, at.at, width.into()) else {
+        let Some(raw) = Image::bytes(self, at.at, field.bytes() as u64) else {
             return Leads::Nowhere("the shipped image ends here".into());
         };
         let value = match raw.len() {

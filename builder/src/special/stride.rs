@@ -46,10 +46,7 @@ fn fits(object: &Object, id: SecId, stride: u64) -> bool {
     }
     // No field lies across the end of an entry.
     section.relocs.iter().all(|r| {
-        let width = match object.arch.field(r.kind) {
-            Some(crate::arch::Field::Absolute { bytes } | crate::arch::Field::Relative { bytes }) => bytes.into(),
-            _ => 0,
-        };
+        let width = object.arch.field(r.kind).map_or(0, |field| field.bytes() as u64);
         r.offset % stride + width <= used
     })
 }
