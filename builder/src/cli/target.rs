@@ -57,6 +57,9 @@ struct AddArgs {
     /// The kernel image that runs (ELF), where it is not DIR/vmlinux
     #[arg(long, value_name = "FILE", requires = "tree")]
     vmlinux: Option<PathBuf>,
+    /// The build root in which the kernel was built, where that is not this machine
+    #[arg(long, value_name = "DIR", requires = "tree")]
+    root: Option<PathBuf>,
     /// What to call the tree's target: tree:NAME; the folder's name by default
     #[arg(long = "name", value_name = "NAME", requires = "tree")]
     tree_name: Option<String>,
@@ -79,7 +82,7 @@ pub fn run(args: &TargetArgs) -> Result<()> {
 fn run_add(args: &AddArgs) -> Result<()> {
     let begun = Instant::now();
     let added = match (&args.name, &args.tree) {
-        (_, Some(dir)) => tree::add(dir, args.vmlinux.as_deref(), args.tree_name.as_deref())?,
+        (_, Some(dir)) => tree::add(dir, args.vmlinux.as_deref(), args.tree_name.as_deref(), args.root.as_deref())?,
         (Some(name), None) => {
             let Some(rest) = name.strip_prefix("debian:") else {
                 bail!("{name:?} is no target: names look like debian:forky or debian:forky/RELEASE; a kernel you built is added with --tree DIR")

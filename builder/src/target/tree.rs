@@ -14,8 +14,9 @@ use object::{Object, ReadCache};
 use std::path::{Path, PathBuf};
 
 /// Makes the target `tree:NAME` from the kernel built in `dir`. `vmlinux` is the kernel that runs, `dir/vmlinux`
-/// when None; `name` is the folder's name when None.
-pub fn add(dir: &Path, vmlinux: Option<&Path>, name: Option<&str>) -> Result<Added> {
+/// when None; `name` is the folder's name when None; `root` is the build root that it was built in, this
+/// machine when None.
+pub fn add(dir: &Path, vmlinux: Option<&Path>, name: Option<&str>, root: Option<&Path>) -> Result<Added> {
     let dir = dir.canonicalize().with_context(|| format!("cannot find the tree {}", dir.display()))?;
     let inside = dir.to_str().with_context(|| format!("{}: the path is not UTF-8", dir.display()))?.to_string();
     ensure!(
@@ -26,7 +27,9 @@ pub fn add(dir: &Path, vmlinux: Option<&Path>, name: Option<&str>) -> Result<Add
     let name = name.filter(|n| !n.is_empty()).context("the tree has no name: give one with --name")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+~".contains(c);
     ensure!(name.chars().all(plain), "{name:?} cannot be a target's name: use letters, digits and -_.+~ (--name)");
-    let target = inspect(&dir, inside, vmlinux, format!("tree:{name}"))?;
+    let root = root.unwrap_or(Path::new("/"));
+    let root = root.canonicalize().with_context(|| format!("cannot find the build root {}", root.display()))?;
+    let target = inspect(&dir, inside, vmlinux, format!("tree:{name}"), root)?;
     let _lock = store::lock(&target.name)?;
     if let Some(old) = store::get(&target.name)? {
         if serde_json::to_value(&old)? == serde_json::to_value(&target)? {
@@ -43,7 +46,7 @@ pub fn add(dir: &Path, vmlinux: Option<&Path>, name: Option<&str>) -> Result<Add
     Ok(Added::New(Box::new(target)))
 }
 
-fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String) -> Result<Target> {
+fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String, root: PathBuf) -> Result<Target> {
     check_is_built(dir)?;
     let config_file = dir.join(".config");
     let text = files::read_text(&config_file)?;
@@ -64,9 +67,9 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
     let build_id = vmlinuz::build_id(&image[..]).with_context(|| vmlinux.display().to_string())?;
     drop(image);
 
-    let root = PathBuf::from("/");
     let found = record::compilers(&Sandbox::new(&root), record::cc_program(&config)?, config.is_on("CONFIG_RUST"))?;
-    record::check_compilers(&found, &config, "this machine")?;
+    let place = if root == Path::new("/") { "this machine".into() } else { root.display().to_string() };
+    record::check_compilers(&found, &config, &place)?;
     let make = Make::new(&config, &banner, kbuild, &root)?;
     let boot = dir.join("arch/x86/boot/bzImage");
     Ok(Target {
