@@ -92,7 +92,7 @@ fn by_users(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
     let uses = |view: &View<'_>, bases: &HashMap<ItemId, String>, user: ItemId| {
         let mut by_base: HashMap<String, Vec<ItemId>> = HashMap::new();
         for (_, reference) in view.references(user) {
-            if let Ref::Item { item, .. } = reference {
+            if let Ref::Item { item, .. } = view.through_toc(reference) {
                 if let Some(base) = bases.get(&item) {
                     let list = by_base.entry(base.clone()).or_default();
                     if !list.contains(&item) {

@@ -147,9 +147,9 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
     let mut ambiguous: Vec<&String> = patched
         .references(function.item)
         .iter()
-        .filter_map(|(_, r)| match r {
+        .filter_map(|(_, r)| match patched.through_toc(*r) {
             Ref::Item { item, .. } => {
-                changes.twins.ambiguous.get(item).filter(|_| patched.section(*item).is_writable())
+                changes.twins.ambiguous.get(&item).filter(|_| patched.section(item).is_writable())
             }
             _ => None,
         })
@@ -244,6 +244,7 @@ fn unknown_sections(changes: &ChangeSet<'_>) -> Vec<Refusal> {
             || section.kind == SHT_NOTE
             || section.is_strings()
             || special::row_of(&section.name).is_some()
+            || p.object.arch.is_toc(&section.name)
         {
             continue;
         }

@@ -102,6 +102,9 @@ pub enum Ref {
     },
 }
 
+/// Bytes of an entry of a TOC (64-Bit ELF V2 ABI Specification, Power Architecture, 2.3.5).
+const TOC_ENTRY: usize = 8;
+
 /// An object with its items.
 pub struct View<'o> {
     /// The object.
@@ -134,7 +137,9 @@ impl<'o> View<'o> {
             if id == 0 || !section.is_alloc() || section.kind == SHT_NOTE || section.is_strings() {
                 continue;
             }
-            if special::row_of(&section.name).is_none() {
+            if object.arch.is_toc(&section.name) {
+                view.cut_toc(id);
+            } else if special::row_of(&section.name).is_none() {
                 view.cut(id, &by_section[id]);
             }
         }
@@ -212,6 +217,12 @@ impl<'o> View<'o> {
         if at < section.size && !self.is_gap(id, at..section.size) {
             self.push_anonymous(id, at..section.size);
         }
+    }
+
+    /// Each entry of a TOC belongs to the code that uses it, like a constant.
+    fn cut_toc(&mut self, id: SecId) {
+        let size = self.object.sections[id].size;
+        (0..size).step_by(TOC_ENTRY).for_each(|at| self.push_anonymous(id, at..size.min(at + TOC_ENTRY as u64)));
     }
 
     /// True for what stands between functions and is no code.
@@ -359,15 +370,31 @@ impl<'o> View<'o> {
         self.relocs(item).into_iter().map(|r| (r, self.reference(it.section, it.range.clone(), &r))).collect()
     }
 
+    /// What a reference leads to in the end: where it leads to an entry of a TOC that holds an address, what
+    /// that address is.
+    pub fn through_toc(&self, reference: Ref) -> Ref {
+        let Ref::Item { item, addend: 0 } = reference else { return reference };
+        let slot = &self.items[item];
+        match self.section(item).relocs_in(slot.range.clone()) {
+            [address] if self.is_toc(item) => self.reference(slot.section, slot.range.clone(), address),
+            _ => reference,
+        }
+    }
+
+    /// True for an entry of a TOC.
+    pub fn is_toc(&self, item: ItemId) -> bool {
+        self.items[item].kind == ItemKind::Anonymous && self.object.arch.is_toc(&self.section(item).name)
+    }
+
     fn bias(&self, section: SecId, around: Range<u64>, reloc: &Reloc) -> i64 {
         let symbol = &self.object.symbols[reloc.symbol];
         let s = &self.object.sections[section];
+        if !matches!(self.object.arch.field(reloc.kind), Some(Field::Relative { .. })) {
+            return self.object.arch.bias(s, around, reloc);
+        }
         // A label stands at the very start of what it names: no need to decode.
         if symbol.kind != SymKind::Section && (-8..=-4).contains(&reloc.addend) && s.is_text() {
             return -reloc.addend;
-        }
-        if !matches!(self.object.arch.field(reloc.kind), Some(Field::Relative { .. })) {
-            return self.object.arch.bias(s, around, reloc);
         }
         let item = self.item_at(section, around.start).filter(|&item| s.is_text() && self.items[item].range == around);
         let Some(item) = item else { return self.object.arch.bias(s, around, reloc) };

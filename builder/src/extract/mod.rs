@@ -277,6 +277,9 @@ impl<'a, 'o> Run<'a, 'o> {
         }
         let target = match view.reference(pending.section, pending.range.clone(), reloc) {
             Ref::External { symbol: 0, addend } => Some((0, addend)),
+            Ref::External { symbol, addend } if arch.is_linker_symbol(&view.object.symbols[symbol].name) => {
+                Some((self.out.known_undefined(&view.object.symbols[symbol].name), addend))
+            }
             Ref::External { symbol, addend } => {
                 let name = view.object.symbols[symbol].name.clone();
                 Some((self.external(&name, Origin::Elsewhere), addend))
@@ -316,7 +319,7 @@ impl<'a, 'o> Run<'a, 'o> {
             ItemKind::Anonymous => true,
         };
         if comes_along {
-            let compilers_own = crate::diff::names::is_own_section(section);
+            let compilers_own = crate::diff::names::is_own_section(section) || view.is_toc(id);
             if item.kind == ItemKind::Anonymous && view.section(id).is_writable() && !compilers_own {
                 self.refusals.push(Refusal::new(
                     "unnamed-data",

@@ -141,6 +141,11 @@ impl Payload {
         })
     }
 
+    /// The undefined global symbol of this name, added where there is none.
+    pub fn known_undefined(&mut self, name: &str) -> SymId {
+        self.object.undefined(name)
+    }
+
     /// A second, global name for a symbol.
     pub fn alias(&mut self, of: SymId, name: &str) {
         let mut symbol = self.object.symbols[of].clone();
