@@ -170,8 +170,25 @@ pub trait Arch: Debug + Sync {
         false
     }
 
+    /// How code is compiled that leaves its place for another module; None where the kernel's own way will do.
+    fn transplant(&self) -> Option<&'static dyn Transplant> {
+        None
+    }
+
     /// An instruction that ends whoever runs into it.
     fn trap(&self) -> &'static [u8];
+}
+
+/// How code is compiled that is to run in another module than the kernel's source puts it in.
+pub trait Transplant: Debug + Sync {
+    /// Flags behind the kernel's own.
+    fn flags(&self) -> &'static [&'static str];
+
+    /// What becomes of the compiler's assembly before it is assembled.
+    ///
+    /// # Errors
+    /// A construct that cannot be moved, with its line.
+    fn edit(&self, assembly: &str) -> Result<String>;
 }
 
 /// The architectures that kmend knows.

@@ -2,7 +2,9 @@
 //! ppc64le: relocations (64-Bit ELF V2 ABI Specification, Power Architecture, table 3.15), branches, the TOC,
 //! ftrace sites.
 
-use super::{Arch, Field, LineArgument, LocalBranch};
+mod transplant;
+
+use super::{Arch, Field, LineArgument, LocalBranch, Transplant};
 use crate::elf::{Object, Reloc, Section};
 use anyhow::{bail, Result};
 use object::elf;
@@ -135,6 +137,10 @@ impl Arch for Power {
 
     fn is_linker_symbol(&self, name: &str) -> bool {
         name == ".TOC."
+    }
+
+    fn transplant(&self) -> Option<&'static dyn Transplant> {
+        Some(&transplant::Nops)
     }
 
     fn trap(&self) -> &'static [u8] {

@@ -226,7 +226,8 @@ fn parse_names(data: &[u8], count: usize, markers: &[usize], tokens: &[Vec<u8>])
         }
         at += len;
         let (kind, name) = text.split_first()?;
-        if !kind.is_ascii_alphabetic() {
+        // nm(1) has no letter for a symbol in a section that is not loaded (.data_nosave).
+        if !kind.is_ascii_alphabetic() && *kind != b'?' {
             return None;
         }
         names.push((*kind, String::from_utf8(name.to_vec()).ok()?));
@@ -295,7 +296,8 @@ fn addresses(
 fn plausible(addresses: Vec<u64>, span: &Range<u64>, text: u64, anchors: &[usize]) -> Option<Vec<u64>> {
     let ascending = addresses.windows(2).all(|w| w[0] <= w[1]);
     let inside = addresses.iter().filter(|a| span.start <= **a && **a <= span.end).count();
-    let anchored = anchors.iter().any(|&i| addresses[i] == text);
+    // powerpc's `_text` is where the image begins; a section .head.text stands in front of .text there.
+    let anchored = anchors.iter().any(|&i| addresses[i] == text || addresses[i] == span.start);
     (ascending && inside * 10 >= addresses.len() * 8 && anchored).then_some(addresses)
 }
 
