@@ -175,6 +175,11 @@ pub trait Arch: Debug + Sync {
         None
     }
 
+    /// What the architecture's own module loader would find wrong with a finished live patch module.
+    fn module_faults(&self, _object: &Object) -> Vec<String> {
+        Vec::new()
+    }
+
     /// An instruction that ends whoever runs into it.
     fn trap(&self) -> &'static [u8];
 }

@@ -2,6 +2,7 @@
 //! ppc64le: relocations (64-Bit ELF V2 ABI Specification, Power Architecture, table 3.15), branches, the TOC,
 //! ftrace sites.
 
+mod module;
 mod transplant;
 
 use super::{Arch, Field, LineArgument, LocalBranch, Transplant};
@@ -141,6 +142,10 @@ impl Arch for Power {
 
     fn transplant(&self) -> Option<&'static dyn Transplant> {
         Some(&transplant::Nops)
+    }
+
+    fn module_faults(&self, object: &Object) -> Vec<String> {
+        module::faults(object)
     }
 
     fn trap(&self) -> &'static [u8] {
