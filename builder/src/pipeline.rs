@@ -72,7 +72,7 @@ pub fn build(request: &Request) -> Result<Outcome> {
     let tree = source::apply(target, &request.fixes, work.path())?;
     let affected = affected::units(target, &tree)?;
     let units = compile_units(target, &tree, &affected, work.path())?;
-    let image = load_image(target)?;
+    let image = load_image(target, &units)?;
     let symvers = Symvers::load(&target.symvers)?;
 
     let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
@@ -134,9 +134,12 @@ fn changes_of<'u>(unit: &'u Unit, image: &Image) -> Result<ChangeSet<'u>> {
     Ok(moved)
 }
 
-fn load_image(target: &Target) -> Result<Image> {
+fn load_image(target: &Target, units: &[Unit]) -> Result<Image> {
     let step = progress::step("reading the shipped kernel image");
-    let image = Image::load(&target.vmlinux)?;
+    let mut image = Image::load(&target.vmlinux)?;
+    if let (true, Some(unit)) = (image.layouts.is_empty(), units.first()) {
+        image.layouts = compile::probe::layouts(target, &compile::saved(target, &unit.pair.unit.object)?)?;
+    }
     step.done(&format!("{} symbols", image.kallsyms.symbols().len()));
     Ok(image)
 }

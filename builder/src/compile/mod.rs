@@ -4,6 +4,7 @@
 pub mod cache;
 pub mod command;
 pub mod kbuild;
+pub mod probe;
 
 use crate::arch::{by_name, Transplant};
 use crate::error::{Refusal, Refused};
