@@ -85,6 +85,31 @@ pub fn compile(target: &Target, tree: &PatchedTree, units: &[Unit], work: &Path)
     compile_with(&Cache::open(target)?, target, tree, units, work)
 }
 
+/// Compiles each unit as it was shipped, and no other way; in the order of `units`.
+pub fn compile_shipped(target: &Target, units: &[Unit], work: &Path) -> Result<Vec<Vec<u8>>> {
+    let step = progress::step(format!("compiling {}", names(units)));
+    let cache = Cache::open(target)?;
+    let mut works = Vec::new();
+    for unit in units {
+        let saved = saved(target, &unit.object)?;
+        let key = cache.key(&saved.call(&unit.object, "", SECTIONS));
+        works.push(Work { unit, saved, known: cache.get(&key), key });
+    }
+    let sandbox = target.sandbox().writable(work, WORK);
+    let new = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| (i, Variant::Shipped)).collect();
+    let mut made = run_jobs(new, |i, variant| {
+        compile_one(&sandbox, &works[i], variant, i, work).map_err(|e| explain(e, target, "", works[i].unit, variant))
+    })?;
+    made.sort_by_key(|((i, _), _)| std::cmp::Reverse(*i));
+    step.done(&format!("{}, {} from the cache", count(units.len()), units.len() - made.len()));
+    let missing = |unit: &Unit| anyhow!("{} was not compiled", unit.source);
+    let take = |w: Work<'_>| match w.known {
+        Some(known) => Ok(known.shipped),
+        None => made.pop().map(|(_, made)| made.object).ok_or_else(|| missing(w.unit)),
+    };
+    works.into_iter().map(take).collect()
+}
+
 fn compile_with(
     cache: &Cache,
     target: &Target,
@@ -118,7 +143,8 @@ fn compile_with(
     let begun = SystemTime::now();
     let mut made = run_jobs(jobs, |i, variant| {
         let sandbox = if variant == Variant::Patched { &patched } else { &plain };
-        compile_one(sandbox, &works[i], variant, i, &out).map_err(|e| explain(e, target, tree, works[i].unit, variant))
+        compile_one(sandbox, &works[i], variant, i, &out)
+            .map_err(|e| explain(e, target, &tree.titles(), works[i].unit, variant))
     })?;
     let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
     let (mut pairs, mut cached, mut warnings) = (Vec::new(), 0, String::new());
@@ -251,7 +277,7 @@ fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Pa
     })
 }
 
-fn explain(error: anyhow::Error, target: &Target, tree: &PatchedTree, unit: &Unit, variant: Variant) -> anyhow::Error {
+fn explain(error: anyhow::Error, target: &Target, titles: &str, unit: &Unit, variant: Variant) -> anyhow::Error {
     let Some(CompilerSays(words)) = error.downcast_ref() else { return error };
     let shown: String = words.lines().take(40).map(|l| format!("\n    {l}")).collect();
     if let Some(why) = not_about_the_source(words) {
@@ -259,8 +285,7 @@ fn explain(error: anyhow::Error, target: &Target, tree: &PatchedTree, unit: &Uni
     }
     if variant == Variant::Patched {
         let reason = format!(
-            "with the fix ({}) this file does not compile for {}. The compiler says:{shown}",
-            tree.titles(),
+            "with the fix ({titles}) this file does not compile for {}. The compiler says:{shown}",
             target.release
         );
         let hint = "take the fix as it was backported to this kernel's series";
