@@ -2,9 +2,13 @@
 //! ppc64le: relocations (64-Bit ELF V2 ABI Specification, Power Architecture, table 3.15), branches, the TOC,
 //! ftrace sites.
 
+mod insn;
+mod link_edits;
 mod module;
+mod references;
 mod transplant;
 
+use super::linked::{Linked, Target};
 use super::{Arch, Field, LineArgument, LocalBranch, Transplant};
 use crate::elf::{Object, Reloc, Section};
 use anyhow::{bail, Result};
@@ -146,6 +150,22 @@ impl Arch for Power {
 
     fn module_faults(&self, object: &Object) -> Vec<String> {
         module::faults(object)
+    }
+
+    fn relative_dynamic(&self) -> u32 {
+        elf::R_PPC64_RELATIVE
+    }
+
+    fn data_base(&self, code: &[u8], at: u64) -> Option<u64> {
+        insn::toc_setup(code, at)
+    }
+
+    fn undo_link_edits(&self, linked: &Linked<'_>) -> Option<Vec<u8>> {
+        link_edits::undo(linked)
+    }
+
+    fn part_target(&self, linked: &Linked<'_>, reloc: &Reloc) -> Result<Target, String> {
+        references::target(linked, reloc)
     }
 
     fn trap(&self) -> &'static [u8] {

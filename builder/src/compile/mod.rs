@@ -88,6 +88,19 @@ struct Work<'a> {
     known: Option<Originals>,
 }
 
+impl<'a> Work<'a> {
+    fn new(cache: &Cache, target: &Target, unit: &'a Unit) -> Result<Self> {
+        let saved = saved(target, &unit.object)?;
+        // Assembler sources are what they are: there is no compiler to be told.
+        let transplant = by_name(&target.arch)?.transplant().filter(|_| saved.source.ends_with(".c"));
+        let mut call = saved.call(&unit.object, "", SECTIONS);
+        call.extend(transplant.iter().flat_map(|t| t.flags()).map(|f| f.to_string()));
+        let key = cache.key(&call);
+        let known = cache.get(&key);
+        Ok(Self { unit, saved, transplant, key, known })
+    }
+}
+
 #[derive(Default)]
 struct Made {
     object: Vec<u8>,
@@ -104,10 +117,30 @@ pub fn saved(target: &Target, object: &str) -> Result<Saved> {
     Ok(saved.with_flags(&target.cc_flags))
 }
 
-/// Compiles each unit three times, or five where code that moves is compiled in another way; the unpatched come from the cache where they can. Objects and dependency
-/// lists pass through `work`.
+/// Compiles each unit three times, or five where code that moves is compiled in another way; the unpatched come
+/// from the cache where they can. Objects and dependency lists pass through `work`.
 pub fn compile(target: &Target, tree: &PatchedTree, units: &[Unit], work: &Path) -> Result<Vec<ObjectPair>> {
     compile_with(&Cache::open(target)?, target, tree, units, work)
+}
+
+/// Compiles each unit as it was shipped, and no other way; in the order of `units`.
+pub fn compile_shipped(target: &Target, units: &[Unit], work: &Path) -> Result<Vec<Vec<u8>>> {
+    let step = progress::step(format!("compiling {}", names(units)));
+    let cache = Cache::open(target)?;
+    let works = units.iter().map(|unit| Work::new(&cache, target, unit)).collect::<Result<Vec<_>>>()?;
+    let sandbox = target.sandbox().writable(work, WORK);
+    let new = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| (i, Variant::Shipped)).collect();
+    let mut made = run_jobs(new, |i, variant| {
+        compile_one(&sandbox, &works[i], variant, i, work).map_err(|e| explain(e, target, "", works[i].unit, variant))
+    })?;
+    made.sort_by_key(|((i, _), _)| std::cmp::Reverse(*i));
+    step.done(&format!("{}, {} from the cache", count(units.len()), units.len() - made.len()));
+    let missing = |unit: &Unit| anyhow!("{} was not compiled", unit.source);
+    let take = |w: Work<'_>| match w.known {
+        Some(known) => Ok(known.shipped),
+        None => made.pop().map(|(_, made)| made.object).ok_or_else(|| missing(w.unit)),
+    };
+    works.into_iter().map(take).collect()
 }
 
 fn compile_with(
@@ -120,18 +153,7 @@ fn compile_with(
     let step = progress::step(format!("compiling {}", names(units)));
     let out = work.join("objects");
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
-    let arch = by_name(&target.arch)?;
-    let mut works = Vec::new();
-    for unit in units {
-        let saved = saved(target, &unit.object)?;
-        // Assembler sources are what they are: there is no compiler to be told.
-        let transplant = arch.transplant().filter(|_| saved.source.ends_with(".c"));
-        let mut call = saved.call(&unit.object, "", SECTIONS);
-        call.extend(transplant.iter().flat_map(|t| t.flags()).map(|f| f.to_string()));
-        let key = cache.key(&call);
-        let known = cache.get(&key);
-        works.push(Work { unit, saved, transplant, key, known });
-    }
+    let works = units.iter().map(|unit| Work::new(cache, target, unit)).collect::<Result<Vec<_>>>()?;
     let plain = target.sandbox().writable(&out, WORK);
     let patched = over(tree, target, target.sandbox()).writable(&out, WORK);
     let mut jobs = VecDeque::new();
@@ -154,7 +176,8 @@ fn compile_with(
     let begun = SystemTime::now();
     let mut made = run_jobs(jobs, |i, variant| {
         let sandbox = if variant.is_patched() { &patched } else { &plain };
-        compile_one(sandbox, &works[i], variant, i, &out).map_err(|e| explain(e, target, tree, works[i].unit, variant))
+        compile_one(sandbox, &works[i], variant, i, &out)
+            .map_err(|e| explain(e, target, &tree.titles(), works[i].unit, variant))
     })?;
     let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
     let (mut pairs, mut cached, mut warnings) = (Vec::new(), 0, String::new());
@@ -171,7 +194,10 @@ fn compile_with(
             None => {
                 let shipped = take(i, Variant::Shipped).ok_or_else(missing)?;
                 let original = take(i, Variant::Original).ok_or_else(missing)?;
-                let moved = take(i, Variant::MovedOriginal).unwrap_or_default();
+                let moved = match w.transplant {
+                    Some(_) => take(i, Variant::MovedOriginal).ok_or_else(missing)?,
+                    None => Made::default(),
+                };
                 let all = Originals { shipped: shipped.object, original: original.object, moved: moved.object };
                 let mut inputs = [shipped.inputs, original.inputs, moved.inputs].concat();
                 inputs.sort();
@@ -310,7 +336,7 @@ fn run_compiler(sandbox: &Sandbox, call: &[String]) -> Result<String> {
     }
 }
 
-fn explain(error: anyhow::Error, target: &Target, tree: &PatchedTree, unit: &Unit, variant: Variant) -> anyhow::Error {
+fn explain(error: anyhow::Error, target: &Target, titles: &str, unit: &Unit, variant: Variant) -> anyhow::Error {
     let Some(CompilerSays(words)) = error.downcast_ref() else { return error };
     let shown: String = words.lines().take(40).map(|l| format!("\n    {l}")).collect();
     if let Some(why) = not_about_the_source(words) {
@@ -318,8 +344,7 @@ fn explain(error: anyhow::Error, target: &Target, tree: &PatchedTree, unit: &Uni
     }
     if variant.is_patched() {
         let reason = format!(
-            "with the fix ({}) this file does not compile for {}. The compiler says:{shown}",
-            tree.titles(),
+            "with the fix ({titles}) this file does not compile for {}. The compiler says:{shown}",
             target.release
         );
         let hint = "take the fix as it was backported to this kernel's series";

@@ -21,6 +21,11 @@ pub struct KernelSymbol {
 }
 
 impl KernelSymbol {
+    /// Stands in code.
+    pub fn is_code(&self) -> bool {
+        matches!(self.kind, b't' | b'T' | b'w' | b'W')
+    }
+
     /// Visible outside of its translation unit.
     pub fn is_global(&self) -> bool {
         self.kind.is_ascii_uppercase() || matches!(self.kind, b'w' | b'v')
@@ -74,6 +79,11 @@ impl Kallsyms {
     /// All symbols.
     pub fn symbols(&self) -> &[KernelSymbol] {
         &self.symbols
+    }
+
+    /// True where a symbol stands at this address.
+    pub fn is_at(&self, address: u64) -> bool {
+        self.symbols.binary_search_by_key(&address, |s| s.address).is_ok()
     }
 
     /// The symbols of this name, in sympos order.
@@ -226,7 +236,7 @@ fn parse_names(data: &[u8], count: usize, markers: &[usize], tokens: &[Vec<u8>])
         }
         at += len;
         let (kind, name) = text.split_first()?;
-        // nm(1) has no letter for a symbol in a section that is not loaded (.data_nosave).
+        // nm(1) has '?' for sections of no kind that it knows (.data_nosave, where it is empty).
         if !kind.is_ascii_alphabetic() && *kind != b'?' {
             return None;
         }
