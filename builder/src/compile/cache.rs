@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     fn objects() -> Originals {
-        Originals { shipped: b"shipped".repeat(50), original: b"original".repeat(70) }
+        Originals { shipped: b"shipped".repeat(50), original: b"original".repeat(70), moved: b"moved".repeat(30) }
     }
 
     #[test]
