@@ -1,36 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The diff engine on real objects: each file in `pairs/` is compiled twice, without and with `-DPATCHED`,
-//! and the two objects are compared as `kmend-build diff` does it. The comments in the file say what has to
-//! come out; `BLESS=1 cargo test -p kmend-builder --test pairs` writes what did come out there instead.
+//! The diff engine on real objects: each file in `pairs/` is compiled twice for each architecture, without and with
+//! `-DPATCHED`, and the two objects are compared as `kmend-build diff` does it. The comments in the file say what has
+//! to come out; `BLESS=1 cargo test -p kmend-builder --test pairs` writes what did come out there instead.
 //!
 //! | comment | meaning |
 //! |---|---|
-//! | `//#Flags: -g0` | further flags for the compiler, behind those below |
+//! | `//#Arch: x86_64, because` | the pair is for one architecture only |
+//! | `//#Flags: -g0` | further flags for the compiler, behind those of `pairs/machine.rs` |
 //! | `//#Layout: jump_entry=16` | sizes, as `--layout` takes them |
 //! | `//#Strip: --strip-debug` | strip is run over both objects |
 //! | `//#Expect: changed NAME`, `new NAME` | a function that the live patch carries |
 //! | `//#Data: new NAME` | a datum that it carries |
 //! | `//#Kernel: NAME` | something of the unit itself that it refers to in the running kernel |
-//! | `//#Special: SECTION N` | so many special section entries go along |
+//! | `//#Special: SECTION N` | so many special section entries go along; `ftrace` is the list of places for ftrace |
 //! | `//#Refuse: CODE NAME` | a refusal, with its symbol or else its section |
 //! | `//#Nothing` | nothing changed |
 //!
+//! Each may be for one architecture: `//#Special[ppc64le]: __ftr_fixup 1`.
 //! Numbers that the compiler adds to names (`count.3`, `inner.isra.0`) are left out.
+
+#[path = "pairs/machine.rs"]
+mod machine;
 
 use kmend_builder::cli::diff::{compare, Outcome};
 use kmend_builder::diff::names;
 use kmend_builder::elf::read::{read, Take};
 use kmend_builder::elf::write::write;
+use kmend_builder::elf::Object;
 use kmend_builder::extract::Origin;
 use libtest_mimic::{Arguments, Failed, Trial};
+use machine::{Machine, MACHINES};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
-
-/// As the kernel's own Makefile has them, with a section for each function and datum.
-const FLAGS: &str = "-c -g -O2 -std=gnu11 -ffreestanding -nostdinc -fno-strict-aliasing -fno-common -fno-pic -fno-pie \
-     -mcmodel=kernel -mno-red-zone -mno-sse -mno-mmx -mno-80387 -fno-stack-protector -fno-asynchronous-unwind-tables \
-     -fno-jump-tables -falign-functions=16 -fcf-protection=branch -pg -mfentry -mrecord-mcount \
-     -ffunction-sections -fdata-sections -fno-eliminate-unused-debug-types -Wall -Wno-unused";
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -42,108 +43,113 @@ fn main() -> ExitCode {
         .collect();
     sources.sort();
     assert!(!sources.is_empty(), "no pairs in {}", folder.display());
-    let trials = sources
-        .into_iter()
-        .map(|source| Trial::test(name_of(&source), move || check(&source).map_err(Failed::from)))
-        .collect();
+    let bless = std::env::var_os("BLESS").is_some_and(|v| v == "1");
+    let mut trials = Vec::new();
+    for source in sources {
+        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&source).expect("a pair can be read");
+        let machines: Vec<&Machine> = MACHINES.iter().filter(|m| is_for(&text, m.name)).collect();
+        assert!(!machines.is_empty(), "{name}: for no architecture");
+        if bless {
+            trials.push(Trial::test(name, move || rewrite(&source, &text, &machines).map_err(Failed::from)));
+            continue;
+        }
+        for machine in machines {
+            let (source, text) = (source.clone(), text.clone());
+            let trial = move || check(&source, &text, machine).map_err(Failed::from);
+            trials.push(Trial::test(format!("{name}/{}", machine.name), trial));
+        }
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn name_of(source: &Path) -> String {
-    source.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+fn is_for(text: &str, machine: &str) -> bool {
+    let named = text.lines().find_map(|line| line.strip_prefix("//#Arch:"));
+    named.is_none_or(|rest| rest.split(',').next().is_some_and(|name| name.trim() == machine))
 }
 
-fn check(source: &Path) -> Result<(), String> {
-    let text = std::fs::read_to_string(source).map_err(|e| format!("{}: {e}", source.display()))?;
+fn check(source: &Path, text: &str, machine: &Machine) -> Result<(), String> {
+    let mut expected: Vec<String> = comments(text, machine.name).filter(|line| is_expectation(line)).collect();
+    expected.sort();
+    for model in machine.models {
+        let (outcome, mut seen) = outcome(source, text, machine, model)?;
+        seen.sort();
+        if expected != seen {
+            let list = |lines: &[String], others: &[String]| {
+                lines
+                    .iter()
+                    .map(|l| format!("{} {l}\n", if others.contains(l) { " " } else { "!" }))
+                    .collect::<String>()
+            };
+            let why = serde_json::to_string_pretty(&outcome.report).map_err(|e| e.to_string())?;
+            let (expected, seen) = (list(&expected, &seen), list(&seen, &expected));
+            return Err(format!("{} {model}\nexpected:\n{expected}seen:\n{seen}{why}", machine.name));
+        }
+    }
+    Ok(())
+}
+
+/// What comes out of a pair, also in the words of the comments.
+fn outcome(source: &Path, text: &str, machine: &Machine, model: &str) -> Result<(Outcome, Vec<String>), String> {
     let folder = tempfile::tempdir().map_err(|e| format!("temporary folder: {e}"))?;
-    let compile = |name: &str, define: Option<&str>| -> Result<PathBuf, String> {
+    let values = |key: &'static str| {
+        comments(text, machine.name).filter_map(move |line| Some(line.strip_prefix(key)?.trim().to_string()))
+    };
+    let given: Vec<String> = values("//#Flags:").collect();
+    let compile = |name: &str, define: &[&'static str]| -> Result<PathBuf, String> {
         let object = folder.path().join(name);
-        run(compiler()?
-            .current_dir(source.parent().unwrap_or(Path::new(".")))
-            .args(FLAGS.split_whitespace())
-            .args(values(&text, "Flags").flat_map(str::split_whitespace))
-            .args(define)
-            .arg("-o")
-            .arg(&object)
-            .args(source.file_name()))?;
-        for flags in values(&text, "Strip") {
-            run(Command::new("strip").args(flags.split_whitespace()).arg(&object))?;
+        let given = given.iter().flat_map(|flags| flags.split_whitespace());
+        let flags: Vec<&str> = model.split_whitespace().chain(given).chain(define.iter().copied()).collect();
+        machine.compile(source, &flags, &object)?;
+        for flags in values("//#Strip:") {
+            machine.strip(&flags, &object)?;
         }
         Ok(object)
     };
-    let (original, patched) = (compile("original.o", None)?, compile("patched.o", Some("-DPATCHED"))?);
-    let layout: Vec<&str> = values(&text, "Layout").collect();
+    let (original, patched) = (compile("original.o", &[])?, compile("patched.o", &["-DPATCHED"])?);
+    let layout: Vec<String> = values("//#Layout:").collect();
     let layout = (!layout.is_empty()).then(|| layout.join(","));
-    let outcome = compare(&original, &patched, layout.as_deref()).map_err(|e| format!("{e:#}"))?;
+    let outcome = compare(&original, &patched, layout.as_deref()).map_err(|e| format!("{model}: {e:#}"))?;
     if let Some(extract) = &outcome.extract {
-        sound(&extract.object, folder.path())?;
+        sound(&extract.object, folder.path(), machine).map_err(|e| format!("{model}: {e}"))?;
     }
-
-    let facts = facts(&outcome);
-    if std::env::var_os("BLESS").is_some_and(|v| v == "1") {
-        return std::fs::write(source, blessed(&text, &facts)).map_err(|e| format!("{}: {e}", source.display()));
-    }
-    let mut expected: Vec<String> = text.lines().filter(|l| is_expectation(l)).map(|l| l.trim().into()).collect();
-    let mut seen = facts.clone();
-    expected.sort();
-    seen.sort();
-    if expected == seen {
-        return Ok(());
-    }
-    let list = |lines: &[String], others: &[String]| {
-        lines.iter().map(|l| format!("{} {l}\n", if others.contains(l) { " " } else { "!" })).collect::<String>()
-    };
-    let why = serde_json::to_string_pretty(&outcome.report).map_err(|e| e.to_string())?;
-    Err(format!("expected:\n{}seen:\n{}{why}", list(&expected, &seen), list(&seen, &expected)))
-}
-
-/// The machine's C compiler for x86_64.
-fn compiler() -> Result<Command, String> {
-    cc::Build::new()
-        .cargo_metadata(false)
-        .no_default_flags(true)
-        .target("x86_64-unknown-linux-gnu")
-        .host(if cfg!(target_arch = "x86_64") { "x86_64-unknown-linux-gnu" } else { "powerpc64le-unknown-linux-gnu" })
-        .opt_level(2)
-        .try_get_compiler()
-        .map(|tool| Command::new(tool.path()))
-        .map_err(|e| format!("no C compiler for x86_64: {e}"))
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
+    let facts = facts(&outcome, machine);
+    Ok((outcome, facts))
 }
 
 /// What is written can be read again, and a linker takes it.
-fn sound(object: &kmend_builder::elf::Object, folder: &Path) -> Result<(), String> {
+fn sound(object: &Object, folder: &Path, machine: &Machine) -> Result<(), String> {
     let bytes = write(object).map_err(|e| format!("the extracted object: {e:#}"))?;
     let again = read(&bytes, Take::All).map_err(|e| format!("the extracted object: {e:#}"))?;
-    let relocs = |o: &kmend_builder::elf::Object| o.sections.iter().map(|s| s.relocs.len()).sum::<usize>();
+    let relocs = |o: &Object| o.sections.iter().map(|s| s.relocs.len()).sum::<usize>();
     if relocs(&again) != relocs(object) {
         return Err(format!("{} relocations were written, {} read", relocs(object), relocs(&again)));
     }
     let path = folder.join("extract.o");
     std::fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
-    run(Command::new("ld").args(["-m", "elf_x86_64", "-r", "-o"]).arg(folder.join("linked.o")).arg(&path))
+    machine.link(&path).map(drop)
 }
 
-fn values<'t>(text: &'t str, key: &'t str) -> impl Iterator<Item = &'t str> + 't {
-    text.lines()
-        .filter_map(move |line| Some(line.trim().strip_prefix("//#")?.strip_prefix(key)?.strip_prefix(':')?.trim()))
+/// The comments for an architecture, without its name.
+fn comments<'t>(text: &'t str, machine: &'t str) -> impl Iterator<Item = String> + 't {
+    text.lines().filter(|line| line.starts_with("//#")).filter_map(move |line| {
+        let line = line.trim_end();
+        match line.split_once('[').zip(line.split_once(']')) {
+            Some(((key, _), (named, rest))) if key.len() < line.find(':').unwrap_or(line.len()) => {
+                named.ends_with(&format!("[{machine}")).then(|| format!("{key}{rest}"))
+            }
+            _ => Some(line.to_string()),
+        }
+    })
 }
 
 fn is_expectation(line: &str) -> bool {
-    ["Expect:", "Data:", "Kernel:", "Special:", "Refuse:", "Nothing"]
-        .iter()
-        .any(|key| line.trim().strip_prefix("//#").is_some_and(|rest| rest.starts_with(key)))
+    let keys = ["Expect", "Data", "Kernel", "Special", "Refuse", "Nothing"];
+    line.strip_prefix("//#").is_some_and(|rest| keys.iter().any(|key| rest.starts_with(key)))
 }
 
 /// What came out, in the words of the comments.
-fn facts(outcome: &Outcome) -> Vec<String> {
+fn facts(outcome: &Outcome, machine: &Machine) -> Vec<String> {
     let mut facts = Vec::new();
     if outcome.is_nothing() {
         facts.push("//#Nothing".into());
@@ -165,6 +171,7 @@ fn facts(outcome: &Outcome) -> Vec<String> {
         }
     }
     for (section, n) in &extract.special {
+        let section = if section == machine.ftrace { "ftrace" } else { section };
         facts.push(format!("//#Special: {section} {n}"));
     }
     facts
@@ -174,6 +181,34 @@ fn facts(outcome: &Outcome) -> Vec<String> {
 fn plain(name: &str) -> String {
     let name = names::without_clone_number(name);
     names::without_number(&name).unwrap_or(&name).to_string()
+}
+
+/// Writes what came out into the source, in the place of what was expected.
+fn rewrite(source: &Path, text: &str, machines: &[&Machine]) -> Result<(), String> {
+    let mut facts: Vec<(String, Vec<&str>)> = Vec::new();
+    for machine in machines {
+        let (_, seen) = outcome(source, text, machine, machine.models[0])?;
+        // The same fact may hold twice (two new data of one name).
+        let mut used = vec![false; facts.len()];
+        for fact in seen {
+            match (0..used.len()).find(|&n| !used[n] && facts[n].0 == fact) {
+                Some(n) => {
+                    used[n] = true;
+                    facts[n].1.push(machine.name);
+                }
+                None => facts.push((fact, vec![machine.name])),
+            }
+        }
+    }
+    let lines: Vec<String> = facts
+        .into_iter()
+        .map(|(fact, of)| match (of.as_slice(), fact.split_once(':')) {
+            ([only], Some((key, rest))) if machines.len() > 1 => format!("{key}[{only}]:{rest}"),
+            ([only], None) if machines.len() > 1 => format!("{fact}[{only}]"),
+            _ => fact,
+        })
+        .collect();
+    std::fs::write(source, blessed(text, &lines)).map_err(|e| format!("{}: {e}", source.display()))
 }
 
 /// The source with its expectations replaced; new ones stand where the first old one stood.

@@ -6,7 +6,7 @@ pub mod linked;
 pub mod ppc64le;
 pub mod x86_64;
 
-use crate::elf::{Object, Reloc, Section, SymId};
+use crate::elf::{Object, Reloc, Section, SymId, Symbol};
 use anyhow::{bail, Context, Result};
 use linked::{Linked, Target};
 use std::fmt::Debug;
@@ -126,8 +126,9 @@ pub trait Arch: Debug + Sync {
     fn same_reloc(&self, a: u32, b: u32) -> bool;
 
     /// How far the referenced place lies beyond `addend`: 0 for pointers; for a PC-relative field the
-    /// distance from the field to the end of its instruction, bytes.
-    fn bias(&self, section: &Section, function: Range<u64>, reloc: &Reloc) -> i64;
+    /// distance from the field to the end of its instruction, bytes; for a field that counts from the start of
+    /// its table entry the way back to there. `around` is the function or the entry.
+    fn bias(&self, section: &Section, around: Range<u64>, reloc: &Reloc) -> i64;
 
     /// [`Arch::bias`] of all relocations of a function at once, by their offsets, in order.
     fn biases(&self, section: &Section, function: Range<u64>) -> Vec<(u64, i64)> {
@@ -135,11 +136,17 @@ pub trait Arch: Debug + Sync {
         relocs.iter().map(|r| (r.offset, self.bias(section, function.clone(), r))).collect()
     }
 
+    /// True for a reference to a piece of code without any bytes (an alternative that is nothing but nops): it
+    /// leads to a place, but not to what stands there.
+    fn names_nothing(&self, _section: &Section, _entry: Range<u64>, _reloc: &Reloc) -> bool {
+        false
+    }
+
     /// Branches of `range` that leave it without a relocation; None when the code cannot be decoded.
     fn local_branches(&self, section: &Section, range: Range<u64>) -> Option<Vec<LocalBranch>>;
 
-    /// The addend of a [`Arch::call_reloc`] that leads `distance` bytes behind the symbol.
-    fn branch_addend(&self, distance: i64) -> i64;
+    /// The addend of a [`Arch::call_reloc`] that leads `distance` bytes behind the symbol `to`.
+    fn branch_addend(&self, to: &Symbol, distance: i64) -> i64;
 
     /// True where `range` holds nothing but what assemblers fill gaps with: nops, traps, zeroes.
     fn is_padding(&self, section: &Section, range: Range<u64>) -> bool;

@@ -2,7 +2,9 @@
 //! ppc64le: relocations (64-Bit ELF V2 ABI Specification, Power Architecture, table 3.15), branches, the TOC,
 //! ftrace sites.
 
+mod branches;
 mod insn;
+mod lines;
 mod link_edits;
 mod module;
 mod references;
@@ -10,8 +12,9 @@ mod transplant;
 
 use super::linked::{Linked, Target};
 use super::{Arch, Field, LineArgument, LocalBranch, Transplant};
-use crate::elf::{Object, Reloc, Section};
+use crate::elf::{Object, Reloc, Section, Symbol};
 use anyhow::{bail, Result};
+use branches::{ends, flow, instructions, is_filler, local_entry, Flow, INSTRUCTION};
 use object::elf;
 use std::ops::Range;
 
@@ -21,9 +24,6 @@ pub struct Power;
 
 /// The one instance.
 pub static PPC64LE: Power = Power;
-
-/// `nop` (`ori 0,0,0`).
-pub const NOP: u32 = 0x6000_0000;
 
 /// The types that the kernel's module loader applies (arch/powerpc/kernel/module_64.c, apply_relocate_add), and
 /// those besides that compilers emit for the kernel image.
@@ -52,6 +52,16 @@ const TYPES: &[(u32, &str, Field)] = &[
 /// Marks the entry of a large-model function (binutils, include/elf/ppc64.h).
 const R_PPC64_ENTRY: u32 = 118;
 
+/// Types that compilers emit under CONFIG_PPC_KERNEL_PCREL alone (power10; binutils, include/elf/ppc64.h). They
+/// are known by name and no more: code without a TOC pointer calls by other rules.
+const OF_PCREL_KERNELS: &[(u32, &str)] =
+    &[(R_PPC64_REL24_NOTOC, "R_PPC64_REL24_NOTOC"), (132, "R_PPC64_PCREL34"), (133, "R_PPC64_GOT_PCREL34")];
+const R_PPC64_REL24_NOTOC: u32 = 116;
+
+/// Tables of struct fixup_entry: mask, value, then four distances from the start of the entry
+/// (arch/powerpc/include/asm/feature-fixups.h, MAKE_FTR_SECTION_ENTRY).
+const FEATURE_FIXUPS: &[&str] = &["__ftr_fixup", "__mmu_ftr_fixup", "__fw_ftr_fixup"];
+
 impl Arch for Power {
     fn name(&self) -> &'static str {
         "ppc64le"
@@ -75,7 +85,8 @@ impl Arch for Power {
     }
 
     fn reloc_name(&self, kind: u32) -> String {
-        TYPES.iter().find(|t| t.0 == kind).map_or_else(|| format!("R_PPC64 type {kind}"), |t| t.1.into())
+        let known = TYPES.iter().map(|t| (t.0, t.1)).chain(OF_PCREL_KERNELS.iter().copied());
+        known.into_iter().find(|t| t.0 == kind).map_or_else(|| format!("R_PPC64 type {kind}"), |t| t.1.into())
     }
 
     fn call_reloc(&self) -> u32 {
@@ -94,38 +105,85 @@ impl Arch for Power {
         a == b
     }
 
-    fn bias(&self, _section: &Section, _around: Range<u64>, _reloc: &Reloc) -> i64 {
-        0
+    fn bias(&self, section: &Section, around: Range<u64>, reloc: &Reloc) -> i64 {
+        if !is_feature_fixup(section, reloc) {
+            return 0;
+        }
+        let to_entry = -(reloc.offset.wrapping_sub(around.start) as i64);
+        match piece_of(section, around, reloc) {
+            // An end belongs to the instruction before it, not to what may begin there.
+            Some((CODE_END | ALTERNATIVE_END, length)) if length != Some(0) => to_entry - INSTRUCTION as i64,
+            _ => to_entry,
+        }
     }
 
-    fn local_branches(&self, _section: &Section, _range: Range<u64>) -> Option<Vec<LocalBranch>> {
-        None
+    fn names_nothing(&self, section: &Section, entry: Range<u64>, reloc: &Reloc) -> bool {
+        is_feature_fixup(section, reloc)
+            && matches!(piece_of(section, entry, reloc), Some((ALTERNATIVE | ALTERNATIVE_END, Some(0))))
     }
 
-    fn branch_addend(&self, distance: i64) -> i64 {
-        distance
+    fn local_branches(&self, section: &Section, range: Range<u64>) -> Option<Vec<LocalBranch>> {
+        if !range.start.is_multiple_of(INSTRUCTION) {
+            return None;
+        }
+        let mut found = Vec::new();
+        for (at, word) in instructions(section, range.clone()) {
+            let (to, width, call) = match flow(word) {
+                Flow::Branch { to: Some(to), link } => (to, 4, link),
+                // Fourteen bits of distance, which the module loader does not relocate.
+                Flow::Conditional { to: Some(to), link, .. } => (to, 2, link),
+                _ => continue,
+            };
+            let relocated = section.relocs_in(at..at + INSTRUCTION).iter().any(|r| is_branch(r.kind));
+            let Some(target) = at.checked_add_signed(to) else { return None };
+            if !relocated && !range.contains(&target) {
+                found.push(LocalBranch { field: at, target, width, call });
+            }
+        }
+        Some(found)
+    }
+
+    fn branch_addend(&self, to: &Symbol, distance: i64) -> i64 {
+        // Whoever applies the relocation adds the way to the local entry (the linker, and local_entry_offset()
+        // in arch/powerpc/kernel/module_64.c).
+        distance - local_entry(to) as i64
     }
 
     fn is_padding(&self, section: &Section, range: Range<u64>) -> bool {
-        section.relocs_in(range.clone()).is_empty()
-            && section.bytes(range).chunks(4).all(|word| word == NOP.to_le_bytes() || word.iter().all(|&b| b == 0))
+        let bytes = section.bytes(range.clone());
+        let fills = |word: &[u8]| match word.try_into() {
+            Ok(word) => is_filler(u32::from_le_bytes(word)),
+            Err(_) => word.iter().all(|&byte| byte == 0),
+        };
+        section.relocs_in(range).is_empty() && bytes.chunks(INSTRUCTION as usize).all(fills)
     }
 
-    fn line_arguments(&self, _section: &Section, _range: Range<u64>, _relocs: &[Reloc]) -> Vec<LineArgument> {
-        Vec::new()
+    fn line_arguments(&self, section: &Section, range: Range<u64>, relocs: &[Reloc]) -> Vec<LineArgument> {
+        lines::arguments(instructions(section, range), relocs)
     }
 
-    fn runs_on(&self, _section: &Section, _range: Range<u64>) -> bool {
-        true
+    fn runs_on(&self, section: &Section, range: Range<u64>) -> bool {
+        let end = range.end;
+        instructions(section, range).last().is_none_or(|(at, word)| at + INSTRUCTION != end || !ends(word))
     }
 
     fn has_ftrace_site(&self, object: &Object, section: usize, entry: u64, end: u64) -> bool {
-        // A place in __patchable_function_entries at the local entry.
-        let near = entry..end.min(entry + 20);
-        object.sections.iter().filter(|m| m.name == "__patchable_function_entries").flat_map(|m| &m.relocs).any(|r| {
-            let symbol = &object.symbols[r.symbol];
-            symbol.section() == Some(section) && near.contains(&symbol.value.wrapping_add_signed(r.addend))
-        })
+        // At the local entry one nop (with stubs out of line) or two, listed in __patchable_function_entries; or
+        // `mflr 0; bl _mcount`, between which old compilers put `std 0,16(1)`, listed in __mcount_loc when
+        // recordmcount has run (arch/powerpc/kernel/trace/ftrace.c, arch/powerpc/Makefile).
+        let here = object.symbols.iter().filter(|s| s.section() == Some(section) && s.value == entry);
+        let local = entry + here.map(local_entry).max().unwrap_or(0);
+        let near = entry..end.min(local + 3 * INSTRUCTION);
+        let by_call = object.sections[section]
+            .relocs_in(near.clone())
+            .iter()
+            .any(|r| r.kind == elf::R_PPC64_REL24 && object.symbols[r.symbol].name == "_mcount");
+        let lists = ["__patchable_function_entries", "__mcount_loc"];
+        by_call
+            || object.sections.iter().filter(|s| lists.contains(&s.name.as_str())).flat_map(|s| &s.relocs).any(|r| {
+                let symbol = &object.symbols[r.symbol];
+                symbol.section() == Some(section) && near.contains(&symbol.value.wrapping_add_signed(r.addend))
+            })
     }
 
     fn is_disabled_jump(&self, _mine: &[u8], _theirs: &[u8]) -> Option<usize> {
@@ -172,4 +230,34 @@ impl Arch for Power {
         // trap (tw 31,0,0)
         &[0x08, 0x00, 0xe0, 0x7f]
     }
+}
+
+fn is_feature_fixup(section: &Section, reloc: &Reloc) -> bool {
+    reloc.kind == elf::R_PPC64_REL64 && FEATURE_FIXUPS.contains(&section.name.as_str())
+}
+
+// The fields of struct fixup_entry that are references, in order; the first names the beginning of the code.
+const CODE_END: usize = 1;
+const ALTERNATIVE: usize = 2;
+const ALTERNATIVE_END: usize = 3;
+
+/// Which field of the struct fixup_entry at `entry` a relocation is for, and how long the code is that this field
+/// and its neighbour name the ends of, where that is known.
+fn piece_of(section: &Section, entry: Range<u64>, reloc: &Reloc) -> Option<(usize, Option<i64>)> {
+    let fields = section.relocs_in(entry);
+    let n = fields.iter().position(|r| r.offset == reloc.offset)?;
+    let length = match fields.get(n & !1..=n | 1) {
+        // Both distances count from the start of the entry, but both addends from their own fields.
+        Some([begin, end]) if begin.symbol == end.symbol => {
+            let apart = end.offset.wrapping_sub(begin.offset) as i64;
+            Some(end.addend.wrapping_sub(begin.addend).wrapping_sub(apart))
+        }
+        _ => None,
+    };
+    Some((n, length))
+}
+
+/// True for a type whose field is the distance of a branch.
+fn is_branch(kind: u32) -> bool {
+    matches!(kind, elf::R_PPC64_REL24 | elf::R_PPC64_REL14 | R_PPC64_REL24_NOTOC)
 }

@@ -4,7 +4,7 @@
 mod lines;
 
 use super::{Arch, Field, LineArgument, LocalBranch};
-use crate::elf::{Object, Reloc, Section};
+use crate::elf::{Object, Reloc, Section, Symbol};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 use object::elf;
 use std::ops::Range;
@@ -125,7 +125,7 @@ impl Arch for Amd64 {
         Some(found)
     }
 
-    fn branch_addend(&self, distance: i64) -> i64 {
+    fn branch_addend(&self, _to: &Symbol, distance: i64) -> i64 {
         // The field is relative to its own end.
         distance - 4
     }

@@ -132,6 +132,11 @@ impl<'a, 'o> Comparer<'a, 'o> {
             if at != rp.offset - p.start || !arch.same_reloc(ro.kind, rp.kind) {
                 return Some(format!("different references from offset {at:#x} on"));
             }
+            match (names_nothing(self.original, o, ro), names_nothing(self.patched, p, rp)) {
+                (true, true) => continue,
+                (false, false) => {}
+                _ => return Some(format!("at offset {at:#x} an alternative is empty, or no longer is")),
+            }
             let fo = self.original.reference(o.section, o.start..o.start + o.size, ro);
             let fp = self.patched.reference(p.section, p.start..p.start + p.size, rp);
             if !self.same_reference(&fo, &fp) {
@@ -235,6 +240,11 @@ fn entry_piece<'a>(view: &'a View<'_>, entry: &Entry) -> Piece<'a> {
         size: entry.range.end - entry.range.start,
         relocs: section.relocs_in(entry.range.clone()).to_vec(),
     }
+}
+
+fn names_nothing(view: &View<'_>, piece: &Piece<'_>, reloc: &Reloc) -> bool {
+    let section = &view.object.sections[piece.section];
+    view.object.arch.names_nothing(section, piece.start..piece.start + piece.size, reloc)
 }
 
 fn mask(bytes: &mut [u8], piece: &Piece<'_>, arch: &dyn crate::arch::Arch) {

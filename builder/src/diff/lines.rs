@@ -95,7 +95,7 @@ pub fn of_code(o: &Side<'_, '_>, p: &Side<'_, '_>, moves: &Moves) -> Vec<Range<u
 /// The file or function whose line an argument is; None where it is no line.
 fn place_name(side: &Side<'_, '_>, argument: &LineArgument) -> Option<Vec<u8>> {
     let view = side.view;
-    match view.reference(side.section, side.range.clone(), &argument.place) {
+    match view.through_toc(view.reference(side.section, side.range.clone(), &argument.place)) {
         Ref::String { section, start, .. } => {
             let text = string_at(&view.object.sections[section], start);
             [".c", ".h", ".rs"].iter().any(|end| text.ends_with(end.as_bytes())).then(|| text.to_vec())

@@ -202,9 +202,7 @@ impl Entries {
             match special::entries(view.object, id, layouts, &mut entries.notes) {
                 Ok(found) => {
                     for entry in found.iter().filter(|_| row.fate == Fate::Keep) {
-                        let Some(code) = section.relocs_in(entry.range.start..entry.range.start + 1).first() else {
-                            continue;
-                        };
+                        let Some(code) = row.code_of(section, entry) else { continue };
                         if let Ref::Item { item, .. } = view.reference(id, entry.range.clone(), code) {
                             entries.by_item.entry(item).or_default().push(entry.clone());
                         }

@@ -287,7 +287,10 @@ impl<'o> View<'o> {
                         offset: branch.field,
                         kind: self.object.arch.call_reloc(),
                         symbol,
-                        addend: self.object.arch.branch_addend(branch.target as i64 - anchor as i64),
+                        addend: self
+                            .object
+                            .arch
+                            .branch_addend(&self.object.symbols[symbol], branch.target as i64 - anchor as i64),
                     }),
                     _ => stuck = true,
                 }

@@ -241,11 +241,9 @@ impl<'a, 'o> Run<'a, 'o> {
         let mut found = Vec::new();
         for (&id, entries) in &self.changes.entries.all {
             let section = &view.object.sections[id];
-            if !special::row_of(&section.name).is_some_and(|r| r.fate == Fate::Keep) {
-                continue;
-            }
+            let Some(row) = special::row_of(&section.name).filter(|r| r.fate == Fate::Keep) else { continue };
             for entry in entries.iter().filter(|e| !self.entries.contains_key(&(id, e.range.start))) {
-                let Some(code) = section.relocs_in(entry.range.start..entry.range.start + 1).first() else { continue };
+                let Some(code) = row.code_of(section, entry) else { continue };
                 let Ref::Special { section: home, offset } = view.reference(id, entry.range.clone(), code) else {
                     continue;
                 };
@@ -356,13 +354,16 @@ impl<'a, 'o> Run<'a, 'o> {
         pending: &Pending,
     ) -> Option<(SymId, i64)> {
         let view = &self.changes.patched;
-        let piece = self.changes.entries.at(section, offset).cloned();
+        let raw = view.object.symbols[reloc.symbol].value as i64 + reloc.addend;
+        let from = &view.object.sections[pending.section];
+        let empty = view.object.arch.names_nothing(from, pending.range.clone(), reloc);
+        let piece = self.changes.entries.at(section, offset).filter(|_| !empty).cloned();
         let Some(piece) = piece else {
             // An empty replacement stands at the very end of its section, or nowhere.
             let home = &view.object.sections[section];
-            if offset == home.size {
+            if empty || offset == home.size {
                 let (out, at) = self.out.append(home, offset..offset, None);
-                return Some((self.out.label(out, at), 0));
+                return Some((self.out.label(out, at), raw - offset as i64));
             }
             self.refusals.push(Refusal::new(
                 "unknown-reference",
@@ -379,8 +380,7 @@ impl<'a, 'o> Run<'a, 'o> {
             None => self.out.label(place.0, place.1),
         };
         self.labels.insert(place, symbol);
-        let symbol_value = view.object.symbols[reloc.symbol].value as i64;
-        Some((symbol, symbol_value + reloc.addend - piece.range.start as i64))
+        Some((symbol, raw - piece.range.start as i64))
     }
 
     fn string(&mut self, section: SecId, start: u64) -> SymId {

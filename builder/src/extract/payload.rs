@@ -76,7 +76,7 @@ impl Payload {
 
     fn new_section(&mut self, from: &Section) -> SecId {
         self.object.sections.push(Section {
-            name: from.name.clone(),
+            name: crate::special::name_in_live_patch(&from.name).into(),
             kind: from.kind,
             flags: from.flags & !u64::from(SHF_GROUP | SHF_LINK_ORDER),
             align: from.align,

@@ -13,6 +13,7 @@ pub const STRUCTS: &[&str] = &[
     "alt_instr",
     "bug_entry",
     "exception_table_entry",
+    "fixup_entry",
     "jump_entry",
     "static_call_site",
     "paravirt_patch_site",

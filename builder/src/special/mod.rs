@@ -3,12 +3,13 @@
 //! One table says which there are; [`entries`] cuts a section into its entries.
 //!
 //! Sources: include/asm-generic/bug.h, arch/x86/include/asm/{alternative,jump_label,extable}.h,
-//! include/linux/{jump_label,static_call_types,objtool}.h, scripts/sorttable.h, kernel/trace/ftrace.c.
+//! include/linux/{jump_label,static_call_types,objtool}.h, scripts/sorttable.h, kernel/trace/ftrace.c;
+//! arch/powerpc/include/asm/{feature-fixups,synch,barrier,bug,extable,jump_label}.h.
 
 pub mod layout;
 mod stride;
 
-use crate::elf::{Object, SecId, Section};
+use crate::elf::{Object, Reloc, SecId, Section};
 use crate::error::Refusal;
 use layout::Layouts;
 use std::ops::Range;
@@ -22,6 +23,8 @@ pub enum Size {
     PerReloc,
     /// From one place that `.altinstructions` names to the next.
     Replacements,
+    /// From one place that an entry of a feature fixup table names to the next.
+    Alternatives,
     /// Code that stands apart from its function: from one place that others refer to, to the next.
     OutOfLine,
 }
@@ -51,15 +54,24 @@ pub struct Row {
     /// True where the entry's own bytes hold nothing but line numbers and flags beside its references,
     /// so that a difference in them is no change of the function.
     pub bytes_are_noise: bool,
+    /// Offset of the field that names the code, bytes from the start of an entry.
+    pub code: u64,
+    /// The name that the module loader looks for, where it is another one.
+    pub goes_as: Option<&'static str>,
 }
 
 const fn row(name: &'static str, size: Size, fate: Fate) -> Row {
-    Row { name, size, fate, bytes_are_noise: false }
+    Row { name, size, fate, bytes_are_noise: false, code: 0, goes_as: None }
 }
 
-/// The special sections that kmend knows. The first relocation of an entry names the code.
+/// A table of struct fixup_entry (arch/powerpc/lib/feature-fixups.c): mask and value come first.
+const fn feature_fixups(name: &'static str) -> Row {
+    Row { code: 16, ..row(name, Size::Struct("fixup_entry"), Fate::Keep) }
+}
+
+/// The special sections that kmend knows.
 pub const TABLE: &[Row] = &[
-    Row { name: "__bug_table", size: Size::Struct("bug_entry"), fate: Fate::Keep, bytes_are_noise: true },
+    Row { bytes_are_noise: true, ..row("__bug_table", Size::Struct("bug_entry"), Fate::Keep) },
     row("__ex_table", Size::Struct("exception_table_entry"), Fate::Keep),
     row("__jump_table", Size::Struct("jump_entry"), Fate::Keep),
     row(".static_call_sites", Size::Struct("static_call_site"), Fate::Keep),
@@ -69,6 +81,16 @@ pub const TABLE: &[Row] = &[
     row(".smp_locks", Size::PerReloc, Fate::Keep),
     row(".fixup", Size::OutOfLine, Fate::Referenced),
     row(".altinstr_aux", Size::OutOfLine, Fate::Referenced),
+    feature_fixups("__ftr_fixup"),
+    feature_fixups("__mmu_ftr_fixup"),
+    feature_fixups("__fw_ftr_fixup"),
+    row("__ftr_alt_*", Size::Alternatives, Fate::Referenced),
+    row("__lwsync_fixup", Size::PerReloc, Fate::Keep),
+    // NOSPEC_BARRIER_FIXUP_SECTION fills __barrier_nospec_fixup, and the linker script of the kernel gathers that into
+    // __spec_barrier_fixup, but none does so for modules, where module_finalize() looks for the gathered name alone
+    // (arch/powerpc/kernel/module.c and vmlinux.lds.S, from 4.19 to 7.3 at least).
+    Row { goes_as: Some("__spec_barrier_fixup"), ..row("__barrier_nospec_fixup", Size::PerReloc, Fate::Keep) },
+    row("__spec_barrier_fixup", Size::PerReloc, Fate::Keep),
     row("__mcount_loc", Size::PerReloc, Fate::Keep),
     row("__patchable_function_entries", Size::PerReloc, Fate::Keep),
     row(".kcfi_traps", Size::PerReloc, Fate::Keep),
@@ -95,6 +117,19 @@ pub fn row_of(name: &str) -> Option<&'static Row> {
     })
 }
 
+impl Row {
+    /// The reference to the code that an entry speaks of.
+    pub fn code_of<'s>(&self, section: &'s Section, entry: &Entry) -> Option<&'s Reloc> {
+        let at = entry.range.start + self.code;
+        section.relocs_in(at..at + 1).first()
+    }
+}
+
+/// The name of the section that entries of the section `name` go into.
+pub fn name_in_live_patch(name: &str) -> &str {
+    row_of(name).and_then(|row| row.goes_as).unwrap_or(name)
+}
+
 /// One entry of a special section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -119,6 +154,7 @@ pub fn entries(object: &Object, id: SecId, layouts: &Layouts, notes: &mut Vec<St
     match row.size {
         Size::Replacements => Ok(replacements(object, id)),
         Size::OutOfLine => Ok(out_of_line(object, id)),
+        Size::Alternatives => Ok(alternatives(object, id, layouts)),
         Size::PerReloc => {
             let size = section.size.checked_div(section.relocs.len() as u64).unwrap_or(0);
             if size == 0 || !section.size.is_multiple_of(size) {
@@ -127,7 +163,7 @@ pub fn entries(object: &Object, id: SecId, layouts: &Layouts, notes: &mut Vec<St
                     format!("{} bytes do not belong to {} references evenly", section.size, section.relocs.len()),
                 ));
             }
-            cut(section, id, size)
+            cut(section, id, row, size)
         }
         Size::Struct(name) => {
             let given = layouts.size(name).or((section.entsize > 0).then_some(section.entsize));
@@ -140,14 +176,14 @@ pub fn entries(object: &Object, id: SecId, layouts: &Layouts, notes: &mut Vec<St
                     &format!("give it with --layout {name}=BYTES, or compile with debug information"),
                 ));
             };
-            let size = stride::settle(object, id, given);
+            let size = stride::settle(object, id, row.code, given);
             if size != given {
                 notes.push(format!(
                     "{}: struct {name} is {size} bytes long here, as the section's own relocations show, not {given}",
                     section.name
                 ));
             }
-            cut(section, id, size)
+            cut(section, id, row, size)
         }
     }
 }
@@ -162,18 +198,19 @@ fn bad(section: &Section, why: String) -> Refusal {
     )
 }
 
-fn cut(section: &Section, id: SecId, stride: u64) -> Result<Vec<Entry>, Refusal> {
+fn cut(section: &Section, id: SecId, row: &Row, stride: u64) -> Result<Vec<Entry>, Refusal> {
     let Some(used) = stride::used(section, stride) else {
         return Err(bad(section, format!("{} bytes are no whole number of {stride}-byte entries", section.size)));
     };
     let mut all = Vec::with_capacity((section.size / stride) as usize + 1);
     let mut start = 0;
     while start < section.size {
-        if section.relocs_in(start..start + 1).is_empty() {
+        let entry = Entry { section: id, range: start..start + used, stride };
+        if row.code_of(section, &entry).is_none() {
             let n = start / stride;
             return Err(bad(section, format!("entry {n} (offset {start:#x}, {stride} bytes an entry) names no code")));
         }
-        all.push(Entry { section: id, range: start..start + used, stride });
+        all.push(entry);
         start += stride;
     }
     Ok(all)
@@ -182,14 +219,27 @@ fn cut(section: &Section, id: SecId, stride: u64) -> Result<Vec<Entry>, Refusal>
 /// Places in section `id` that the relocations of `from` lead to, sorted, the start of the section among them.
 fn places(object: &Object, id: SecId, from: impl Fn(&Section) -> bool) -> Vec<u64> {
     let section = &object.sections[id];
-    let mut starts = vec![0];
+    let mut starts = Vec::new();
     for s in object.sections.iter().filter(|s| s.is_alloc() && !std::ptr::eq(*s, section) && from(s)) {
-        for r in s.relocs.iter().filter(|r| object.symbols[r.symbol].section() == Some(id)) {
-            let raw = object.symbols[r.symbol].value.wrapping_add_signed(r.addend);
-            let bias = if s.is_text() { object.arch.bias(s, 0..s.size, r) } else { 0 };
-            starts.push(raw.wrapping_add_signed(bias));
-        }
+        starts.extend(places_from(object, id, s, 0..s.size));
     }
+    sorted(section, starts)
+}
+
+/// Places in section `id` that the relocations of a piece of `from`, a function or an entry, lead to.
+fn places_from(object: &Object, id: SecId, from: &Section, around: Range<u64>) -> Vec<u64> {
+    let there = from.relocs_in(around.clone()).iter().filter(|r| object.symbols[r.symbol].section() == Some(id));
+    there
+        .filter(|r| !object.arch.names_nothing(from, around.clone(), r))
+        .map(|r| {
+            let raw = object.symbols[r.symbol].value.wrapping_add_signed(r.addend);
+            raw.wrapping_add_signed(object.arch.bias(from, around.clone(), r))
+        })
+        .collect()
+}
+
+fn sorted(section: &Section, mut starts: Vec<u64>) -> Vec<u64> {
+    starts.push(0);
     starts.retain(|&start| start < section.size);
     starts.sort_unstable();
     starts.dedup();
@@ -220,4 +270,20 @@ fn out_of_line(object: &Object, id: SecId) -> Vec<Entry> {
         }
     }
     pieces(id, &kept, section.size)
+}
+
+/// The pieces of `__ftr_alt_*`: each begins where a feature fixup's alternative does.
+fn alternatives(object: &Object, id: SecId, layouts: &Layouts) -> Vec<Entry> {
+    let section = &object.sections[id];
+    let mut starts = Vec::new();
+    for (from, s) in object.sections.iter().enumerate() {
+        if !row_of(&s.name).is_some_and(|row| row.size == Size::Struct("fixup_entry")) {
+            continue;
+        }
+        // A table that cannot be cut is refused by itself.
+        for entry in entries(object, from, layouts, &mut Vec::new()).unwrap_or_default() {
+            starts.extend(places_from(object, id, s, entry.range).into_iter().min());
+        }
+    }
+    pieces(id, &sorted(section, starts), section.size)
 }

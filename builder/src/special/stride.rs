@@ -23,23 +23,23 @@ pub fn used(section: &Section, stride: u64) -> Option<u64> {
         .then_some(rest)
 }
 
-/// The entry size of a section whose entries begin with a reference to code: the given one where it fits,
+/// The entry size of a section whose entries have a reference to code at offset `code`: the given one where it fits,
 /// otherwise the one that the relocations prove, otherwise the given one again (to be refused later).
-pub fn settle(object: &Object, id: SecId, given: u64) -> u64 {
-    match (fits(object, id, given), shown(object, id)) {
+pub fn settle(object: &Object, id: SecId, code: u64, given: u64) -> u64 {
+    match (fits(object, id, code, given), shown(object, id, code)) {
         (true, Some(shown)) if shown < given => shown,
         (true, _) | (false, None) => given,
         (false, Some(shown)) => shown,
     }
 }
 
-/// True where each entry begins with a reference to code.
-fn fits(object: &Object, id: SecId, stride: u64) -> bool {
+/// True where each entry has a reference to code at its place.
+fn fits(object: &Object, id: SecId, code: u64, stride: u64) -> bool {
     let section = &object.sections[id];
     let Some(used) = used(section, stride) else { return false };
     let mut start = 0;
     while start < section.size {
-        if !section.relocs_in(start..start + 1).first().is_some_and(|r| is_code(object, r.symbol)) {
+        if !section.relocs_in(start + code..start + code + 1).first().is_some_and(|r| is_code(object, r.symbol)) {
             return false;
         }
         start += stride;
@@ -53,14 +53,15 @@ fn fits(object: &Object, id: SecId, stride: u64) -> bool {
 
 /// The smallest size that fits. None as well where every field is a reference to code, as then the
 /// relocations do not tell where an entry ends (`__ex_table` with a handler).
-fn shown(object: &Object, id: SecId) -> Option<u64> {
+fn shown(object: &Object, id: SecId, code: u64) -> Option<u64> {
     let section = &object.sections[id];
     let first = section.relocs.first()?;
     let second = section.relocs.get(1).map_or(section.size, |r| r.offset);
-    if first.offset != 0 || section.relocs.iter().all(|r| is_code(object, r.symbol)) && dense(section, second) {
+    if first.offset != code || section.relocs.iter().all(|r| is_code(object, r.symbol)) && dense(section, second) {
         return None;
     }
-    (second..=section.size.next_multiple_of(section.align.max(1)).min(128)).find(|&stride| fits(object, id, stride))
+    (second..=section.size.next_multiple_of(section.align.max(1)).min(128))
+        .find(|&stride| fits(object, id, code, stride))
 }
 
 /// True where references of one width fill the whole section.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Two names for one function: the new code answers to both.
 //#Expect: changed real
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 noinline int real(int x)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The slow way of a feature test stands in .altinstr_aux, one piece for each place (before Linux 6.x).
+//#Arch: x86_64, alternatives of this kind are its own
 //#Expect: changed work
 //#Kernel: features
 //#Special: .altinstr_aux 1
 //#Special: .altinstructions 1
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 u8 features[4];

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Instructions that the kernel replaces while it starts, with and without a replacement.
+//#Arch: x86_64, alternatives of this kind are its own
 //#Expect: changed work
 //#Expect: changed other
 //#Special: .altinstr_replacement 2
 //#Special: .altinstructions 3
-//#Special: __mcount_loc 2
+//#Special: ftrace 2
 #include "kernel.h"
 
 int work(int x)

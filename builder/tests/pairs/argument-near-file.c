@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A constant right behind __FILE__ that moves against the order of the other lines is no line.
 //#Expect: changed second
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 void note(const char *file, int line);

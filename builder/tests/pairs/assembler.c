@@ -4,9 +4,14 @@
 #include "kernel.h"
 
 #ifdef PATCHED
-__asm__(".pushsection .text\n.globl quick\nquick: lea 2(%rdi), %eax\nret\n.popsection\n");
+#define ADDEND "2"
 #else
-__asm__(".pushsection .text\n.globl quick\nquick: lea 1(%rdi), %eax\nret\n.popsection\n");
+#define ADDEND "1"
+#endif
+#ifdef __powerpc64__
+__asm__(".pushsection .text\n.globl quick\nquick: addi 3, 3, " ADDEND "\nblr\n.popsection\n");
+#else
+__asm__(".pushsection .text\n.globl quick\nquick: lea " ADDEND "(%rdi), %eax\nret\n.popsection\n");
 #endif
 
 int work(int x)

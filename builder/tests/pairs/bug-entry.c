@@ -2,7 +2,7 @@
 // A new WARN_ON brings its entry, and one that stood there before keeps its own.
 //#Expect: changed work
 //#Special: __bug_table 2
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 int work(int x)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The same in a section that several functions share.
+//#Arch: x86_64, call depth tracking is its own
 //#Flags: -fpatchable-function-entry=16,16
 //#Expect: changed schedule_it
 //#Kernel: pick
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 //#Special: __patchable_function_entries 1
 #include "kernel.h"
 

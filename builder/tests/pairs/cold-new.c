@@ -2,7 +2,7 @@
 // The fix makes the part that stands apart.
 //#Expect: new work.cold
 //#Expect: changed work
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 void fatal(const char *why) __attribute__((cold));

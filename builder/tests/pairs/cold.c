@@ -2,7 +2,7 @@
 // A function and the part of it that stands apart; both come along.
 //#Expect: changed work.cold
 //#Expect: changed work
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 void fatal(const char *why) __attribute__((cold));

@@ -2,7 +2,7 @@
 // A clone for a constant argument.
 //#Flags: -fipa-cp-clone
 //#Expect: changed inner.constprop
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 static __attribute__((__noinline__)) int inner(int x, int always)

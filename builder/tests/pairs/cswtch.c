@@ -2,7 +2,7 @@
 // A switch that becomes a table: the table belongs to the code.
 //#Expect: changed weight
 //#Data: new CSWTCH
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 int weight(int x)

@@ -5,7 +5,7 @@
 //#Data: new limit
 //#Data: new how
 //#Kernel: step
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 int step(int x)

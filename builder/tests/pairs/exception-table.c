@@ -3,7 +3,7 @@
 //#Expect: changed work
 //#Expect: changed handler
 //#Special: __ex_table 2
-//#Special: __mcount_loc 2
+//#Special: ftrace 2
 #include "kernel.h"
 
 int work(int *user)

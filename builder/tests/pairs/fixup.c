@@ -4,7 +4,7 @@
 //#Expect: changed code
 //#Special: .fixup 2
 //#Special: __ex_table 2
-//#Special: __mcount_loc 2
+//#Special: ftrace 2
 #include "kernel.h"
 
 int first(int *user)

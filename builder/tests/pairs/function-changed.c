@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // One function does something else; its twin and its caller do not.
 //#Expect: changed scale
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 noinline int scale(int x)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A function is gone; whoever called it has changed.
 //#Expect: changed work
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 #ifndef PATCHED

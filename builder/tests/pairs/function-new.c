@@ -2,7 +2,7 @@
 // A new function and its first caller.
 //#Expect: new check
 //#Expect: changed work
-//#Special: __mcount_loc 2
+//#Special: ftrace 2
 #include "kernel.h"
 
 #ifdef PATCHED

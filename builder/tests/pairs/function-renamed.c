@@ -2,7 +2,7 @@
 // A static function under a new name is a new function; its caller refers to it.
 //#Expect: new helper_locked
 //#Expect: changed work
-//#Special: __mcount_loc 2
+//#Special: ftrace 2
 #include "kernel.h"
 
 #ifdef PATCHED

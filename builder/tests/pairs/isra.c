@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Arguments taken apart: the clone's name carries a number that may move.
 //#Expect: changed inner.isra
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 struct pair {

@@ -5,7 +5,7 @@
 //#Expect: changed work
 //#Kernel: key
 //#Special: __jump_table 1
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 struct static_key key;

@@ -4,7 +4,7 @@
 //#Kernel: key
 //#Kernel: own_key
 //#Special: __jump_table 2
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 struct static_key key;

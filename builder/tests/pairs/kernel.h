@@ -10,7 +10,11 @@ typedef int s32;
 
 #define NULL ((void *)0)
 #define noinline __attribute__((__noinline__, __noclone__))
+#ifdef __powerpc64__
+#define notrace __attribute__((no_instrument_function, patchable_function_entry(0, 0)))
+#else
 #define notrace __attribute__((no_instrument_function))
+#endif
 #define __used __attribute__((used))
 #define __section(name) __attribute__((section(name)))
 #define __init __section(".init.text") notrace
@@ -26,7 +30,11 @@ struct bug_entry {
 };
 
 struct exception_table_entry {
+#ifdef __powerpc64__
+	s32 insn, fixup;
+#else
 	s32 insn, fixup, data;
+#endif
 };
 
 struct jump_entry {
@@ -40,6 +48,11 @@ struct alt_instr {
 	u8 instrlen, replacementlen;
 } __attribute__((packed));
 
+struct fixup_entry {
+	unsigned long mask, value;
+	long start_off, end_off, alt_start_off, alt_end_off;
+};
+
 struct static_call_site {
 	s32 addr, key;
 };
@@ -52,6 +65,111 @@ struct static_key {
 int printk(const char *format, ...);
 void outside(int value);
 int source(void);
+
+#ifdef __powerpc64__
+
+/* The instruction traps when the condition holds; the compiler knows nothing of it. */
+#define WARN_ON(condition)                                                           \
+	__asm__ volatile("1: tdnei %4, 0\n"                                          \
+			 ".section __bug_table, \"aw\"\n"                           \
+			 "2: .4byte 1b - .\n"                                        \
+			 ".4byte %0 - .\n"                                           \
+			 ".short %1, %2\n"                                           \
+			 ".org 2b + %3\n"                                            \
+			 ".previous\n"                                               \
+			 :                                                           \
+			 : "i"(__FILE__), "i"(__LINE__), "i"(1), "i"(sizeof(struct bug_entry)), \
+			   "r"((long)!!(condition)))
+
+static inline __attribute__((always_inline)) int static_branch(struct static_key *key)
+{
+	__asm__ goto("1: nop\n"
+		     ".pushsection __jump_table, \"aw\"\n"
+		     ".long 1b - ., %l[yes] - .\n"
+		     ".8byte %c0 - .\n"
+		     ".popsection\n"
+		     :
+		     : "i"(key)
+		     :
+		     : yes);
+	return 0;
+yes:
+	return 1;
+}
+
+/* Reads a word that may fault. There are no types of handlers here: another type is another way to go on. */
+#define get_user(to, from, type)                                                     \
+	__asm__ volatile("1: lwz %0, 0(%1)\n"                                        \
+			 "2:\n"                                                      \
+			 ".if " #type " == 4\n"                                      \
+			 "nop\n"                                                     \
+			 ".endif\n"                                                  \
+			 ".section __ex_table, \"a\"\n"                             \
+			 ".balign 4\n"                                               \
+			 ".long 1b - .\n"                                            \
+			 ".long 2b + 4 * (" #type " == 4) - .\n"                     \
+			 ".previous\n"                                               \
+			 : "=r"(to)                                                  \
+			 : "b"(from))
+
+/* The handler stands in .fixup (asm/word-at-a-time.h). */
+#define get_user_fixup(to, from, error)                                              \
+	__asm__ volatile("1: lwz %0, 0(%1)\n"                                        \
+			 "2:\n"                                                      \
+			 ".section .fixup, \"ax\"\n"                                \
+			 "3: li %0, " #error "\n"                                    \
+			 "b 2b\n"                                                    \
+			 ".previous\n"                                               \
+			 ".section __ex_table, \"a\"\n"                             \
+			 ".balign 4\n"                                               \
+			 ".long 1b - .\n"                                            \
+			 ".long 3b - .\n"                                            \
+			 ".previous\n"                                               \
+			 : "=r"(to)                                                  \
+			 : "b"(from))
+
+/* Code that another takes the place of on a processor without (some) features, as ASM_FTR_IF makes it; the table is
+   __ftr_fixup, __mmu_ftr_fixup or __fw_ftr_fixup. */
+#define feature_section(code, otherwise, mask, value, table)                         \
+	__asm__ volatile("971: " code "\n"                                           \
+			 "972:\n"                                                    \
+			 ".pushsection __ftr_alt_97, \"a\"\n"                       \
+			 ".align 2\n"                                                \
+			 "973: " otherwise "\n"                                      \
+			 "974:\n"                                                    \
+			 ".popsection\n"                                             \
+			 ".pushsection " #table ", \"a\"\n"                         \
+			 ".align 3\n"                                                \
+			 "975:\n"                                                    \
+			 ".8byte %c0\n"                                              \
+			 ".8byte %c1\n"                                              \
+			 ".8byte 971b - 975b\n"                                      \
+			 ".8byte 972b - 975b\n"                                      \
+			 ".8byte 973b - 975b\n"                                      \
+			 ".8byte 974b - 975b\n"                                      \
+			 ".popsection\n"                                             \
+			 :                                                           \
+			 : "i"(mask), "i"(value)                                     \
+			 : "memory")
+
+/* PPC_ACQUIRE_BARRIER */
+#define acquire_barrier()                                                            \
+	__asm__ volatile("971: isync\n"                                              \
+			 "972:\n"                                                    \
+			 ".pushsection __lwsync_fixup, \"a\"\n"                     \
+			 ".align 2\n"                                                \
+			 "973: .8byte 971b - 973b\n"                                 \
+			 ".popsection\n" ::: "memory")
+
+#define barrier_nospec()                                                             \
+	__asm__ volatile("953:\n"                                                    \
+			 ".pushsection __barrier_nospec_fixup, \"a\"\n"             \
+			 ".align 2\n"                                                \
+			 "954: .8byte 953b - 954b\n"                                 \
+			 ".popsection\n"                                             \
+			 "nop\n" ::: "memory")
+
+#else
 
 #define WARN(flags)                                                                  \
 	__asm__ volatile("1: ud2\n"                                                  \
@@ -149,6 +267,8 @@ yes:
 			 ".long 911b - .\n"                                          \
 			 ".long " #type "\n"                                         \
 			 ".popsection\n")
+
+#endif
 
 #define EXPORT_SYMBOL(name)                                                          \
 	__asm__(".pushsection .export_symbol, \"a\"\n"                               \

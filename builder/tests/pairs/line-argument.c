@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // __FILE__ and __LINE__ as arguments: what stands below the fix has not changed.
 //#Expect: changed above
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 void might_sleep_at(const char *file, int line, int flags);

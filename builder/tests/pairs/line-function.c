@@ -2,7 +2,7 @@
 // __func__ and __LINE__, for functions that are known to take them, and one that is not.
 //#Expect: changed unknown
 //#Data: new __func__
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 void __ext4_error(void *sb, const char *function, int line, const char *format);

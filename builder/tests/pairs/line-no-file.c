@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A number that is no line: there is no file beside it.
 //#Expect: changed work
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 void take(const char *text, int number);

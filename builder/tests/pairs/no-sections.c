@@ -4,7 +4,7 @@
 //#Expect: changed work
 //#Kernel: second
 //#Kernel: helper
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 static int first = 1, second = 2;

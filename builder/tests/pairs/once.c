@@ -3,7 +3,7 @@
 //#Expect: changed work
 //#Data: new __already_done
 //#Data: new __already_done
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 int work(int x)

@@ -2,7 +2,7 @@
 // __func__ comes along.
 //#Expect: changed work
 //#Data: new __func__
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 int work(int x)

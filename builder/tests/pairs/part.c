@@ -2,7 +2,7 @@
 // The rare half of a function, split off; its number may move.
 //#Flags: -fpartial-inlining --param=partial-inlining-entry-probability=90
 //#Expect: changed slow.part
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 static int slow(int *x)

@@ -2,7 +2,7 @@
 // New per-cpu data: the module gets room for it.
 //#Expect: changed work
 //#Data: new hits
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 #ifdef PATCHED
@@ -12,7 +12,15 @@ static __section(".data..percpu") int hits;
 int work(int x)
 {
 #ifdef PATCHED
+#ifdef __powerpc64__
+	long offset;
+
+	/* The offset of the processor's data stands in the paca. */
+	__asm__ volatile("ld %0, 48(13)" : "=r"(offset));
+	++*(int *)((char *)&hits + offset);
+#else
 	__asm__ volatile("incl %%gs:%0" : "+m"(hits));
+#endif
 #endif
 	return x;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A function that calls itself and one that does so through another.
 //#Expect: changed down
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 noinline int down(int x)

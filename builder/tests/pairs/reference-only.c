@@ -2,7 +2,7 @@
 // Not a byte differs beside the relocated field.
 //#Expect: changed work
 //#Kernel: two
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 static noinline int one(int x)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A table of operations in which one function has changed: the table stays, its function is redirected.
 //#Expect: changed op_read
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 struct ops {

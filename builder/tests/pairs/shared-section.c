@@ -2,7 +2,7 @@
 // Functions that share a section call each other without a relocation.
 //#Expect: changed schedule_it
 //#Kernel: pick
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 #define __sched __section(".sched.text")

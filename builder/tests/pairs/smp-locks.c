@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Lock prefixes that a kernel on one processor removes.
+//#Arch: x86_64, the lock prefix is its own
 //#Expect: changed work
 //#Kernel: counter
 //#Special: .smp_locks 2
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 int counter;

@@ -2,7 +2,7 @@
 // A static function that only a table leads to, stripped of its name: it is not to be missed.
 //#Strip: --strip-unneeded
 //#Expect: changed op
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 static int op(int x)

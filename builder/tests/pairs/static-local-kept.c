@@ -4,7 +4,7 @@
 //#Expect: changed work
 //#Data: new count
 //#Kernel: count
-//#Special: __mcount_loc 2
+//#Special: ftrace 2
 #include "kernel.h"
 
 int before(int x)

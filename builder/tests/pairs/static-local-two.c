@@ -2,7 +2,7 @@
 // Two functions, a static local of the same name each; only one function changes.
 //#Expect: changed one
 //#Kernel: count
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 int one(int x)

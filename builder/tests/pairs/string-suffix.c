@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Strings that end alike, which a linker may fold; the object has them one after the other.
 //#Expect: changed first
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 void first(void)

@@ -2,7 +2,7 @@
 // Flags for what is to be done once, stripped of their names: each build has its own.
 //#Strip: --strip-unneeded
 //#Expect: changed work
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 int work(int x)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Call padding and a static function without its name.
+//#Arch: x86_64, call depth tracking is its own
 //#Flags: -fpatchable-function-entry=16,16
 //#Strip: --strip-unneeded
 //#Expect: changed op
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 //#Special: __patchable_function_entries 1
 #include "kernel.h"
 

@@ -7,7 +7,7 @@
 //#Kernel: key
 //#Special: __bug_table 1
 //#Special: __jump_table 1
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 struct static_key key;

@@ -2,7 +2,7 @@
 // A field in the middle moves what stands behind it: every user changes.
 //#Expect: changed get_b
 //#Expect: changed set_b
-//#Special: __mcount_loc 2
+//#Special: ftrace 2
 #include "kernel.h"
 
 struct thing {

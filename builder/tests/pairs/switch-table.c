@@ -2,7 +2,7 @@
 // A jump table in .rodata, without a name; its twin does not change.
 //#Flags: -fjump-tables
 //#Expect: changed act
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 #define BODY(first)                           \

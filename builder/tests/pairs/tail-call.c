@@ -2,7 +2,7 @@
 // Jumps instead of calls, to outside and to a neighbour.
 //#Expect: changed near
 //#Kernel: neighbour
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 static noinline int neighbour(int x)

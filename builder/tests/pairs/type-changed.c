@@ -2,7 +2,7 @@
 // A global variable instead of another: only the reference tells.
 //#Expect: changed work
 //#Kernel: hard_limit
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 int soft_limit, hard_limit;

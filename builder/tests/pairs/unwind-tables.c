@@ -2,7 +2,7 @@
 // .eh_frame changes with the code; the kernel does not read it.
 //#Flags: -fasynchronous-unwind-tables
 //#Expect: changed work
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 int work(int x)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A weak function, which another unit may override.
 //#Expect: changed arch_hook
-//#Special: __mcount_loc 1
+//#Special: ftrace 1
 #include "kernel.h"
 
 __attribute__((weak)) int arch_hook(int x)
