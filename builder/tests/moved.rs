@@ -88,12 +88,14 @@ fn callers_that_hold_the_old_code_are_replaced() {
 
     let (replaced, new) = carried(&changes);
     assert_eq!(replaced, ["first", "second"]);
-    assert_eq!(new, ["step"], "the module's own copy");
+    assert!(new.is_empty(), "{new:?}");
     let out = extracted(&changes);
     let names: Vec<&str> = out.replaced.iter().map(|r| r.old_name.as_str()).collect();
     assert_eq!(names, ["first", "second"]);
-    assert!(out.externals.iter().all(|e| e.name != "other"), "the kernel has no other() to be called");
-    assert!(out.object.symbols.iter().any(|s| s.name == "other" && s.section().is_some()), "so a copy comes along");
+    for name in ["step", "other"] {
+        assert!(out.externals.iter().all(|e| e.name != name), "the kernel has no {name}() to be called");
+        assert!(out.object.symbols.iter().any(|s| s.name == name && s.section().is_some()), "so a copy comes along");
+    }
 }
 
 #[test]
@@ -105,6 +107,19 @@ fn what_cannot_be_found_again_is_refused() {
     let refusals = patchability::refusals(&changes);
     assert_eq!(refusals.len(), 1, "{refusals:?}");
     assert_eq!((refusals[0].code.as_str(), refusals[0].symbol.as_str()), ("compiled-otherwise", "step"));
+}
+
+#[test]
+fn what_differs_in_the_code_that_moves_alone_stays_out() {
+    let (kernel, mut module) = (compile(""), compile(""));
+    // third() of the patched pair looks otherwise, as registers that were given out in another order would.
+    let third = module.patched.symbols.iter().find(|s| s.name == "third").unwrap();
+    let section = third.section().unwrap();
+    *module.patched.sections[section].data.last_mut().unwrap() ^= 1;
+    let mut changes = module.changes();
+    assert!(carried(&changes).0.contains(&"third".to_string()));
+    adopt(&mut changes, &kernel.changes());
+    assert_eq!(carried(&changes), carried(&kernel.changes()));
 }
 
 #[test]

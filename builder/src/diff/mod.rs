@@ -56,6 +56,8 @@ pub struct ChangeSet<'o> {
     pub static_call_site: Option<u64>,
     /// What was refused on the way: entry sizes, unknown sections.
     pub refusals: Vec<Refusal>,
+    /// Changed functions whose code cannot be had: see [`moved`].
+    pub lost: Vec<Refusal>,
 }
 
 /// Compares two objects of one unit, both compiled with a section for each function and datum.
@@ -125,6 +127,7 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
         entries: entries_p,
         static_call_site,
         refusals,
+        lost: Vec::new(),
     })
 }
 

@@ -1,51 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Two [`ChangeSet`]s of one unit in: of the pair that is compiled as the kernel is, and of the one that is compiled
-//! to run in another module. Out: the second with all that the first says has changed.
+//! to run in another module. Out: the code of the second for what changed in the first.
 //!
-//! Only the first shows what the running kernel has: with other flags a function may be inlined in other places,
-//! and a caller that holds the old code would be missed. Only the code of the second can be moved. So whatever
-//! differs in either is carried, and taken from the second; and what the running kernel has no function for is
-//! no replacement, but new.
+//! Only the first shows what the running kernel has: with other flags a function may be inlined in other places, and
+//! a caller that holds the old code would be missed. A function whose code is the same there does the same, whatever
+//! the second pair looks like. Only the code of the second can be moved. What that calls and the running kernel has
+//! no function for comes along as a copy.
 
 use super::view::{ItemId, ItemKind, View};
 use super::{add_families, names, ChangeSet, ChangedFunction};
 use crate::error::Refusal;
 use std::collections::HashMap;
 
-/// Adds to `moved` what changed in `kernel` alone.
+/// Makes `moved` carry what changed in `kernel`, and nothing else.
 pub fn adopt(moved: &mut ChangeSet<'_>, kernel: &ChangeSet<'_>) {
+    let in_kernel = functions(&kernel.original);
     let in_moved = functions(&moved.patched);
+    let mut carried = Vec::new();
     for function in &kernel.functions {
         let name = &kernel.patched.items[function.item].name;
-        let is_cold = names::cold_parent(name).is_some();
-        match in_moved.get(name.as_str()) {
-            Some(&item) => match moved.functions.iter_mut().find(|f| f.item == item) {
-                Some(known) => known.reasons.clone_from(&function.reasons),
-                None => {
-                    let original = moved.twins.of_patched[item];
-                    moved.functions.push(ChangedFunction { item, original, reasons: function.reasons.clone() });
-                }
-            },
-            // A cold part is the compiler's choice; it goes with its function.
-            None if !is_cold => moved.refusals.push(Refusal::new(
+        if let Some(&item) = in_moved.get(name.as_str()) {
+            let original = function.original.and(moved.twins.of_patched[item]);
+            carried.push(ChangedFunction { item, original, reasons: function.reasons.clone() });
+        } else if names::cold_parent(name).is_none() {
+            // A cold part is the compiler's choice; any other function has callers that go on to call the old one.
+            moved.lost.push(Refusal::new(
                 "compiled-otherwise",
                 name,
                 "",
                 "the fix changes it, and it does not exist any more when its file is compiled to run in a module"
                     .into(),
                 "mark it noinline in the fix, so that it stays a function of its own",
-            )),
-            _ => {}
+            ));
         }
     }
-    let in_kernel = functions(&kernel.original);
-    for function in &mut moved.functions {
-        let known = |o: &ItemId| in_kernel.contains_key(moved.original.items[*o].name.as_str());
-        function.original = function.original.filter(known);
-    }
-    let all = functions(&moved.patched);
-    moved.absent = all.iter().filter(|(name, _)| !in_kernel.contains_key(*name)).map(|(_, &item)| item).collect();
-    // Data that changed does not depend on flags, but what is seen of it may.
+    moved.absent = in_moved.iter().filter(|(name, _)| !in_kernel.contains_key(*name)).map(|(_, &item)| item).collect();
+    moved.functions = carried;
+    // Data do not depend on flags; what is refused of them is refused in either.
     let named: HashMap<&str, ItemId> =
         moved.patched.items.iter().enumerate().map(|(id, i)| (i.name.as_str(), id)).collect();
     for (item, why) in &kernel.data {
@@ -54,9 +45,7 @@ pub fn adopt(moved: &mut ChangeSet<'_>, kernel: &ChangeSet<'_>) {
             moved.data.push((id, why.clone()));
         }
     }
-    for (section, why) in &kernel.unnamed_code {
-        moved.unnamed_code.entry(section.clone()).or_insert_with(|| why.clone());
-    }
+    moved.unnamed_code.clone_from(&kernel.unnamed_code);
     add_families(&moved.patched, &moved.twins, &mut moved.functions);
 }
 
