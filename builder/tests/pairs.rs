@@ -26,8 +26,9 @@ use kmend_builder::cli::diff::{compare, Outcome};
 use kmend_builder::diff::names;
 use kmend_builder::elf::read::{read, Take};
 use kmend_builder::elf::write::write;
-use kmend_builder::elf::Object;
+use kmend_builder::elf::{Object, SymKind};
 use kmend_builder::extract::Origin;
+use kmend_builder::special::row_of;
 use libtest_mimic::{Arguments, Failed, Trial};
 use machine::{Machine, MACHINES};
 use std::path::{Path, PathBuf};
@@ -111,21 +112,33 @@ fn outcome(source: &Path, text: &str, machine: &Machine, model: &str) -> Result<
     let layout = (!layout.is_empty()).then(|| layout.join(","));
     let outcome = compare(&original, &patched, layout.as_deref()).map_err(|e| format!("{model}: {e:#}"))?;
     if let Some(extract) = &outcome.extract {
-        sound(&extract.object, folder.path(), machine).map_err(|e| format!("{model}: {e}"))?;
+        sound(&extract.object, &patched, machine).map_err(|e| format!("{model}: {e}"))?;
     }
     let facts = facts(&outcome, machine);
     Ok((outcome, facts))
 }
 
-/// What is written can be read again, and a linker takes it.
-fn sound(object: &Object, folder: &Path, machine: &Machine) -> Result<(), String> {
+/// What is written can be read again, a linker takes it, functions are entered where they were, and the module loader
+/// finds its sections.
+fn sound(object: &Object, patched: &Path, machine: &Machine) -> Result<(), String> {
     let bytes = write(object).map_err(|e| format!("the extracted object: {e:#}"))?;
     let again = read(&bytes, Take::All).map_err(|e| format!("the extracted object: {e:#}"))?;
     let relocs = |o: &Object| o.sections.iter().map(|s| s.relocs.len()).sum::<usize>();
     if relocs(&again) != relocs(object) {
         return Err(format!("{} relocations were written, {} read", relocs(object), relocs(&again)));
     }
-    let path = folder.join("extract.o");
+    if let Some(lost) = again.sections.iter().find(|s| row_of(&s.name).is_some_and(|row| row.goes_as.is_some())) {
+        return Err(format!("no module loader finds {}", lost.name));
+    }
+    let source = std::fs::read(patched).map_err(|e| format!("{}: {e}", patched.display()))?;
+    let source = read(&source, Take::NoDebug).map_err(|e| format!("{e:#}"))?;
+    for symbol in again.symbols.iter().filter(|s| s.kind == SymKind::Func && s.section().is_some()) {
+        let before = source.symbols.iter().find(|s| s.name == symbol.name && s.kind == SymKind::Func);
+        if let Some(before) = before.filter(|before| before.other != symbol.other) {
+            return Err(format!("{}: st_other was {:#x} and is {:#x}", symbol.name, before.other, symbol.other));
+        }
+    }
+    let path = patched.with_file_name("extract.o");
     std::fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
     machine.link(&path).map(drop)
 }

@@ -6,7 +6,7 @@ pub mod linked;
 pub mod ppc64le;
 pub mod x86_64;
 
-use crate::elf::{Object, Reloc, Section, SymId, Symbol};
+use crate::elf::{Object, Reloc, SecId, Section, SymId, Symbol};
 use anyhow::{bail, Context, Result};
 use linked::{Linked, Target};
 use std::fmt::Debug;
@@ -145,8 +145,21 @@ pub trait Arch: Debug + Sync {
     /// Branches of `range` that leave it without a relocation; None when the code cannot be decoded.
     fn local_branches(&self, section: &Section, range: Range<u64>) -> Option<Vec<LocalBranch>>;
 
-    /// The addend of a [`Arch::call_reloc`] that leads `distance` bytes behind the symbol `to`.
-    fn branch_addend(&self, to: &Symbol, distance: i64) -> i64;
+    /// The addend of a [`Arch::call_reloc`] that leads `distance` bytes behind the symbol, or behind where
+    /// [`Arch::entered`] says.
+    fn branch_addend(&self, distance: i64) -> i64;
+
+    /// How far behind its symbol a relocation of this type leads by itself, bytes: to the local entry of a function of
+    /// ppc64le, which whoever applies the relocation looks up.
+    fn entered(&self, _kind: u32, _symbol: &Symbol) -> i64 {
+        0
+    }
+
+    /// True where a relocation of this type can lead from a module to a place in a function of the kernel, `addend`
+    /// bytes behind its entry.
+    fn reaches_kernel(&self, _kind: u32, _addend: i64) -> bool {
+        true
+    }
 
     /// True where `range` holds nothing but what assemblers fill gaps with: nops, traps, zeroes.
     fn is_padding(&self, section: &Section, range: Range<u64>) -> bool;
@@ -157,6 +170,9 @@ pub trait Arch: Debug + Sync {
     /// True where execution may run past the end of `range` (its last instruction is no jump, return or
     /// trap), or where it cannot be told.
     fn runs_on(&self, section: &Section, range: Range<u64>) -> bool;
+
+    /// Where the function begins that fills the section alone, when no symbol says it, and `st_other` of such a symbol.
+    fn entry_of(&self, object: &Object, section: SecId) -> (u64, u8);
 
     /// True when the function that starts at `entry` has a place for ftrace, so that it can be live patched.
     fn has_ftrace_site(&self, object: &Object, section: usize, entry: u64, end: u64) -> bool;

@@ -12,7 +12,7 @@ mod transplant;
 
 use super::linked::{Linked, Target};
 use super::{Arch, Field, LineArgument, LocalBranch, Transplant};
-use crate::elf::{Object, Reloc, Section, Symbol};
+use crate::elf::{Object, Reloc, SecId, Section, Symbol};
 use anyhow::{bail, Result};
 use branches::{ends, flow, instructions, is_filler, local_entry, Flow, INSTRUCTION};
 use object::elf;
@@ -51,6 +51,11 @@ const TYPES: &[(u32, &str, Field)] = &[
 
 /// Marks the entry of a large-model function (binutils, include/elf/ppc64.h).
 const R_PPC64_ENTRY: u32 = 118;
+
+/// Bytes of the distance to the TOC that stands before a large-model function.
+const TOC_DISTANCE: u64 = 8;
+/// `st_other` of a function whose local entry stands behind the two instructions that make r2.
+const BEHIND_TWO: u8 = 3 << 5;
 
 /// Types that compilers emit under CONFIG_PPC_KERNEL_PCREL alone (power10; binutils, include/elf/ppc64.h). They
 /// are known by name and no more: code without a TOC pointer calls by other rules.
@@ -143,10 +148,22 @@ impl Arch for Power {
         Some(found)
     }
 
-    fn branch_addend(&self, to: &Symbol, distance: i64) -> i64 {
-        // Whoever applies the relocation adds the way to the local entry (the linker, and local_entry_offset()
-        // in arch/powerpc/kernel/module_64.c).
-        distance - local_entry(to) as i64
+    fn branch_addend(&self, distance: i64) -> i64 {
+        distance
+    }
+
+    fn entered(&self, kind: u32, symbol: &Symbol) -> i64 {
+        // The linker, and local_entry_offset() in arch/powerpc/kernel/module_64.c.
+        if is_branch(kind) {
+            local_entry(symbol) as i64
+        } else {
+            0
+        }
+    }
+
+    fn reaches_kernel(&self, kind: u32, addend: i64) -> bool {
+        // The way there is a stub, which enters functions at the start; none is made for conditional branches.
+        !is_branch(kind) || kind == elf::R_PPC64_REL24 && addend == 0
     }
 
     fn is_padding(&self, section: &Section, range: Range<u64>) -> bool {
@@ -165,6 +182,17 @@ impl Arch for Power {
     fn runs_on(&self, section: &Section, range: Range<u64>) -> bool {
         let end = range.end;
         instructions(section, range).last().is_none_or(|(at, word)| at + INSTRUCTION != end || !ends(word))
+    }
+
+    fn entry_of(&self, object: &Object, section: SecId) -> (u64, u8) {
+        let relocs = &object.sections[section].relocs;
+        let toc = |r: &Reloc| self.is_linker_symbol(&object.symbols[r.symbol].name);
+        // The large model has the distance to the TOC before the entry, the medium one makes it there.
+        let before = relocs.iter().any(|r| r.offset == 0 && r.kind == elf::R_PPC64_REL64 && toc(r));
+        let entry = if before { TOC_DISTANCE } else { 0 };
+        let makes_r2 =
+            |r: &&Reloc| r.offset == entry && (r.kind == R_PPC64_ENTRY || r.kind == elf::R_PPC64_REL16_HA && toc(r));
+        (entry, if relocs.iter().any(|r| makes_r2(&r)) { BEHIND_TWO } else { 0 })
     }
 
     fn has_ftrace_site(&self, object: &Object, section: usize, entry: u64, end: u64) -> bool {

@@ -4,7 +4,7 @@
 mod lines;
 
 use super::{Arch, Field, LineArgument, LocalBranch};
-use crate::elf::{Object, Reloc, Section, Symbol};
+use crate::elf::{Object, Reloc, SecId, Section};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 use object::elf;
 use std::ops::Range;
@@ -125,7 +125,7 @@ impl Arch for Amd64 {
         Some(found)
     }
 
-    fn branch_addend(&self, _to: &Symbol, distance: i64) -> i64 {
+    fn branch_addend(&self, distance: i64) -> i64 {
         // The field is relative to its own end.
         distance - 4
     }
@@ -152,6 +152,19 @@ impl Arch for Amd64 {
                 | FlowControl::Exception
         );
         last.is_invalid() || last.next_ip() != end || !leaves
+    }
+
+    fn entry_of(&self, object: &Object, section: SecId) -> (u64, u8) {
+        // Behind the call padding that `__patchable_function_entries` speaks of.
+        let recorded = object.sections.iter().any(|s| {
+            s.name == "__patchable_function_entries"
+                && s.relocs.iter().any(|r| {
+                    let symbol = &object.symbols[r.symbol];
+                    symbol.section() == Some(section) && symbol.value.wrapping_add_signed(r.addend) == 0
+                })
+        });
+        let nops = object.sections[section].data.iter().take_while(|&&byte| byte == 0x90).count() as u64;
+        (if recorded { nops } else { 0 }, 0)
     }
 
     fn has_ftrace_site(&self, object: &Object, section: usize, entry: u64, end: u64) -> bool {

@@ -231,7 +231,8 @@ impl<'o> View<'o> {
         section.is_text() && self.object.arch.is_padding(section, range)
     }
 
-    /// Where the call padding of a function begins that shares its section with others.
+    /// Where the call padding of a function begins that shares its section with others, or the distance to the TOC
+    /// that a large-model function of ppc64le reads.
     fn padding_before(&self, id: SecId, from: u64, entry: u64) -> u64 {
         let recorded = self
             .object
@@ -249,7 +250,9 @@ impl<'o> View<'o> {
             .iter()
             .filter(|s| s.name.starts_with("__pfx_") && s.section() == Some(id))
             .map(|s| s.value);
-        recorded.chain(prefix).filter(|&p| p >= from && p < entry).min().unwrap_or(entry)
+        let toc = self.object.sections[id].relocs_in(from..entry).iter();
+        let toc = toc.filter(|r| self.object.arch.is_linker_symbol(&self.object.symbols[r.symbol].name));
+        recorded.chain(prefix).chain(toc.map(|r| r.offset)).filter(|&p| p >= from && p < entry).min().unwrap_or(entry)
     }
 
     fn push_anonymous(&mut self, section: SecId, range: Range<u64>) {
@@ -275,7 +278,8 @@ impl<'o> View<'o> {
                 continue;
             }
             let section = &self.object.sections[item.section];
-            let Some(found) = self.object.arch.local_branches(section, item.range.clone()) else {
+            let arch = self.object.arch;
+            let Some(found) = arch.local_branches(section, item.range.clone()) else {
                 self.items[id].stuck = true;
                 continue;
             };
@@ -285,12 +289,13 @@ impl<'o> View<'o> {
                 match target.and_then(|t| t.symbols.first().map(|&s| (s, t.anchor))) {
                     Some((symbol, anchor)) if branch.width == 4 => branches.push(Reloc {
                         offset: branch.field,
-                        kind: self.object.arch.call_reloc(),
+                        kind: arch.call_reloc(),
                         symbol,
-                        addend: self
-                            .object
-                            .arch
-                            .branch_addend(&self.object.symbols[symbol], branch.target as i64 - anchor as i64),
+                        addend: arch.branch_addend(
+                            branch.target as i64
+                                - anchor as i64
+                                - arch.entered(arch.call_reloc(), &self.object.symbols[symbol]),
+                        ),
                     }),
                     _ => stuck = true,
                 }
@@ -343,7 +348,7 @@ impl<'o> View<'o> {
         };
         if let Some(item) = self.item_of(reloc.symbol) {
             let shift = symbol.value as i64 - self.items[item].anchor as i64;
-            return Ref::Item { item, addend: reloc.addend + shift };
+            return Ref::Item { item, addend: reloc.addend + shift + self.other_entry(reloc, item) };
         }
         let raw = (symbol.value as i64).wrapping_add(reloc.addend);
         let target = &self.object.sections[home];
@@ -362,9 +367,18 @@ impl<'o> View<'o> {
             _ => self.item_at(home, (raw + self.bias(section, around, reloc)).max(0) as u64),
         };
         match item {
-            Some(item) => Ref::Item { item, addend: raw - self.items[item].anchor as i64 },
+            Some(item) => {
+                Ref::Item { item, addend: raw - self.items[item].anchor as i64 + self.other_entry(reloc, item) }
+            }
             None => Ref::Nowhere { section: home, offset: raw.max(0) as u64 },
         }
+    }
+
+    /// What an addend grows by when a relocation gets the symbol of an item in the place of its own: see
+    /// [`Arch::entered`](crate::arch::Arch::entered).
+    fn other_entry(&self, reloc: &Reloc, item: ItemId) -> i64 {
+        let entered = |symbol: SymId| self.object.arch.entered(reloc.kind, &self.object.symbols[symbol]);
+        self.items[item].symbols.first().map_or(0, |&own| entered(reloc.symbol) - entered(own))
     }
 
     /// The references of an item, in order: the relocation and what it refers to.

@@ -20,11 +20,9 @@ pub fn names(object: &mut Object) {
     let mut found = Vec::new();
     for (id, section) in object.sections.iter().enumerate().filter(|(id, s)| !named[*id] && s.size > 0) {
         if section.is_text() {
-            if let Some((name, entry)) = function_name(&section.name, &functions)
-                .map(|name| (name, entry(object, id)))
-                .filter(|f| f.1 < section.size)
-            {
-                found.push(symbol(name, SymKind::Func, id, entry, section.size - entry));
+            let (entry, other) = object.arch.entry_of(object, id);
+            if let Some(name) = function_name(&section.name, &functions).filter(|_| entry < section.size) {
+                found.push(Symbol { other, ..symbol(name, SymKind::Func, id, entry, section.size - entry) });
             }
         } else if let Some(name) = data_name(&section.name).filter(|_| section.is_writable()) {
             found.push(symbol(name.into(), SymKind::Data, id, 0, section.size));
@@ -51,23 +49,6 @@ fn data_name(section: &str) -> Option<&str> {
 
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-}
-
-/// Where the function begins: behind the call padding that `__patchable_function_entries` speaks of.
-fn entry(object: &Object, id: SecId) -> u64 {
-    let recorded = object.sections.iter().any(|s| {
-        s.name == "__patchable_function_entries"
-            && s.relocs.iter().any(|r| {
-                let symbol = &object.symbols[r.symbol];
-                symbol.section() == Some(id) && symbol.value.wrapping_add_signed(r.addend) == 0
-            })
-    });
-    let nops = object.sections[id].data.iter().take_while(|&&byte| byte == 0x90).count() as u64;
-    if recorded {
-        nops
-    } else {
-        0
-    }
 }
 
 fn symbol(name: String, kind: SymKind, section: SecId, value: u64, size: u64) -> Symbol {

@@ -282,7 +282,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 let name = view.object.symbols[symbol].name.clone();
                 Some((self.external(&name, Origin::Elsewhere), addend))
             }
-            Ref::Item { item, addend } => self.item_reference(item, addend, pending),
+            Ref::Item { item, addend } => self.item_reference(item, addend, reloc.kind, pending),
             Ref::String { section, start, addend } => Some((self.string(section, start), addend)),
             Ref::Special { section, offset } => self.special_reference(section, offset, reloc, pending),
             Ref::Nowhere { section, offset } => {
@@ -306,7 +306,7 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 
     /// A reference to a function or datum of the unit: inside of the payload, or in the running kernel.
-    fn item_reference(&mut self, id: ItemId, addend: i64, pending: &Pending) -> Option<(SymId, i64)> {
+    fn item_reference(&mut self, id: ItemId, addend: i64, kind: u32, pending: &Pending) -> Option<(SymId, i64)> {
         let view = &self.changes.patched;
         let item = &view.items[id];
         let section = &view.section(id).name;
@@ -337,6 +337,16 @@ impl<'a, 'o> Run<'a, 'o> {
                 section,
                 format!("it refers to {}, which is gone once the kernel or module has started", item.name),
                 "leave this part of the fix out",
+            ));
+            return None;
+        }
+        if !view.object.arch.reaches_kernel(kind, addend) {
+            self.refusals.push(Refusal::new(
+                "jumps-into-function",
+                &pending.on_behalf_of,
+                section,
+                format!("it jumps into {}, {addend} bytes behind its entry, or under a condition, where no module can jump", item.name),
+                "in assembler use a call or an unconditional jump to the beginning; otherwise leave this part of the fix out",
             ));
             return None;
         }

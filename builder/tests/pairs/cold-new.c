@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The fix makes the part that stands apart.
+//#Flags: -freorder-blocks-and-partition
 //#Expect: new work.cold
 //#Expect: changed work
 //#Special: ftrace 1

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A function and the part of it that stands apart; both come along.
+//#Flags: -freorder-blocks-and-partition
 //#Expect: changed work.cold
 //#Expect: changed work
 //#Special: ftrace 1

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // All functions in one section, all data in another: what can be told apart is.
-//#Flags: -fno-function-sections -fno-data-sections
+//#Flags: -fno-function-sections -fno-data-sections -fno-section-anchors
 //#Expect: changed work
 //#Kernel: second
 //#Kernel: helper
