@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 ///
 /// Compiles each unit as kbuild does and compares its functions with those in the shipped image or module:
 /// every byte, and every reference by where it leads.
-/// Exit code 0: each function stands there; 1: error; 2: some do not, or a file is no code of this kernel.
+/// Exit code 0: each function stands there; 1: error; 2: some do not.
 #[derive(Args)]
 pub struct ProveArgs {
     /// The kernel, as `target list` shows it

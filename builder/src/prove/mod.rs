@@ -364,10 +364,17 @@ impl Run<'_> {
         };
         let target = &self.object.sections[home];
         if target.is_strings() || target.is_constants() {
-            // Merged by the linker: compared by contents.
-            let bias = self.object.arch.bias(&self.object.sections[piece.section], piece.range.clone(), r);
-            let mine = (symbol.value as i64 + r.addend + bias).max(0) as u64;
-            let theirs = place.moved(r.addend + bias);
+            // Merged by the linker: compared by contents. It takes symbols along with what they name; from the
+            // start of the section it counts to the place itself.
+            let beyond = match symbol.kind {
+                SymKind::Section => {
+                    let from = &self.object.sections[piece.section];
+                    r.addend + self.object.arch.bias(from, piece.range.clone(), r)
+                }
+                _ => 0,
+            };
+            let mine = (symbol.value as i64 + beyond).max(0) as u64;
+            let theirs = place.moved(beyond);
             let same = if target.is_strings() {
                 self.shipped.string(theirs) == Some(crate::diff::view::string_at(target, mine))
             } else {
@@ -382,7 +389,7 @@ impl Run<'_> {
         let base = place.moved(-(symbol.value as i64));
         match self.proof.sections.get(&home) {
             Some(&known) if known == base => Ok(()),
-            // A weak function may have been overridden by another unit's.
+            // A weak symbol may have been overridden by another unit's.
             Some(_) if !symbol.is_local() && self.shipped.is_named(&name, place) == Named::Yes => {
                 self.learn(&name, place)
             }
@@ -391,11 +398,32 @@ impl Run<'_> {
                 self.shipped.describe(place),
                 self.shipped.describe(known.moved(symbol.value as i64))
             )),
+            None if symbol.bind == Bind::Weak && self.shipped.is_named(&name, place) == Named::Yes => {
+                self.learn(&name, place)
+            }
             None => {
+                if let Some(other) = self.misplaced(home, base) {
+                    return Err(format!(
+                        "the shipped code refers to {}; where {} stood as the rebuilt code has it, {other} would stand in \
+                         another place than it does",
+                        self.shipped.describe(place.moved(r.addend)),
+                        target.name
+                    ));
+                }
                 self.proof.sections.insert(home, base);
                 Ok(())
             }
         }
+    }
+
+    /// The first symbol of a section that does not stand where it would if the section stood at `base`.
+    fn misplaced(&self, section: SecId, base: Spot) -> Option<&str> {
+        let named = |s: &&crate::elf::Symbol| {
+            s.section() == Some(section) && s.bind != Bind::Weak && matches!(s.kind, SymKind::Func | SymKind::Data)
+        };
+        let elsewhere =
+            |s: &&crate::elf::Symbol| self.shipped.is_named(&s.name, base.moved(s.value as i64)) == Named::Elsewhere;
+        self.object.symbols.iter().filter(named).find(elsewhere).map(|s| s.name.as_str())
     }
 
     fn learn(&mut self, name: &str, place: Spot) -> Result<(), String> {

@@ -83,28 +83,27 @@ pub fn units(target: &Target, tree: &PatchedTree) -> Result<Affected> {
 /// The units that `sources` reach, whatever may be changed in them.
 ///
 /// # Errors
-/// [`Refused`] with each that is no C code of this kernel.
+/// A file that is no C code of this kernel.
 pub fn reached_by(target: &Target, sources: &[&str]) -> Result<Vec<Unit>> {
-    let mut refusals = Vec::new();
+    let mut reasons = Vec::new();
     for source in sources {
         match kind(source, &target.arch) {
             Kind::Source if target.tree.join(source).is_file() => {}
-            Kind::Source => bail!("the tree of {} has no file {source}", target.name),
-            Kind::Ignored(why) => refusals.push(not_built(target, source, &why)),
-            Kind::Refused(code, reason, _) => refusals.push(Refusal::new(code, "", source, reason, "")),
+            Kind::Source => reasons.push(format!("{source}: the tree of {} has no such file", target.name)),
+            Kind::Ignored(why) | Kind::Refused(_, why, _) => reasons.push(format!("{source}: {why}")),
         }
     }
-    if refusals.is_empty() {
+    if reasons.is_empty() {
         let step = progress::step("finding the units");
         let found = find(target, sources)?;
-        refusals.extend(found.refusals);
-        refusals.extend(found.unbuilt.iter().map(|(source, why)| not_built(target, source, why)));
-        if refusals.is_empty() {
+        reasons.extend(found.refusals.iter().map(|r| format!("{}: {}", r.section, r.reason)));
+        reasons.extend(found.unbuilt.iter().map(|(source, why)| format!("{source}: {why}")));
+        if reasons.is_empty() {
             step.done(&found.units.len().to_string());
             return Ok(found.units.into_iter().collect());
         }
     }
-    Err(Refused(refusals).into())
+    bail!("not all of these files are C code of {} ({}):\n  {}", target.name, target.release, reasons.join("\n  "))
 }
 
 fn not_built(target: &Target, source: &str, why: &str) -> Refusal {
