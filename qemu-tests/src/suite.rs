@@ -47,7 +47,7 @@ pub fn run(suite: &Suite, scenarios: &[Scenario], tell: &mut dyn FnMut(&Scenario
     let mut waiting: Vec<(usize, Ready)> = Vec::new();
     for (i, scenario) in scenarios.iter().enumerate() {
         match prepare(suite, scenario, cuts.get(&scenario.name)) {
-            Ok(Prepared::Ready(ready)) => waiting.push((i, ready)),
+            Ok(Prepared::Ready(ready)) => waiting.push((i, *ready)),
             Ok(Prepared::Settled(verdict)) => settle(&mut verdicts[i], scenario, verdict, tell),
             Err(error) => settle(&mut verdicts[i], scenario, Verdict::Fail(format!("{error:#}")), tell),
         }
@@ -72,7 +72,7 @@ fn settle(
 /// What a scenario has come to before any guest.
 enum Prepared {
     /// A guest has to run it.
-    Ready(Ready),
+    Ready(Box<Ready>),
     /// It needs no guest.
     Settled(Verdict),
 }
@@ -84,7 +84,7 @@ fn prepare(suite: &Suite, scenario: &Scenario, cut: Option<&Done>) -> Result<Pre
     }
     if suite.before {
         return match scenario.before() {
-            Some(scenario) => Ok(Prepared::Ready(Ready { scenario, modules: BTreeMap::new() })),
+            Some(scenario) => Ok(Prepared::Ready(Box::new(Ready { scenario, modules: BTreeMap::new() }))),
             None => not_here("without a look before its live patch"),
         };
     }
@@ -101,7 +101,7 @@ fn prepare(suite: &Suite, scenario: &Scenario, cut: Option<&Done>) -> Result<Pre
     let ready = builds::build(scenario, &suite.target.name, suite.kmend_build, cut, &out)?;
     step.done("");
     // Where every build had to be refused there is nothing to boot.
-    Ok(if scenario.steps.is_empty() { Prepared::Settled(Verdict::Pass) } else { Prepared::Ready(ready) })
+    Ok(if scenario.steps.is_empty() { Prepared::Settled(Verdict::Pass) } else { Prepared::Ready(Box::new(ready)) })
 }
 
 fn boot_all(
