@@ -4,6 +4,8 @@
 
 mod insn;
 mod link_edits;
+#[cfg(test)]
+mod linked_tests;
 mod references;
 
 use super::linked::{Linked, Target};
