@@ -58,6 +58,8 @@ impl Image {
         let header = elf.elf_header();
         let arch = arch::by_machine(header.e_machine(LittleEndian), header.e_flags(LittleEndian))?;
         let segments = segments(&elf, bytes.len() as u64)?;
+        let sections = header.section_headers(LittleEndian, bytes.as_slice()).context("malformed section headers")?;
+        let pointers = Pointers::read(&bytes, sections, arch)?;
         let kallsyms = match symbols {
             Some(symbols) => symbols,
             None => find_kallsyms(&elf, &bytes, &segments)?,
@@ -66,8 +68,6 @@ impl Image {
             Some(section) => btf::layouts(section.data().context(".BTF")?)?,
             None => Layouts::default(),
         };
-        let sections = header.section_headers(LittleEndian, bytes.as_slice()).context("malformed section headers")?;
-        let pointers = Pointers::read(&bytes, sections, arch)?;
         for (place, value) in pointers.values() {
             let at = file_offset(&segments, place, 8)
                 .with_context(|| format!("a dynamic relocation for {place:#x}, where the image has nothing"))?;
