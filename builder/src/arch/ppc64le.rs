@@ -6,6 +6,8 @@ mod branches;
 mod insn;
 mod lines;
 mod link_edits;
+#[cfg(test)]
+mod linked_tests;
 mod module;
 mod references;
 mod transplant;
