@@ -93,3 +93,27 @@ impl fmt::Display for DoesNotFit {
 }
 
 impl std::error::Error for DoesNotFit {}
+
+/// Rebuilt code is not what the kernel runs. Exit code 2.
+#[derive(Debug)]
+pub struct Unproven {
+    /// How many functions were not proven.
+    pub functions: usize,
+    /// Of how many.
+    pub total: usize,
+    /// The target.
+    pub target: String,
+}
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { functions, total, target } = self;
+        write!(
+            f,
+            "{functions} of {total} functions do not stand in the shipped kernel of {target} as they were rebuilt: \
+             check that compiler, .config and source are those that the running kernel was built from"
+        )
+    }
+}
+
+impl std::error::Error for Unproven {}

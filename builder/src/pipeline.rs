@@ -55,6 +55,8 @@ struct Unit {
     shipped: Object,
     original: Object,
     patched: Object,
+    /// Both, compiled to run in another module, where the architecture needs that.
+    moved: Option<(Object, Object)>,
 }
 
 /// Builds a live patch.
@@ -70,11 +72,10 @@ pub fn build(request: &Request) -> Result<Outcome> {
     let tree = source::apply(target, &request.fixes, work.path())?;
     let affected = affected::units(target, &tree)?;
     let units = compile_units(target, &tree, &affected, work.path())?;
-    let image = load_image(target)?;
+    let image = load_image(target, &units)?;
     let symvers = Symvers::load(&target.symvers)?;
 
-    let changes =
-        units.iter().map(|u| diff::diff(&u.original, &u.patched, &image.layouts)).collect::<Result<Vec<_>>>()?;
+    let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
     let extracts = extract_all(&units, &changes)?;
     let modules = load_modules(target, &units, &extracts, &symvers)?;
     let proven = prove_units(&units, &changes, &image, &modules)?;
@@ -113,14 +114,32 @@ fn compile_units(
                 load(&pair.original, "original")?,
                 load(&pair.patched, "patched")?,
             );
-            Ok(Unit { pair, shipped, original, patched })
+            let moved = match &pair.moved {
+                Some(m) => {
+                    Some((load(&m.original, "original, to be moved")?, load(&m.patched, "patched, to be moved")?))
+                }
+                None => None,
+            };
+            Ok(Unit { pair, shipped, original, patched, moved })
         })
         .collect()
 }
 
-fn load_image(target: &Target) -> Result<Image> {
+/// What the fix changes in a unit, in code that can run in the live patch.
+fn changes_of<'u>(unit: &'u Unit, image: &Image) -> Result<ChangeSet<'u>> {
+    let changes = diff::diff(&unit.original, &unit.patched, &image.layouts)?;
+    let Some((original, patched)) = &unit.moved else { return Ok(changes) };
+    let mut moved = diff::diff(original, patched, &image.layouts)?;
+    diff::moved::adopt(&mut moved, &changes);
+    Ok(moved)
+}
+
+fn load_image(target: &Target, units: &[Unit]) -> Result<Image> {
     let step = progress::step("reading the shipped kernel image");
-    let image = Image::load(&target.vmlinux)?;
+    let mut image = Image::load(&target.vmlinux)?;
+    if let (true, Some(unit)) = (image.layouts.is_empty(), units.first()) {
+        image.layouts = compile::probe::layouts(target, &compile::saved(target, &unit.pair.unit.object)?)?;
+    }
     step.done(&format!("{} symbols", image.kallsyms.symbols().len()));
     Ok(image)
 }

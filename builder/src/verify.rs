@@ -112,6 +112,7 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
                 None => faults.push(format!("livepatch symbol {:?} is not .klp.sym.OBJECT.NAME,SYMPOS", symbol.name)),
                 Some(klp) => faults.extend(unknown(&klp, against)),
             },
+            Place::Undefined if object.arch.is_linker_symbol(&symbol.name) => {}
             Place::Undefined if symbol.bind != Bind::Weak && against.symvers.get(&symbol.name).is_none() => {
                 faults.push(format!("symbol {} is undefined and the kernel does not export it", symbol.name));
             }
@@ -121,6 +122,7 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
             _ => {}
         }
     }
+    faults.extend(object.arch.module_faults(&object));
     Ok(faults)
 }
 

@@ -9,8 +9,9 @@ mount -t devtmpfs devtmpfs /dev
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t debugfs debugfs /sys/kernel/debug
 mount -t tmpfs tmpfs /tmp
-stty -F /dev/ttyS1 raw -echo
-exec 3>/dev/ttyS1
+facts=/dev/$(cat /facts)
+stty -F "$facts" raw -echo
+exec 3>"$facts"
 # The default of two minutes is longer than a scenario takes.
 echo 20 >/proc/sys/kernel/hung_task_timeout_secs
 

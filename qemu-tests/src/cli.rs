@@ -9,6 +9,7 @@ use crate::suite::{self, Suite};
 use anyhow::{bail, Context, Result};
 use clap::Parser;
 use kmend_builder::target::store;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +29,9 @@ pub struct Options {
     /// The target to build for and to boot.
     #[arg(short, long, default_value = DEFAULT_TARGET)]
     target: String,
+    /// Builds nothing: runs only what comes before the first live patch of each scenario.
+    #[arg(long)]
+    before: bool,
     /// Keeps consoles and facts of guests in which something failed.
     #[arg(long, value_name = "DIR")]
     keep_logs: Option<PathBuf>,
@@ -88,17 +92,35 @@ fn try_run(options: &Options) -> Result<bool> {
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let work = options.keep.as_deref().unwrap_or(scratch.path());
     let kmend_build = builds::find_kmend_build()?;
-    let mut passed = 0;
-    let mut failed = 0;
+    let mut verdicts = Vec::new();
     for (target, group) in by_target(scenarios, &options.target) {
         let target = store::load(&target)?;
-        let suite = Suite { target: &target, kmend_build: &kmend_build, work, keep_logs: options.keep_logs.as_deref() };
-        let verdicts = suite::run(&suite, &group, &mut |scenario, verdict| tell(scenario, verdict))?;
-        passed += verdicts.iter().filter(|v| **v == Verdict::Pass).count();
-        failed += verdicts.iter().filter(|v| **v != Verdict::Pass).count();
+        let suite = Suite {
+            target: &target,
+            kmend_build: &kmend_build,
+            work,
+            before: options.before,
+            keep_logs: options.keep_logs.as_deref(),
+        };
+        verdicts.extend(suite::run(&suite, &group, &mut |scenario, verdict| tell(scenario, verdict))?);
     }
-    println!("{passed} passed, {failed} failed");
-    Ok(failed == 0 && passed > 0)
+    println!("{}", sum(&verdicts));
+    let failed = verdicts.iter().any(|v| matches!(v, Verdict::Fail(_)));
+    Ok(!failed && verdicts.contains(&Verdict::Pass))
+}
+
+/// `3 passed, 0 failed, 1 not for ppc64le, 2 already in this kernel`: each kind of left out ones by itself.
+fn sum(verdicts: &[Verdict]) -> String {
+    let passed = verdicts.iter().filter(|v| **v == Verdict::Pass).count();
+    let failed = verdicts.iter().filter(|v| matches!(v, Verdict::Fail(_))).count();
+    let mut left_out: BTreeMap<&str, usize> = BTreeMap::new();
+    for verdict in verdicts {
+        if let Verdict::NotHere(why) = verdict {
+            *left_out.entry(why.split(':').next().unwrap_or_default()).or_default() += 1;
+        }
+    }
+    let left_out: String = left_out.iter().map(|(why, n)| format!(", {n} {why}")).collect();
+    format!("{passed} passed, {failed} failed{left_out}")
 }
 
 fn by_target(scenarios: Vec<Scenario>, default: &str) -> Vec<(String, Vec<Scenario>)> {
@@ -116,6 +138,7 @@ fn by_target(scenarios: Vec<Scenario>, default: &str) -> Vec<(String, Vec<Scenar
 fn tell(scenario: &Scenario, verdict: &Verdict) {
     match verdict {
         Verdict::Pass => println!("PASS {:<24} {}", scenario.name, scenario.title),
+        Verdict::NotHere(why) => println!("     {:<24} {why}", scenario.name),
         Verdict::Fail(reason) => {
             println!("FAIL {:<24} {}", scenario.name, scenario.title);
             reason.lines().for_each(|line| println!("     {line}"));
@@ -131,4 +154,23 @@ fn show_cut(scenarios: &[Scenario], name: &str, target: &str) -> Result<bool> {
     print!("{patch}");
     println!("sha256 = \"{sum}\"");
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_counted_by_its_reason() {
+        let out = |why: &str| Verdict::NotHere(why.into());
+        let verdicts = [
+            Verdict::Pass,
+            out("not for ppc64le: a file of x86"),
+            out("already in this kernel"),
+            out("not for ppc64le: another reason"),
+            Verdict::Fail("x".into()),
+        ];
+        assert_eq!(sum(&verdicts), "1 passed, 1 failed, 1 already in this kernel, 2 not for ppc64le");
+        assert_eq!(sum(&[]), "0 passed, 0 failed");
+    }
 }

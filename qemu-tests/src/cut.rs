@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Cuts real upstream fixes out of the difference of two source packages: a `cut.toml` in, a patch out.
+//! Cuts real upstream fixes out of the difference of two source packages: a `cut.toml` in, a patch out that
+//! belongs to the target's source, or the word that the target has the fix already.
 //!
 //! The repository says where to cut and what has to come out (a checksum), and holds no code of others.
 
+use crate::applies::{self, Stand};
 use crate::scenario::Scenario;
 use crate::upstream::{self, Source};
 use anyhow::{bail, ensure, Context, Result};
@@ -24,7 +26,7 @@ pub struct Cut {
     pub changelog: String,
     /// The source package, `linux-source-7.2`.
     pub package: String,
-    /// Where it is not in yet; the target has to be of this version.
+    /// Where it is not in yet.
     pub from: Version,
     /// Where it is in.
     pub to: Version,
@@ -72,17 +74,28 @@ pub fn load(dir: &Path) -> Result<Option<Cut>> {
     Ok(Some(cut))
 }
 
-/// Cuts for all scenarios that have a `cut.toml`: for each of them the folder that holds [`FIX`], or why there is none.
-pub fn cut_all(scenarios: &[Scenario], target: &Target, out: &Path) -> BTreeMap<String, Result<PathBuf, String>> {
+/// What became of a cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The folder that holds [`FIX`].
+    Cut(PathBuf),
+    /// The target's source has the fix already.
+    Already,
+    /// There is no fix for the target; the text says why.
+    Failed(String),
+}
+
+/// Cuts for all scenarios that have a `cut.toml`, and looks whether the target's source takes the fixes.
+pub fn cut_all(scenarios: &[Scenario], target: &Target, out: &Path) -> BTreeMap<String, Done> {
     let mut cuts: BTreeMap<String, Result<Cut, String>> = BTreeMap::new();
     for s in scenarios {
-        match load(&s.dir).and_then(|cut| cut.map(|c| fits(&c, target).map(|()| c)).transpose()) {
+        match load(&s.dir) {
             Ok(Some(cut)) => drop(cuts.insert(s.name.clone(), Ok(cut))),
             Ok(None) => {}
             Err(error) => drop(cuts.insert(s.name.clone(), Err(format!("{error:#}")))),
         }
     }
-    let sources = fetch_all(cuts.values().filter_map(|c| c.as_ref().ok()));
+    let sources = fetch_all(cuts.values().filter_map(|c| c.as_ref().ok()), target);
     let write = |name: &str, cut: &Cut| -> Result<PathBuf> {
         let patch = make(cut, target, &sources)?;
         check_sum(cut, &patch)?;
@@ -90,31 +103,45 @@ pub fn cut_all(scenarios: &[Scenario], target: &Target, out: &Path) -> BTreeMap<
         files::write(&folder.join(FIX), patch.as_bytes())?;
         Ok(folder)
     };
-    cuts.into_iter()
-        .map(|(name, cut)| {
-            let done = cut.and_then(|cut| write(&name, &cut).map_err(|error| moved_on(&name, &cut, &error)));
-            (name, done)
-        })
-        .collect()
+    let done = |name: &str, cut: Result<Cut, String>| {
+        let folder = cut.and_then(|cut| write(name, &cut).map_err(|error| moved_on(name, &cut, &error)));
+        folder.map_or_else(Done::Failed, |folder| belongs(target, folder))
+    };
+    cuts.into_iter().map(|(name, cut)| (name.clone(), done(&name, cut))).collect()
+}
+
+/// Whether the target's source takes the fix in `folder`.
+fn belongs(target: &Target, folder: PathBuf) -> Done {
+    match applies::look(&target.tree, &folder.join(FIX)) {
+        Ok(Stand::Fits) => Done::Cut(folder),
+        Ok(Stand::Already) => Done::Already,
+        Ok(Stand::No(said)) => {
+            let (name, version) = (&target.name, &target.release);
+            Done::Failed(format!("the fix that was cut does not apply to the source of {name} ({version}):\n{said}"))
+        }
+        Err(error) => Done::Failed(format!("{error:#}")),
+    }
 }
 
 /// Cuts one fix and returns it with its checksum, whatever `cut.toml` says about the latter.
 pub fn show(scenario: &Scenario, target: &Target) -> Result<(String, String)> {
     let cut = load(&scenario.dir)?.with_context(|| format!("{} has no cut.toml", scenario.dir.display()))?;
-    fits(&cut, target)?;
-    let patch = make(&cut, target, &fetch_all([&cut].into_iter()))?;
+    let patch = make(&cut, target, &fetch_all([&cut].into_iter(), target))?;
     let sum = files::sha256(patch.as_bytes());
     Ok((patch, sum))
 }
 
 type Sources = BTreeMap<(String, Version), Result<Source, String>>;
 
-/// Each newer package once, with all the files that are wanted of it.
-fn fetch_all<'a>(cuts: impl Iterator<Item = &'a Cut>) -> Sources {
+/// Each package once, with all the files that are wanted of it; not the one that the target is made of.
+fn fetch_all<'a>(cuts: impl Iterator<Item = &'a Cut>, target: &Target) -> Sources {
     let mut wanted: BTreeMap<(String, Version), BTreeSet<String>> = BTreeMap::new();
     for cut in cuts {
-        let paths = wanted.entry((cut.package.clone(), cut.to.clone())).or_default();
-        paths.extend(cut.files.iter().map(|f| f.path.clone()));
+        let older = Some(&cut.from).filter(|from| !is_of(target, from));
+        for version in older.into_iter().chain([&cut.to]) {
+            let paths = wanted.entry((cut.package.clone(), version.clone())).or_default();
+            paths.extend(cut.files.iter().map(|f| f.path.clone()));
+        }
     }
     let fetch = |(package, version): &(String, Version), paths: &BTreeSet<String>| {
         upstream::fetch(package, version, paths).map_err(|error| format!("{error:#}"))
@@ -122,25 +149,18 @@ fn fetch_all<'a>(cuts: impl Iterator<Item = &'a Cut>) -> Sources {
     wanted.into_iter().map(|(key, paths)| (key.clone(), fetch(&key, &paths))).collect()
 }
 
-fn fits(cut: &Cut, target: &Target) -> Result<()> {
-    ensure!(
-        target.version == cut.from.version,
-        "this fix is cut for {} {}, and the target {} is {}: name a target of that version (-t), or another pair in \
-         cut.toml (`from`, `to`)",
-        cut.package,
-        cut.from.version,
-        target.name,
-        if target.version.is_empty() { "no package's kernel" } else { &target.version }
-    );
-    Ok(())
+/// Whether the target's source is that of a package's version.
+fn is_of(target: &Target, version: &Version) -> bool {
+    target.version == version.version
 }
 
 fn make(cut: &Cut, target: &Target, sources: &Sources) -> Result<String> {
-    let newer = match sources.get(&(cut.package.clone(), cut.to.clone())) {
-        Some(Ok(source)) => source,
+    let fetched = |version: &Version| match sources.get(&(cut.package.clone(), version.clone())) {
+        Some(Ok(source)) => Ok(source),
         Some(Err(reason)) => bail!("{reason}"),
-        None => bail!("{} {} was not fetched", cut.package, cut.to.version),
+        None => bail!("{} {} was not fetched", cut.package, version.version),
     };
+    let newer = fetched(&cut.to)?;
     ensure!(
         newer.names(&cut.changelog),
         "the changelog of {} {} has no line `{}`",
@@ -153,7 +173,11 @@ fn make(cut: &Cut, target: &Target, sources: &Sources) -> Result<String> {
         cut.changelog, cut.package, cut.from.version, cut.to.version
     );
     for file in &cut.files {
-        let text = diff(&target.tree.join(&file.path), &newer.file(&file.path), &file.path)?;
+        let older = match is_of(target, &cut.from) {
+            true => target.tree.join(&file.path),
+            false => fetched(&cut.from)?.file(&file.path),
+        };
+        let text = diff(&older, &newer.file(&file.path), &file.path)?;
         patch += &select(&text, file.hunks.as_deref()).with_context(|| file.path.clone())?;
     }
     Ok(patch)

@@ -2,6 +2,7 @@
 //! One guest: a kernel and an initramfs in, what it told and what its kernel said out.
 
 use crate::kernellog;
+use crate::machine::Machine;
 use crate::protocol::{self, Fact, Kind};
 use crate::script;
 use anyhow::{Context, Result};
@@ -64,13 +65,24 @@ pub struct Limits {
     pub life: Duration,
 }
 
-/// Boots `kernel` with `initramfs` and follows it until it is done, dead or too slow. `scratch` gets the console's log.
-pub fn boot(kernel: &Path, initramfs: &[u8], accel: Accel, limits: Limits, scratch: &Path) -> Result<Outcome> {
-    let ramdisk = scratch.join("initramfs.cpio");
-    let console = scratch.join("console.log");
+/// What runs a guest.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'a> {
+    /// The guest's machine.
+    pub machine: &'a Machine,
+    /// How its code is run.
+    pub accel: Accel,
+    /// A folder for the console's log and what else QEMU wants as a file.
+    pub scratch: &'a Path,
+}
+
+/// Boots `kernel` with `initramfs` and follows it until it is done, dead or too slow.
+pub fn boot(kernel: &Path, initramfs: &[u8], host: Host, limits: Limits) -> Result<Outcome> {
+    let ramdisk = host.scratch.join("initramfs.cpio");
+    let console = host.scratch.join("console.log");
     files::write(&ramdisk, initramfs)?;
     files::write(&console, b"")?;
-    let mut guest = start(kernel, &ramdisk, accel, &console)?;
+    let mut guest = start(kernel, &ramdisk, host, &console)?;
     let (end, facts) = follow(&mut guest, limits, &console);
     let end = match (guest.stop(), end) {
         (said, End::Gone(_)) => End::Gone(said),
@@ -102,18 +114,20 @@ impl Drop for Guest {
     }
 }
 
-fn start(kernel: &Path, ramdisk: &Path, accel: Accel, console: &Path) -> Result<Guest> {
+fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path) -> Result<Guest> {
     let errors = console.with_extension("qemu");
     let stderr = std::fs::File::create(&errors).with_context(|| format!("cannot write {}", errors.display()))?;
-    let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-machine", "pc", "-cpu", "max", "-smp", "2", "-m", "1G", "-no-reboot"]);
+    let machine = host.machine;
+    let mut qemu = Command::new(machine.qemu);
+    qemu.args(machine.args).args(["-smp", "2", "-m", "1G", "-no-reboot"]);
     // One thread for all processors: with more, a processor can run an int3 of a text patch that is long done
     // (its translated copy of the code is stale), and the guest dies of it.
-    qemu.args(["-accel", if accel == Accel::Kvm { "kvm" } else { "tcg,thread=single" }]);
+    qemu.args(["-accel", if host.accel == Accel::Kvm { "kvm" } else { "tcg,thread=single" }]);
     qemu.args(["-display", "none", "-monitor", "none", "-nic", "none"]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(ramdisk);
     // A WARN stays in the log and is found there; an Oops ends the guest at once.
-    qemu.args(["-append", "console=ttyS0 loglevel=7 oops=panic panic=-1 rdinit=/init"]);
+    let console_name = machine.console;
+    qemu.args(["-append", &format!("console={console_name} loglevel=7 oops=panic panic=-1 rdinit=/init")]);
     qemu.arg("-serial").arg(format!("file:{}", console.display()));
     qemu.args(["-chardev", "stdio,id=facts,signal=off", "-serial", "chardev:facts"]);
     let mut child = qemu
@@ -121,7 +135,7 @@ fn start(kernel: &Path, ramdisk: &Path, accel: Accel, console: &Path) -> Result<
         .stdout(Stdio::piped())
         .stderr(stderr)
         .spawn()
-        .context("cannot start qemu-system-x86_64: install it (`cargo xtask deps`)")?;
+        .with_context(|| format!("cannot start {}: install it (`cargo xtask deps`)", machine.qemu))?;
     let stdout = child.stdout.take().context("qemu has no stdout")?;
     let (send, lines) = channel();
     std::thread::spawn(move || {
@@ -189,10 +203,10 @@ fn read_console(console: &Path) -> String {
     std::fs::read(console).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
 }
 
-/// Whether KVM really runs `kernel`: /dev/kvm can be there and fail. Tried once a boot of this machine, by booting.
-pub fn choose_accel(kernel: &Path, scratch: &Path) -> Result<Accel> {
+/// Whether KVM really runs `kernel`: /dev/kvm can be there and fail. Tried once a boot of this computer, by booting.
+pub fn choose_accel(kernel: &Path, machine: &Machine, scratch: &Path) -> Result<Accel> {
     let kvm = Path::new("/dev/kvm");
-    if std::fs::OpenOptions::new().read(true).write(true).open(kvm).is_err() {
+    if !machine.is_native() || std::fs::OpenOptions::new().read(true).write(true).open(kvm).is_err() {
         return Ok(Accel::Tcg);
     }
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -203,8 +217,9 @@ pub fn choose_accel(kernel: &Path, scratch: &Path) -> Result<Accel> {
     }
     let limits = Limits { silence: Duration::from_secs(20), life: Duration::from_secs(20) };
     let init = "#!/bin/busybox sh\n/bin/busybox mount -t devtmpfs devtmpfs /dev\n\
-                printf 'KMEND\\tdone\\t-\\t-\\t\\n' >/dev/ttyS1\n/bin/busybox sleep 60\n";
-    let trial = boot(kernel, &script::base(init)?.finish(), Accel::Kvm, limits, scratch)?;
+                printf 'KMEND\\tdone\\t-\\t-\\t\\n' >/dev/$(/bin/busybox cat /facts)\n/bin/busybox sleep 60\n";
+    let initramfs = script::base(init, machine)?.finish();
+    let trial = boot(kernel, &initramfs, Host { machine, accel: Accel::Kvm, scratch }, limits)?;
     let accel = if trial.end == End::Done { Accel::Kvm } else { Accel::Tcg };
     let word = accel.name().to_lowercase();
     files::write(&answer, format!("{} {word}\n", boot_id.trim()).as_bytes())?;

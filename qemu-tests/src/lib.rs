@@ -5,6 +5,7 @@
 //! `kmend-build`, put into an initramfs beside a static busybox, and the target's own kernel is booted with
 //! it in QEMU. The guest only reports what it sees; the judging is done here.
 
+pub mod applies;
 pub mod builds;
 pub mod cli;
 pub mod cpio;
@@ -13,6 +14,7 @@ pub mod expect;
 pub mod guest;
 pub mod judge;
 pub mod kernellog;
+pub mod machine;
 pub mod protocol;
 pub mod scenario;
 pub mod script;

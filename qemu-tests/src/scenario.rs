@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a scenario declares: a folder with a `scenario.toml` in, a checked [`Scenario`] out.
 
+use crate::machine::Machine;
 use anyhow::{bail, ensure, Context, Result};
 use kmend_builder::files;
 use regex::Regex;
@@ -22,6 +23,8 @@ pub struct Scenario {
     pub title: String,
     /// The target it wants; None for the one that the command line names.
     pub target: Option<String>,
+    /// Set where it makes sense on some architectures only.
+    pub only: Option<Only>,
     /// The live patches to build.
     #[serde(default, rename = "build")]
     pub builds: Vec<Build>,
@@ -31,6 +34,16 @@ pub struct Scenario {
     /// What the guest does, in order. None at all where every build is refused.
     #[serde(default, rename = "step")]
     pub steps: Vec<Step>,
+}
+
+/// The architectures that a scenario is for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Only {
+    /// Their names (`uname -m`).
+    pub arch: Vec<String>,
+    /// Why not the others.
+    pub why: String,
 }
 
 /// One run of `kmend-build build`.
@@ -112,6 +125,30 @@ pub struct Load {
     pub lists: Vec<String>,
 }
 
+impl Scenario {
+    /// Why it is not for `arch` (`uname -m`), where it is not.
+    pub fn not_for(&self, arch: &str) -> Option<String> {
+        let only = self.only.as_ref().filter(|o| !o.arch.iter().any(|a| a == arch))?;
+        Some(format!("not for {arch}: {}", only.why))
+    }
+
+    /// What of it can be seen before its first live patch: nothing is built. None where that is nothing.
+    pub fn before(&self) -> Option<Scenario> {
+        let first = self.steps.iter().position(|s| matches!(s, Step::Load(_))).unwrap_or(self.steps.len());
+        let mut steps = self.steps[..first].to_vec();
+        let mut shipped: Vec<String> = Vec::new();
+        for step in &steps {
+            match step {
+                Step::Modprobe(m) => shipped.push(m.module.clone()),
+                Step::Rmmod(name) => shipped.retain(|m| m != name),
+                _ => {}
+            }
+        }
+        steps.extend(shipped.into_iter().rev().map(Step::Rmmod));
+        (!steps.is_empty()).then(|| Scenario { builds: Vec::new(), steps, ..self.clone() })
+    }
+}
+
 /// Reads the scenarios in the subfolders of `folder`, in the order of their names.
 pub fn load_all(folder: &Path) -> Result<Vec<Scenario>> {
     let mut dirs: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -149,6 +186,12 @@ fn check(s: &Scenario) -> Result<()> {
         s.name
     );
     ensure!(!s.builds.is_empty(), "no [[build]]: there is nothing to prove");
+    if let Some(only) = &s.only {
+        ensure!(!only.arch.is_empty() && !only.why.trim().is_empty(), "`only` wants an `arch` and a `why`");
+        for arch in &only.arch {
+            Machine::of(arch).context("only.arch")?;
+        }
+    }
     let built: BTreeSet<&str> = s.builds.iter().filter(|b| b.refused.is_none()).map(|b| b.name.as_str()).collect();
     let mut loaded: Vec<&str> = Vec::new();
     let mut seen: BTreeSet<&str> = BTreeSet::new();
@@ -224,6 +267,31 @@ mod tests {
     }
 
     #[test]
+    fn architectures_are_left_out_by_name() {
+        let text = GOOD.replace("title", "only = { arch = [\"x86_64\"], why = \"a file of x86\" }\ntitle");
+        let s = parse(&text, "a", Path::new("/s/a")).expect("reads");
+        assert_eq!(s.not_for("x86_64"), None);
+        assert_eq!(s.not_for("ppc64le").as_deref(), Some("not for ppc64le: a file of x86"));
+        assert_eq!(parse(GOOD, "a", Path::new("/s/a")).expect("reads").not_for("ppc64le"), None);
+    }
+
+    #[test]
+    fn what_is_seen_before_the_first_live_patch() {
+        let shipped = "[[step]]\nmodprobe.module = \"zram\"\n";
+        let text = GOOD.replacen("[[step]]", &format!("{shipped}[[step]]"), 1);
+        let before = parse(&text, "a", Path::new("/s/a")).expect("reads").before().expect("something");
+        assert!(before.builds.is_empty());
+        assert!(matches!(&before.steps[..], [Step::Modprobe(_), Step::Observe(_), Step::Rmmod(m)] if m == "zram"));
+        let none = GOOD.replace("observe = { as = \"before\", expect = [\"x\"] }", "modprobe.module = \"b\"");
+        let none = none.replace("same_as = \"before\"", "expect = [\"x\"]");
+        let before = parse(&none, "a", Path::new("/s/a")).expect("reads").before().expect("something");
+        assert!(matches!(&before.steps[..], [Step::Modprobe(_), Step::Rmmod(_)]));
+        let mut refused = parse(GOOD, "a", Path::new("/s/a")).expect("reads");
+        refused.steps.clear();
+        assert!(refused.before().is_none());
+    }
+
+    #[test]
     fn what_proves_nothing_is_turned_down() {
         let without = |line: &str| GOOD.replace(line, "");
         for (text, word) in [
@@ -232,6 +300,8 @@ mod tests {
             (GOOD.replace(", expect = [\"x\"]", ""), "proves nothing"),
             (GOOD.replace("module = \"kmend_a\"", "module = \"kmend_b\""), "no [[build]] makes"),
             (GOOD.replace("title", "titel"), "unknown field"),
+            (GOOD.replace("title", "only = { arch = [], why = \"w\" }\ntitle"), "wants an `arch`"),
+            (GOOD.replace("title", "only = { arch = [\"m68k\"], why = \"w\" }\ntitle"), "guests of m68k"),
         ] {
             let message = format!("{:#}", parse(&text, "a", Path::new("/s/a")).expect_err(word));
             assert!(message.contains(word), "{message}");

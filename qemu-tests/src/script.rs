@@ -2,12 +2,13 @@
 //! What the guest gets: scenarios with their built modules in, an initramfs out.
 
 use crate::cpio::Archive;
+use crate::machine::Machine;
 use crate::scenario::{Scenario, Step};
 use crate::shipped::{kernel_name, Module, Shipped};
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result};
 use kmend_builder::files;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const INIT: &str = include_str!("../guest/init.sh");
 const LIB: &str = include_str!("../guest/lib.sh");
@@ -23,8 +24,8 @@ pub struct Ready {
 }
 
 /// Makes the initramfs that runs `ready`, one after the other.
-pub fn initramfs(ready: &[&Ready], shipped: Option<&Shipped>) -> Result<Vec<u8>> {
-    let mut archive = base(INIT)?;
+pub fn initramfs(ready: &[&Ready], machine: &Machine, shipped: &Shipped) -> Result<Vec<u8>> {
+    let mut archive = base(INIT, machine)?;
     archive.file("/lib.sh", LIB.as_bytes());
     archive.file("/trace.sh", TRACE.as_bytes());
     let names: Vec<&str> = ready.iter().map(|r| r.scenario.name.as_str()).collect();
@@ -41,23 +42,19 @@ pub fn initramfs(ready: &[&Ready], shipped: Option<&Shipped>) -> Result<Vec<u8>>
     Ok(archive.finish())
 }
 
-/// An archive with busybox, the mount points and `init`.
-pub fn base(init: &str) -> Result<Archive> {
+/// An archive with busybox, the mount points, `init`, and the name of the port on which it tells.
+pub fn base(init: &str, machine: &Machine) -> Result<Archive> {
     let mut archive = Archive::default();
     for dir in ["/bin", "/dev", "/proc", "/sys", "/tmp"] {
         archive.dir(dir);
     }
-    archive.program("/bin/busybox", &busybox()?);
+    archive.program("/bin/busybox", &machine.busybox()?);
+    archive.file("/facts", lines(&[machine.facts]).as_bytes());
     archive.program("/init", init.as_bytes());
     Ok(archive)
 }
 
-fn add_scenario(
-    archive: &mut Archive,
-    ready: &Ready,
-    shipped: Option<&Shipped>,
-    there: &mut BTreeSet<String>,
-) -> Result<()> {
+fn add_scenario(archive: &mut Archive, ready: &Ready, shipped: &Shipped, there: &mut BTreeSet<String>) -> Result<()> {
     let s = &ready.scenario;
     let home = format!("/s/{}", s.name);
     archive.dir(&home);
@@ -68,7 +65,6 @@ fn add_scenario(
     let mut loads: BTreeMap<String, Vec<Module>> = BTreeMap::new();
     for step in &s.steps {
         let Step::Modprobe(m) = step else { continue };
-        let shipped = shipped.context("the target has no shipped modules (lib/modules/<release>)")?;
         loads.insert(m.module.clone(), shipped.with_dependencies(&m.module)?);
     }
     for module in loads.values().flatten() {
@@ -116,28 +112,6 @@ fn lines(words: &[&str]) -> String {
     words.iter().map(|w| format!("{w}\n")).collect()
 }
 
-/// The machine's static busybox.
-fn busybox() -> Result<Vec<u8>> {
-    let path = ["/usr/bin/busybox", "/bin/busybox"].map(Path::new).into_iter().find(|p| p.exists());
-    let path = path.context("no busybox on this machine: install busybox-static (`cargo xtask deps`)")?;
-    let data = files::read(path)?;
-    ensure!(
-        is_static(&data),
-        "{} is not a static program, so it cannot run in an initramfs by itself: install busybox-static",
-        path.display()
-    );
-    Ok(data)
-}
-
-/// Whether an ELF program needs no interpreter (no PT_INTERP header).
-fn is_static(data: &[u8]) -> bool {
-    use object::read::elf::{FileHeader, ProgramHeader};
-    let Ok(header) = object::elf::FileHeader64::<object::Endianness>::parse(data) else { return false };
-    let Ok(endian) = header.endian() else { return false };
-    let Ok(segments) = header.program_headers(endian, data) else { return false };
-    !segments.iter().any(|s| s.p_type(endian) == object::elf::PT_INTERP)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +124,7 @@ mod tests {
             dir: "/".into(),
             title: String::new(),
             target: None,
+            only: None,
             builds: Vec::new(),
             allow_log: Vec::new(),
             steps: vec![

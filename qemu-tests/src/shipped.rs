@@ -2,16 +2,16 @@
 //! The modules that a target ships: a name in, the module and what it depends on out, in loading order.
 
 use anyhow::{bail, Context, Result};
-use kmend_builder::files;
+use kmend_builder::image::modules;
+use kmend_builder::target::Target;
 use object::{Object, ObjectSection};
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// The modules below a `lib/modules/<release>` folder, by name.
+/// The modules of a target, by name.
 #[derive(Debug)]
 pub struct Shipped {
-    folder: PathBuf,
+    place: PathBuf,
     by_name: BTreeMap<String, PathBuf>,
 }
 
@@ -30,24 +30,9 @@ pub fn kernel_name(name: &str) -> String {
 }
 
 impl Shipped {
-    /// Finds the modules below `folder`.
-    pub fn index(folder: &Path) -> Result<Self> {
-        let mut by_name = BTreeMap::new();
-        let mut open = vec![folder.to_path_buf()];
-        while let Some(dir) = open.pop() {
-            for entry in std::fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
-                let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
-                let path = entry.path();
-                // Links such as `build` and `source` lead out of the folder.
-                let kind = entry.file_type().with_context(|| format!("cannot look at {}", path.display()))?;
-                if kind.is_dir() {
-                    open.push(path);
-                } else if let Some((stem, _)) = entry.file_name().to_string_lossy().split_once(".ko") {
-                    by_name.insert(kernel_name(stem), path);
-                }
-            }
-        }
-        Ok(Self { folder: folder.into(), by_name })
+    /// The modules of `target`.
+    pub fn of(target: &Target) -> Result<Self> {
+        Ok(Self { place: modules::place(target).into(), by_name: modules::index(target)? })
     }
 
     /// The module `name` and everything it depends on, each before those that need it.
@@ -66,9 +51,9 @@ impl Shipped {
             bail!("the modules {} depend on each other in a circle", under_way.join(", "));
         }
         let Some(path) = self.by_name.get(&name) else {
-            bail!("the target ships no module `{name}` below {}", self.folder.display());
+            bail!("the target ships no module `{name}` below {}", self.place.display());
         };
-        let elf = decompress(path)?;
+        let elf = modules::bytes(path)?;
         let needs = depends(&elf).with_context(|| format!("{}: not a kernel module", path.display()))?;
         under_way.push(name.clone());
         for needed in needs {
@@ -78,19 +63,6 @@ impl Shipped {
         order.push(Module { name, elf });
         Ok(())
     }
-}
-
-fn decompress(path: &Path) -> Result<Vec<u8>> {
-    let data = files::read(path)?;
-    let mut elf = Vec::new();
-    let read = match path.extension().and_then(|e| e.to_str()) {
-        Some("ko") => return Ok(data),
-        Some("xz") => liblzma::read::XzDecoder::new(data.as_slice()).read_to_end(&mut elf),
-        Some("zst") => zstd::stream::read::Decoder::new(data.as_slice()).and_then(|mut d| d.read_to_end(&mut elf)),
-        _ => bail!("{}: compressed in a way that is not known here (known: none, xz, zst)", path.display()),
-    };
-    read.with_context(|| format!("{}: broken compressed data", path.display()))?;
-    Ok(elf)
 }
 
 /// The names behind `depends=` in a module's .modinfo.
@@ -107,6 +79,11 @@ fn depends(elf: &[u8]) -> Result<Vec<String>> {
 mod tests {
     use super::*;
     use object::write;
+    use std::path::Path;
+
+    fn below(dir: &Path) -> Shipped {
+        Shipped { place: dir.into(), by_name: modules::below(dir).expect("index") }
+    }
 
     fn module(depends: &str) -> Vec<u8> {
         let mut o =
@@ -124,7 +101,7 @@ mod tests {
         for (file, needs) in [("a-b.ko", "c,d"), ("c.ko", "d"), ("d.ko", "")] {
             std::fs::write(deep.join(file), module(needs)).expect("write");
         }
-        let shipped = Shipped::index(dir.path()).expect("index");
+        let shipped = below(dir.path());
         let names: Vec<String> = shipped.with_dependencies("a-b").expect("found").into_iter().map(|m| m.name).collect();
         assert_eq!(names, ["d", "c", "a_b"]);
         let message = shipped.with_dependencies("e").expect_err("missing").to_string();
@@ -137,8 +114,8 @@ mod tests {
         std::fs::write(dir.path().join("a.ko"), module("b")).expect("write");
         std::fs::write(dir.path().join("b.ko"), module("a")).expect("write");
         std::fs::write(dir.path().join("x.ko.xz"), b"nonsense").expect("write");
-        let shipped = Shipped::index(dir.path()).expect("index");
+        let shipped = below(dir.path());
         assert!(shipped.with_dependencies("a").expect_err("circle").to_string().contains("circle"));
-        assert!(shipped.with_dependencies("x").expect_err("broken").to_string().contains("broken compressed data"));
+        assert!(shipped.with_dependencies("x").expect_err("broken").to_string().contains("cannot decompress"));
     }
 }

@@ -2,10 +2,11 @@
 //! Runs scenarios on one target: builds, shared guests, a verdict for each.
 
 use crate::builds;
-use crate::cut;
-use crate::guest::{self, Accel, End, Limits, Outcome};
+use crate::cut::{self, Done};
+use crate::guest::{self, End, Host, Limits, Outcome};
 use crate::judge::{judge, Verdict};
 use crate::kernellog;
+use crate::machine::Machine;
 use crate::protocol::Kind;
 use crate::scenario::Scenario;
 use crate::script::{self, Ready};
@@ -14,6 +15,7 @@ use anyhow::{Context, Result};
 use kmend_builder::files;
 use kmend_builder::progress;
 use kmend_builder::target::Target;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +30,8 @@ pub struct Suite<'a> {
     pub kmend_build: &'a Path,
     /// Where built modules and cut fixes go.
     pub work: &'a Path,
+    /// Runs only what comes before the first live patch of each scenario, and builds nothing.
+    pub before: bool,
     /// Where the logs of failed guests are kept.
     pub keep_logs: Option<&'a Path>,
 }
@@ -35,16 +39,16 @@ pub struct Suite<'a> {
 /// Runs `scenarios` and hands each verdict to `tell` as soon as it stands. The verdicts come back in their order.
 pub fn run(suite: &Suite, scenarios: &[Scenario], tell: &mut dyn FnMut(&Scenario, &Verdict)) -> Result<Vec<Verdict>> {
     let mut verdicts: Vec<Option<Verdict>> = vec![None; scenarios.len()];
-    let cuts = cut::cut_all(scenarios, suite.target, &suite.work.join("cut"));
+    let here: Vec<Scenario> = scenarios.iter().filter(|s| s.not_for(&suite.target.arch).is_none()).cloned().collect();
+    let cuts = match suite.before {
+        true => BTreeMap::new(),
+        false => cut::cut_all(&here, suite.target, &suite.work.join("cut")),
+    };
     let mut waiting: Vec<(usize, Ready)> = Vec::new();
     for (i, scenario) in scenarios.iter().enumerate() {
-        let cut_for_it = cuts.get(&scenario.name);
-        match prepare(suite, scenario, cut_for_it) {
-            Ok(ready) if scenario.steps.is_empty() => {
-                drop(ready);
-                settle(&mut verdicts[i], scenario, Verdict::Pass, tell);
-            }
-            Ok(ready) => waiting.push((i, ready)),
+        match prepare(suite, scenario, cuts.get(&scenario.name)) {
+            Ok(Prepared::Ready(ready)) => waiting.push((i, *ready)),
+            Ok(Prepared::Settled(verdict)) => settle(&mut verdicts[i], scenario, verdict, tell),
             Err(error) => settle(&mut verdicts[i], scenario, Verdict::Fail(format!("{error:#}")), tell),
         }
     }
@@ -65,11 +69,30 @@ fn settle(
     *slot = Some(verdict);
 }
 
-fn prepare(suite: &Suite, scenario: &Scenario, cut: Option<&Result<PathBuf, String>>) -> Result<Ready> {
+/// What a scenario has come to before any guest.
+enum Prepared {
+    /// A guest has to run it.
+    Ready(Box<Ready>),
+    /// It needs no guest.
+    Settled(Verdict),
+}
+
+fn prepare(suite: &Suite, scenario: &Scenario, cut: Option<&Done>) -> Result<Prepared> {
+    let not_here = |why: &str| Ok(Prepared::Settled(Verdict::NotHere(why.into())));
+    if let Some(why) = scenario.not_for(&suite.target.arch) {
+        return not_here(&why);
+    }
+    if suite.before {
+        return match scenario.before() {
+            Some(scenario) => Ok(Prepared::Ready(Box::new(Ready { scenario, modules: BTreeMap::new() }))),
+            None => not_here("without a look before its live patch"),
+        };
+    }
     let nothing_cut = PathBuf::new();
     let cut = match cut {
-        Some(Ok(folder)) => folder,
-        Some(Err(reason)) => anyhow::bail!("{reason}"),
+        Some(Done::Cut(folder)) => folder,
+        Some(Done::Already) => return not_here("already in this kernel"),
+        Some(Done::Failed(reason)) => anyhow::bail!("{reason}"),
         None => &nothing_cut,
     };
     let out = suite.work.join("built").join(&scenario.name);
@@ -77,7 +100,8 @@ fn prepare(suite: &Suite, scenario: &Scenario, cut: Option<&Result<PathBuf, Stri
     let step = progress::step(format!("building {}", scenario.name));
     let ready = builds::build(scenario, &suite.target.name, suite.kmend_build, cut, &out)?;
     step.done("");
-    Ok(ready)
+    // Where every build had to be refused there is nothing to boot.
+    Ok(if scenario.steps.is_empty() { Prepared::Settled(Verdict::Pass) } else { Prepared::Ready(Box::new(ready)) })
 }
 
 fn boot_all(
@@ -88,14 +112,16 @@ fn boot_all(
     tell: &mut dyn FnMut(&Scenario, &Verdict),
 ) -> Result<()> {
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let accel = guest::choose_accel(&suite.target.vmlinuz, scratch.path())?;
-    let shipped = suite.target.modules.as_deref().map(Shipped::index).transpose()?;
+    let machine = Machine::of(&suite.target.arch)?;
+    let accel = guest::choose_accel(&suite.target.vmlinuz, machine, scratch.path())?;
+    let host = Host { machine, accel, scratch: scratch.path() };
+    let shipped = Shipped::of(suite.target)?;
     let mut guests = 0;
     while !waiting.is_empty() {
         let group: Vec<(usize, Ready)> = waiting.drain(..waiting.len().min(PER_GUEST)).collect();
         guests += 1;
         let ready: Vec<&Ready> = group.iter().map(|(_, r)| r).collect();
-        let outcome = boot(suite, &ready, shipped.as_ref(), accel, scratch.path())?;
+        let outcome = boot(suite, &ready, &shipped, host)?;
         let over = over(&ready, &outcome);
         let mut failed = false;
         let mut again = Vec::new();
@@ -118,13 +144,13 @@ fn boot_all(
     Ok(())
 }
 
-fn boot(suite: &Suite, ready: &[&Ready], shipped: Option<&Shipped>, accel: Accel, scratch: &Path) -> Result<Outcome> {
-    let step =
-        progress::step(format!("booting {} with {} scenarios ({})", suite.target.release, ready.len(), accel.name()));
-    let initramfs = script::initramfs(ready, shipped)?;
+fn boot(suite: &Suite, ready: &[&Ready], shipped: &Shipped, host: Host) -> Result<Outcome> {
+    let (release, accel) = (&suite.target.release, host.accel.name());
+    let step = progress::step(format!("booting {release} with {} scenarios ({accel})", ready.len()));
+    let initramfs = script::initramfs(ready, host.machine, shipped)?;
     let silence = Duration::from_secs(180);
     let limits = Limits { silence, life: silence + Duration::from_secs(150) * ready.len() as u32 };
-    let outcome = guest::boot(&suite.target.vmlinuz, &initramfs, accel, limits, scratch)?;
+    let outcome = guest::boot(&suite.target.vmlinuz, &initramfs, host, limits)?;
     step.done(match outcome.end {
         End::Done => "done",
         End::Panic => "its kernel died",
@@ -162,8 +188,8 @@ fn blame(verdict: Verdict, ready: &Ready, last: bool, outcome: &Outcome) -> Verd
     let when = if booted { "" } else { " before it came up" };
     let tail = kernellog::tail(&outcome.console, 25);
     let before = match verdict {
-        Verdict::Pass => String::new(),
         Verdict::Fail(text) => format!("{text}\n"),
+        Verdict::Pass | Verdict::NotHere(_) => String::new(),
     };
     Verdict::Fail(format!("{before}{what}{when}; the last of its console:\n{}", tail.trim_end()))
 }
@@ -179,7 +205,6 @@ fn keep_logs(keep: &Path, number: usize, outcome: &Outcome) -> Result<()> {
 mod tests {
     use super::*;
     use crate::protocol::Fact;
-    use std::collections::BTreeMap;
 
     fn ready(name: &str) -> Ready {
         let scenario = Scenario {
@@ -187,6 +212,7 @@ mod tests {
             dir: "/".into(),
             title: String::new(),
             target: None,
+            only: None,
             builds: Vec::new(),
             allow_log: Vec::new(),
             steps: Vec::new(),
@@ -207,7 +233,7 @@ mod tests {
         assert_eq!(blame(Verdict::Pass, &a, false, &outcome), Verdict::Pass);
         match blame(Verdict::Pass, &b, true, &outcome) {
             Verdict::Fail(text) => assert!(text.contains("died") && text.contains("not syncing: x"), "{text}"),
-            Verdict::Pass => panic!("b passed in a dead guest"),
+            other => panic!("{other:?} in a dead guest"),
         }
     }
 
@@ -218,7 +244,7 @@ mod tests {
         assert_eq!(over(&[&a, &b], &outcome), 1);
         match blame(Verdict::Pass, &a, true, &outcome) {
             Verdict::Fail(text) => assert!(text.contains("no such file before it came up"), "{text}"),
-            Verdict::Pass => panic!("passed without a guest"),
+            other => panic!("{other:?} without a guest"),
         }
     }
 }

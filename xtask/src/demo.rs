@@ -6,11 +6,14 @@ use crate::target;
 use anyhow::{bail, Context, Result};
 use kmend_builder::files;
 use kmend_builder::target::store;
-use qemu_tests::guest::{self, Limits};
+use qemu_tests::cut::Done;
+use qemu_tests::guest::{self, Host, Limits};
 use qemu_tests::judge::{judge, Verdict};
+use qemu_tests::machine::Machine;
 use qemu_tests::protocol::{Fact, Kind};
 use qemu_tests::scenario::{self, Scenario, Step};
 use qemu_tests::script::{self, Ready};
+use qemu_tests::shipped::Shipped;
 use qemu_tests::{builds, cli, cut};
 use std::path::Path;
 use std::time::Duration;
@@ -51,15 +54,18 @@ pub fn run(args: &[String]) -> Result<()> {
             println!("\n{}", say::toned(Tone::Good, "The fix worked in the running kernel, and went without a trace."));
             Ok(())
         }
-        Verdict::Fail(reason) => bail!("{}:\n{reason}", say::toned(Tone::Bad, "this is not what had to be seen")),
+        Verdict::Fail(reason) | Verdict::NotHere(reason) => {
+            bail!("{}:\n{reason}", say::toned(Tone::Bad, "this is not what had to be seen"))
+        }
     }
 }
 
 fn cut_fix(scenario: &Scenario, kernel: &kmend_builder::target::Target, work: &Path) -> Result<std::path::PathBuf> {
     let mut cuts = cut::cut_all(std::slice::from_ref(scenario), kernel, &work.join("cut"));
     match cuts.remove(&scenario.name) {
-        Some(Ok(folder)) => Ok(folder),
-        Some(Err(reason)) => bail!("{reason}"),
+        Some(Done::Cut(folder)) => Ok(folder),
+        Some(Done::Already) => bail!("{} has this fix already: name another one", kernel.name),
+        Some(Done::Failed(reason)) => bail!("{reason}"),
         None => bail!("{} has no cut.toml: it is no real fix", scenario.dir.display()),
     }
 }
@@ -79,12 +85,12 @@ fn build(scenario: &Scenario, target: &str, fix: &Path, work: &Path) -> Result<R
 }
 
 fn boot(ready: &Ready, kernel: &kmend_builder::target::Target, work: &Path) -> Result<(Vec<Fact>, String)> {
-    let accel = guest::choose_accel(&kernel.vmlinuz, work)?;
-    let shipped = kernel.modules.as_deref().map(qemu_tests::shipped::Shipped::index).transpose()?;
-    let initramfs = script::initramfs(&[ready], shipped.as_ref())?;
+    let machine = Machine::of(&kernel.arch)?;
+    let accel = guest::choose_accel(&kernel.vmlinuz, machine, work)?;
+    let initramfs = script::initramfs(&[ready], machine, &Shipped::of(kernel)?)?;
     println!("   {} in QEMU ({}); this takes about a minute …", kernel.release, accel.name());
     let limits = Limits { silence: Duration::from_secs(180), life: Duration::from_secs(600) };
-    let outcome = guest::boot(&kernel.vmlinuz, &initramfs, accel, limits, work)?;
+    let outcome = guest::boot(&kernel.vmlinuz, &initramfs, Host { machine, accel, scratch: work }, limits)?;
     Ok((outcome.facts, outcome.console))
 }
 

@@ -4,6 +4,7 @@
 mod ci;
 mod demo;
 mod deps;
+mod kernel;
 mod say;
 mod tidy;
 
@@ -26,7 +27,8 @@ const CHORES: &[Chore] = &[
         run: target,
         help: "prepare the kernel that proofs run on (debian:forky, or the one named)",
     },
-    Chore { name: "qemu", run: qemu, help: "boot it with every scenario and real fix; `qemu --help` for more" },
+    Chore { name: "kernel", run: kernel::run, help: "build the test kernel of an architecture: `kernel ppc64le`" },
+    Chore { name: "qemu", run: qemu, help: "boot both with every scenario and real fix; `qemu --help` for more" },
     Chore { name: "demo", run: demo::run, help: "from nothing to a real fix at work in a booted kernel, narrated" },
     Chore { name: "ci", run: ci::run, help: "all that has to hold: format, lints, unit tests, tidy, target, qemu" },
 ];

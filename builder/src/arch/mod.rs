@@ -2,11 +2,13 @@
 //! What differs between architectures: one trait, one file each. No relocation type or machine number
 //! is named anywhere else.
 
+pub mod linked;
 pub mod ppc64le;
 pub mod x86_64;
 
 use crate::elf::{Object, Reloc, SecId, Section, SymId, Symbol};
 use anyhow::{bail, Context, Result};
+use linked::{Linked, Target};
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -193,8 +195,54 @@ pub trait Arch: Debug + Sync {
         false
     }
 
+    /// How code is compiled that leaves its place for another module; None where the kernel's own way will do.
+    fn transplant(&self) -> Option<&'static dyn Transplant> {
+        None
+    }
+
+    /// What the architecture's own module loader would find wrong with a finished live patch module.
+    fn module_faults(&self, _object: &Object) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The dynamic relocation that adds to a pointer how far the image was moved.
+    fn relative_dynamic(&self) -> u32;
+
+    /// What the first instructions of the function at `at` give the register through which code reaches its
+    /// data, where they do (the TOC pointer of powerpc).
+    fn data_base(&self, _code: &[u8], _at: u64) -> Option<u64> {
+        None
+    }
+
+    /// The linked bytes of a piece, less the edits that the linker makes beside the fields of relocations: there
+    /// stands what the compiler made. Only edits that are known exactly; None where the image has no such bytes.
+    fn undo_link_edits(&self, linked: &Linked<'_>) -> Option<Vec<u8>> {
+        let len = linked.range.end.checked_sub(linked.range.start)?;
+        linked.image.bytes(linked.at, len).map(<[u8]>::to_vec)
+    }
+
+    /// Where a [`Field::Part`] in a linked image leads.
+    ///
+    /// # Errors
+    /// In words, why that cannot be told.
+    fn part_target(&self, _linked: &Linked<'_>, reloc: &Reloc) -> Result<Target, String> {
+        Err(format!("{} is not followed in a linked image", self.reloc_name(reloc.kind)))
+    }
+
     /// An instruction that ends whoever runs into it.
     fn trap(&self) -> &'static [u8];
+}
+
+/// How code is compiled that is to run in another module than the kernel's source puts it in.
+pub trait Transplant: Debug + Sync {
+    /// Flags behind the kernel's own.
+    fn flags(&self) -> &'static [&'static str];
+
+    /// What becomes of the compiler's assembly before it is assembled.
+    ///
+    /// # Errors
+    /// A construct that cannot be moved, with its line.
+    fn edit(&self, assembly: &str) -> Result<String>;
 }
 
 /// The architectures that kmend knows.

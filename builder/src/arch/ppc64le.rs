@@ -3,9 +3,15 @@
 //! ftrace sites.
 
 mod branches;
+mod insn;
 mod lines;
+mod link_edits;
+mod module;
+mod references;
+mod transplant;
 
-use super::{Arch, Field, LineArgument, LocalBranch};
+use super::linked::{Linked, Target};
+use super::{Arch, Field, LineArgument, LocalBranch, Transplant};
 use crate::elf::{Object, Reloc, SecId, Section, Symbol};
 use anyhow::{bail, Result};
 use branches::{ends, flow, instructions, is_filler, local_entry, Flow, INSTRUCTION};
@@ -222,6 +228,30 @@ impl Arch for Power {
 
     fn is_linker_symbol(&self, name: &str) -> bool {
         name == ".TOC."
+    }
+
+    fn transplant(&self) -> Option<&'static dyn Transplant> {
+        Some(&transplant::Nops)
+    }
+
+    fn module_faults(&self, object: &Object) -> Vec<String> {
+        module::faults(object)
+    }
+
+    fn relative_dynamic(&self) -> u32 {
+        elf::R_PPC64_RELATIVE
+    }
+
+    fn data_base(&self, code: &[u8], at: u64) -> Option<u64> {
+        insn::toc_setup(code, at)
+    }
+
+    fn undo_link_edits(&self, linked: &Linked<'_>) -> Option<Vec<u8>> {
+        link_edits::undo(linked)
+    }
+
+    fn part_target(&self, linked: &Linked<'_>, reloc: &Reloc) -> Result<Target, String> {
+        references::target(linked, reloc)
     }
 
     fn trap(&self) -> &'static [u8] {

@@ -188,6 +188,10 @@ impl Arch for Amd64 {
         name == "__fentry__"
     }
 
+    fn relative_dynamic(&self) -> u32 {
+        elf::R_X86_64_RELATIVE
+    }
+
     fn trap(&self) -> &'static [u8] {
         // int3
         &[0xcc]

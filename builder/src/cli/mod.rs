@@ -13,9 +13,10 @@ pub mod build;
 pub mod diff;
 pub mod inspect;
 mod output;
+pub mod prove;
 pub mod target;
 
-use crate::error::{DoesNotFit, NothingChanged, Refused};
+use crate::error::{DoesNotFit, NothingChanged, Refused, Unproven};
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ enum Command {
     Build(build::BuildArgs),
     Diff(diff::DiffArgs),
     Inspect(inspect::InspectArgs),
+    Prove(prove::ProveArgs),
     /// Kernels to build live patches for
     Target(target::TargetArgs),
 }
@@ -47,6 +49,7 @@ pub fn run() -> ExitCode {
         Command::Build(args) => build::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Prove(args) => prove::run(args),
         Command::Target(args) => target::run(args),
     };
     match result.and_then(|()| output::finish()) {
@@ -79,7 +82,8 @@ fn usage(said: &clap::Error) -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<Refused>().is_some() || error.downcast_ref::<DoesNotFit>().is_some() {
+    let refused = error.is::<Refused>() || error.is::<DoesNotFit>() || error.is::<Unproven>();
+    if refused {
         2
     } else if error.downcast_ref::<NothingChanged>().is_some() {
         3

@@ -14,15 +14,17 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 /// Raised when the flags added to a unit, or the entry's format, change.
-const VERSION: &str = "kmend objects 2";
+const VERSION: &str = "kmend objects 3";
 
-/// The two objects of an unpatched unit.
+/// The objects of an unpatched unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Originals {
     /// Compiled with kbuild's flags alone.
     pub shipped: Vec<u8>,
     /// With a section for each function and datum.
     pub original: Vec<u8>,
+    /// Compiled to run in another module; empty where the architecture needs no such thing.
+    pub moved: Vec<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,6 +34,7 @@ struct Header {
     inputs: Vec<(String, String)>,
     shipped: usize,
     original: usize,
+    moved: usize,
     sha256: String,
 }
 
@@ -80,10 +83,12 @@ impl<'a> Cache<'a> {
         if !header.inputs.iter().all(|(path, sha)| self.hash(path).as_ref() == Some(sha)) {
             return None;
         }
-        let total = header.shipped.checked_add(header.original)?;
+        let both = header.shipped.checked_add(header.original)?;
+        let total = both.checked_add(header.moved)?;
         let mut all = zstd::bulk::decompress(body, total).ok().filter(|all| all.len() == total)?;
+        let moved = all.split_off(both);
         let original = all.split_off(header.shipped);
-        Some(Originals { shipped: all, original })
+        Some(Originals { shipped: all, original, moved })
     }
 
     /// Stores a unit's objects; `inputs` are the files that the compiler read. Nothing is stored while one of them
@@ -97,13 +102,14 @@ impl<'a> Cache<'a> {
                 _ => return Ok(()),
             }
         }
-        let all = [objects.shipped.as_slice(), &objects.original].concat();
+        let all = [objects.shipped.as_slice(), &objects.original, &objects.moved].concat();
         let body = zstd::bulk::compress(&all, 1).context("cannot compress an object for the cache")?;
         let header = Header {
             version: VERSION.into(),
             inputs: hashed,
             shipped: objects.shipped.len(),
             original: objects.original.len(),
+            moved: objects.moved.len(),
             sha256: files::sha256(&body),
         };
         let mut entry = serde_json::to_vec(&header).context("cannot write a cache entry's header")?;
@@ -174,7 +180,7 @@ mod tests {
     use super::*;
 
     fn objects() -> Originals {
-        Originals { shipped: b"shipped".repeat(50), original: b"original".repeat(70) }
+        Originals { shipped: b"shipped".repeat(50), original: b"original".repeat(70), moved: b"moved".repeat(30) }
     }
 
     #[test]

@@ -92,6 +92,20 @@ impl Saved {
         call
     }
 
+    /// The call that stops at the assembly; the arguments are those of [`Saved::call`].
+    pub fn to_assembly(&self, assembly: &str, deps: &str, flags: &[&str]) -> Vec<String> {
+        let mut call = self.call(assembly, deps, flags);
+        call.iter_mut().rev().filter(|w| *w == "-c").take(1).for_each(|w| *w = "-S".into());
+        call
+    }
+
+    /// The call that assembles what [`Saved::to_assembly`] made.
+    pub fn assemble(&self, assembly: &str, object: &str) -> Vec<String> {
+        let mut call = self.argv.clone();
+        call.extend(["-c", "-o", object, assembly].map(String::from));
+        call
+    }
+
     /// True when the object becomes part of a module.
     pub fn for_module(&self) -> bool {
         self.argv.iter().any(|w| w == "-DMODULE")

@@ -4,7 +4,9 @@
 pub mod cache;
 pub mod command;
 pub mod kbuild;
+pub mod probe;
 
+use crate::arch::{by_name, Transplant};
 use crate::error::{Refusal, Refused};
 use crate::files;
 use crate::progress;
@@ -41,6 +43,19 @@ pub struct ObjectPair {
     pub original: Vec<u8>,
     /// The patched source with a section for each function and datum.
     pub patched: Vec<u8>,
+    /// Both once more, compiled to run in another module, where the architecture needs that.
+    pub moved: Option<MovedPair>,
+}
+
+/// Original and patched of a unit as they have to be compiled to run in another module than the kernel's source
+/// puts them in ([`crate::arch::Arch::transplant`]). What changed is seen in the pair that is compiled as the kernel is;
+/// this one gives the live patch its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedPair {
+    /// The original.
+    pub original: Vec<u8>,
+    /// The patched.
+    pub patched: Vec<u8>,
 }
 
 /// A section for each function and datum: they can be compared and taken out one by one.
@@ -55,15 +70,38 @@ enum Variant {
     Patched,
     Original,
     Shipped,
+    MovedPatched,
+    MovedOriginal,
+}
+
+impl Variant {
+    fn is_patched(self) -> bool {
+        matches!(self, Variant::Patched | Variant::MovedPatched)
+    }
 }
 
 struct Work<'a> {
     unit: &'a Unit,
     saved: Saved,
+    transplant: Option<&'static dyn Transplant>,
     key: String,
     known: Option<Originals>,
 }
 
+impl<'a> Work<'a> {
+    fn new(cache: &Cache, target: &Target, unit: &'a Unit) -> Result<Self> {
+        let saved = saved(target, &unit.object)?;
+        // Assembler sources are what they are: there is no compiler to be told.
+        let transplant = by_name(&target.arch)?.transplant().filter(|_| saved.source.ends_with(".c"));
+        let mut call = saved.call(&unit.object, "", SECTIONS);
+        call.extend(transplant.iter().flat_map(|t| t.flags()).map(|f| f.to_string()));
+        let key = cache.key(&call);
+        let known = cache.get(&key);
+        Ok(Self { unit, saved, transplant, key, known })
+    }
+}
+
+#[derive(Default)]
 struct Made {
     object: Vec<u8>,
     inputs: Vec<String>,
@@ -79,10 +117,30 @@ pub fn saved(target: &Target, object: &str) -> Result<Saved> {
     Ok(saved.with_flags(&target.cc_flags))
 }
 
-/// Compiles each unit three times; the unpatched two come from the cache where they can. Objects and dependency
-/// lists pass through `work`.
+/// Compiles each unit three times, or five where code that moves is compiled in another way; the unpatched come
+/// from the cache where they can. Objects and dependency lists pass through `work`.
 pub fn compile(target: &Target, tree: &PatchedTree, units: &[Unit], work: &Path) -> Result<Vec<ObjectPair>> {
     compile_with(&Cache::open(target)?, target, tree, units, work)
+}
+
+/// Compiles each unit as it was shipped, and no other way; in the order of `units`.
+pub fn compile_shipped(target: &Target, units: &[Unit], work: &Path) -> Result<Vec<Vec<u8>>> {
+    let step = progress::step(format!("compiling {}", names(units)));
+    let cache = Cache::open(target)?;
+    let works = units.iter().map(|unit| Work::new(&cache, target, unit)).collect::<Result<Vec<_>>>()?;
+    let sandbox = target.sandbox().writable(work, WORK);
+    let new = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| (i, Variant::Shipped)).collect();
+    let mut made = run_jobs(new, |i, variant| {
+        compile_one(&sandbox, &works[i], variant, i, work).map_err(|e| explain(e, target, "", works[i].unit, variant))
+    })?;
+    made.sort_by_key(|((i, _), _)| std::cmp::Reverse(*i));
+    step.done(&format!("{}, {} from the cache", count(units.len()), units.len() - made.len()));
+    let missing = |unit: &Unit| anyhow!("{} was not compiled", unit.source);
+    let take = |w: Work<'_>| match w.known {
+        Some(known) => Ok(known.shipped),
+        None => made.pop().map(|(_, made)| made.object).ok_or_else(|| missing(w.unit)),
+    };
+    works.into_iter().map(take).collect()
 }
 
 fn compile_with(
@@ -95,13 +153,7 @@ fn compile_with(
     let step = progress::step(format!("compiling {}", names(units)));
     let out = work.join("objects");
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
-    let mut works = Vec::new();
-    for unit in units {
-        let saved = saved(target, &unit.object)?;
-        let key = cache.key(&saved.call(&unit.object, "", SECTIONS));
-        let known = cache.get(&key);
-        works.push(Work { unit, saved, key, known });
-    }
+    let works = units.iter().map(|unit| Work::new(cache, target, unit)).collect::<Result<Vec<_>>>()?;
     let plain = target.sandbox().writable(&out, WORK);
     let patched = over(tree, target, target.sandbox()).writable(&out, WORK);
     let mut jobs = VecDeque::new();
@@ -111,20 +163,28 @@ fn compile_with(
             jobs.push_back((i, Variant::Original));
         }
         jobs.push_back((i, Variant::Patched));
+        if w.transplant.is_some() {
+            jobs.push_back((i, Variant::MovedPatched));
+        }
         if w.known.is_none() {
             jobs.push_back((i, Variant::Shipped));
+            if w.transplant.is_some() {
+                jobs.push_back((i, Variant::MovedOriginal));
+            }
         }
     }
     let begun = SystemTime::now();
     let mut made = run_jobs(jobs, |i, variant| {
-        let sandbox = if variant == Variant::Patched { &patched } else { &plain };
-        compile_one(sandbox, &works[i], variant, i, &out).map_err(|e| explain(e, target, tree, works[i].unit, variant))
+        let sandbox = if variant.is_patched() { &patched } else { &plain };
+        compile_one(sandbox, &works[i], variant, i, &out)
+            .map_err(|e| explain(e, target, &tree.titles(), works[i].unit, variant))
     })?;
     let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
     let (mut pairs, mut cached, mut warnings) = (Vec::new(), 0, String::new());
     for (i, w) in works.into_iter().enumerate() {
         let missing = || anyhow!("{} was not compiled", w.unit.source);
         let patched = take(i, Variant::Patched).ok_or_else(missing)?;
+        let moved = take(i, Variant::MovedPatched);
         warnings.push_str(&patched.warnings);
         let originals = match w.known {
             Some(known) => {
@@ -134,19 +194,23 @@ fn compile_with(
             None => {
                 let shipped = take(i, Variant::Shipped).ok_or_else(missing)?;
                 let original = take(i, Variant::Original).ok_or_else(missing)?;
-                let both = Originals { shipped: shipped.object, original: original.object };
-                let mut inputs = shipped.inputs;
-                inputs.extend(original.inputs);
+                let moved = match w.transplant {
+                    Some(_) => take(i, Variant::MovedOriginal).ok_or_else(missing)?,
+                    None => Made::default(),
+                };
+                let all = Originals { shipped: shipped.object, original: original.object, moved: moved.object };
+                let mut inputs = [shipped.inputs, original.inputs, moved.inputs].concat();
                 inputs.sort();
                 inputs.dedup();
                 if !embeds_files(target, &w.unit.source) {
-                    cache.put(&w.key, &inputs, begun, &both)?;
+                    cache.put(&w.key, &inputs, begun, &all)?;
                 }
-                both
+                all
             }
         };
-        let Originals { shipped, original } = originals;
-        pairs.push(ObjectPair { unit: w.unit.clone(), shipped, original, patched: patched.object });
+        let Originals { shipped, original, moved: moved_original } = originals;
+        let moved = moved.map(|patched| MovedPair { original: moved_original, patched: patched.object });
+        pairs.push(ObjectPair { unit: w.unit.clone(), shipped, original, patched: patched.object, moved });
     }
     step.done(&format!("{}, originals of {cached} from the cache", count(pairs.len())));
     if !warnings.is_empty() {
@@ -212,7 +276,7 @@ fn run_jobs<T: Send>(
     });
     let (made, errors) = done.into_inner().map_err(|_| anyhow!("a compile job broke off"))?;
     // A broken original explains a broken patched one, so it is told first.
-    match errors.into_iter().max_by_key(|((_, v), _)| *v != Variant::Patched) {
+    match errors.into_iter().max_by_key(|((_, v), _)| !v.is_patched()) {
         Some((_, error)) => Err(error),
         None => Ok(made),
     }
@@ -235,15 +299,24 @@ fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Pa
         Variant::Patched => ("patched", SECTIONS),
         Variant::Original => ("original", SECTIONS),
         Variant::Shipped => ("shipped", &[NO_DEBUG][..]),
+        Variant::MovedPatched => ("moved-patched", SECTIONS),
+        Variant::MovedOriginal => ("moved-original", SECTIONS),
     };
     let name = format!("{i}.{tag}");
-    let call = w.saved.call(&format!("{WORK}/{name}.o"), &format!("{WORK}/{name}.d"), flags);
-    let args: Vec<&str> = call[1..].iter().map(String::as_str).collect();
-    let said = sandbox.command(&call[0], &args).output().context("cannot start bwrap: is it installed?")?;
-    let words = String::from_utf8_lossy(&said.stderr).into_owned();
-    if !said.status.success() {
-        return Err(CompilerSays(words).into());
-    }
+    let (object, deps) = (format!("{WORK}/{name}.o"), format!("{WORK}/{name}.d"));
+    let transplant = w.transplant.filter(|_| matches!(variant, Variant::MovedPatched | Variant::MovedOriginal));
+    let words = match transplant {
+        None => run_compiler(sandbox, &w.saved.call(&object, &deps, flags))?,
+        Some(transplant) => {
+            let assembly = format!("{WORK}/{name}.s");
+            let flags = [flags, transplant.flags()].concat();
+            let words = run_compiler(sandbox, &w.saved.to_assembly(&assembly, &deps, &flags))?;
+            let file = out.join(format!("{name}.s"));
+            let edited = transplant.edit(&files::read_text(&file)?).with_context(|| w.unit.source.clone())?;
+            files::write(&file, edited.as_bytes())?;
+            words + &run_compiler(sandbox, &w.saved.assemble(&assembly, &object))?
+        }
+    };
     Ok(Made {
         object: files::read(&out.join(format!("{name}.o")))?,
         inputs: cache::inputs(&files::read_text(&out.join(format!("{name}.d")))?)?,
@@ -251,16 +324,27 @@ fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Pa
     })
 }
 
-fn explain(error: anyhow::Error, target: &Target, tree: &PatchedTree, unit: &Unit, variant: Variant) -> anyhow::Error {
+/// Runs the compiler; its words where it is content.
+fn run_compiler(sandbox: &Sandbox, call: &[String]) -> Result<String> {
+    let args: Vec<&str> = call[1..].iter().map(String::as_str).collect();
+    let said = sandbox.command(&call[0], &args).output().context("cannot start bwrap: is it installed?")?;
+    let words = String::from_utf8_lossy(&said.stderr).into_owned();
+    if said.status.success() {
+        Ok(words)
+    } else {
+        Err(CompilerSays(words).into())
+    }
+}
+
+fn explain(error: anyhow::Error, target: &Target, titles: &str, unit: &Unit, variant: Variant) -> anyhow::Error {
     let Some(CompilerSays(words)) = error.downcast_ref() else { return error };
     let shown: String = words.lines().take(40).map(|l| format!("\n    {l}")).collect();
     if let Some(why) = not_about_the_source(words) {
         return anyhow!("the compiler broke off on {}: {why}. It says:{shown}", unit.source);
     }
-    if variant == Variant::Patched {
+    if variant.is_patched() {
         let reason = format!(
-            "with the fix ({}) this file does not compile for {}. The compiler says:{shown}",
-            tree.titles(),
+            "with the fix ({titles}) this file does not compile for {}. The compiler says:{shown}",
             target.release
         );
         let hint = "take the fix as it was backported to this kernel's series";

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod correlate;
 pub mod ignore;
 mod lines;
+pub mod moved;
 pub mod names;
 pub mod patchability;
 pub mod view;
@@ -17,7 +18,7 @@ use crate::special::{self, Entry, Fate};
 use anyhow::{ensure, Result};
 use compare::Comparer;
 use correlate::Twins;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use view::{ItemId, ItemKind, Ref, View};
 
 /// A function that the live patch has to carry.
@@ -47,12 +48,16 @@ pub struct ChangeSet<'o> {
     pub unnamed_code: BTreeMap<String, String>,
     /// Named data without a twin.
     pub new_data: Vec<ItemId>,
+    /// Functions that did not change and that the running kernel has none of: code that uses one needs a copy.
+    pub absent: HashSet<ItemId>,
     /// The patched object's special section entries.
     pub entries: Entries,
     /// Size of struct static_call_site, where it is known.
     pub static_call_site: Option<u64>,
     /// What was refused on the way: entry sizes, unknown sections.
     pub refusals: Vec<Refusal>,
+    /// Changed functions whose code cannot be had: see [`moved`].
+    pub lost: Vec<Refusal>,
 }
 
 /// Compares two objects of one unit, both compiled with a section for each function and datum.
@@ -118,9 +123,11 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
         data,
         unnamed_code,
         new_data,
+        absent: HashSet::new(),
         entries: entries_p,
         static_call_site,
         refusals,
+        lost: Vec::new(),
     })
 }
 

@@ -36,6 +36,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     if !changes.functions.is_empty() {
         found.extend(changes.refusals.iter().cloned());
     }
+    found.extend(changes.lost.iter().cloned());
     for function in &changes.functions {
         check_function(changes, function, &mut found);
     }

@@ -312,7 +312,7 @@ impl<'a, 'o> Run<'a, 'o> {
         let section = &view.section(id).name;
         let twin = self.changes.twins.of_patched[id];
         let comes_along = match item.kind {
-            ItemKind::Function => self.functions.contains(&id),
+            ItemKind::Function => self.functions.contains(&id) || self.changes.absent.contains(&id),
             ItemKind::Data => twin.is_none() || item.is_own_copy(view.object),
             ItemKind::Anonymous => true,
         };

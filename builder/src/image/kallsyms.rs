@@ -21,6 +21,11 @@ pub struct KernelSymbol {
 }
 
 impl KernelSymbol {
+    /// Stands in code.
+    pub fn is_code(&self) -> bool {
+        matches!(self.kind, b't' | b'T' | b'w' | b'W')
+    }
+
     /// Visible outside of its translation unit.
     pub fn is_global(&self) -> bool {
         self.kind.is_ascii_uppercase() || matches!(self.kind, b'w' | b'v')
@@ -74,6 +79,11 @@ impl Kallsyms {
     /// All symbols.
     pub fn symbols(&self) -> &[KernelSymbol] {
         &self.symbols
+    }
+
+    /// True where a symbol stands at this address.
+    pub fn is_at(&self, address: u64) -> bool {
+        self.symbols.binary_search_by_key(&address, |s| s.address).is_ok()
     }
 
     /// The symbols of this name, in sympos order.
@@ -226,7 +236,8 @@ fn parse_names(data: &[u8], count: usize, markers: &[usize], tokens: &[Vec<u8>])
         }
         at += len;
         let (kind, name) = text.split_first()?;
-        if !kind.is_ascii_alphabetic() {
+        // nm(1) has '?' for sections of no kind that it knows (.data_nosave, where it is empty).
+        if !kind.is_ascii_alphabetic() && *kind != b'?' {
             return None;
         }
         names.push((*kind, String::from_utf8(name.to_vec()).ok()?));
@@ -295,7 +306,8 @@ fn addresses(
 fn plausible(addresses: Vec<u64>, span: &Range<u64>, text: u64, anchors: &[usize]) -> Option<Vec<u64>> {
     let ascending = addresses.windows(2).all(|w| w[0] <= w[1]);
     let inside = addresses.iter().filter(|a| span.start <= **a && **a <= span.end).count();
-    let anchored = anchors.iter().any(|&i| addresses[i] == text);
+    // powerpc's `_text` is where the image begins; a section .head.text stands in front of .text there.
+    let anchored = anchors.iter().any(|&i| addresses[i] == text || addresses[i] == span.start);
     (ascending && inside * 10 >= addresses.len() * 8 && anchored).then_some(addresses)
 }
 

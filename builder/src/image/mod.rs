@@ -4,15 +4,18 @@
 pub mod btf;
 pub mod kallsyms;
 pub mod modules;
+pub mod pointers;
 pub mod symvers;
 pub mod vmlinuz;
 
+use crate::arch::{self, Arch};
 use crate::files;
 use crate::special::layout::Layouts;
 use anyhow::{bail, ensure, Context, Result};
 use kallsyms::Kallsyms;
-use object::read::elf::ElfFile64;
+use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{LittleEndian, Object as _, ObjectSection as _};
+use pointers::Pointers;
 use std::ops::Range;
 use std::path::Path;
 
@@ -23,6 +26,12 @@ const MOST_SEGMENTS: usize = 32;
 pub struct Image {
     bytes: Vec<u8>,
     segments: Vec<(Range<u64>, usize)>,
+    /// Its architecture.
+    pub arch: &'static dyn Arch,
+    /// Where pointers stand, in an image that moves itself at boot.
+    pub pointers: Pointers,
+    /// What code keeps in the register through which it reaches its data, where it has one.
+    pub data_base: Option<u64>,
     /// The running kernel's symbols.
     pub kallsyms: Kallsyms,
     /// Struct sizes from its BTF.
@@ -39,9 +48,11 @@ impl Image {
     }
 
     /// The same from bytes.
-    pub fn parse(bytes: Vec<u8>) -> Result<Self> {
+    pub fn parse(mut bytes: Vec<u8>) -> Result<Self> {
         let elf = ElfFile64::<LittleEndian>::parse(bytes.as_slice()).context("not a 64-bit little-endian ELF image")?;
-        let mut segments = Vec::new();
+        let header = elf.elf_header();
+        let arch = arch::by_machine(header.e_machine(LittleEndian), header.e_flags(LittleEndian))?;
+        let mut segments: Vec<(Range<u64>, usize)> = Vec::new();
         for header in elf.elf_program_headers() {
             if header.p_type.get(LittleEndian) != object::elf::PT_LOAD {
                 continue;
@@ -68,7 +79,9 @@ impl Image {
         let (Some(low), Some(high)) = (memory.iter().map(|m| m.start).min(), memory.iter().map(|m| m.end).max()) else {
             bail!("an ELF file without loadable segments is no kernel image");
         };
-        let text = elf.section_by_name(".text").map(|s| s.address()).unwrap_or(low);
+        // `_text` stands where code begins; on some architectures that is a section of its own.
+        let first = elf.section_by_name(".head.text").or_else(|| elf.section_by_name(".text"));
+        let text = first.map(|s| s.address()).unwrap_or(low);
         let mut kallsyms = None;
         let mut last = None;
         for (range, offset) in &segments {
@@ -86,14 +99,39 @@ impl Image {
             Some(section) => btf::layouts(section.data().context(".BTF")?)?,
             None => Layouts::default(),
         };
-        Ok(Self { segments, kallsyms, layouts, bytes })
+        let sections = header.section_headers(LittleEndian, bytes.as_slice()).context("malformed section headers")?;
+        let pointers = Pointers::read(&bytes, sections, arch)?;
+        for (place, value) in pointers.values() {
+            let at = file_offset(&segments, place, 8)
+                .with_context(|| format!("a dynamic relocation for {place:#x}, where the image has nothing"))?;
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        let mut image = Self { segments, arch, pointers, data_base: None, kallsyms, layouts, bytes };
+        image.data_base = image.find_data_base()?;
+        Ok(image)
+    }
+
+    /// Functions say themselves where they take their data from; all must say the same.
+    fn find_data_base(&self) -> Result<Option<u64>> {
+        let mut found: Option<(u64, &str)> = None;
+        for symbol in self.kallsyms.symbols().iter().filter(|s| s.is_code()) {
+            let code = self.bytes(symbol.address, 8).unwrap_or_default();
+            let Some(base) = self.arch.data_base(code, symbol.address) else { continue };
+            match found {
+                None => found = Some((base, &symbol.name)),
+                Some((before, _)) if before == base => {}
+                Some((before, name)) => bail!(
+                    "{name} finds its data from {before:#x} and {} from {base:#x}; kmend knows images with one such place only",
+                    symbol.name
+                ),
+            }
+        }
+        Ok(found.map(|(base, _)| base))
     }
 
     /// The bytes at an address; None where the image holds none (zero-initialised memory, or outside).
     pub fn bytes(&self, address: u64, len: u64) -> Option<&[u8]> {
-        let end = address.checked_add(len)?;
-        let (range, offset) = self.segments.iter().find(|(range, _)| range.start <= address && end <= range.end)?;
-        let from = offset + (address - range.start) as usize;
+        let from = file_offset(&self.segments, address, len)?;
         self.bytes.get(from..from + len as usize)
     }
 
@@ -103,4 +141,11 @@ impl Image {
         let rest = &self.bytes[offset + (address - range.start) as usize..offset + (range.end - range.start) as usize];
         Some(&rest[..rest.iter().position(|&b| b == 0)?])
     }
+}
+
+/// Where in the file `len` bytes of memory stand.
+fn file_offset(segments: &[(Range<u64>, usize)], address: u64, len: u64) -> Option<usize> {
+    let end = address.checked_add(len)?;
+    let (range, offset) = segments.iter().find(|(range, _)| range.start <= address && end <= range.end)?;
+    Some(offset + (address - range.start) as usize)
 }

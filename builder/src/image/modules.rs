@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Finds and reads the shipped file of a module.
+//! Finds and reads the shipped files of modules: a target and a name in, the module out.
 
 use crate::elf::read::{read, Take};
 use crate::files;
 use crate::prove::module::Module;
 use crate::target::Target;
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -15,10 +16,41 @@ const LIMIT: u64 = 1 << 30;
 /// The shipped file of a module (name with underscores).
 ///
 /// # Errors
-/// No such file below the target's modules.
+/// No such file among the target's modules.
 pub fn find(target: &Target, name: &str) -> Result<PathBuf> {
-    let root = target.modules.as_ref().unwrap_or(&target.tree);
-    let mut folders = vec![root.clone()];
+    let (mut all, place) = (index(target)?, place(target));
+    all.remove(name).with_context(|| {
+        format!("the module {name} is not below {}: is it the right kernel's folder?", place.display())
+    })
+}
+
+/// The files of all modules that the target ships, by their names with underscores.
+pub fn index(target: &Target) -> Result<BTreeMap<String, PathBuf>> {
+    let place = place(target);
+    let order = place.join("modules.order");
+    // A tree is searched by kbuild's own list: quicker, and without what an older build left behind.
+    if target.modules.is_none() && order.is_file() {
+        return Ok(listed(place, &files::read_text(&order)?));
+    }
+    below(place)
+}
+
+/// Where the target's modules are.
+pub fn place(target: &Target) -> &Path {
+    target.modules.as_ref().unwrap_or(&target.tree)
+}
+
+/// The modules that `order` lists, an object or a module a line, by their names.
+fn listed(tree: &Path, order: &str) -> BTreeMap<String, PathBuf> {
+    let files = order.lines().map(|l| tree.join(l.trim()).with_extension("ko"));
+    files.filter_map(|file| Some((module_name(&file.file_name()?.to_string_lossy())?, file))).collect()
+}
+
+/// The module files in `folder` and the folders below it, by their names. Links are not followed: `build` and
+/// `source` lead out of it.
+pub fn below(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
         let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
         for entry in entries {
@@ -26,18 +58,18 @@ pub fn find(target: &Target, name: &str) -> Result<PathBuf> {
             let kind = entry.file_type().with_context(|| entry.path().display().to_string())?;
             if kind.is_dir() {
                 folders.push(entry.path());
-                continue;
-            }
-            let file = entry.file_name().to_string_lossy().into_owned();
-            if file
-                .split_once(".ko")
-                .is_some_and(|(stem, end)| stem.replace('-', "_") == name && matches!(end, "" | ".xz" | ".zst" | ".gz"))
-            {
-                return Ok(entry.path());
+            } else if let Some(name) = module_name(&entry.file_name().to_string_lossy()) {
+                found.insert(name, entry.path());
             }
         }
     }
-    bail!("the module {name} is not below {}: is it the right kernel's folder?", root.display())
+    Ok(found)
+}
+
+/// `a_b` of `a-b.ko.xz`; None for what is no module's file.
+fn module_name(file: &str) -> Option<String> {
+    let (stem, end) = file.split_once(".ko")?;
+    (!stem.is_empty() && matches!(end, "" | ".xz" | ".zst" | ".gz")).then(|| stem.replace('-', "_"))
 }
 
 /// The bytes of a module file, decompressed.
@@ -63,4 +95,30 @@ pub fn load(target: &Target, name: &str) -> Result<Module> {
     let path = find(target, name)?;
     let object = read(&bytes(&path)?, Take::NoDebug).with_context(|| path.display().to_string())?;
     Ok(Module { object })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_modules_and_others() {
+        assert_eq!(module_name("a-b.ko").as_deref(), Some("a_b"));
+        assert_eq!(module_name("a.ko.xz").as_deref(), Some("a"));
+        for other in ["a.o", ".a.ko.cmd", "a.kobject", "a.ko.bz2", ".ko"] {
+            assert_eq!(module_name(other), None, "{other}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["kernel/net/a-b.ko.xz", "kernel/.c.ko.cmd", "d.ko"] {
+            files::write(&dir.path().join(file), b"").unwrap();
+        }
+        assert_eq!(below(dir.path()).unwrap().into_keys().collect::<Vec<_>>(), ["a_b", "d"]);
+    }
+
+    #[test]
+    fn kbuild_lists_the_modules_of_a_tree() {
+        let found = listed(Path::new("/t"), "drivers/net/dummy.o\nnet/802/p8022.ko\n\n");
+        let files: Vec<_> = found.iter().map(|(name, file)| (name.as_str(), file.to_str().unwrap())).collect();
+        assert_eq!(files, [("dummy", "/t/drivers/net/dummy.ko"), ("p8022", "/t/net/802/p8022.ko")]);
+    }
 }

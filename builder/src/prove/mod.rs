@@ -11,7 +11,8 @@ pub mod stage;
 pub mod vmlinux;
 
 use crate::arch::Field;
-use crate::elf::{Bind, Object, SecId, SymId, SymKind};
+use crate::elf::{Bind, Object, Reloc, SecId, SymId, SymKind};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -31,11 +32,38 @@ impl Spot {
     }
 }
 
+/// A piece of the rebuilt object, and where in what is shipped it is compared.
+#[derive(Clone)]
+pub struct Piece<'a> {
+    /// The rebuilt object.
+    pub object: &'a Object,
+    /// The section.
+    pub section: SecId,
+    /// The piece, offsets in the section.
+    pub range: Range<u64>,
+    /// Where its first byte should stand.
+    pub spot: Spot,
+}
+
+impl Piece<'_> {
+    /// Its relocations.
+    pub fn relocs(&self) -> &[Reloc] {
+        self.object.sections[self.section].relocs_in(self.range.clone())
+    }
+
+    /// Where the place at `offset` in the section should stand.
+    pub fn place(&self, offset: u64) -> Spot {
+        self.spot.moved(offset.wrapping_sub(self.range.start) as i64)
+    }
+}
+
 /// What a reference in the shipped code leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leads {
     /// To this place (the value of the symbol, the addend taken off).
     Place(Spot),
+    /// Right to this place, where the rebuilt code reads an entry of a table (the TOC of powerpc) that holds it.
+    Held(Spot),
     /// To a symbol that the module itself does not define.
     Undefined(String),
     /// There is no such reference there.
@@ -46,12 +74,16 @@ pub enum Leads {
 pub trait Shipped {
     /// Where functions of this name stand.
     fn functions(&self, name: &str) -> Vec<Spot>;
+    /// The shipped bytes of a piece as the compiler made them, edits of the linker undone; None where there are none.
+    fn code(&self, piece: &Piece<'_>) -> Option<Cow<'_, [u8]>>;
     /// `len` bytes at a place; None outside, or where there are none.
     fn bytes(&self, spot: Spot, len: u64) -> Option<&[u8]>;
     /// The zero-terminated string at a place.
     fn string(&self, spot: Spot) -> Option<&[u8]>;
-    /// Follows the reference at `spot`, a field of this kind and addend in the rebuilt object.
-    fn follow(&self, spot: Spot, field: Field, kind: u32, addend: i64) -> Leads;
+    /// True where `len` bytes are just numbers: nothing in them is a reference.
+    fn is_plain(&self, spot: Spot, len: u64) -> bool;
+    /// Follows the reference that stands where `reloc`, one of the piece's, has its field.
+    fn follow(&self, piece: &Piece<'_>, reloc: &Reloc, field: Field) -> Leads;
     /// True when a symbol of this name stands at this place, or there is none of the name at all to compare with.
     fn is_named(&self, name: &str, spot: Spot) -> Named;
     /// A place in words.
@@ -122,6 +154,9 @@ pub fn prove(object: &Object, shipped: &dyn Shipped, jump_entry: u64) -> Proof {
     run.proof
 }
 
+/// Bytes of an entry of a table of addresses ([`Arch::is_toc`](crate::arch::Arch::is_toc)).
+const TABLE_ENTRY: u64 = 8;
+
 struct Run<'a> {
     object: &'a Object,
     shipped: &'a dyn Shipped,
@@ -173,29 +208,27 @@ impl Run<'_> {
         let symbol = &self.object.symbols[id];
         let Some(section) = symbol.section() else { return false };
         let range = symbol.value..symbol.value + symbol.size;
-        let spot = base.moved(range.start as i64);
-        self.shipped
-            .bytes(spot, symbol.size)
-            .is_some_and(|bytes| self.first_difference(section, range, bytes).is_none())
+        let piece = Piece { object: self.object, section, spot: base.moved(range.start as i64), range };
+        self.shipped.code(&piece).is_some_and(|bytes| self.first_difference(&piece, &bytes).is_none())
     }
 
     /// The first byte of a code range that differs from the shipped one, fields of relocations aside and
     /// jump label sites as objtool leaves them.
-    fn first_difference(&self, section: SecId, range: Range<u64>, shipped: &[u8]) -> Option<u64> {
-        let s = &self.object.sections[section];
-        let mut mine = s.bytes(range.clone()).to_vec();
+    fn first_difference(&self, piece: &Piece<'_>, shipped: &[u8]) -> Option<u64> {
+        let range = &piece.range;
+        let mut mine = self.object.sections[piece.section].bytes(range.clone()).to_vec();
         let mut theirs = shipped.to_vec();
         if mine.len() != theirs.len() {
             return Some(0);
         }
-        for r in s.relocs_in(range.clone()) {
+        for r in piece.relocs() {
             let at = ((r.offset - range.start) as usize).min(mine.len());
             if let Some(field) = self.object.arch.field(r.kind) {
                 field.blank(&mut mine[at..]);
                 field.blank(&mut theirs[at..]);
             }
         }
-        for &site in self.sites.get(&section).into_iter().flatten().filter(|site| range.contains(site)) {
+        for &site in self.sites.get(&piece.section).into_iter().flatten().filter(|site| range.contains(site)) {
             let at = (site - range.start) as usize;
             if let Some(len) = self.object.arch.is_disabled_jump(&mine[at..], &theirs[at..]) {
                 mine[at..at + len].fill(0);
@@ -228,30 +261,21 @@ impl Run<'_> {
     }
 
     fn difference(&mut self, section: SecId, range: Range<u64>, spot: Spot) -> Option<(u64, String)> {
-        let len = range.end - range.start;
-        let Some(bytes) = self.shipped.bytes(spot, len) else { return Some((0, "the shipped image ends here".into())) };
-        if let Some(offset) = self.first_difference(section, range.clone(), bytes) {
+        let piece = Piece { object: self.object, section, range: range.clone(), spot };
+        let Some(bytes) = self.shipped.code(&piece) else { return Some((0, "the shipped image ends here".into())) };
+        if let Some(offset) = self.first_difference(&piece, &bytes) {
             let show = |b: &[u8]| {
                 let from = offset as usize;
                 b[from..(from + 8).min(b.len())].iter().map(|b| format!("{b:02x} ")).collect::<String>()
             };
-            let mine = self.object.sections[section].bytes(range.clone());
+            let mine = self.object.sections[section].bytes(range);
             return Some((
                 offset,
-                format!("shipped bytes are {}and rebuilt ones {}", show(bytes), show(mine).trim_end()),
+                format!("shipped bytes are {}and rebuilt ones {}", show(&bytes), show(mine).trim_end()),
             ));
         }
-        for r in self.object.sections[section].relocs_in(range.clone()).to_vec() {
-            let Some(field) = self.object.arch.field(r.kind) else {
-                return Some((
-                    r.offset - range.start,
-                    format!("relocation {} is not known", self.object.arch.reloc_name(r.kind)),
-                ));
-            };
-            if field == Field::None {
-                continue;
-            }
-            if let Err(why) = self.reference(section, &range, &r, field, spot.moved((r.offset - range.start) as i64)) {
+        for r in piece.relocs() {
+            if let Err(why) = self.reference(&piece, r) {
                 return Some((r.offset - range.start, why));
             }
         }
@@ -259,24 +283,76 @@ impl Run<'_> {
     }
 
     /// Compares one reference by where it leads; learns places from it.
-    fn reference(
-        &mut self,
-        section: SecId,
-        around: &Range<u64>,
-        r: &crate::elf::Reloc,
-        field: Field,
-        at: Spot,
-    ) -> Result<(), String> {
+    fn reference(&mut self, piece: &Piece<'_>, r: &Reloc) -> Result<(), String> {
+        let Some(field) = self.object.arch.field(r.kind) else {
+            return Err(format!("relocation {} is not known", self.object.arch.reloc_name(r.kind)));
+        };
+        if field == Field::None {
+            return Ok(());
+        }
+        let symbol = &self.object.symbols[r.symbol];
+        let home = symbol.section().map(|home| &self.object.sections[home]);
+        let table = home.is_some_and(|home| self.object.arch.is_toc(&home.name));
+        match self.shipped.follow(piece, r, field) {
+            Leads::Place(place) if table => self.entry(piece, r, place.moved(r.addend)),
+            Leads::Place(place) => self.target(piece, r, place),
+            Leads::Held(place) => match self.held(r) {
+                Some((_, Some(held))) => self.target(piece, &held, place.moved(-held.addend)),
+                _ => Err(format!(
+                    "the shipped code refers to {}, the rebuilt code reads a number",
+                    self.shipped.describe(place)
+                )),
+            },
+            Leads::Undefined(theirs) if symbol.is_undefined() && theirs == symbol.name => Ok(()),
+            Leads::Undefined(theirs) => Err(format!(
+                "the shipped code refers to {theirs}, the rebuilt code to {}",
+                self.object.symbol_name(r.symbol)
+            )),
+            Leads::Nowhere(why) => Err(why),
+        }
+    }
+
+    /// The entry of a table of addresses that `r` refers to: its bytes, and the reference that it holds, if it is no
+    /// plain number.
+    fn held(&self, r: &Reloc) -> Option<(Range<u64>, Option<Reloc>)> {
+        let symbol = &self.object.symbols[r.symbol];
+        let table = &self.object.sections[symbol.section()?];
+        let start = symbol.value.wrapping_add_signed(r.addend);
+        let range = start..start.checked_add(TABLE_ENTRY)?;
+        match table.relocs_in(range.clone()) {
+            [] if self.object.arch.is_toc(&table.name) => Some((range, None)),
+            [held] if held.offset == start && held.kind == self.object.arch.pointer_reloc() => {
+                let to = self.object.symbols[held.symbol].section().map(|to| &self.object.sections[to].name);
+                let to_another = to.is_some_and(|to| self.object.arch.is_toc(to));
+                (!to_another).then_some((range, Some(*held)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Compares an entry of a table of addresses by what it holds: where it stands, the linker decides.
+    fn entry(&mut self, piece: &Piece<'_>, r: &Reloc, theirs: Spot) -> Result<(), String> {
+        let Some((range, held)) = self.held(r) else {
+            return Err("the rebuilt code reads an entry of the TOC that is neither an address nor a number".into());
+        };
+        let Some(home) = self.object.symbols[r.symbol].section() else { return Ok(()) };
+        if let Some(held) = held {
+            let entry = Piece { object: piece.object, section: home, range, spot: theirs };
+            return self.reference(&entry, &held);
+        }
+        let mine = self.object.sections[home].bytes(range);
+        let same = self.shipped.bytes(theirs, TABLE_ENTRY) == Some(mine) && self.shipped.is_plain(theirs, TABLE_ENTRY);
+        if same {
+            Ok(())
+        } else {
+            Err(format!("the number at {} is another one", self.shipped.describe(theirs)))
+        }
+    }
+
+    /// Compares what the symbol of `r` is with the place that stands for it in what is shipped.
+    fn target(&mut self, piece: &Piece<'_>, r: &Reloc, place: Spot) -> Result<(), String> {
         let symbol = &self.object.symbols[r.symbol];
         let name = symbol.name.clone();
-        let place = match self.shipped.follow(at, field, r.kind, r.addend) {
-            Leads::Place(place) => place,
-            Leads::Undefined(theirs) if symbol.is_undefined() && theirs == name => return Ok(()),
-            Leads::Undefined(theirs) => {
-                return Err(format!("the shipped code refers to {theirs}, the rebuilt code to {name}"))
-            }
-            Leads::Nowhere(why) => return Err(why),
-        };
         let Some(home) = symbol.section() else {
             return match self.shipped.is_named(&name, place) {
                 Named::Yes | Named::Unlisted => self.learn(&name, place),
@@ -288,10 +364,17 @@ impl Run<'_> {
         };
         let target = &self.object.sections[home];
         if target.is_strings() || target.is_constants() {
-            // Merged by the linker: compared by contents.
-            let bias = self.object.arch.bias(&self.object.sections[section], around.clone(), r);
-            let mine = (symbol.value as i64 + r.addend + bias).max(0) as u64;
-            let theirs = place.moved(r.addend + bias);
+            // Merged by the linker: compared by contents. It takes symbols along with what they name; from the
+            // start of the section it counts to the place itself.
+            let beyond = match symbol.kind {
+                SymKind::Section => {
+                    let from = &self.object.sections[piece.section];
+                    r.addend + self.object.arch.bias(from, piece.range.clone(), r)
+                }
+                _ => 0,
+            };
+            let mine = (symbol.value as i64 + beyond).max(0) as u64;
+            let theirs = place.moved(beyond);
             let same = if target.is_strings() {
                 self.shipped.string(theirs) == Some(crate::diff::view::string_at(target, mine))
             } else {
@@ -306,7 +389,7 @@ impl Run<'_> {
         let base = place.moved(-(symbol.value as i64));
         match self.proof.sections.get(&home) {
             Some(&known) if known == base => Ok(()),
-            // A weak function may have been overridden by another unit's.
+            // A weak symbol may have been overridden by another unit's.
             Some(_) if !symbol.is_local() && self.shipped.is_named(&name, place) == Named::Yes => {
                 self.learn(&name, place)
             }
@@ -315,11 +398,32 @@ impl Run<'_> {
                 self.shipped.describe(place),
                 self.shipped.describe(known.moved(symbol.value as i64))
             )),
+            None if symbol.bind == Bind::Weak && self.shipped.is_named(&name, place) == Named::Yes => {
+                self.learn(&name, place)
+            }
             None => {
+                if let Some(other) = self.misplaced(home, base) {
+                    return Err(format!(
+                        "the shipped code refers to {}; where {} stood as the rebuilt code has it, {other} would stand in \
+                         another place than it does",
+                        self.shipped.describe(place.moved(r.addend)),
+                        target.name
+                    ));
+                }
                 self.proof.sections.insert(home, base);
                 Ok(())
             }
         }
+    }
+
+    /// The first symbol of a section that does not stand where it would if the section stood at `base`.
+    fn misplaced(&self, section: SecId, base: Spot) -> Option<&str> {
+        let named = |s: &&crate::elf::Symbol| {
+            s.section() == Some(section) && s.bind != Bind::Weak && matches!(s.kind, SymKind::Func | SymKind::Data)
+        };
+        let elsewhere =
+            |s: &&crate::elf::Symbol| self.shipped.is_named(&s.name, base.moved(s.value as i64)) == Named::Elsewhere;
+        self.object.symbols.iter().filter(named).find(elsewhere).map(|s| s.name.as_str())
     }
 
     fn learn(&mut self, name: &str, place: Spot) -> Result<(), String> {

@@ -2,9 +2,10 @@
 //! A shipped module (.ko) as something to prove against: it is not linked to its place yet, references
 //! are relocations.
 
-use super::{Leads, Named, Shipped, Spot};
+use super::{Leads, Named, Piece, Shipped, Spot};
 use crate::arch::Field;
-use crate::elf::{Object, SymKind};
+use crate::elf::{Object, Reloc, SymKind};
+use std::borrow::Cow;
 
 /// A module file.
 pub struct Module {
@@ -34,6 +35,11 @@ impl Shipped for Module {
             .collect()
     }
 
+    fn code(&self, piece: &Piece<'_>) -> Option<Cow<'_, [u8]>> {
+        // Linked to be linked again: nothing was edited.
+        self.bytes(piece.spot, piece.range.end.checked_sub(piece.range.start)?).map(Cow::Borrowed)
+    }
+
     fn bytes(&self, at: Spot, len: u64) -> Option<&[u8]> {
         let section = self.object.sections.get(at.space)?;
         let end = at.at.checked_add(len)?;
@@ -45,7 +51,18 @@ impl Shipped for Module {
         Some(&rest[..rest.iter().position(|&b| b == 0)?])
     }
 
-    fn follow(&self, at: Spot, _field: Field, kind: u32, addend: i64) -> Leads {
+    fn is_plain(&self, at: Spot, len: u64) -> bool {
+        let Some(section) = self.object.sections.get(at.space) else { return false };
+        // A reference may begin up to 7 bytes before.
+        let near = section.relocs_in(at.at.saturating_sub(7)..at.at.saturating_add(len));
+        !near.iter().any(|r| {
+            let bytes = self.object.arch.field(r.kind).map_or(8, Field::bytes) as u64;
+            bytes > 0 && r.offset + bytes > at.at
+        })
+    }
+
+    fn follow(&self, piece: &Piece<'_>, reloc: &Reloc, _field: Field) -> Leads {
+        let (at, kind, addend) = (piece.place(reloc.offset), reloc.kind, reloc.addend);
         let section = &self.object.sections[at.space];
         let Some(r) = section.relocs_in(at.at..at.at + 1).iter().find(|r| r.kind != 0) else {
             return Leads::Nowhere("the shipped code has no reference here".into());

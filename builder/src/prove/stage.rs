@@ -2,7 +2,7 @@
 //! Stage prove: all units in, [`Proven`] out: every function that is replaced stands in the shipped kernel.
 
 use super::module::Module;
-use super::{prove, Proof, Shipped, Verdict};
+use super::{prove, Proof, Shipped, Spot, Verdict};
 use crate::diff::ChangeSet;
 use crate::elf::Object;
 use crate::error::{Refusal, Refused};
@@ -34,21 +34,53 @@ impl Proven {
     }
 }
 
+/// Proves one unit, whatever may change in it, against the image or its module.
+///
+/// # Errors
+/// The module was not read.
+pub fn prove_unit(
+    object: &Object,
+    module: Option<&str>,
+    image: &Image,
+    modules: &BTreeMap<String, Module>,
+) -> Result<Proof> {
+    Ok(prove(object, shipped(module, image, modules)?, jump_entry(image)))
+}
+
+fn shipped<'a>(
+    module: Option<&str>,
+    image: &'a Image,
+    modules: &'a BTreeMap<String, Module>,
+) -> Result<&'a dyn Shipped> {
+    match module {
+        None => Ok(image),
+        Some(name) => Ok(modules.get(name).with_context(|| format!("the shipped module {name} was not read"))?),
+    }
+}
+
+fn jump_entry(image: &Image) -> u64 {
+    image.layouts.size("jump_entry").unwrap_or(0)
+}
+
+/// Where a place of what is shipped lies, in words.
+///
+/// # Errors
+/// The module was not read.
+pub fn describe(spot: Spot, module: Option<&str>, image: &Image, modules: &BTreeMap<String, Module>) -> Result<String> {
+    Ok(shipped(module, image, modules)?.describe(spot))
+}
+
 /// Proves each unit against the image or its module.
 ///
 /// # Errors
 /// [`Refused`] with each replaced function that does not stand in the shipped kernel.
 pub fn prove_all(claims: &[Claim<'_>], image: &Image, modules: &BTreeMap<String, Module>) -> Result<Proven> {
     let step = progress::step("proving the originals against the shipped kernel");
-    let jump_entry = image.layouts.size("jump_entry").unwrap_or(0);
     let mut refusals = Vec::new();
     let mut proofs = Vec::new();
     for claim in claims {
-        let shipped: &dyn Shipped = match claim.module {
-            None => image,
-            Some(name) => modules.get(name).with_context(|| format!("the shipped module {name} was not read"))?,
-        };
-        let proof = prove(claim.shipped, shipped, jump_entry);
+        let shipped = shipped(claim.module, image, modules)?;
+        let proof = prove(claim.shipped, shipped, jump_entry(image));
         for original in claim.changes.functions.iter().filter_map(|f| f.original) {
             let name = &claim.changes.original.items[original].name;
             if let Some(why) = why_not(&proof, name, shipped) {

@@ -1,21 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The kernel image as something to prove against: everything is linked, references are addresses.
 
-use super::{Leads, Named, Shipped, Spot};
+use super::{Leads, Named, Piece, Shipped, Spot};
+use crate::arch::linked::{Linked, Memory, Target};
 use crate::arch::Field;
+use crate::elf::Reloc;
 use crate::image::Image;
+use std::borrow::Cow;
 
 fn spot(at: u64) -> Spot {
     Spot { space: 0, at }
 }
 
+impl Memory for Image {
+    fn bytes(&self, at: u64, len: u64) -> Option<&[u8]> {
+        Image::bytes(self, at, len)
+    }
+
+    fn data_base(&self) -> Option<u64> {
+        self.data_base
+    }
+
+    fn is_symbol(&self, at: u64) -> bool {
+        self.kallsyms.is_at(at)
+    }
+}
+
+impl Image {
+    fn linked<'a>(&'a self, piece: &Piece<'a>) -> Linked<'a> {
+        Linked {
+            object: piece.object,
+            section: piece.section,
+            range: piece.range.clone(),
+            at: piece.spot.at,
+            image: self,
+        }
+    }
+}
+
 impl Shipped for Image {
     fn functions(&self, name: &str) -> Vec<Spot> {
-        self.kallsyms
-            .named(name)
-            .filter(|s| matches!(s.kind, b't' | b'T' | b'w' | b'W'))
-            .map(|s| spot(s.address))
-            .collect()
+        self.kallsyms.named(name).filter(|s| s.is_code()).map(|s| spot(s.address)).collect()
+    }
+
+    fn code(&self, piece: &Piece<'_>) -> Option<Cow<'_, [u8]>> {
+        piece.object.arch.undo_link_edits(&self.linked(piece)).map(Cow::Owned)
     }
 
     fn bytes(&self, at: Spot, len: u64) -> Option<&[u8]> {
@@ -26,7 +55,20 @@ impl Shipped for Image {
         Image::string(self, at.at)
     }
 
-    fn follow(&self, at: Spot, field: Field, _kind: u32, addend: i64) -> Leads {
+    fn is_plain(&self, at: Spot, len: u64) -> bool {
+        self.pointers.none_in(at.at, len)
+    }
+
+    fn follow(&self, piece: &Piece<'_>, reloc: &Reloc, field: Field) -> Leads {
+        let at = piece.place(reloc.offset);
+        let linked = self.linked(piece);
+        if let Field::Part { .. } = field {
+            return match piece.object.arch.part_target(&linked, reloc) {
+                Ok(Target::Symbol(place)) => Leads::Place(spot(place)),
+                Ok(Target::Held(place)) => Leads::Held(spot(place)),
+                Err(why) => Leads::Nowhere(why),
+            };
+        }
         let Some(raw) = Image::bytes(self, at.at, field.bytes() as u64) else {
             return Leads::Nowhere("the shipped image ends here".into());
         };
@@ -37,12 +79,22 @@ impl Shipped for Image {
         };
         let target = match field {
             Field::Relative { .. } => value.wrapping_add(at.at as i64),
+            // In an image that moves itself, a number that looks like an address is none.
+            Field::Absolute { bytes: 8 } if !self.pointers.is_empty() && !self.pointers.is_one(at.at) => {
+                if value != 0 || !linked.may_be_missing(reloc) {
+                    return Leads::Nowhere("the shipped code has a number here, no address".into());
+                }
+                value
+            }
             _ => value,
         };
-        Leads::Place(spot(target.wrapping_sub(addend) as u64))
+        Leads::Place(spot(target.wrapping_sub(reloc.addend) as u64))
     }
 
     fn is_named(&self, name: &str, at: Spot) -> Named {
+        if self.arch.is_linker_symbol(name) {
+            return if self.data_base == Some(at.at) { Named::Yes } else { Named::Elsewhere };
+        }
         let mut any = false;
         for symbol in self.kallsyms.named(name) {
             any = true;

@@ -69,16 +69,7 @@ pub fn units(target: &Target, tree: &PatchedTree) -> Result<Affected> {
         notes.push(format!("{source}: {why}; left out"));
     }
     if found.units.is_empty() && found.refusals.is_empty() {
-        let refusals = found.unbuilt.iter().map(|(source, why)| {
-            let reason = format!("{} does not contain this file: {why}", target.release);
-            Refusal::new(
-                "not-built",
-                "",
-                source,
-                reason,
-                "this kernel does not run that code, so it needs no live patch for it",
-            )
-        });
+        let refusals = found.unbuilt.iter().map(|(source, why)| not_built(target, source, why));
         return Err(Refused(refusals.collect()).into());
     }
     if !found.refusals.is_empty() {
@@ -87,6 +78,38 @@ pub fn units(target: &Target, tree: &PatchedTree) -> Result<Affected> {
     let units: Vec<Unit> = found.units.into_iter().collect();
     step.done(&units.iter().map(|u| u.source.as_str()).collect::<Vec<_>>().join(", "));
     Ok(Affected { units, notes })
+}
+
+/// The units that `sources` reach, whatever may be changed in them.
+///
+/// # Errors
+/// A file that is no C code of this kernel.
+pub fn reached_by(target: &Target, sources: &[&str]) -> Result<Vec<Unit>> {
+    let mut reasons = Vec::new();
+    for source in sources {
+        match kind(source, &target.arch) {
+            Kind::Source if target.tree.join(source).is_file() => {}
+            Kind::Source => reasons.push(format!("{source}: the tree of {} has no such file", target.name)),
+            Kind::Ignored(why) | Kind::Refused(_, why, _) => reasons.push(format!("{source}: {why}")),
+        }
+    }
+    if reasons.is_empty() {
+        let step = progress::step("finding the units");
+        let found = find(target, sources)?;
+        reasons.extend(found.refusals.iter().map(|r| format!("{}: {}", r.section, r.reason)));
+        reasons.extend(found.unbuilt.iter().map(|(source, why)| format!("{source}: {why}")));
+        if reasons.is_empty() {
+            step.done(&found.units.len().to_string());
+            return Ok(found.units.into_iter().collect());
+        }
+    }
+    bail!("not all of these files are C code of {} ({}):\n  {}", target.name, target.release, reasons.join("\n  "))
+}
+
+fn not_built(target: &Target, source: &str, why: &str) -> Refusal {
+    let reason = format!("{} does not contain this file: {why}", target.release);
+    let hint = "this kernel does not run that code, so it needs no live patch for it";
+    Refusal::new("not-built", "", source, reason, hint)
 }
 
 fn new_file(path: &str) -> Refusal {

@@ -6,6 +6,7 @@ use anyhow::{bail, Context, Result};
 use gimli::{EndianSlice, LittleEndian};
 use object::{Object as _, ObjectSection as _};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The structs whose size matters, by their names in the kernel.
 pub const STRUCTS: &[&str] = &[
@@ -18,13 +19,27 @@ pub const STRUCTS: &[&str] = &[
     "paravirt_patch_site",
     "orc_entry",
     "pi_entry",
+    "fixup_entry",
 ];
 
 /// Known sizes, bytes by struct name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layouts(BTreeMap<String, u64>);
 
+impl fmt::Display for Layouts {
+    /// As [`Layouts::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<String> = self.0.iter().map(|(name, size)| format!("{name}={size}")).collect();
+        f.write_str(&all.join(","))
+    }
+}
+
 impl Layouts {
+    /// True where no size is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The size of `name`, bytes, where it is known.
     pub fn size(&self, name: &str) -> Option<u64> {
         self.0.get(name).copied()

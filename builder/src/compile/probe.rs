@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Asks the target's own compiler and headers how long the structs of special sections are, for kernels whose image
+//! carries no BTF: a unit's saved command in, sizes out.
+
+use super::command::Saved;
+use super::run_compiler;
+use crate::files;
+use crate::sandbox::WORK;
+use crate::special::layout::Layouts;
+use crate::target::Target;
+use anyhow::{Context, Result};
+
+/// The headers that define them; which ones there are depends on kernel and architecture.
+const HEADERS: &[&str] = &[
+    "linux/bug.h",
+    "linux/extable.h",
+    "linux/jump_label.h",
+    "linux/printk.h",
+    "linux/static_call_types.h",
+    "asm/alternative.h",
+    "asm/extable.h",
+    "asm/feature-fixups.h",
+    "asm/orc_types.h",
+    "asm/paravirt_types.h",
+];
+
+/// A source that defines one for itself (struct fixup_entry), relative to the tree.
+const SOURCE: &str = "arch/powerpc/lib/feature-fixups.c";
+
+/// Types that nothing uses are described too.
+const FLAGS: &[&str] = &["-g", "-fno-eliminate-unused-debug-types", "-gz=none"];
+
+/// The sizes; `saved` is the command of any of the kernel's C units.
+///
+/// # Errors
+/// Headers that do not compile.
+pub fn layouts(target: &Target, saved: &Saved) -> Result<Layouts> {
+    let key = files::sha256(
+        [target.build_id.as_str(), &target.cc, &saved.argv.join("\0"), &source(target)].join("\0").as_bytes(),
+    );
+    let cached = files::cache_dir()?.join("layouts").join(&key);
+    if let Ok(known) = files::read_text(&cached).and_then(|text| Layouts::parse(text.trim())) {
+        return Ok(known);
+    }
+    let dir = tempfile::Builder::new().prefix("kmend-probe-").tempdir().context("cannot make a temporary folder")?;
+    files::write(&dir.path().join("probe.c"), source(target).as_bytes())?;
+    let sandbox = target.sandbox().writable(dir.path(), WORK);
+    let probe = Saved { source: format!("{WORK}/probe.c"), ..saved.clone() };
+    let call = probe.call(&format!("{WORK}/probe.o"), &format!("{WORK}/probe.d"), FLAGS);
+    run_compiler(&sandbox, &call).with_context(|| {
+        format!(
+            "the image of {} has no BTF, and the kernel's headers do not say how long special section entries are",
+            target.name
+        )
+    })?;
+    let layouts =
+        Layouts::from_dwarf(&files::read(&dir.path().join("probe.o"))?).context("the probe's debug information")?;
+    files::write(&cached, layouts.to_string().as_bytes())?;
+    Ok(layouts)
+}
+
+fn source(target: &Target) -> String {
+    let include = |h: &&str| format!("#if __has_include(<{h}>)\n#include <{h}>\n#endif\n");
+    let own = format!("#ifdef CONFIG_PPC\n#include \"{}/{SOURCE}\"\n#endif\n", target.tree_inside);
+    HEADERS.iter().map(include).chain([own]).collect()
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What differs between the machines that guests run on: a kernel's architecture in, QEMU's words, device names
+//! and a busybox out.
+
+use anyhow::{ensure, Context, Result};
+use kmend_builder::files;
+use kmend_builder::target::{apt, ArchNames};
+use std::path::{Path, PathBuf};
+
+/// The suite whose busybox guests of a foreign architecture get.
+const SUITE: &str = "bookworm";
+
+/// Debian's package of a busybox that needs no libraries.
+const PACKAGE: &str = "busybox-static";
+
+/// The machine that QEMU makes for kernels of one architecture.
+#[derive(Debug)]
+pub struct Machine {
+    /// The architecture, by `uname -m`.
+    pub arch: &'static str,
+    /// The emulator.
+    pub qemu: &'static str,
+    /// What it makes.
+    pub args: &'static [&'static str],
+    /// The kernel's name of the first serial port, on which its log goes.
+    pub console: &'static str,
+    /// The second one's, on which the guest tells what it sees.
+    pub facts: &'static str,
+    /// The architecture of an ELF program for it.
+    elf: object::Architecture,
+}
+
+/// All machines, by architecture.
+const MACHINES: &[Machine] = &[
+    Machine {
+        arch: "x86_64",
+        qemu: "qemu-system-x86_64",
+        args: &["-machine", "pc", "-cpu", "max"],
+        console: "ttyS0",
+        facts: "ttyS1",
+        elf: object::Architecture::X86_64,
+    },
+    Machine {
+        arch: "ppc64le",
+        qemu: "qemu-system-ppc64",
+        // A terminal of the hypervisor for each -serial. The translator has none of the mitigations that the
+        // machine offers, and says so for each that is left on.
+        args: &["-machine", "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken", "-cpu", "power9", "-vga", "none"],
+        console: "hvc0",
+        facts: "hvc1",
+        elf: object::Architecture::PowerPc64,
+    },
+];
+
+impl Machine {
+    /// The machine for kernels of `arch` (`uname -m`).
+    pub fn of(arch: &str) -> Result<&'static Machine> {
+        MACHINES.iter().find(|m| m.arch == arch).with_context(|| {
+            let known: Vec<&str> = MACHINES.iter().map(|m| m.arch).collect();
+            format!("guests of {arch} cannot be made here; known are {}", known.join(", "))
+        })
+    }
+
+    /// Whether this computer's own processors could run the guest's code.
+    pub fn is_native(&self) -> bool {
+        // Rust has one name for both byte orders of powerpc.
+        let host = if cfg!(target_endian = "little") && std::env::consts::ARCH == "powerpc64" {
+            "ppc64le"
+        } else {
+            std::env::consts::ARCH
+        };
+        self.arch == host
+    }
+
+    /// A static busybox for the guest: this computer's own, or one of the guest's architecture out of Debian.
+    pub fn busybox(&self) -> Result<Vec<u8>> {
+        let path = if self.is_native() { own_busybox()? } else { self.foreign_busybox()? };
+        let data = files::read(&path)?;
+        self.check_program(&data).with_context(|| format!("{}: install {PACKAGE}", path.display()))?;
+        Ok(data)
+    }
+
+    /// Whether an ELF program runs in a guest by itself: its architecture is the guest's, and it wants no
+    /// interpreter (PT_INTERP).
+    fn check_program(&self, data: &[u8]) -> Result<()> {
+        use object::read::elf::{ElfFile64, ProgramHeader};
+        use object::Object;
+        let file = ElfFile64::<object::Endianness>::parse(data).context("not a 64-bit ELF program")?;
+        ensure!(file.architecture() == self.elf, "a program for {:?}, not for {}", file.architecture(), self.arch);
+        ensure!(file.is_little_endian(), "a big-endian program");
+        let interpreted = file.elf_program_headers().iter().any(|s| s.p_type(file.endian()) == object::elf::PT_INTERP);
+        ensure!(!interpreted, "not a static program, so it cannot run in an initramfs by itself");
+        Ok(())
+    }
+
+    /// Debian's busybox of the guest's architecture, kept in the cache.
+    fn foreign_busybox(&self) -> Result<PathBuf> {
+        let arch = ArchNames::named(self.arch)?.debian;
+        let folder = files::cache_dir()?.join("busybox");
+        let kept = folder.join(format!("busybox-{arch}-{SUITE}"));
+        let _lock = files::lock(&kept.with_extension("lock"), "fetches the same busybox")?;
+        if files::read(&kept).is_ok_and(|data| self.check_program(&data).is_ok()) {
+            return Ok(kept);
+        }
+        let deb = apt::fetch(SUITE, arch, PACKAGE, None)
+            .with_context(|| format!("guests of {} need a busybox of their own", self.arch))?;
+        let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+        apt::unpack(&deb, scratch.path(), &[])?;
+        let places = ["bin/busybox", "usr/bin/busybox"].map(|p| scratch.path().join(p));
+        let found = places.into_iter().find(|p| p.is_file());
+        let found = found.with_context(|| format!("{} holds no busybox", deb.display()))?;
+        files::write(&kept, &files::read(&found)?)?;
+        Ok(kept)
+    }
+}
+
+fn own_busybox() -> Result<PathBuf> {
+    let path = ["/usr/bin/busybox", "/bin/busybox"].map(Path::new).into_iter().find(|p| p.exists());
+    path.map(Path::to_path_buf)
+        .with_context(|| format!("no busybox on this machine: install {PACKAGE} (`cargo xtask deps`)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object::write;
+
+    fn program(arch: object::Architecture, endian: object::Endianness) -> Vec<u8> {
+        let mut o = write::Object::new(object::BinaryFormat::Elf, arch, endian);
+        o.add_section(Vec::new(), b".text".to_vec(), object::SectionKind::Text);
+        o.write().expect("writes")
+    }
+
+    #[test]
+    fn every_architecture_of_targets_has_a_machine() {
+        for names in kmend_builder::target::ARCHES {
+            let machine = Machine::of(names.uname).expect("a machine");
+            assert_ne!(machine.console, machine.facts);
+        }
+        let said = Machine::of("m68k").expect_err("unknown").to_string();
+        assert!(said.contains("x86_64, ppc64le"), "{said}");
+    }
+
+    #[test]
+    fn a_program_for_another_machine_is_told() {
+        use object::{Architecture, Endianness};
+        let ppc = Machine::of("ppc64le").expect("a machine");
+        ppc.check_program(&program(Architecture::PowerPc64, Endianness::Little)).expect("fits");
+        for (data, word) in [
+            (program(Architecture::X86_64, Endianness::Little), "not for ppc64le"),
+            (program(Architecture::PowerPc64, Endianness::Big), "big-endian"),
+            (b"#!/bin/sh\n".to_vec(), "not a 64-bit ELF"),
+        ] {
+            let said = format!("{:#}", ppc.check_program(&data).expect_err(word));
+            assert!(said.contains(word), "{said}");
+        }
+    }
+}

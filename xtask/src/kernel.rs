@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The test kernel of an architecture for which no distribution ships one that can be live patched: a config and
+//! fix-ups of this repository in, a stored target with a booting kernel out.
+//!
+//! It is built once. All of it stands in one folder of the cache, named by what goes into it; kbuild notes absolute
+//! paths, so the tree is built where it stays, and a marker written last says that it is whole.
+
+mod build;
+mod source;
+
+use crate::home;
+use anyhow::{bail, ensure, Context, Result};
+use kmend_builder::target::debian::Added;
+use kmend_builder::target::{apt, buildroot, record, store, tree, ArchNames};
+use kmend_builder::{files, sandbox::Sandbox};
+use source::{Fixup, Source};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A kernel that this repository describes, in xtask/kernels/NAME.
+struct Kernel {
+    /// `uname -m`, the folder's name, and the name behind `tree:`.
+    arch: &'static str,
+    /// Its C compiler.
+    cc: &'static str,
+    /// The suite that has it and the Rust compiler.
+    tools: &'static str,
+    /// Where to look for the source, in this order: suite and series.
+    sources: &'static [(&'static str, &'static str)],
+}
+
+const KERNELS: &[Kernel] = &[Kernel {
+    arch: "ppc64le",
+    cc: "powerpc64le-linux-gnu-gcc-16",
+    tools: "forky",
+    // 7.3 is the first with Rust for this architecture.
+    sources: &[("experimental", "7.3"), ("sid", "7.3"), ("forky", "7.3"), ("sid", "7.4"), ("forky", "7.4")],
+}];
+
+/// Written last into a folder with a whole kernel: a line of what it was made from by this repository, then what the
+/// archive had.
+const MARKER: &str = "complete";
+
+/// What the marker of a kernel begins with.
+const FORMAT: &str = "1";
+
+/// Makes the target `tree:ARCH`; the argument is the architecture.
+pub fn run(args: &[String]) -> Result<()> {
+    let known = || KERNELS.iter().map(|k| k.arch).collect::<Vec<_>>().join(", ");
+    let name = args.first().with_context(|| format!("name an architecture: {}", known()))?;
+    let kernel = KERNELS.iter().find(|k| k.arch == name);
+    let kernel = kernel.with_context(|| format!("there is no test kernel for {name}; there is one for {}", known()))?;
+    let begun = Instant::now();
+    match make(kernel)? {
+        Added::AlreadyThere(target) => println!("{} is there already", target.name),
+        Added::New(target) => println!("{} is ready [{:.0} s]", target.name, begun.elapsed().as_secs_f32()),
+    }
+    Ok(())
+}
+
+/// What this repository says of a kernel.
+struct Recipe {
+    config: String,
+    fixups: Vec<Fixup>,
+    /// All of it and the chore's own words, as one checksum.
+    sum: String,
+}
+
+impl Recipe {
+    fn read(kernel: &Kernel) -> Result<Self> {
+        let folder = home()?.join("xtask/kernels").join(kernel.arch);
+        let config = files::read_text(&folder.join("config"))?;
+        let fixups = source::fixups(&folder.join("fixups"))?;
+        let mut all = format!("{FORMAT} {} {} {:?}\n{config}", kernel.cc, kernel.tools, build::TARGETS);
+        fixups.iter().for_each(|f| all += &format!("{}\n{}", f.name, f.text));
+        Ok(Self { config, fixups, sum: files::sha256(all.as_bytes()) })
+    }
+}
+
+fn make(kernel: &Kernel) -> Result<Added> {
+    let name = format!("tree:{}", kernel.arch);
+    let recipe = Recipe::read(kernel)?;
+    let folder = files::cache_dir()?.join("kernels");
+    let _lock = files::lock(&folder.join(format!("{}.lock", kernel.arch)), "makes the same kernel")?;
+    // What stands and was made by this recipe needs neither the network nor a newer source.
+    if let Some(target) = store::get(&name)? {
+        match is_whole(&target.tree, &recipe).and_then(|()| store::check(&target)) {
+            Ok(()) => return Ok(Added::AlreadyThere(Box::new(target))),
+            Err(fault) => {
+                eprintln!("  {name} is stored and cannot be taken as it is ({fault:#}): making what is needed")
+            }
+        }
+    }
+    let machine = apt::machine_arch()?;
+    let names = ArchNames::named(kernel.arch)?;
+    let tools = apt::Archive::open(kernel.tools, &machine, None)?;
+    let wanted = buildroot::Wanted::current(&tools, kernel.cc, names.debian, &machine)?;
+    let found = source::find(kernel.sources, &machine)?;
+    // The build root keeps the processor busy while the network brings the source.
+    let (root, deb) = std::thread::scope(|s| {
+        let root = s.spawn(|| buildroot::make(&tools, &wanted));
+        let deb = found.fetch();
+        (root.join().unwrap_or_else(|_| bail!("making the build root broke off")), deb)
+    });
+    let (root, deb) = (root?, deb?);
+    let compilers = record::compilers(&Sandbox::new(&root), kernel.cc, true)?;
+
+    let made_from = made_from(&recipe, &found, &compilers);
+    let key = &files::sha256(made_from.as_bytes())[..12];
+    let place = folder.join(format!("{}-{}-{key}", kernel.arch, found.series));
+    let tree = place.join("linux");
+    take_back_marker(&place)?;
+    if !tree.exists() {
+        source::unpack(&deb, &found, &recipe.fixups, &tree)?;
+    }
+    let make = build::Make::new(&compilers, names.kbuild, &root, &tree)?;
+    build::configure(&make, &recipe.config, &place)?;
+    build::build(&make, &place)?;
+    files::write(&place.join(MARKER), made_from.as_bytes())?;
+
+    let target = store_target(kernel, &name, &tree, &root, &folder)?;
+    // It can be fetched again, and takes more room than it saves time.
+    let _ = std::fs::remove_file(&deb);
+    Ok(target)
+}
+
+/// What a kernel is made from, the recipe's sum in the first line.
+fn made_from(recipe: &Recipe, source: &Source, compilers: &record::Compilers) -> String {
+    let rustc = compilers.rustc.as_deref().unwrap_or_default();
+    format!("{}\n{} {}\n{}\n{rustc}\n", recipe.sum, source.package, source.version, compilers.cc)
+}
+
+/// Whether the kernel in `tree` is whole, and of this recipe.
+fn is_whole(tree: &Path, recipe: &Recipe) -> Result<()> {
+    let marker = tree.parent().unwrap_or(tree).join(MARKER);
+    let text = std::fs::read_to_string(&marker).with_context(|| format!("there is no {}", marker.display()))?;
+    ensure!(text.lines().next() == Some(&recipe.sum), "its config or its fix-ups were others");
+    ensure!(tree.join("vmlinux").is_file(), "{} is gone", tree.join("vmlinux").display());
+    Ok(())
+}
+
+/// From here on, until it is whole, the folder is not.
+fn take_back_marker(place: &Path) -> Result<()> {
+    let marker = place.join(MARKER);
+    match std::fs::remove_file(&marker) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot remove {}", marker.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Stores the target. One of the same name that an older recipe made goes; one of somebody else's stays.
+fn store_target(kernel: &Kernel, name: &str, tree: &Path, root: &Path, folder: &Path) -> Result<Added> {
+    let old: Option<PathBuf> = store::get(name)?.map(|t| t.tree).filter(|t| t != tree);
+    let of_ours = old.filter(|t| t.starts_with(folder));
+    if let Some(old) = of_ours {
+        store::remove(name)?;
+        let old = old.parent().unwrap_or(&old);
+        println!("the kernel that {name} was before can be removed: {}", old.display());
+    }
+    tree::add(tree, None, Some(kernel.arch), Some(root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_are_read_and_every_part_counts() {
+        for kernel in KERNELS {
+            let recipe = Recipe::read(kernel).unwrap();
+            assert!(recipe.config.contains("CONFIG_LIVEPATCH=y") && recipe.config.contains("CONFIG_RUST=y"));
+            assert!(ArchNames::named(kernel.arch).is_ok() && !recipe.fixups.is_empty());
+            let other = Kernel { cc: "powerpc64le-linux-gnu-gcc-17", ..*kernel };
+            assert_ne!(Recipe::read(&other).unwrap().sum, recipe.sum);
+        }
+        assert!(run(&["m68k".into()]).unwrap_err().to_string().contains("ppc64le"));
+        assert!(run(&[]).unwrap_err().to_string().contains("ppc64le"));
+    }
+
+    #[test]
+    fn only_a_whole_kernel_of_this_recipe_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("linux");
+        let recipe = Recipe { config: String::new(), fixups: Vec::new(), sum: "s".into() };
+        let said = || is_whole(&tree, &recipe).unwrap_err().to_string();
+        assert!(said().contains("there is no"), "{}", said());
+        files::write(&dir.path().join(MARKER), b"t\nx\n").unwrap();
+        assert!(said().contains("were others"), "{}", said());
+        files::write(&dir.path().join(MARKER), b"s\nx\n").unwrap();
+        assert!(said().contains("vmlinux is gone"), "{}", said());
+        files::write(&tree.join("vmlinux"), b"").unwrap();
+        is_whole(&tree, &recipe).unwrap();
+        take_back_marker(dir.path()).unwrap();
+        take_back_marker(dir.path()).unwrap();
+        assert!(is_whole(&tree, &recipe).is_err());
+    }
+}
