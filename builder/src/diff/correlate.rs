@@ -6,7 +6,7 @@
 
 use super::names;
 use super::view::{ItemId, ItemKind, Ref, View};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Who is whose twin, both ways.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,7 @@ pub fn correlate(original: &View<'_>, patched: &View<'_>) -> Twins {
         of_patched: vec![None; patched.items.len()],
         ambiguous: HashMap::new(),
     };
+    clones(&mut twins, original, patched);
     by_key(&mut twins, original, patched, |view, id| {
         let item = &view.items[id];
         let numbered = item.kind == ItemKind::Data && names::without_number(&item.name).is_some();
@@ -46,8 +47,34 @@ pub fn correlate(original: &View<'_>, patched: &View<'_>) -> Twins {
         let item = &view.items[id];
         (item.kind == ItemKind::Function).then(|| names::without_clone_number(&item.name))
     });
+    by_key(&mut twins, original, patched, |view, id| names::without_line(&view.items[id].name));
     by_users(&mut twins, original, patched);
     twins
+}
+
+/// Pairs the clones of a function where there are as many on each side: all their numbers may have moved
+/// (`foo.constprop.9` and `.10` became `.10` and `.11`), but not their order.
+fn clones(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
+    let groups = |view: &View<'_>| {
+        let mut groups: BTreeMap<String, Vec<(Vec<u64>, ItemId)>> = BTreeMap::new();
+        for (id, item) in view.items.iter().enumerate().filter(|(_, i)| i.kind == ItemKind::Function) {
+            let plain = names::without_clone_number(&item.name);
+            if plain != item.name {
+                groups.entry(plain).or_default().push((names::clone_numbers(&item.name), id));
+            }
+        }
+        groups.values_mut().for_each(|group| group.sort());
+        groups
+    };
+    let mut in_patched = groups(patched);
+    for (plain, of_original) in groups(original) {
+        let of_patched = in_patched.remove(&plain).unwrap_or_default();
+        if of_original.len() == of_patched.len() {
+            for ((_, o), (_, p)) in of_original.into_iter().zip(of_patched) {
+                twins.pair(o, p);
+            }
+        }
+    }
 }
 
 /// Pairs what has the same key exactly once on each side.

@@ -29,6 +29,28 @@ pub fn without_clone_number(name: &str) -> String {
     parts.join(".")
 }
 
+/// The name of an initcall's entry without the counter and the line in it:
+/// `__initcall__kmod_sys__403_1234_start6` → `__initcall__kmod_sys__start6`. None for other names
+/// (include/linux/init.h, __initcall_name; architectures without relative entries have a datum of this name).
+pub fn without_line(name: &str) -> Option<String> {
+    let rest = name.strip_prefix("__initcall__kmod_")?;
+    let (at, _) = rest.match_indices("__").find(|(at, _)| numbers(&rest[at + 2..]).is_some())?;
+    Some(format!("__initcall__kmod_{}__{}", &rest[..at], numbers(&rest[at + 2..])?))
+}
+
+/// What stands behind two numbers, each with an underscore behind it.
+fn numbers(text: &str) -> Option<&str> {
+    (0..2).try_fold(text, |text, _| {
+        let (number, rest) = text.split_once('_')?;
+        (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some(rest)
+    })
+}
+
+/// The numbers in the name of a clone, in order: `foo.constprop.9.cold` → `[9]`.
+pub fn clone_numbers(name: &str) -> Vec<u64> {
+    name.split('.').skip(1).filter_map(|part| part.parse().ok()).collect()
+}
+
 /// The function that a `.cold` part belongs to: `foo.isra.0.cold` → `foo.isra.0`.
 pub fn cold_parent(name: &str) -> Option<&str> {
     if let Some(parent) = name.strip_suffix(".cold") {
@@ -45,7 +67,8 @@ pub fn is_own_section(section: &str) -> bool {
 }
 
 /// Data that belongs to one place in the code and holds no state worth keeping: each build of that place
-/// has its own (include/linux/once.h, printk.h, dynamic_debug.h, lockdep.h, ratelimit.h; GCC's CSWTCH).
+/// has its own (include/linux/once.h, printk.h, dynamic_debug.h, lockdep.h, ratelimit.h, netlink.h; GCC's
+/// CSWTCH).
 pub fn is_own_copy(name: &str, section: &str) -> bool {
     const BASES: &[&str] = &[
         "__already_done",
@@ -53,6 +76,7 @@ pub fn is_own_copy(name: &str, section: &str) -> bool {
         "__FUNCTION__",
         "__PRETTY_FUNCTION__",
         "__key",
+        "__msg",
         "__warned",
         "___rs",
         "_rs",
@@ -89,6 +113,20 @@ mod tests {
         assert_eq!(cold_parent("foo.isra.0.cold"), Some("foo.isra.0"));
         assert_eq!(cold_parent("foo.cold.3"), Some("foo"));
         assert_eq!(cold_parent("foo"), None);
+        assert_eq!(clone_numbers("foo.constprop.0.isra.12"), [0, 12]);
+        assert!(clone_numbers("foo.cold").is_empty());
+    }
+
+    #[test]
+    fn initcalls() {
+        let plain = |name| without_line(name);
+        assert_eq!(
+            plain("__initcall__kmod_dev__1024_11729_net_dev_init4").unwrap(),
+            "__initcall__kmod_dev__net_dev_init4"
+        );
+        assert_eq!(plain("__initcall__kmod_a__b__1_2_c__3_4_d6s").unwrap(), "__initcall__kmod_a__b__c__3_4_d6s");
+        assert_eq!(plain("__initcall__kmod_dev__net_dev_init4"), None);
+        assert_eq!(plain("count.12"), None);
     }
 
     #[test]
