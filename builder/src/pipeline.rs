@@ -284,6 +284,14 @@ fn check(
     Ok(())
 }
 
+/// `uname -m` of the machine that this program was compiled for.
+fn machine() -> &'static str {
+    match std::env::consts::ARCH {
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        other => other,
+    }
+}
+
 #[allow(clippy::too_many_arguments)]
 fn describe(
     request: &Request,
@@ -348,6 +356,7 @@ fn describe(
     let mut tools = BTreeMap::from([
         ("kmend-build".to_string(), env!("CARGO_PKG_VERSION").to_string()),
         ("cc".to_string(), target.cc.clone()),
+        ("machine".to_string(), machine().to_string()),
     ]);
     tools.extend(target.rustc.clone().map(|rustc| ("rustc".to_string(), rustc)));
     let mut livepatch_symbols: Vec<_> = resolved.klp.values().cloned().collect();

@@ -10,7 +10,7 @@ use kmend_builder::image::{btf, vmlinuz, Image};
 use kmend_builder::special::layout::Layouts;
 use kmend_builder::{diff, elf, extract, inspect, source, verify};
 use std::time::{Duration, Instant};
-use synthetic::kallsyms::FORMS;
+use synthetic::kallsyms::{FORMS, LOADED_AT};
 
 /// One input may take this long, on a slow and busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -173,6 +173,9 @@ fn kernel_images() {
         let image = Image::parse(good.clone()).unwrap_or_else(|e| panic!("{form:?}: {e:#}"));
         assert_eq!(image.layouts.size("jump_entry"), Some(16), "{form:?}");
         assert_eq!(image.kallsyms.named("show").count(), 3, "{form:?}");
+        let pointers: Vec<u64> = (0..64).filter(|n| image.pointers.is_one(LOADED_AT + n)).collect();
+        assert_eq!(pointers, [0, 8, 16, 32], "{form:?}");
+        assert_eq!(image.bytes(LOADED_AT + 8, 8), Some(&(LOADED_AT + 1).to_le_bytes()[..]), "{form:?}");
         torment(&format!("image {form:?}"), &good, 1500, |bytes| Image::parse(bytes.to_vec()).ok());
     }
 }

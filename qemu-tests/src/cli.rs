@@ -26,9 +26,9 @@ pub struct Options {
     /// Runs only this scenario; can be given more than once.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// The target to build for and to boot.
-    #[arg(short, long, default_value = DEFAULT_TARGET)]
-    target: String,
+    /// The target to build for and to boot; can be given more than once.
+    #[arg(short, long = "target", value_name = "TARGET", default_value = DEFAULT_TARGET)]
+    targets: Vec<String>,
     /// Builds nothing: runs only what comes before the first live patch of each scenario.
     #[arg(long)]
     before: bool,
@@ -87,14 +87,20 @@ fn try_run(options: &Options) -> Result<bool> {
         return Ok(true);
     }
     if let Some(name) = &options.cut {
-        return show_cut(&scenarios, name, &options.target);
+        let target = options.targets.first().map_or(DEFAULT_TARGET, String::as_str);
+        return show_cut(&scenarios, name, target);
     }
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let work = options.keep.as_deref().unwrap_or(scratch.path());
     let kmend_build = builds::find_kmend_build()?;
-    let mut verdicts = Vec::new();
-    for (target, group) in by_target(scenarios, &options.target) {
+    let groups = by_target(&scenarios, &options.targets);
+    let several = groups.len() > 1;
+    let mut good = true;
+    for (target, group) in groups {
         let target = store::load(&target)?;
+        if several {
+            println!("{} ({} {}):", target.name, target.release, target.arch);
+        }
         let suite = Suite {
             target: &target,
             kmend_build: &kmend_build,
@@ -102,11 +108,13 @@ fn try_run(options: &Options) -> Result<bool> {
             before: options.before,
             keep_logs: options.keep_logs.as_deref(),
         };
-        verdicts.extend(suite::run(&suite, &group, &mut |scenario, verdict| tell(scenario, verdict))?);
+        let verdicts = suite::run(&suite, &group, &mut |scenario, verdict| tell(scenario, verdict))?;
+        println!("{}", sum(&verdicts));
+        good &= !verdicts.iter().any(|v| matches!(v, Verdict::Fail(_)));
+        // A run in which nothing was proven is no good one, unless it was asked for what is not for this target.
+        good &= verdicts.contains(&Verdict::Pass) || (several && !options.only.is_empty());
     }
-    println!("{}", sum(&verdicts));
-    let failed = verdicts.iter().any(|v| matches!(v, Verdict::Fail(_)));
-    Ok(!failed && verdicts.contains(&Verdict::Pass))
+    Ok(good)
 }
 
 /// `3 passed, 0 failed, 1 not for ppc64le, 2 already in this kernel`: each kind of left out ones by itself.
@@ -123,15 +131,20 @@ fn sum(verdicts: &[Verdict]) -> String {
     format!("{passed} passed, {failed} failed{left_out}")
 }
 
-fn by_target(scenarios: Vec<Scenario>, default: &str) -> Vec<(String, Vec<Scenario>)> {
+/// What runs on which target: each scenario on all of them, or on the one that it names itself.
+fn by_target(scenarios: &[Scenario], targets: &[String]) -> Vec<(String, Vec<Scenario>)> {
+    let mut names: Vec<String> = targets.to_vec();
+    names.extend(scenarios.iter().filter_map(|s| s.target.clone()));
     let mut groups: Vec<(String, Vec<Scenario>)> = Vec::new();
-    for s in scenarios {
-        let target = s.target.clone().unwrap_or_else(|| default.to_string());
-        match groups.iter_mut().find(|(t, _)| *t == target) {
-            Some((_, group)) => group.push(s),
-            None => groups.push((target, vec![s])),
+    for name in names {
+        if groups.iter().any(|(n, _)| *n == name) {
+            continue;
         }
+        let is_on = |s: &&Scenario| s.target.as_ref().map_or(targets.contains(&name), |own| *own == name);
+        let group: Vec<Scenario> = scenarios.iter().filter(is_on).cloned().collect();
+        groups.push((name, group));
     }
+    groups.retain(|(_, group)| !group.is_empty());
     groups
 }
 
@@ -159,6 +172,30 @@ fn show_cut(scenarios: &[Scenario], name: &str, target: &str) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_target_gets_the_scenarios_that_name_none() {
+        let scenario = |name: &str, target: Option<&str>| Scenario {
+            name: name.into(),
+            dir: "/".into(),
+            title: String::new(),
+            target: target.map(String::from),
+            only: None,
+            builds: Vec::new(),
+            allow_log: Vec::new(),
+            steps: Vec::new(),
+        };
+        let all = [scenario("a", None), scenario("b", Some("y")), scenario("c", Some("z"))];
+        let groups = |targets: &[&str]| -> Vec<String> {
+            let targets: Vec<String> = targets.iter().map(|t| t.to_string()).collect();
+            let line = |(target, group): (String, Vec<Scenario>)| {
+                format!("{target}: {}", group.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(" "))
+            };
+            by_target(&all, &targets).into_iter().map(line).collect()
+        };
+        assert_eq!(groups(&["x", "y", "x"]), ["x: a", "y: a b", "z: c"]);
+        assert_eq!(groups(&["z"]), ["z: a c", "y: b"]);
+    }
 
     #[test]
     fn what_is_left_out_is_counted_by_its_reason() {

@@ -13,7 +13,8 @@ static TROUBLE: LazyLock<RegexSet> = LazyLock::new(|| {
         r"kernel BUG at",
         r"Kernel panic",
         r"general protection fault",
-        r"unable to handle",
+        r"[Uu]nable to handle",
+        r"Unrecoverable |[Bb]ad kernel stack|Bad trap at",
         r"\bUBSAN: |\bKASAN: |\bKFENCE: |\bKCSAN: ",
         r"blocked for more than \d+ seconds",
         r"soft lockup|hard LOCKUP",
@@ -23,6 +24,8 @@ static TROUBLE: LazyLock<RegexSet> = LazyLock::new(|| {
         r"refcount_t: ",
         r"livepatch: .*(fail|error|not found|invalid|cannot|doesn't|unable)",
         r"Unknown symbol|unknown relocation|Unknown rela|Invalid relocation|invalid relocation|overflow in relocation",
+        r"Unknown ADD relocation|Expected nop after call|REL(24|32|34) -?\d+ out of range|bad TOC16",
+        r"out of range of kernel_toc|doesn't contain \.(stubs|mygot)",
         r"exec format|Invalid module format|disagrees about version|version magic",
         r"page allocation failure|Out of memory",
         r"percpu ref .* <= 0|list_(add|del) corruption",
@@ -98,7 +101,14 @@ mod tests {
     fn trouble_that_is_asked_for_is_none() {
         let allowed = ["WARNING: .* at fs/x.c".to_string(), "Call Trace".to_string()];
         assert!(trouble(LOG, &allowed).is_empty());
-        assert_eq!(trouble("livepatch: symbol 'x' not found in symbol table", &[]).len(), 1);
+        for line in [
+            "livepatch: symbol 'x' not found in symbol table",
+            "module_64: kmend_x: Expected nop after call, got 7c0802a6 at f+0x8/0x20 [kmend_x]",
+            "module_64: kmend_x: REL24 -33554944 out of range!",
+            "BUG: Unable to handle kernel data access at 0x10",
+        ] {
+            assert_eq!(trouble(line, &[]).len(), 1, "{line}");
+        }
         assert!(is_fatal("[ 1] Kernel panic - not syncing: x"));
     }
 }

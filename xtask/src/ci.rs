@@ -2,7 +2,7 @@
 //! All that has to hold, in order; each part by itself is a make target and can be run again alone.
 
 use crate::say::{self, Tone};
-use crate::{cargo, deps, qemu, shell, target, tidy};
+use crate::{cargo, deps, kernel, qemu, shell, target, tidy};
 use anyhow::{Context, Result};
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ const PARTS: &[Part] = &[
     ("lint", || shell(&cargo(), &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     ("tidy", || tidy::run(&[])),
     ("target", || target(&[])),
+    ("kernel", || kernel::run(&[])),
     ("unit", unit),
     ("qemu", || qemu(&[])),
 ];

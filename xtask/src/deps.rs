@@ -8,16 +8,20 @@ use std::process::Command;
 
 /// A package and what it is for.
 const PACKAGES: &[(&str, &str)] = &[
+    ("binutils", "takes objects apart in tests"),
+    ("binutils-powerpc64le-linux-gnu", "the same for ppc64le"),
     ("bubblewrap", "runs a target's compilers in its build root"),
     ("busybox-static", "the user space of guests"),
     ("debian-archive-keyring", "checks what apt fetches"),
     ("diffutils", "cuts real fixes"),
-    ("gcc", "links Rust programs"),
+    ("gcc", "links Rust programs, compiles the pairs of tests"),
+    ("gcc-powerpc64le-linux-gnu", "compiles the pairs of tests for ppc64le"),
     ("libc6-dev", "links Rust programs"),
     ("make", "the front door"),
     ("mmdebstrap", "makes build roots"),
     ("patch", "applies fixes"),
-    ("qemu-system-x86", "boots guests"),
+    ("qemu-system-ppc", "boots guests of ppc64le"),
+    ("qemu-system-x86", "boots guests of x86_64"),
     ("xz-utils", "unpacks kernels and sources"),
     ("zstd", "unpacks kernels"),
 ];

@@ -10,6 +10,7 @@ mod source;
 
 use crate::home;
 use anyhow::{bail, ensure, Context, Result};
+use kmend_builder::image::vmlinuz;
 use kmend_builder::target::debian::Added;
 use kmend_builder::target::{apt, buildroot, record, store, tree, ArchNames};
 use kmend_builder::{files, sandbox::Sandbox};
@@ -37,25 +38,36 @@ const KERNELS: &[Kernel] = &[Kernel {
     sources: &[("experimental", "7.3"), ("sid", "7.3"), ("forky", "7.3"), ("sid", "7.4"), ("forky", "7.4")],
 }];
 
+/// Where the kernel is in its folder.
+const TREE: &str = "linux";
+
 /// Written last into a folder with a whole kernel: a line of what it was made from by this repository, then what the
-/// archive had.
+/// archive had, at the end the kernel's build id and the build root.
 const MARKER: &str = "complete";
 
 /// What the marker of a kernel begins with.
 const FORMAT: &str = "1";
 
-/// Makes the target `tree:ARCH`; the argument is the architecture.
+/// Makes the target `tree:ARCH`; the argument is the architecture, all of them where there is none.
 pub fn run(args: &[String]) -> Result<()> {
-    let known = || KERNELS.iter().map(|k| k.arch).collect::<Vec<_>>().join(", ");
-    let name = args.first().with_context(|| format!("name an architecture: {}", known()))?;
-    let kernel = KERNELS.iter().find(|k| k.arch == name);
-    let kernel = kernel.with_context(|| format!("there is no test kernel for {name}; there is one for {}", known()))?;
-    let begun = Instant::now();
-    match make(kernel)? {
-        Added::AlreadyThere(target) => println!("{} is there already", target.name),
-        Added::New(target) => println!("{} is ready [{:.0} s]", target.name, begun.elapsed().as_secs_f32()),
+    for name in args {
+        let known = || KERNELS.iter().map(|k| k.arch).collect::<Vec<_>>().join(", ");
+        let found = KERNELS.iter().any(|k| k.arch == name);
+        ensure!(found, "there is no test kernel for {name}; there is one for {}", known());
+    }
+    for kernel in KERNELS.iter().filter(|k| args.is_empty() || args.iter().any(|a| a == k.arch)) {
+        let begun = Instant::now();
+        match make(kernel)? {
+            Added::AlreadyThere(target) => println!("{} is there already", target.name),
+            Added::New(target) => println!("{} is ready [{:.0} s]", target.name, begun.elapsed().as_secs_f32()),
+        }
     }
     Ok(())
+}
+
+/// The targets that it makes.
+pub fn targets() -> Vec<String> {
+    KERNELS.iter().map(|k| format!("tree:{}", k.arch)).collect()
 }
 
 /// What this repository says of a kernel.
@@ -91,16 +103,24 @@ fn make(kernel: &Kernel) -> Result<Added> {
             }
         }
     }
+    let places = places(&folder, kernel)?;
+    for tree in places.iter().map(|p| p.join(TREE)) {
+        let stored = is_whole(&tree, &recipe).and_then(|()| store_target(kernel, &name, &tree, &folder));
+        if stored.is_ok() {
+            return stored;
+        }
+    }
     let machine = apt::machine_arch()?;
     let names = ArchNames::named(kernel.arch)?;
     let tools = apt::Archive::open(kernel.tools, &machine, None)?;
     let wanted = buildroot::Wanted::current(&tools, kernel.cc, names.debian, &machine)?;
     let found = source::find(kernel.sources, &machine)?;
-    // The build root keeps the processor busy while the network brings the source.
+    // The build root keeps the processor busy while the network brings the source. A half-built kernel may
+    // have that already: which one it is, the compilers tell.
     let (root, deb) = std::thread::scope(|s| {
         let root = s.spawn(|| buildroot::make(&tools, &wanted));
-        let deb = found.fetch();
-        (root.join().unwrap_or_else(|_| bail!("making the build root broke off")), deb)
+        let deb = places.is_empty().then(|| found.fetch());
+        (root.join().unwrap_or_else(|_| bail!("making the build root broke off")), deb.transpose())
     });
     let (root, deb) = (root?, deb?);
     let compilers = record::compilers(&Sandbox::new(&root), kernel.cc, true)?;
@@ -108,20 +128,34 @@ fn make(kernel: &Kernel) -> Result<Added> {
     let made_from = made_from(&recipe, &found, &compilers);
     let key = &files::sha256(made_from.as_bytes())[..12];
     let place = folder.join(format!("{}-{}-{key}", kernel.arch, found.series));
-    let tree = place.join("linux");
+    let tree = place.join(TREE);
     take_back_marker(&place)?;
     if !tree.exists() {
+        let deb = deb.map_or_else(|| found.fetch(), Ok)?;
         source::unpack(&deb, &found, &recipe.fixups, &tree)?;
+        // It can be fetched again, and takes more room than it saves time.
+        let _ = std::fs::remove_file(&deb);
     }
     let make = build::Make::new(&compilers, names.kbuild, &root, &tree)?;
     build::configure(&make, &recipe.config, &place)?;
     build::build(&make, &place)?;
-    files::write(&place.join(MARKER), made_from.as_bytes())?;
+    let build_id = vmlinuz::build_id_of(&tree.join("vmlinux"))?;
+    files::write(&place.join(MARKER), format!("{made_from}{build_id}\n{}\n", root.display()).as_bytes())?;
+    store_target(kernel, &name, &tree, &folder)
+}
 
-    let target = store_target(kernel, &name, &tree, &root, &folder)?;
-    // It can be fetched again, and takes more room than it saves time.
-    let _ = std::fs::remove_file(&deb);
-    Ok(target)
+/// The folders of this kernel, whole ones and others.
+fn places(folder: &Path, kernel: &Kernel) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(&format!("{}-", kernel.arch)) && path.join(TREE).is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// What a kernel is made from, the recipe's sum in the first line.
@@ -135,7 +169,10 @@ fn is_whole(tree: &Path, recipe: &Recipe) -> Result<()> {
     let marker = tree.parent().unwrap_or(tree).join(MARKER);
     let text = std::fs::read_to_string(&marker).with_context(|| format!("there is no {}", marker.display()))?;
     ensure!(text.lines().next() == Some(&recipe.sum), "its config or its fix-ups were others");
-    ensure!(tree.join("vmlinux").is_file(), "{} is gone", tree.join("vmlinux").display());
+    let vmlinux = tree.join("vmlinux");
+    ensure!(vmlinux.is_file(), "{} is gone", vmlinux.display());
+    let build_id = vmlinuz::build_id_of(&vmlinux)?;
+    ensure!(text.lines().rev().nth(1) == Some(&build_id), "{} is another kernel now", vmlinux.display());
     Ok(())
 }
 
@@ -151,15 +188,16 @@ fn take_back_marker(place: &Path) -> Result<()> {
 }
 
 /// Stores the target. One of the same name that an older recipe made goes; one of somebody else's stays.
-fn store_target(kernel: &Kernel, name: &str, tree: &Path, root: &Path, folder: &Path) -> Result<Added> {
-    let old: Option<PathBuf> = store::get(name)?.map(|t| t.tree).filter(|t| t != tree);
-    let of_ours = old.filter(|t| t.starts_with(folder));
-    if let Some(old) = of_ours {
+fn store_target(kernel: &Kernel, name: &str, tree: &Path, folder: &Path) -> Result<Added> {
+    let marker = files::read_text(&tree.parent().unwrap_or(tree).join(MARKER))?;
+    let root = marker.lines().last().unwrap_or_default();
+    let old = store::get(name)?.map(|t| t.tree).filter(|old| old != tree && old.starts_with(folder));
+    if let Some(old) = old {
         store::remove(name)?;
         let old = old.parent().unwrap_or(&old);
         println!("the kernel that {name} was before can be removed: {}", old.display());
     }
-    tree::add(tree, None, Some(kernel.arch), Some(root))
+    tree::add(tree, None, Some(kernel.arch), Some(Path::new(root)))
 }
 
 #[cfg(test)]
@@ -176,13 +214,12 @@ mod tests {
             assert_ne!(Recipe::read(&other).unwrap().sum, recipe.sum);
         }
         assert!(run(&["m68k".into()]).unwrap_err().to_string().contains("ppc64le"));
-        assert!(run(&[]).unwrap_err().to_string().contains("ppc64le"));
     }
 
     #[test]
     fn only_a_whole_kernel_of_this_recipe_is_taken() {
         let dir = tempfile::tempdir().unwrap();
-        let tree = dir.path().join("linux");
+        let tree = dir.path().join(TREE);
         let recipe = Recipe { config: String::new(), fixups: Vec::new(), sum: "s".into() };
         let said = || is_whole(&tree, &recipe).unwrap_err().to_string();
         assert!(said().contains("there is no"), "{}", said());
@@ -190,10 +227,10 @@ mod tests {
         assert!(said().contains("were others"), "{}", said());
         files::write(&dir.path().join(MARKER), b"s\nx\n").unwrap();
         assert!(said().contains("vmlinux is gone"), "{}", said());
-        files::write(&tree.join("vmlinux"), b"").unwrap();
-        is_whole(&tree, &recipe).unwrap();
-        take_back_marker(dir.path()).unwrap();
-        take_back_marker(dir.path()).unwrap();
+        files::write(&tree.join("vmlinux"), b"no kernel").unwrap();
         assert!(is_whole(&tree, &recipe).is_err());
+        take_back_marker(dir.path()).unwrap();
+        take_back_marker(dir.path()).unwrap();
+        assert!(said().contains("there is no"), "{}", said());
     }
 }

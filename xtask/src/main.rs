@@ -28,9 +28,17 @@ const CHORES: &[Chore] = &[
         help: "prepare the kernel that proofs run on (debian:forky, or the one named)",
     },
     Chore { name: "kernel", run: kernel::run, help: "build the test kernel of an architecture: `kernel ppc64le`" },
-    Chore { name: "qemu", run: qemu, help: "boot both with every scenario and real fix; `qemu --help` for more" },
+    Chore {
+        name: "qemu",
+        run: qemu,
+        help: "boot all of them with every scenario and real fix; `qemu --help` for more",
+    },
     Chore { name: "demo", run: demo::run, help: "from nothing to a real fix at work in a booted kernel, narrated" },
-    Chore { name: "ci", run: ci::run, help: "all that has to hold: format, lints, unit tests, tidy, target, qemu" },
+    Chore {
+        name: "ci",
+        run: ci::run,
+        help: "all that has to hold: format, lints, tidy, target, kernel, unit tests, qemu",
+    },
 ];
 
 fn main() -> ExitCode {
@@ -92,6 +100,11 @@ fn target(args: &[String]) -> Result<()> {
 fn qemu(args: &[String]) -> Result<()> {
     let mut line = vec!["cargo xtask qemu".to_string()];
     line.extend_from_slice(args);
+    let named = |a: &String| a.starts_with("-t") || a == "--target" || a.starts_with("--target=");
+    if !args.iter().any(named) {
+        let all = [qemu_tests::cli::DEFAULT_TARGET.to_string()].into_iter().chain(kernel::targets());
+        line.extend(all.flat_map(|target| ["--target".to_string(), target]));
+    }
     ensure!(qemu_tests::cli::run_with(&line) == ExitCode::SUCCESS, "not everything passed");
     Ok(())
 }

@@ -169,6 +169,10 @@ pub trait Arch: Debug + Sync {
         true
     }
 
+    /// Where the branch begins whose target `reloc` is, offset in the section, and whether it is a call; None
+    /// where the relocation belongs to no branch.
+    fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)>;
+
     /// True where `range` holds nothing but what assemblers fill gaps with: nops, traps, zeroes.
     fn is_padding(&self, section: &Section, range: Range<u64>) -> bool;
 

@@ -6,6 +6,8 @@ mod branches;
 mod insn;
 mod lines;
 mod link_edits;
+#[cfg(test)]
+mod linked_tests;
 mod module;
 mod references;
 mod transplant;
@@ -154,6 +156,12 @@ impl Arch for Power {
             }
         }
         Some(found)
+    }
+
+    fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)> {
+        // Field and instruction begin together; the lowest bit links.
+        let word = section.bytes(reloc.offset..reloc.offset + 4).first()?;
+        matches!(reloc.kind, elf::R_PPC64_REL24 | elf::R_PPC64_REL14).then_some((reloc.offset, word & 1 == 1))
     }
 
     fn branch_addend(&self, distance: i64) -> i64 {

@@ -125,6 +125,17 @@ impl Arch for Amd64 {
         Some(found)
     }
 
+    fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)> {
+        // call rel32, jmp rel32, jcc rel32.
+        let opcode = |back: u64| section.data.get(reloc.offset.checked_sub(back)? as usize).copied();
+        match (opcode(2), opcode(1)) {
+            (_, Some(0xe8)) => Some((reloc.offset - 1, true)),
+            (_, Some(0xe9)) => Some((reloc.offset - 1, false)),
+            (Some(0x0f), Some(0x80..=0x8f)) => Some((reloc.offset - 2, false)),
+            _ => None,
+        }
+    }
+
     fn branch_addend(&self, distance: i64) -> i64 {
         // The field is relative to its own end.
         distance - 4

@@ -79,7 +79,8 @@ fn text(report: &Report) -> String {
     line(field("made by", &maker(report)));
     if let Some(manifest) = &report.manifest {
         let t = &manifest.target;
-        line(field("made for", &format!("{} {}, build id {}", t.name, t.version, t.build_id)));
+        let version = if t.version.is_empty() { String::new() } else { format!(" {}", t.version) };
+        line(field("made for", &format!("{}{version}, build id {}", t.name, t.build_id)));
         line("fixes".into());
         manifest.fixes.iter().for_each(|fix| line(format!("  {} ({})", fix.title, fix.file)));
     }
@@ -134,7 +135,10 @@ fn maker(report: &Report) -> String {
         Some(Maker::Kmend) => {
             let version = tool("kmend-build").unwrap_or_default();
             let with: Vec<String> = [tool("cc"), tool("rustc")].into_iter().flatten().collect();
-            format!("kmend-build {version} with {}", with.join(" and "))
+            let arch = report.manifest.as_ref().map(|m| m.target.arch.clone());
+            let crossed = tool("machine").filter(|machine| Some(machine) != arch.as_ref());
+            let on = crossed.map_or(String::new(), |machine| format!(" on {machine}, cross-compiling,"));
+            format!("kmend-build {version}{on} with {}", with.join(" and "))
         }
         Some(Maker::Kpatch) => "kpatch-build".into(),
         Some(Maker::KlpBuild) => "klp-build".into(),

@@ -20,16 +20,9 @@ pub fn add(object: &mut Object, size: u64) -> Vec<External> {
     for (id, section) in object.sections.iter().enumerate().filter(|(_, s)| s.is_text()) {
         for r in &section.relocs {
             let Some(call) = object.symbols[r.symbol].name.strip_prefix("__SCT__") else { continue };
-            // call rel32, jmp rel32, jcc rel32.
-            let opcode = |back: u64| section.data.get(r.offset.checked_sub(back)? as usize).copied();
-            let (start, tail) = match (opcode(2), opcode(1)) {
-                (_, Some(0xe8)) => (r.offset - 1, 0),
-                (_, Some(0xe9)) => (r.offset - 1, TAIL),
-                (Some(0x0f), Some(0x80..=0x8f)) => (r.offset - 2, TAIL),
-                // A pointer to the trampoline is no call.
-                _ => continue,
-            };
-            sites.push((id, start, format!("__SCK__{call}"), tail));
+            // A pointer to the trampoline is no call.
+            let Some((start, call_returns)) = object.arch.branch_at(section, r) else { continue };
+            sites.push((id, start, format!("__SCK__{call}"), if call_returns { 0 } else { TAIL }));
         }
     }
     if sites.is_empty() {

@@ -25,7 +25,7 @@ const MOST_SEGMENTS: usize = 32;
 /// A kernel image as linked, with the symbols that the running kernel has.
 pub struct Image {
     bytes: Vec<u8>,
-    segments: Vec<(Range<u64>, usize)>,
+    segments: Vec<Segment>,
     /// Its architecture.
     pub arch: &'static dyn Arch,
     /// Where pointers stand, in an image that moves itself at boot.
@@ -48,59 +48,26 @@ impl Image {
     }
 
     /// The same from bytes.
-    pub fn parse(mut bytes: Vec<u8>) -> Result<Self> {
+    pub fn parse(bytes: Vec<u8>) -> Result<Self> {
+        Self::with_symbols(bytes, None)
+    }
+
+    /// The same; `symbols` where the image itself holds none (in tests).
+    pub(crate) fn with_symbols(mut bytes: Vec<u8>, symbols: Option<Kallsyms>) -> Result<Self> {
         let elf = ElfFile64::<LittleEndian>::parse(bytes.as_slice()).context("not a 64-bit little-endian ELF image")?;
         let header = elf.elf_header();
         let arch = arch::by_machine(header.e_machine(LittleEndian), header.e_flags(LittleEndian))?;
-        let mut segments: Vec<(Range<u64>, usize)> = Vec::new();
-        for header in elf.elf_program_headers() {
-            if header.p_type.get(LittleEndian) != object::elf::PT_LOAD {
-                continue;
-            }
-            let (start, size, offset) = (
-                header.p_vaddr.get(LittleEndian),
-                header.p_filesz.get(LittleEndian),
-                header.p_offset.get(LittleEndian),
-            );
-            ensure!(segments.len() < MOST_SEGMENTS, "more than {MOST_SEGMENTS} segments: this is no kernel image");
-            let end = start.checked_add(size).context("a segment wraps around")?;
-            let inside = offset.checked_add(size).is_some_and(|e| e <= bytes.len() as u64);
-            ensure!(inside, "a segment lies outside of the file: is it truncated?");
-            segments.push((start..end, offset as usize));
-        }
-        let memory: Vec<Range<u64>> = elf
-            .elf_program_headers()
-            .iter()
-            .filter(|h| h.p_type.get(LittleEndian) == object::elf::PT_LOAD)
-            .map(|h| {
-                h.p_vaddr.get(LittleEndian)..h.p_vaddr.get(LittleEndian).saturating_add(h.p_memsz.get(LittleEndian))
-            })
-            .collect();
-        let (Some(low), Some(high)) = (memory.iter().map(|m| m.start).min(), memory.iter().map(|m| m.end).max()) else {
-            bail!("an ELF file without loadable segments is no kernel image");
+        let segments = segments(&elf, bytes.len() as u64)?;
+        let sections = header.section_headers(LittleEndian, bytes.as_slice()).context("malformed section headers")?;
+        let pointers = Pointers::read(&bytes, sections, arch)?;
+        let kallsyms = match symbols {
+            Some(symbols) => symbols,
+            None => find_kallsyms(&elf, &bytes, &segments)?,
         };
-        // `_text` stands where code begins; on some architectures that is a section of its own.
-        let first = elf.section_by_name(".head.text").or_else(|| elf.section_by_name(".text"));
-        let text = first.map(|s| s.address()).unwrap_or(low);
-        let mut kallsyms = None;
-        let mut last = None;
-        for (range, offset) in &segments {
-            let data = &bytes[*offset..*offset + (range.end - range.start) as usize];
-            match Kallsyms::find(data, range.start, low..high, text) {
-                Ok(found) => {
-                    kallsyms = Some(found);
-                    break;
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        let Some(kallsyms) = kallsyms else { return Err(last.unwrap_or_else(|| anyhow::anyhow!("no segments"))) };
         let layouts = match elf.section_by_name(".BTF") {
             Some(section) => btf::layouts(section.data().context(".BTF")?)?,
             None => Layouts::default(),
         };
-        let sections = header.section_headers(LittleEndian, bytes.as_slice()).context("malformed section headers")?;
-        let pointers = Pointers::read(&bytes, sections, arch)?;
         for (place, value) in pointers.values() {
             let at = file_offset(&segments, place, 8)
                 .with_context(|| format!("a dynamic relocation for {place:#x}, where the image has nothing"))?;
@@ -143,8 +110,52 @@ impl Image {
     }
 }
 
+/// A loaded piece: its addresses, and where in the file it begins.
+type Segment = (Range<u64>, usize);
+
+fn segments(elf: &ElfFile64<'_, LittleEndian>, file: u64) -> Result<Vec<Segment>> {
+    let mut segments: Vec<Segment> = Vec::new();
+    for header in elf.elf_program_headers() {
+        if header.p_type.get(LittleEndian) != object::elf::PT_LOAD {
+            continue;
+        }
+        let (start, size, offset) =
+            (header.p_vaddr.get(LittleEndian), header.p_filesz.get(LittleEndian), header.p_offset.get(LittleEndian));
+        ensure!(segments.len() < MOST_SEGMENTS, "more than {MOST_SEGMENTS} segments: this is no kernel image");
+        let end = start.checked_add(size).context("a segment wraps around")?;
+        let inside = offset.checked_add(size).is_some_and(|e| e <= file);
+        ensure!(inside, "a segment lies outside of the file: is it truncated?");
+        segments.push((start..end, offset as usize));
+    }
+    Ok(segments)
+}
+
+fn find_kallsyms(elf: &ElfFile64<'_, LittleEndian>, bytes: &[u8], segments: &[Segment]) -> Result<Kallsyms> {
+    let memory: Vec<Range<u64>> = elf
+        .elf_program_headers()
+        .iter()
+        .filter(|h| h.p_type.get(LittleEndian) == object::elf::PT_LOAD)
+        .map(|h| h.p_vaddr.get(LittleEndian)..h.p_vaddr.get(LittleEndian).saturating_add(h.p_memsz.get(LittleEndian)))
+        .collect();
+    let (Some(low), Some(high)) = (memory.iter().map(|m| m.start).min(), memory.iter().map(|m| m.end).max()) else {
+        bail!("an ELF file without loadable segments is no kernel image");
+    };
+    // `_text` stands where code begins; on some architectures that is a section of its own.
+    let first = elf.section_by_name(".head.text").or_else(|| elf.section_by_name(".text"));
+    let text = first.map(|s| s.address()).unwrap_or(low);
+    let mut last = None;
+    for (range, offset) in segments {
+        let data = &bytes[*offset..*offset + (range.end - range.start) as usize];
+        match Kallsyms::find(data, range.start, low..high, text) {
+            Ok(found) => return Ok(found),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| anyhow::anyhow!("no segments")))
+}
+
 /// Where in the file `len` bytes of memory stand.
-fn file_offset(segments: &[(Range<u64>, usize)], address: u64, len: u64) -> Option<usize> {
+fn file_offset(segments: &[Segment], address: u64, len: u64) -> Option<usize> {
     let end = address.checked_add(len)?;
     let (range, offset) = segments.iter().find(|(range, _)| range.start <= address && end <= range.end)?;
     Some(offset + (address - range.start) as usize)

@@ -6,20 +6,22 @@
 //! A kernel does that for RELATIVE alone; nothing else is believed here.
 
 use crate::arch::Arch;
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use object::elf::{FileHeader64, SectionHeader64};
 use object::read::elf::{RelrIterator, SectionHeader};
 use object::{elf, LittleEndian as LE};
-use std::collections::BTreeMap;
 
-/// More than any kernel has; a debug kernel of a distribution has some 400,000.
-const MOST: usize = 1 << 24;
+/// More than any kernel has; the large ones of distributions have some 600,000.
+const MOST: usize = 1 << 22;
 
-/// The places of pointers, in ascending order.
+/// Bytes of a pointer.
+const SIZE: u64 = 8;
+
+/// The places of pointers.
 #[derive(Clone, Debug, Default)]
 pub struct Pointers {
-    /// By place: where it leads; None where the place itself holds that.
-    places: BTreeMap<u64, Option<u64>>,
+    /// In ascending order, with where it leads; None where the place itself holds that.
+    places: Vec<(u64, Option<u64>)>,
 }
 
 impl Pointers {
@@ -28,26 +30,26 @@ impl Pointers {
     /// # Errors
     /// Malformed tables, or a relocation that the kernel would not apply to itself.
     pub fn read(file: &[u8], sections: &[SectionHeader64<LE>], arch: &dyn Arch) -> Result<Self> {
-        let mut places = BTreeMap::new();
+        let mut places = Vec::new();
         for header in sections.iter().filter(|h| h.sh_flags(LE) & u64::from(elf::SHF_ALLOC) != 0) {
             match header.sh_type(LE) {
                 elf::SHT_RELA => {
                     let all: &[elf::Rela64<LE>] = header
                         .data_as_array(LE, file)
                         .context("its dynamic relocations lie outside of the file: is it truncated?")?;
-                    ensure!(all.len() <= MOST, "{} dynamic relocations are more than any kernel has", all.len());
                     for (n, r) in all.iter().enumerate() {
-                        let kind = r.r_type(LE, false);
+                        let (kind, symbol) = (r.r_type(LE, false), r.r_sym(LE, false));
                         if kind == 0 {
                             continue;
                         }
                         ensure!(
-                            kind == arch.relative_dynamic() && r.r_sym(LE, false) == 0,
-                            "dynamic relocation {n} is {}, which kmend does not know in an image (only {})",
-                            arch.reloc_name(kind),
-                            arch.reloc_name(arch.relative_dynamic())
+                            kind == arch.relative_dynamic() && symbol == 0,
+                            "dynamic relocation {n} is of type {kind} with symbol {symbol}; kernels move themselves by \
+                             RELATIVE ones (type {}) without a symbol, and kmend knows no others",
+                            arch.relative_dynamic()
                         );
-                        places.insert(r.r_offset.get(LE), Some(r.r_addend.get(LE) as u64));
+                        places.push((r.r_offset.get(LE), Some(r.r_addend.get(LE) as u64)));
+                        ensure!(places.len() <= MOST, TOO_MANY);
                     }
                 }
                 elf::SHT_RELR => {
@@ -55,22 +57,24 @@ impl Pointers {
                         .data_as_array(LE, file)
                         .context("its packed dynamic relocations lie outside of the file: is it truncated?")?;
                     for place in RelrIterator::<FileHeader64<LE>>::new(LE, packed) {
-                        ensure!(places.len() <= MOST, "more dynamic relocations than any kernel has");
-                        places.entry(place).or_insert(None);
+                        places.push((place, None));
+                        ensure!(places.len() <= MOST, TOO_MANY);
                     }
                 }
-                elf::SHT_REL => {
-                    anyhow::bail!("its dynamic relocations are without addends (REL), which kmend does not know")
-                }
+                elf::SHT_REL => bail!("its dynamic relocations are without addends (REL), which kmend does not know"),
                 _ => {}
             }
+        }
+        places.sort_unstable();
+        if let Some(pair) = places.windows(2).find(|pair| pair[1].0.wrapping_sub(pair[0].0) < SIZE) {
+            bail!("two dynamic relocations for one place, {:#x}", pair[1].0);
         }
         Ok(Self { places })
     }
 
     /// Places whose contents the relocations give, with those contents.
     pub fn values(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.places.iter().filter_map(|(&place, &value)| Some((place, value?)))
+        self.places.iter().filter_map(|&(place, value)| Some((place, value?)))
     }
 
     /// True where the image has no dynamic relocations: then numbers and pointers look alike.
@@ -80,11 +84,77 @@ impl Pointers {
 
     /// True where a pointer stands at exactly this address.
     pub fn is_one(&self, at: u64) -> bool {
-        self.places.contains_key(&at)
+        self.places.binary_search_by_key(&at, |p| p.0).is_ok()
     }
 
     /// True where none of `len` bytes is part of a pointer.
     pub fn none_in(&self, at: u64, len: u64) -> bool {
-        self.places.range(at.saturating_sub(7)..at.saturating_add(len)).next().is_none()
+        let next = self.places.partition_point(|p| p.0 < at.saturating_sub(SIZE - 1));
+        self.places.get(next).is_none_or(|p| p.0 >= at.saturating_add(len))
+    }
+}
+
+const TOO_MANY: &str = "more dynamic relocations than any kernel has";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::ppc64le::PPC64LE;
+    use object::{U32, U64};
+
+    const HOME: u64 = 0xc000_0000_0001_0000;
+
+    /// A file that is one table, and its section header.
+    fn read(kind: u32, words: &[u64]) -> Result<Pointers> {
+        let file: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let (zero, no) = (U32::new(LE, 0), U64::new(LE, 0));
+        let header = SectionHeader64 {
+            sh_name: zero,
+            sh_type: U32::new(LE, kind),
+            sh_flags: U64::new(LE, elf::SHF_ALLOC.into()),
+            sh_addr: no,
+            sh_offset: no,
+            sh_size: U64::new(LE, file.len() as u64),
+            sh_link: zero,
+            sh_info: zero,
+            sh_addralign: no,
+            sh_entsize: no,
+        };
+        Pointers::read(&file, &[header], &PPC64LE)
+    }
+
+    fn fault(kind: u32, words: &[u64]) -> String {
+        format!("{:#}", read(kind, words).unwrap_err())
+    }
+
+    #[test]
+    fn relative_ones_are_pointers() {
+        let relative = u64::from(elf::R_PPC64_RELATIVE);
+        let found = read(elf::SHT_RELA, &[HOME + 64, relative, HOME + 1, HOME, relative, HOME + 2, 0, 0, 0]).unwrap();
+        assert_eq!(found.values().collect::<Vec<_>>(), [(HOME, HOME + 2), (HOME + 64, HOME + 1)]);
+        assert!(found.is_one(HOME) && found.is_one(HOME + 64) && !found.is_one(HOME + 8) && !found.is_one(HOME + 65));
+        for (at, len, none) in
+            [(8, 56, true), (7, 8, false), (8, 57, false), (64, 8, false), (71, 1, false), (72, 8, true)]
+        {
+            assert_eq!(found.none_in(HOME + at, len), none, "{at} {len}");
+        }
+    }
+
+    #[test]
+    fn packed_ones_hold_their_values() {
+        // An address, then a map of the 63 words behind it.
+        let found = read(elf::SHT_RELR, &[HOME, 0b1001]).unwrap();
+        assert_eq!(found.values().count(), 0);
+        assert!(found.is_one(HOME) && found.is_one(HOME + 24) && !found.is_one(HOME + 8));
+    }
+
+    #[test]
+    fn others_are_refused() {
+        let relative = u64::from(elf::R_PPC64_RELATIVE);
+        assert!(fault(elf::SHT_RELA, &[HOME, u64::from(elf::R_PPC64_ADDR64) | 1 << 32, 0]).contains("type 38"));
+        assert!(fault(elf::SHT_RELA, &[HOME, relative | 1 << 32, 0]).contains("symbol 1"));
+        assert!(fault(elf::SHT_REL, &[HOME, relative]).contains("REL"));
+        assert!(fault(elf::SHT_RELA, &[HOME, relative, 1, HOME + 4, relative, 1]).contains("one place"));
+        assert!(fault(elf::SHT_RELA, &[HOME]).contains("truncated"));
     }
 }

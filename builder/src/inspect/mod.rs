@@ -221,6 +221,7 @@ fn klp_symbols(object: &Object, remarks: &mut Vec<String>) -> Vec<KlpSymbol> {
 
 fn symbols_used(object: &Object) -> Vec<String> {
     let undefined = object.symbols.iter().skip(1).filter(|s| s.is_undefined() && !s.name.is_empty());
+    let undefined = undefined.filter(|s| !object.arch.is_linker_symbol(&s.name));
     let mut names: Vec<String> = undefined.map(|s| s.name.clone()).collect();
     names.sort();
     names.dedup();

@@ -459,3 +459,6 @@ impl Proof {
         self.symbols.get(name).copied()
     }
 }
+
+#[cfg(test)]
+mod tests;

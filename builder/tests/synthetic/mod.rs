@@ -167,15 +167,21 @@ fn power_model() -> Object {
 const DEBUG_ABBREV: &[u8] = &[1, 0x11, 1, 0, 0, 2, 0x13, 0, 0x03, 0x08, 0x0b, 0x0b, 0, 0, 0];
 const DEBUG_INFO: &[u8] = b"\x16\0\0\0\x04\0\0\0\0\0\x08\x01\x02jump_entry\0\x10\0";
 
-/// A kernel image: one loaded segment with kallsyms, and BTF in a section.
+/// A kernel image that moves itself: one loaded segment with kallsyms, and in sections BTF and where its pointers are.
 pub fn image(form: Form) -> Vec<u8> {
     let symbols = kallsyms::symbols(matches!(form, Form::PercpuAfter | Form::PercpuBefore));
     let symbols: Vec<_> = symbols.iter().map(|(k, n, a)| (*k, n.as_str(), *a)).collect();
     let piece = kallsyms::image(&symbols, form, 8, &[0xcc; 64]);
-    let names = b"\0.BTF\0.shstrtab\0";
+    let names = b"\0.BTF\0.shstrtab\0.rela.dyn\0.relr.dyn\0";
     let (piece_at, btf) = (64 + 56, btf());
     let btf_at = piece_at + piece.len();
-    let names_at = btf_at + btf.len();
+    // Pointers stand in what is in front of kallsyms: two of one table, two of the packed one.
+    let rela_at = (btf_at + btf.len()).next_multiple_of(8);
+    let rela: Vec<u64> =
+        (0..2).flat_map(|n| [LOADED_AT + 8 * n, X86_64.relative_dynamic().into(), LOADED_AT + n]).collect();
+    let relr_at = rela_at + 8 * rela.len();
+    let relr = [LOADED_AT + 16, 0b101];
+    let names_at = relr_at + 8 * relr.len();
     let headers_at = (names_at + names.len()).next_multiple_of(8);
     let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
     let half = |out: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|v| out.extend(v.to_le_bytes()));
@@ -185,18 +191,28 @@ pub fn image(form: Form) -> Vec<u8> {
     word(&mut out, &[1]);
     long(&mut out, &[LOADED_AT, 64, headers_at as u64]);
     word(&mut out, &[0]);
-    half(&mut out, &[64, 56, 1, 64, 3, 2]);
+    half(&mut out, &[64, 56, 1, 64, 5, 2]);
     word(&mut out, &[1, 5]);
     let size = piece.len() as u64;
     long(&mut out, &[piece_at as u64, LOADED_AT, 0, size, size + 0x10000, 4096]);
     out.extend(piece);
     out.extend(&btf);
+    out.resize(rela_at, 0);
+    long(&mut out, &rela);
+    long(&mut out, &relr);
     out.extend(names);
     out.resize(headers_at, 0);
     out.extend([0; 64]);
-    for (name, kind, at, len) in [(1u32, 1u32, btf_at, btf.len()), (6, 3, names_at, names.len())] {
+    let alloc = elf::SHF_ALLOC.into();
+    let sections: [(u32, u32, u64, usize, usize); 4] = [
+        (1, 1, 0, btf_at, btf.len()),
+        (6, 3, 0, names_at, names.len()),
+        (16, 4, alloc, rela_at, 8 * rela.len()),
+        (26, 19, alloc, relr_at, 8 * relr.len()),
+    ];
+    for (name, kind, flags, at, len) in sections {
         word(&mut out, &[name, kind]);
-        long(&mut out, &[0, 0, at as u64, len as u64, 0, 1, 0]);
+        long(&mut out, &[flags, 0, at as u64, len as u64, 0, 1, 0]);
     }
     out
 }

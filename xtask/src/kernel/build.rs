@@ -63,7 +63,7 @@ impl Make {
 /// Makes the .config of the tree in `place` from `fragment`: all else is off. Nothing is touched where it is that already.
 pub fn configure(make: &Make, fragment: &str, place: &Path) -> Result<()> {
     let step = progress::step("configuring");
-    let (file, dot_config) = (place.join("config"), place.join("linux/.config"));
+    let (file, dot_config) = (place.join("config"), place.join(super::TREE).join(".config"));
     files::write(&file, fragment.as_bytes())?;
     // What is configured already stays: kbuild takes a newer .config for a reason to look at everything again.
     let is_there = files::read_text(&dot_config).is_ok_and(|have| unlike(fragment, &have).is_empty());

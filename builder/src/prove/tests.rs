@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The proof on ppc64le, compiled and linked by the real tools: a unit against an image and a module made of the
+//! same source, and made of one that was changed in one place.
+
+use super::module::Module;
+use super::{prove, Shipped, Verdict};
+use crate::elf::read::{read, Take};
+use crate::elf::Object;
+use crate::image::kallsyms::{Kallsyms, KernelSymbol};
+use crate::image::Image;
+use object::{Object as _, ObjectSymbol as _, SymbolKind};
+use std::path::Path;
+use std::process::Command;
+
+const UNIT: &str = r#"
+extern int far_value, other_value;
+int callee(int), other_callee(int);
+void missing(void) __attribute__((weak));
+static int first[4], second[4];
+#define WRITTEN(x) #x
+#define TEXT_OF(x) WRITTEN(x)
+int uses_number(int x) { return x * NUMBER; }
+int uses_callee(int x) { return CALLEE(x) + 1; }
+int uses_array(int x) { return ++ARRAY[x & 3]; }
+const char *uses_text(void) { return TEXT; }
+int uses_value(void) { return VALUE; }
+int *uses_address(void) { return &VALUE; }
+/* A number in the TOC. */
+long uses_toc(void)
+{
+	long x;
+	asm(".pushsection .toc,\"aw\"\n1: .quad " TEXT_OF(TOC) "\n.popsection\n"
+	    "addis %0,2,1b@toc@ha\nld %0,1b@toc@l(%0)" : "=b"(x));
+	return x;
+}
+/* An address in the TOC that the linker leaves there. */
+long uses_entry(void)
+{
+	long x;
+	asm(".pushsection .toc,\"aw\"\n1: .quad " TEXT_OF(ENTRY) "\n.popsection\n"
+	    "addis %0,2,1b@toc@ha\naddi %0,%0,1b@toc@l\nld %0,0(%0)" : "=b"(x));
+	return x;
+}
+int both(int x) { return first[x & 3] - (second[x & 3] += 2); }
+int calls_missing(int x) { missing(); return callee(x) + x; }
+"#;
+
+const REST: &str = r#"
+int far_value __attribute__((section(".far"))) = 5;
+int other_value = 6;
+int *pointer = &other_value;
+int callee(int x) { return x + other_value; }
+int other_callee(int x) { return x - other_value; }
+"#;
+
+const PLAIN: [&str; 7] = [
+    "NUMBER=12345",
+    "CALLEE=callee",
+    "ARRAY=first",
+    "TEXT=\"one\"",
+    "VALUE=far_value",
+    "TOC=0x123456789abcdef",
+    "ENTRY=far_value",
+];
+
+/// A change, and the functions that are not the same with it.
+const CHANGES: [(&str, &[&str]); 8] = [
+    ("NUMBER=12346", &["uses_number"]),
+    ("CALLEE=other_callee", &["uses_callee"]),
+    ("ARRAY=second", &["uses_array"]),
+    ("TEXT=\"two\"", &["uses_text"]),
+    ("VALUE=other_value", &["uses_address", "uses_value"]),
+    ("TOC=0x123456789abcdee", &["uses_toc"]),
+    ("ENTRY=other_value", &["uses_entry"]),
+    // The number that far_value's address would be in the image.
+    ("ENTRY=0xc000000000800000", &["uses_entry"]),
+];
+
+fn run(dir: &Path, program: &str, args: &[&str]) {
+    let said = Command::new(program).args(args).current_dir(dir).output();
+    let said = said.unwrap_or_else(|e| panic!("{program} is needed (Debian: gcc-powerpc64le-linux-gnu): {e}"));
+    assert!(said.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&said.stderr));
+}
+
+fn compile(dir: &Path, name: &str, text: &str, model: &str, defines: &[String]) {
+    std::fs::write(dir.join(format!("{name}.c")), text).unwrap();
+    let defines: Vec<String> = defines.iter().map(|d| format!("-D{d}")).collect();
+    let (model, file) = (format!("-mcmodel={model}"), format!("{name}.c"));
+    let mut args =
+        vec!["-O2", "-ffreestanding", "-fno-PIE", "-mcpu=power8", "-mno-altivec", "-mno-vsx", "-msoft-float"];
+    args.extend([
+        "-fno-toplevel-reorder",
+        "-mno-pointers-to-nested-functions",
+        "-fno-asynchronous-unwind-tables",
+        &model,
+        "-c",
+        &file,
+    ]);
+    args.extend(defines.iter().map(String::as_str));
+    run(dir, "powerpc64le-linux-gnu-gcc", &args);
+}
+
+/// The defines, with one of them changed.
+fn with(change: Option<&str>) -> Vec<String> {
+    let name = |d: &str| d.split('=').next().unwrap_or_default().to_string();
+    let pick = |d: &str| change.filter(|c| name(c) == name(d)).unwrap_or(d).to_string();
+    PLAIN.iter().map(|d| pick(d)).collect()
+}
+
+fn load(path: &Path) -> Object {
+    read(&std::fs::read(path).unwrap(), Take::NoDebug).unwrap()
+}
+
+fn image(dir: &Path) -> Image {
+    run(
+        dir,
+        "powerpc64le-linux-gnu-ld",
+        &[
+            "-EL",
+            "-m",
+            "elf64lppc",
+            "-pie",
+            "--no-dynamic-linker",
+            "-z",
+            "notext",
+            "-e",
+            "callee",
+            "-Ttext=0xc000000000008000",
+            "--section-start=.far=0xc000000000800000",
+            "unit.o",
+            "rest.o",
+            "-o",
+            "image",
+        ],
+    );
+    let bytes = std::fs::read(dir.join("image")).unwrap();
+    let file = object::File::parse(bytes.as_slice()).unwrap();
+    let mut symbols: Vec<KernelSymbol> = file
+        .symbols()
+        .filter(|s| matches!(s.kind(), SymbolKind::Text | SymbolKind::Data) && s.is_definition())
+        .map(|s| KernelSymbol {
+            name: s.name().unwrap().into(),
+            kind: if s.kind() == SymbolKind::Text { b'T' } else { b'd' },
+            address: s.address(),
+        })
+        .collect();
+    symbols.sort_by_key(|s| s.address);
+    Image::with_symbols(bytes.clone(), Some(Kallsyms::new(symbols))).unwrap()
+}
+
+fn differing(object: &Object, shipped: &dyn Shipped) -> Vec<String> {
+    let proof = prove(object, shipped, 0);
+    assert_eq!(proof.functions.len(), 10);
+    let differs = |(name, verdict): (&String, &Verdict)| match verdict {
+        Verdict::Differs { why, .. } => {
+            println!("{name}: {why}");
+            Some(name.clone())
+        }
+        Verdict::Proven(_) => None,
+    };
+    proof.functions.iter().filter_map(differs).collect()
+}
+
+/// Makes the unit as it is and a shipped form of it with each change; hands both to `differs`.
+fn each_change(model: &str, ship: impl Fn(&Path) -> Box<dyn Shipped>) {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    compile(dir, "rest", REST, model, &[]);
+    compile(dir, "unit", UNIT, model, &with(None));
+    let object = load(&dir.join("unit.o"));
+    assert_eq!(differing(&object, &*ship(dir)), [""; 0], "nothing was changed");
+    for (change, functions) in CHANGES {
+        compile(dir, "unit", UNIT, model, &with(Some(change)));
+        assert_eq!(differing(&object, &*ship(dir)), functions, "{change}");
+    }
+}
+
+#[test]
+fn an_image_is_told_from_a_changed_one() {
+    each_change("medium", |dir| Box::new(image(dir)));
+}
+
+#[test]
+fn a_module_is_told_from_a_changed_one() {
+    each_change("large", |dir| {
+        run(dir, "powerpc64le-linux-gnu-ld", &["-EL", "-m", "elf64lppc", "-r", "rest.o", "unit.o", "-o", "module.ko"]);
+        Box::new(Module { object: load(&dir.join("module.ko")) })
+    });
+}
+
+#[test]
+fn the_image_was_edited_in_each_known_way() {
+    let dir = tempfile::tempdir().unwrap();
+    compile(dir.path(), "rest", REST, "medium", &[]);
+    compile(dir.path(), "unit", UNIT, "medium", &with(None));
+    let (object, image) = (load(&dir.path().join("unit.o")), image(dir.path()));
+    let words = |name: &str| -> Vec<u32> {
+        let symbol = object.symbols.iter().find(|s| s.name == name).unwrap();
+        let at = Shipped::functions(&image, name)[0];
+        let bytes = Shipped::bytes(&image, at, symbol.size).unwrap();
+        bytes.chunks(4).map(|w| u32::from_le_bytes(w.try_into().unwrap())).collect()
+    };
+    let nop = 0x6000_0000;
+    // addis r9; addi r9 in the place of ld; lwa
+    assert_eq!(words("uses_value")[3] >> 16, 0x3929);
+    // nop; ld from r2
+    assert_eq!((words("uses_toc")[0], words("uses_toc")[1] >> 16), (nop, 0xe862));
+    assert!(words("both")[2..].iter().any(|w| *w == nop));
+    assert_eq!(words("calls_missing").iter().filter(|w| **w == nop).count(), 3);
+    assert!(!image.pointers.is_empty(), "the entry that uses_entry reads is a pointer");
+}
