@@ -19,7 +19,6 @@ pub const STRUCTS: &[&str] = &[
     "paravirt_patch_site",
     "orc_entry",
     "pi_entry",
-    "fixup_entry",
 ];
 
 /// Known sizes, bytes by struct name.
