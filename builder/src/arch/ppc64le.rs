@@ -10,6 +10,8 @@ mod link_edits;
 mod linked_tests;
 mod module;
 mod references;
+#[cfg(test)]
+mod tests;
 mod transplant;
 
 use super::linked::{Linked, Target};
