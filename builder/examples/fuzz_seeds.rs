@@ -10,8 +10,10 @@ fn main() -> anyhow::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut seeds: Vec<(&str, Vec<u8>)> = vec![
         ("elf", synthetic::object()),
+        ("elf", synthetic::power_object()),
         ("elf", synthetic::module()),
         ("dwarf", synthetic::object()),
+        ("dwarf", synthetic::power_object()),
         ("inspect", synthetic::module()),
         ("vmlinuz", synthetic::bzimage(&synthetic::object())),
         ("vmlinuz", synthetic::object()),

@@ -24,6 +24,23 @@ const SOURCE: &str = "
     }
 ";
 
+struct Machine {
+    triple: &'static str,
+    package: &'static str,
+    flags: &'static str,
+}
+
+const X86_64: Machine = Machine {
+    triple: "x86_64-unknown-linux-gnu",
+    package: "gcc-x86-64-linux-gnu",
+    flags: "-mcmodel=kernel -pg -mfentry",
+};
+const PPC64LE: Machine = Machine {
+    triple: "powerpc64le-unknown-linux-gnu",
+    package: "gcc-powerpc64le-linux-gnu",
+    flags: "-mcpu=power8 -msoft-float -mno-altivec -mno-vsx -mcmodel=large -pg -mprofile-kernel",
+};
+
 struct Bench {
     folder: tempfile::TempDir,
 }
@@ -43,24 +60,35 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    /// Compiles the source with further flags.
+    /// Compiles the source for x86_64 with further flags.
     fn object(&self, name: &str, flags: &[&str]) -> PathBuf {
-        let (source, object) = (self.path("unit.c"), self.path(name));
-        std::fs::write(&source, SOURCE).unwrap();
+        let source = self.file("unit.c", SOURCE.as_bytes());
+        self.compile(&X86_64, &source, name, flags)
+    }
+
+    /// Compiles the source for ppc64le with further flags.
+    fn ppc64le(&self, name: &str, flags: &[&str]) -> PathBuf {
+        let source = self.file("unit.c", SOURCE.as_bytes());
+        self.compile(&PPC64LE, &source, name, flags)
+    }
+
+    fn compile(&self, machine: &Machine, source: &Path, name: &str, flags: &[&str]) -> PathBuf {
+        let object = self.path(name);
         let compiler = cc::Build::new()
             .cargo_metadata(false)
             .no_default_flags(true)
-            .target("x86_64-unknown-linux-gnu")
-            .host("x86_64-unknown-linux-gnu")
+            .target(machine.triple)
+            .host(if cfg!(target_arch = "x86_64") { X86_64.triple } else { PPC64LE.triple })
             .opt_level(2)
             .get_compiler();
         let status = Command::new(compiler.path())
-            .args("-c -O2 -fno-pic -mcmodel=kernel -pg -mfentry -ffunction-sections -fdata-sections".split(' '))
+            .args("-c -O2 -ffreestanding -fno-pic -ffunction-sections -fdata-sections".split(' '))
+            .args(machine.flags.split(' '))
             .args(flags)
             .arg("-o")
-            .args([&object, &source])
+            .args([&object, source])
             .status()
-            .unwrap();
+            .unwrap_or_else(|e| panic!("{}: {e}; install {}", compiler.path().display(), machine.package));
         assert!(status.success());
         object
     }
@@ -186,19 +214,74 @@ fn without_symbols() {
     assert_unusable(&answer, &["bare.o", "symbol"]);
 }
 
-/// Broken files give an error or a result, never a panic: bytes of a real object changed one by one.
 #[test]
-fn damaged_input() {
+fn patchable_on_ppc64le() {
     let bench = Bench::new();
-    let (old, new) = (bench.object("old.o", &[]), bench.object("new.o", &["-DTEXT=\"new\""]));
-    let bytes = std::fs::read(&new).unwrap();
+    let (old, new) = (bench.ppc64le("old.o", &[]), bench.ppc64le("new.o", &["-DTEXT=\"new\""]));
+    let answer = diff(&[&old, &new], &["--json"]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    let json: Value = serde_json::from_str(&answer.out).unwrap();
+    assert_eq!(json["arch"], "ppc64le");
+    assert_eq!(json["functions"][0]["name"], "work");
+    assert_eq!(json["functions"][0]["status"], "changed");
+}
+
+#[test]
+fn other_architectures() {
+    let bench = Bench::new();
+    let (amd64, power) = (bench.object("amd64.o", &[]), bench.ppc64le("power.o", &[]));
+    assert_unusable(&diff(&[&amd64, &power], &[]), &["different architectures", "x86_64", "ppc64le"]);
+    assert_unusable(&diff(&[&power, &amd64], &["--json"]), &["different architectures", "x86_64", "ppc64le"]);
+    // The same compiler makes them all.
+    let big_endian = bench.ppc64le("big-endian.o", &["-mbig-endian", "-mabi=elfv2"]);
+    let old_abi = bench.ppc64le("elfv1.o", &["-mabi=elfv1"]);
+    let old_big = bench.ppc64le("elfv1-big.o", &["-mbig-endian", "-mabi=elfv1"]);
+    for (bad, words) in [(&big_endian, "big-endian"), (&old_abi, "ELFv1"), (&old_big, "big-endian")] {
+        let name = bad.file_name().unwrap().to_str().unwrap();
+        assert_unusable(&diff(&[bad, &power], &[]), &[name, words]);
+        assert_unusable(&diff(&[&power, bad], &["--json"]), &[name, words]);
+    }
+    let bytes = std::fs::read(&power).unwrap();
+    let cases: &[(&str, usize, u8, &str)] = &[
+        ("narrow.o", 4, 1, "32-bit"),
+        ("ppc32.o", 18, 20, "architecture"),
+        ("abi3.o", 48, 3, "ELFv2"),
+        ("elfv1-marked.o", 48, 1, "ELFv1"),
+    ];
+    for &(name, at, byte, words) in cases {
+        let mut copy = bytes.clone();
+        copy[at] = byte;
+        let bad = bench.file(name, &copy);
+        assert_unusable(&diff(&[&bad, &power], &[]), &[name, words]);
+        assert_unusable(&diff(&[&power, &bad], &[]), &[name, words]);
+    }
+}
+
+/// A relocation type of kernels without a TOC (CONFIG_PPC_KERNEL_PCREL) is refused by its name.
+#[test]
+fn code_without_toc() {
+    let bench = Bench::new();
+    let flags = ["-mcpu=power10", "-mpcrel", "-mcmodel=medium"];
+    let pcrel = |name: &str, text: &'static str| {
+        let flags: Vec<&str> = flags.into_iter().chain([text]).collect();
+        bench.ppc64le(name, &flags)
+    };
+    let (old, new) = (pcrel("old.o", "-DTEXT=\"old\""), pcrel("new.o", "-DTEXT=\"new\""));
+    let answer = diff(&[&old, &new], &["--json"]);
+    assert_eq!(answer.code, 2, "{}{}", answer.out, answer.err);
+    assert!(answer.err.contains("R_PPC64_PCREL34"), "{}", answer.err);
+}
+
+/// Broken files give an error or a result, never a panic: bytes of a real object changed one by one.
+fn damage(bench: &Bench, old: &Path, new: &Path, rounds: usize) {
+    let bytes = std::fs::read(new).unwrap();
     let damaged = bench.path("damaged.o");
     let mut seed = 1_u64;
     let mut random = |below: usize| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) as usize % below
     };
-    for round in 0..2000 {
+    for round in 0..rounds {
         let mut copy = bytes.clone();
         for _ in 0..=round % 3 {
             let at = random(copy.len());
@@ -208,7 +291,26 @@ fn damaged_input() {
             copy.truncate(random(copy.len()));
         }
         std::fs::write(&damaged, &copy).unwrap();
-        let _ = kmend_builder::cli::diff::compare(&old, &damaged, Some("jump_entry=16"));
-        let _ = kmend_builder::cli::diff::compare(&damaged, &old, None);
+        let _ = kmend_builder::cli::diff::compare(old, &damaged, Some("jump_entry=16,fixup_entry=48,bug_entry=12"));
+        let _ = kmend_builder::cli::diff::compare(&damaged, old, None);
+    }
+}
+
+#[test]
+fn damaged_input() {
+    let bench = Bench::new();
+    let (old, new) = (bench.object("old.o", &[]), bench.object("new.o", &["-DTEXT=\"new\""]));
+    damage(&bench, &old, &new, 2000);
+}
+
+#[test]
+fn damaged_input_of_ppc64le() {
+    let bench = Bench::new();
+    let pairs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pairs");
+    for name in ["feature-fixup-tables.c", "toc-constant.c", "line-argument.c", "shared-section.c", "jump-label.c"] {
+        let source = pairs.join(name);
+        let old = bench.compile(&PPC64LE, &source, "old.o", &[]);
+        let new = bench.compile(&PPC64LE, &source, "new.o", &["-DPATCHED"]);
+        damage(&bench, &old, &new, 1000);
     }
 }

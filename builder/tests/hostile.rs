@@ -8,7 +8,7 @@ use kmend_builder::elf::read::{read, Take};
 use kmend_builder::image::symvers::Symvers;
 use kmend_builder::image::{btf, vmlinuz, Image};
 use kmend_builder::special::layout::Layouts;
-use kmend_builder::{elf, inspect, source, verify};
+use kmend_builder::{diff, elf, extract, inspect, source, verify};
 use std::time::{Duration, Instant};
 use synthetic::kallsyms::{FORMS, LOADED_AT};
 
@@ -117,6 +117,29 @@ fn elf_objects() {
         }
         let _ = read(bytes, Take::NoDebug);
         object
+    });
+}
+
+/// What is read is compared, too: with the sound one, both ways.
+#[test]
+fn objects_of_ppc64le() {
+    let good = synthetic::power_object();
+    let sound = read(&good, Take::All).unwrap();
+    let mut layouts = Layouts::parse("fixup_entry=48").unwrap();
+    layouts.fill(Layouts::from_dwarf(&good).unwrap());
+    torment("ppc64le object", &good, 20_000, |bytes| {
+        let object = read(bytes, Take::All).ok()?;
+        if let Ok(written) = elf::write::write(&object) {
+            read(&written, Take::All).expect("what is written can be read");
+        }
+        for (old, new) in [(&sound, &object), (&object, &sound)] {
+            if let Ok(changes) = diff::diff(old, new, &layouts) {
+                if let Ok(patchable) = diff::patchability::check(&changes) {
+                    let _ = extract::extract(patchable, "0");
+                }
+            }
+        }
+        Some(object)
     });
 }
 

@@ -107,6 +107,14 @@ pub trait Arch: Debug + Sync {
         Ok(())
     }
 
+    /// Refuses a section that objects of another ABI alone have.
+    ///
+    /// # Errors
+    /// The ABI, by name.
+    fn check_section(&self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// What a relocation type does; None for a type this project does not know.
     fn field(&self, kind: u32) -> Option<Field>;
 

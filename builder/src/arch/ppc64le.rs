@@ -10,12 +10,14 @@ mod link_edits;
 mod linked_tests;
 mod module;
 mod references;
+#[cfg(test)]
+mod tests;
 mod transplant;
 
 use super::linked::{Linked, Target};
 use super::{Arch, Field, LineArgument, LocalBranch, Transplant};
 use crate::elf::{Object, Reloc, SecId, Section, Symbol};
-use anyhow::{bail, Result};
+use anyhow::{bail, ensure, Result};
 use branches::{ends, flow, instructions, is_filler, local_entry, Flow, INSTRUCTION};
 use object::elf;
 use std::ops::Range;
@@ -69,6 +71,8 @@ const R_PPC64_REL24_NOTOC: u32 = 116;
 /// (arch/powerpc/include/asm/feature-fixups.h, MAKE_FTR_SECTION_ENTRY).
 const FEATURE_FIXUPS: &[&str] = &["__ftr_fixup", "__mmu_ftr_fixup", "__fw_ftr_fixup"];
 
+const ELFV1: &str = "an ELFv1 object (function descriptors in .opd); kmend knows ELFv2, the ABI of ppc64le, only";
+
 impl Arch for Power {
     fn name(&self) -> &'static str {
         "ppc64le"
@@ -82,9 +86,15 @@ impl Arch for Power {
         // EF_PPC64_ABI; 0 where the assembler was not told, which on little-endian means ELFv2.
         match flags & 3 {
             0 | 2 => Ok(()),
-            1 => bail!("an ELFv1 object (function descriptors in .opd); kmend knows ELFv2, the ABI of ppc64le, only"),
+            1 => bail!(ELFV1),
             _ => bail!("e_flags {flags:#x} name no powerpc ABI that kmend knows (ELFv2)"),
         }
+    }
+
+    fn check_section(&self, name: &str) -> Result<()> {
+        // Compilers do not mark ELFv1 in e_flags.
+        ensure!(name != ".opd", ELFV1);
+        Ok(())
     }
 
     fn field(&self, kind: u32) -> Option<Field> {

@@ -82,6 +82,7 @@ pub fn read(bytes: &[u8], take: Take) -> Result<Object> {
             String::from_utf8(raw.to_vec()).map_err(|_| anyhow::anyhow!("section {id}: its name is not UTF-8"))?
         };
         budget.spend_name(&name)?;
+        arch.check_section(&name)?;
         ensure!(sh.sh_size(LE) <= LARGEST, "section {name}: {} bytes are more than any kernel has", sh.sh_size(LE));
         match sh.sh_type(LE) {
             elf::SHT_RELA => rela.push((id, sh)),

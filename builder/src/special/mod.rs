@@ -287,3 +287,76 @@ fn alternatives(object: &Object, id: SecId, layouts: &Layouts) -> Vec<Entry> {
     }
     pieces(id, &sorted(section, starts), section.size)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::ppc64le::PPC64LE;
+    use crate::arch::Arch;
+    use crate::elf::{Bind, Place, SymKind, Symbol, SHF_ALLOC, SHF_EXECINSTR};
+
+    fn section(name: &str, flags: u32, size: u64) -> Section {
+        let data = vec![0; size as usize];
+        Section { name: name.into(), flags: u64::from(SHF_ALLOC | flags), size, data, align: 4, ..Section::default() }
+    }
+
+    /// Code in section 1, alternatives in section 2, and a table of entries: begin and end of code and alternative.
+    fn object(entries: &[[i64; 4]]) -> Object {
+        let rel64 = (0..256).find(|&kind| PPC64LE.reloc_name(kind) == "R_PPC64_REL64").unwrap();
+        let mut table = section("__ftr_fixup", 0, 48 * entries.len() as u64);
+        for (n, places) in entries.iter().enumerate() {
+            for (field, &place) in (0i64..).zip(places) {
+                let (within, symbol) = (16 + 8 * field, 1 + field as usize / 2);
+                let offset = 48 * n as u64 + within as u64;
+                table.relocs.push(Reloc { offset, kind: rel64, symbol, addend: place + within });
+            }
+        }
+        let symbol = |home| Symbol {
+            name: String::new(),
+            kind: SymKind::Section,
+            bind: Bind::Local,
+            place: Place::In(home),
+            value: 0,
+            size: 0,
+            other: 0,
+        };
+        Object {
+            arch: &PPC64LE,
+            flags: 2,
+            sections: vec![
+                Section::default(),
+                section(".text", SHF_EXECINSTR, 64),
+                section("__ftr_alt_97", 0, 20),
+                table,
+            ],
+            symbols: vec![symbol(0), symbol(1), symbol(2)],
+        }
+    }
+
+    fn ranges(object: &Object, id: SecId, layouts: &str) -> Result<Vec<Range<u64>>, Refusal> {
+        let found = entries(object, id, &Layouts::parse(layouts).unwrap(), &mut Vec::new())?;
+        Ok(found.into_iter().map(|entry| entry.range).collect())
+    }
+
+    #[test]
+    fn feature_fixups_and_their_alternatives() {
+        // The second alternative is empty.
+        let object = object(&[[0, 8, 0, 8], [8, 12, 8, 8], [12, 24, 8, 20]]);
+        assert_eq!(ranges(&object, 3, "fixup_entry=48").unwrap(), [0..48, 48..96, 96..144]);
+        assert_eq!(ranges(&object, 2, "fixup_entry=48").unwrap(), [0..8, 8..20]);
+        assert_eq!(ranges(&object, 3, "fixup_entry=24").unwrap(), [0..48, 48..96, 96..144], "the relocations show it");
+        assert_eq!(ranges(&object, 3, "").unwrap_err().code, "unknown-entry-size");
+        let code = row_of("__ftr_fixup").unwrap();
+        let entry = Entry { section: 3, range: 48..96, stride: 48 };
+        assert_eq!(code.code_of(&object.sections[3], &entry).unwrap().offset, 64);
+    }
+
+    #[test]
+    fn names_for_the_loader() {
+        assert_eq!(name_in_live_patch("__barrier_nospec_fixup"), "__spec_barrier_fixup");
+        assert_eq!(name_in_live_patch("__lwsync_fixup"), "__lwsync_fixup");
+        assert_eq!(name_in_live_patch(".text.f"), ".text.f");
+        // What such a row calls itself is a row of the table, too.
+        assert!(TABLE.iter().filter_map(|row| row.goes_as).all(|name| row_of(name).is_some()));
+    }
+}

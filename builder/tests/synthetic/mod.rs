@@ -4,6 +4,7 @@
 pub mod kallsyms;
 
 use kallsyms::{Form, LOADED_AT};
+use kmend_builder::arch::ppc64le::PPC64LE;
 use kmend_builder::arch::x86_64::X86_64;
 use kmend_builder::arch::Arch;
 use kmend_builder::elf::{self, note, Bind, Object, Place, Reloc, Section, SymKind, Symbol};
@@ -12,6 +13,11 @@ use std::io::Write;
 /// An object: code, strings, jump labels, BTF-free DWARF, a note, relocations, all kinds of symbols.
 pub fn object() -> Vec<u8> {
     elf::write::write(&model()).unwrap()
+}
+
+/// The same for ppc64le, with what is its own: a TOC, a feature fixup, local entries.
+pub fn power_object() -> Vec<u8> {
+    elf::write::write(&power_model()).unwrap()
 }
 
 /// A live patch module: the object with .modinfo, tables of klp_funcs, livepatch relocations and a signature.
@@ -115,6 +121,46 @@ fn model() -> Object {
             global("printk", Place::Undefined),
         ],
     }
+}
+
+fn power_model() -> Object {
+    let kind = |name: &str| (0..256).find(|&kind| PPC64LE.reloc_name(kind) == name).unwrap();
+    let reloc = |offset, name, symbol, addend| Reloc { offset, kind: kind(name), symbol, addend };
+    let mut object = model();
+    (object.arch, object.flags) = (&PPC64LE, 2);
+    let (toc, alternative) = (object.sections.len(), object.sections.len() + 1);
+    let (text_symbol, strings_symbol, toc_symbol, alternative_symbol, printk) = (1, 2, 5, 6, 7);
+    for (symbol, home) in [(toc_symbol, toc), (alternative_symbol, alternative)] {
+        let own = Symbol { place: Place::In(home), ..object.symbols[text_symbol].clone() };
+        object.symbols.insert(symbol, own);
+    }
+    // f has a local entry.
+    object.symbols[3].other = 3 << 5;
+    // addis 9,2,_@toc@ha; ld 3,_@toc@l(9); li 4,62; bl printk; nop; blr
+    let words: [u32; 8] = [0x3d22_0000, 0xe869_0000, 0x3880_003e, 0x4800_0001, 0x6000_0000, 0x4e80_0020, 0, 0];
+    let text = &mut object.sections[1];
+    text.data = words.iter().chain(&words).flat_map(|word| word.to_le_bytes()).collect();
+    text.relocs = vec![
+        reloc(0, "R_PPC64_TOC16_HA", toc_symbol, 0),
+        reloc(4, "R_PPC64_TOC16_LO_DS", toc_symbol, 0),
+        reloc(12, "R_PPC64_REL24", printk, 0),
+    ];
+    object.sections.push(Section {
+        relocs: vec![reloc(0, "R_PPC64_ADDR64", strings_symbol, 0)],
+        ..section(".toc", elf::SHF_ALLOC | elf::SHF_WRITE, &[0; 16])
+    });
+    object.sections.push(section("__ftr_alt_97", elf::SHF_ALLOC, &words[4].to_le_bytes()));
+    // The code from 16 to 20, its alternative from 0 to 4; all counts from the start of the entry.
+    object.sections.push(Section {
+        relocs: vec![
+            reloc(16, "R_PPC64_REL64", text_symbol, 16 + 16),
+            reloc(24, "R_PPC64_REL64", text_symbol, 24 + 20),
+            reloc(32, "R_PPC64_REL64", alternative_symbol, 32),
+            reloc(40, "R_PPC64_REL64", alternative_symbol, 40 + 4),
+        ],
+        ..section("__ftr_fixup", elf::SHF_ALLOC, &[0; 48])
+    });
+    object
 }
 
 /// DWARF 4: a unit, and in it a struct with a name and a size.
