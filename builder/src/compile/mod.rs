@@ -70,6 +70,7 @@ enum Variant {
     Patched,
     Original,
     Shipped,
+    ShippedWithDebug,
     MovedPatched,
     MovedOriginal,
 }
@@ -123,13 +124,20 @@ pub fn compile(target: &Target, tree: &PatchedTree, units: &[Unit], work: &Path)
     compile_with(&Cache::open(target)?, target, tree, units, work)
 }
 
-/// Compiles each unit as it was shipped, and no other way; in the order of `units`.
-pub fn compile_shipped(target: &Target, units: &[Unit], work: &Path) -> Result<Vec<Vec<u8>>> {
-    let step = progress::step(format!("compiling {}", names(units)));
+/// Compiles each unit as it was shipped, and no other way; in the order of `units`. With `debug`, with debug
+/// information where kbuild has it: gcc is meant to make the same code without, and does so nearly always.
+pub fn compile_shipped(target: &Target, units: &[&Unit], debug: bool, work: &Path) -> Result<Vec<Vec<u8>>> {
+    let step = progress::step(match (units, debug) {
+        ([one], false) => format!("compiling {}", one.source),
+        (units, false) => format!("compiling {}", count(units.len())),
+        (units, true) => format!("compiling {} again, with debug information as kbuild does", count(units.len())),
+    });
+    let variant = if debug { Variant::ShippedWithDebug } else { Variant::Shipped };
     let cache = Cache::open(target)?;
     let works = units.iter().map(|unit| Work::new(&cache, target, unit)).collect::<Result<Vec<_>>>()?;
+    let works: Vec<Work<'_>> = works.into_iter().map(|w| Work { known: w.known.filter(|_| !debug), ..w }).collect();
     let sandbox = target.sandbox().writable(work, WORK);
-    let new = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| (i, Variant::Shipped)).collect();
+    let new = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| (i, variant)).collect();
     let mut made = run_jobs(new, |i, variant| {
         compile_one(&sandbox, &works[i], variant, i, work).map_err(|e| explain(e, target, "", works[i].unit, variant))
     })?;
@@ -299,6 +307,7 @@ fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Pa
         Variant::Patched => ("patched", SECTIONS),
         Variant::Original => ("original", SECTIONS),
         Variant::Shipped => ("shipped", &[NO_DEBUG][..]),
+        Variant::ShippedWithDebug => ("debug", &[][..]),
         Variant::MovedPatched => ("moved-patched", SECTIONS),
         Variant::MovedOriginal => ("moved-original", SECTIONS),
     };

@@ -205,7 +205,7 @@ fn the_image_was_edited_in_each_known_way() {
     assert_eq!(words("uses_value")[3] >> 16, 0x3929);
     // nop; ld from r2
     assert_eq!((words("uses_toc")[0], words("uses_toc")[1] >> 16), (nop, 0xe862));
-    assert!(words("both")[2..].iter().any(|w| *w == nop));
+    assert!(words("both")[2..].contains(&nop));
     assert_eq!(words("calls_missing").iter().filter(|w| **w == nop).count(), 3);
     assert!(!image.pointers.is_empty(), "the entry that uses_entry reads is a pointer");
 }

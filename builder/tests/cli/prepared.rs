@@ -2,7 +2,7 @@
 //! Builds for a prepared kernel: refusals of fixes that fit it ill, and what a good build leaves.
 
 use super::kernel::{Kernel, SMALL};
-use super::tool::{collect, names, on_full_disk};
+use super::tool::{collect, command, names, on_full_disk};
 use super::Test;
 use std::fs;
 use std::process::Stdio;
@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("does_not_compile", does_not_compile),
     ("nothing_changed", nothing_changed),
     ("init_and_data", init_and_data),
+    ("files_are_proven", files_are_proven),
     ("same_bytes", same_bytes),
     ("names_and_replace", names_and_replace),
     ("module_names", module_names),
@@ -95,6 +96,26 @@ fn init_and_data() {
     let kernel = Kernel::new().with_shared_objects();
     let fix = kernel.fix("the-fix.patch", SMALL, "\treturn 0;\n}\nfs_initcall", "\treturn 1;\n}\nfs_initcall");
     kernel.refuses(&fix, &["[init-function] proc_cmdline_init", SMALL]);
+}
+
+fn files_are_proven() {
+    let kernel = Kernel::new();
+    let prove = |more: &[&str]| collect(command(&kernel.cache()).args(["prove", "-t", &kernel.target.name]).args(more));
+    let json = prove(&["--json", SMALL, "./fs/open.c"]);
+    let report: serde_json::Value = serde_json::from_str(&json.succeeds().out).unwrap();
+    // Sorted.
+    assert_eq!(report["units"][1]["source"], SMALL);
+    assert_eq!(report["units"][1]["object"], "vmlinux");
+    assert_eq!(report["proven"], report["functions"]);
+    assert!(report["functions"].as_u64().unwrap() > 50, "{report}");
+    prove(&["fs/proc/no_such_file.c", "init/Kconfig"]).fails(1, &["no_such_file.c", "init/Kconfig"]);
+    // Another compiler's code, as far as this test is concerned.
+    let mut other = kernel.target.clone();
+    other.cc_flags.push("-O1".into());
+    kernel.store(&other);
+    let said = prove(&["fs/open.c"]);
+    said.fails(2, &["do not stand in the shipped kernel"]);
+    assert!(said.out.contains("  vmlinux  ") && said.out.contains("+0x"), "{}", said.out);
 }
 
 fn same_bytes() {

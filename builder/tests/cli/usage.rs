@@ -25,6 +25,7 @@ fn help_names_every_command() {
     for (name, words) in [
         ("build", &["--target", "--name", "--output", "--no-replace", "FIX.patch", "Exit code"][..]),
         ("diff", &["--json", "--layout", "--output", "Exit code"]),
+        ("prove", &["--target", "--json", "FILE.c", "Exit code"]),
         ("target", &["add", "list", "show", "remove"]),
     ] {
         assert!(all.out.contains(name), "{}", all.out);
@@ -46,6 +47,7 @@ fn mistakes_are_errors_not_refusals() {
         &["build", "-t", "x"],
         &["build", "--replace", "-t", "x", "y"],
         &["diff", "one.o"],
+        &["prove", "-t", "x"],
         &["target"],
         &["target", "add"],
         &["target", "add", "x", "--tree", "y"],
