@@ -152,7 +152,7 @@ impl Arch for Power {
                 _ => continue,
             };
             let relocated = section.relocs_in(at..at + INSTRUCTION).iter().any(|r| is_branch(r.kind));
-            let Some(target) = at.checked_add_signed(to) else { return None };
+            let target = at.checked_add_signed(to)?;
             if !relocated && !range.contains(&target) {
                 found.push(LocalBranch { field: at, target, width, call });
             }

@@ -150,7 +150,8 @@ fn by_users(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
             }
         }
     }
-    // What is left over on both sides: the only one, with the same size, or nobody's.
+    // What is left over on both sides: the only one, with the same size; what no one refers to, in order
+    // (__tracepoint_str of events that are switched off); or nobody's.
     let mut left: HashMap<&str, (Vec<ItemId>, Vec<ItemId>)> = HashMap::new();
     for (&id, base) in base_o.iter().filter(|(&id, _)| twins.of_original[id].is_none()) {
         left.entry(base).or_default().0.push(id);
@@ -158,13 +159,26 @@ fn by_users(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
     for (&id, base) in base_p.iter().filter(|(&id, _)| twins.of_patched[id].is_none()) {
         left.entry(base).or_default().1.push(id);
     }
-    for (base, (o, p)) in left {
+    let unused = |view: &View<'_>, ids: &[ItemId]| {
+        !(0..view.items.len()).any(|user| {
+            let mut references = view.references(user).into_iter().map(|(_, r)| view.through_toc(r));
+            references.any(|r| matches!(r, Ref::Item { item, .. } if ids.contains(&item)))
+        })
+    };
+    for (base, (mut o, mut p)) in left {
+        o.sort_unstable();
+        p.sort_unstable();
         let size = |view: &View<'_>, id: ItemId| view.items[id].range.end - view.items[id].range.start;
         match (o.as_slice(), p.as_slice()) {
             ([o], [p]) if size(original, *o) == size(patched, *p) => {
                 twins.pair(*o, *p);
             }
             ([], _) | (_, []) => {}
+            (o, p) if o.len() == p.len() && unused(original, o) && unused(patched, p) => {
+                for (&o, &p) in o.iter().zip(p) {
+                    twins.pair(o, p);
+                }
+            }
             (_, p) => twins.ambiguous.extend(p.iter().map(|&id| (id, base.to_string()))),
         }
     }
