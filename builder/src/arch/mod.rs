@@ -172,6 +172,12 @@ pub trait Arch: Debug + Sync {
         false
     }
 
+    /// Bytes in front of a function's entry that its first instructions read (large-model code of powerpc keeps
+    /// the way to its TOC there).
+    fn lead_in(&self, _section: &Section, _entry: u64) -> u64 {
+        0
+    }
+
     /// The dynamic relocation that adds to a pointer how far the image was moved.
     fn relative_dynamic(&self) -> u32;
 

@@ -146,10 +146,22 @@ fn jump_sites(object: &Object, jump_entry: u64) -> HashMap<SecId, Vec<u64>> {
 pub fn prove(object: &Object, shipped: &dyn Shipped, jump_entry: u64) -> Proof {
     let mut run = Run { object, shipped, sites: jump_sites(object, jump_entry), proof: Proof::default() };
     run.place_by_functions();
-    // References of functions that stand tell where data and further code sections stand.
-    let functions = run.functions();
-    for (id, range) in &functions {
-        run.compare(*id, range.clone());
+    // References of functions that stand tell where data and further code sections stand: those with nothing
+    // but small functions that have many namesakes, all alike.
+    let mut left = run.functions();
+    loop {
+        let placed = |(id, _): &(SymId, Range<u64>)| {
+            object.symbols[*id].section().is_some_and(|home| run.proof.sections.contains_key(&home))
+        };
+        let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(placed);
+        let rest = if now.is_empty() { &later } else { &now };
+        for (id, range) in rest {
+            run.compare(*id, range.clone());
+        }
+        if now.is_empty() {
+            break;
+        }
+        left = later;
     }
     run.proof
 }
@@ -251,7 +263,11 @@ impl Run<'_> {
             },
             Some(&base) => {
                 let spot = base.moved(range.start as i64);
-                match self.difference(section, range, spot) {
+                let lead = self.object.arch.lead_in(&self.object.sections[section], range.start);
+                let in_front = range.start - lead..range.start;
+                let found = self.difference(section, in_front, spot.moved(-(lead as i64)));
+                let found = found.map(|(_, why)| (0, format!("in front of its entry: {why}")));
+                match found.or_else(|| self.difference(section, range, spot)) {
                     None => Verdict::Proven(spot),
                     Some((offset, why)) => Verdict::Differs { at: Some(spot), offset, why },
                 }
