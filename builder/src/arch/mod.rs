@@ -172,12 +172,6 @@ pub trait Arch: Debug + Sync {
         false
     }
 
-    /// Bytes in front of a function's entry that its first instructions read (large-model code of powerpc keeps
-    /// the way to its TOC there).
-    fn lead_in(&self, _section: &Section, _entry: u64) -> u64 {
-        0
-    }
-
     /// The dynamic relocation that adds to a pointer how far the image was moved.
     fn relative_dynamic(&self) -> u32;
 
@@ -200,6 +194,12 @@ pub trait Arch: Debug + Sync {
     /// In words, why that cannot be told.
     fn part_target(&self, _linked: &Linked<'_>, reloc: &Reloc) -> Result<Target, String> {
         Err(format!("{} is not followed in a linked image", self.reloc_name(reloc.kind)))
+    }
+
+    /// Bytes in front of a function's entry that its first instructions read (large-model code of powerpc keeps
+    /// the way to its TOC there).
+    fn lead_in(&self, _section: &Section, _entry: u64) -> u64 {
+        0
     }
 
     /// An instruction that ends whoever runs into it.

@@ -144,16 +144,6 @@ impl Arch for Power {
         name == ".TOC."
     }
 
-    fn lead_in(&self, section: &Section, entry: u64) -> u64 {
-        // .quad .TOC.-f; f: ld r2,-8(r12)
-        let large = section.relocs_in(entry..entry.saturating_add(1)).iter().any(|r| r.kind == R_PPC64_ENTRY);
-        if large && entry >= 8 {
-            8
-        } else {
-            0
-        }
-    }
-
     fn relative_dynamic(&self) -> u32 {
         elf::R_PPC64_RELATIVE
     }
@@ -168,6 +158,16 @@ impl Arch for Power {
 
     fn part_target(&self, linked: &Linked<'_>, reloc: &Reloc) -> Result<Target, String> {
         references::target(linked, reloc)
+    }
+
+    fn lead_in(&self, section: &Section, entry: u64) -> u64 {
+        // .quad .TOC.-f; f: ld r2,-8(r12)
+        let large = section.relocs_in(entry..entry.saturating_add(1)).iter().any(|r| r.kind == R_PPC64_ENTRY);
+        if large && entry >= 8 {
+            8
+        } else {
+            0
+        }
     }
 
     fn trap(&self) -> &'static [u8] {
