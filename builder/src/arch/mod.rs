@@ -241,6 +241,12 @@ pub trait Arch: Debug + Sync {
         Err(format!("{} is not followed in a linked image", self.reloc_name(reloc.kind)))
     }
 
+    /// Bytes in front of a function's entry that its first instructions read (large-model code of powerpc keeps
+    /// the way to its TOC there).
+    fn lead_in(&self, _section: &Section, _entry: u64) -> u64 {
+        0
+    }
+
     /// An instruction that ends whoever runs into it.
     fn trap(&self) -> &'static [u8];
 }

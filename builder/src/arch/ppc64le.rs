@@ -272,6 +272,16 @@ impl Arch for Power {
         references::target(linked, reloc)
     }
 
+    fn lead_in(&self, section: &Section, entry: u64) -> u64 {
+        // .quad .TOC.-f; f: ld r2,-8(r12)
+        let large = section.relocs_in(entry..entry.saturating_add(1)).iter().any(|r| r.kind == R_PPC64_ENTRY);
+        if large && entry >= 8 {
+            8
+        } else {
+            0
+        }
+    }
+
     fn trap(&self) -> &'static [u8] {
         // trap (tw 31,0,0)
         &[0x08, 0x00, 0xe0, 0x7f]

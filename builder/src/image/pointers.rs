@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn relative_ones_are_pointers() {
-        let relative = u64::from(elf::R_PPC64_RELATIVE);
+        let relative = u64::from(PPC64LE.relative_dynamic());
         let found = read(elf::SHT_RELA, &[HOME + 64, relative, HOME + 1, HOME, relative, HOME + 2, 0, 0, 0]).unwrap();
         assert_eq!(found.values().collect::<Vec<_>>(), [(HOME, HOME + 2), (HOME + 64, HOME + 1)]);
         assert!(found.is_one(HOME) && found.is_one(HOME + 64) && !found.is_one(HOME + 8) && !found.is_one(HOME + 65));
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn others_are_refused() {
-        let relative = u64::from(elf::R_PPC64_RELATIVE);
-        assert!(fault(elf::SHT_RELA, &[HOME, u64::from(elf::R_PPC64_ADDR64) | 1 << 32, 0]).contains("type 38"));
+        let relative = u64::from(PPC64LE.relative_dynamic());
+        assert!(fault(elf::SHT_RELA, &[HOME, u64::from(PPC64LE.pointer_reloc()) | 1 << 32, 0]).contains("type 38"));
         assert!(fault(elf::SHT_RELA, &[HOME, relative | 1 << 32, 0]).contains("symbol 1"));
         assert!(fault(elf::SHT_REL, &[HOME, relative]).contains("REL"));
         assert!(fault(elf::SHT_RELA, &[HOME, relative, 1, HOME + 4, relative, 1]).contains("one place"));

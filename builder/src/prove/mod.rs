@@ -145,11 +145,13 @@ fn jump_sites(object: &Object, jump_entry: u64) -> HashMap<SecId, Vec<u64>> {
 /// Proves a unit: `object` is the original, compiled with exactly kbuild's flags.
 pub fn prove(object: &Object, shipped: &dyn Shipped, jump_entry: u64) -> Proof {
     let mut run = Run { object, shipped, sites: jump_sites(object, jump_entry), proof: Proof::default() };
-    run.place_by_functions();
-    // References of functions that stand tell where data and further code sections stand.
-    let functions = run.functions();
-    for (id, range) in &functions {
-        run.compare(*id, range.clone());
+    let mut left = run.functions();
+    for sure in [true, false] {
+        run.place_by_functions(sure);
+        left = run.compare_placed(left);
+    }
+    for (id, range) in left {
+        run.compare(id, range);
     }
     run.proof
 }
@@ -176,9 +178,27 @@ impl Run<'_> {
             .collect()
     }
 
-    /// Finds for each code section the one place at which most of its functions stand by name and the
-    /// bytes of the functions agree best.
-    fn place_by_functions(&mut self) {
+    /// Compares the functions of placed sections, and those of sections that their references place; returns the others.
+    fn compare_placed(&mut self, mut left: Vec<(SymId, Range<u64>)>) -> Vec<(SymId, Range<u64>)> {
+        loop {
+            let placed = |(id, _): &(SymId, Range<u64>)| {
+                self.object.symbols[*id].section().is_some_and(|home| self.proof.sections.contains_key(&home))
+            };
+            let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(placed);
+            if now.is_empty() {
+                return later;
+            }
+            for (id, range) in now {
+                self.compare(id, range);
+            }
+            left = later;
+        }
+    }
+
+    /// Finds for each code section the one place at which most of its functions stand by name and the bytes of the
+    /// functions agree best. With `sure`, only where a function without namesakes agrees: small ones that stand
+    /// in many units, all alike, are better placed by the references of others.
+    fn place_by_functions(&mut self, sure: bool) {
         let mut votes: HashMap<SecId, HashMap<Spot, Vec<SymId>>> = HashMap::new();
         for (id, _) in self.functions() {
             let symbol = &self.object.symbols[id];
@@ -188,6 +208,9 @@ impl Run<'_> {
             }
         }
         for (section, places) in votes {
+            if self.proof.sections.contains_key(&section) {
+                continue;
+            }
             let mut best: Vec<(usize, usize, Spot)> = places
                 .iter()
                 .map(|(&base, ids)| {
@@ -197,8 +220,10 @@ impl Run<'_> {
                 .collect();
             best.sort_by_key(|&(same, named, base)| (std::cmp::Reverse((same, named)), base));
             let tie = best.len() > 1 && (best[0].0, best[0].1) == (best[1].0, best[1].1);
-            if !tie {
-                self.proof.sections.insert(section, best[0].2);
+            let unique = |&id: &SymId| self.shipped.functions(&self.object.symbols[id].name).len() == 1;
+            let base = best[0].2;
+            if !tie && (!sure || places[&base].iter().any(|id| unique(id) && self.agrees(*id, base))) {
+                self.proof.sections.insert(section, base);
             }
         }
     }
@@ -251,7 +276,11 @@ impl Run<'_> {
             },
             Some(&base) => {
                 let spot = base.moved(range.start as i64);
-                match self.difference(section, range, spot) {
+                let lead = self.object.arch.lead_in(&self.object.sections[section], range.start);
+                let in_front = range.start - lead..range.start;
+                let found = self.difference(section, in_front, spot.moved(-(lead as i64)));
+                let found = found.map(|(_, why)| (0, format!("in front of its entry: {why}")));
+                match found.or_else(|| self.difference(section, range, spot)) {
                     None => Verdict::Proven(spot),
                     Some((offset, why)) => Verdict::Differs { at: Some(spot), offset, why },
                 }
@@ -390,7 +419,7 @@ impl Run<'_> {
         match self.proof.sections.get(&home) {
             Some(&known) if known == base => Ok(()),
             // A weak symbol may have been overridden by another unit's.
-            Some(_) if !symbol.is_local() && self.shipped.is_named(&name, place) == Named::Yes => {
+            _ if symbol.bind == Bind::Weak && self.shipped.is_named(&name, place) == Named::Yes => {
                 self.learn(&name, place)
             }
             Some(&known) => Err(format!(
@@ -398,9 +427,6 @@ impl Run<'_> {
                 self.shipped.describe(place),
                 self.shipped.describe(known.moved(symbol.value as i64))
             )),
-            None if symbol.bind == Bind::Weak && self.shipped.is_named(&name, place) == Named::Yes => {
-                self.learn(&name, place)
-            }
             None => {
                 if let Some(other) = self.misplaced(home, base) {
                     return Err(format!(
@@ -419,7 +445,7 @@ impl Run<'_> {
     /// The first symbol of a section that does not stand where it would if the section stood at `base`.
     fn misplaced(&self, section: SecId, base: Spot) -> Option<&str> {
         let named = |s: &&crate::elf::Symbol| {
-            s.section() == Some(section) && s.bind != Bind::Weak && matches!(s.kind, SymKind::Func | SymKind::Data)
+            s.section() == Some(section) && s.bind != Bind::Weak && !s.name.is_empty() && s.kind != SymKind::Section
         };
         let elsewhere =
             |s: &&crate::elf::Symbol| self.shipped.is_named(&s.name, base.moved(s.value as i64)) == Named::Elsewhere;
