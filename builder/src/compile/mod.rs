@@ -308,8 +308,8 @@ fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Pa
         Variant::Original => ("original", SECTIONS),
         Variant::Shipped => ("shipped", &[NO_DEBUG][..]),
         Variant::ShippedWithDebug => ("debug", &[][..]),
-        Variant::MovedPatched => ("moved-patched", SECTIONS),
-        Variant::MovedOriginal => ("moved-original", SECTIONS),
+        Variant::MovedPatched => ("patched.moved", SECTIONS),
+        Variant::MovedOriginal => ("original.moved", SECTIONS),
     };
     let name = format!("{i}.{tag}");
     let (object, deps) = (format!("{WORK}/{name}.o"), format!("{WORK}/{name}.d"));
