@@ -37,7 +37,7 @@ tidy: ## rules of this repository that no other tool knows
 target: deps ## prepare the stock kernel that the proofs run on
 	$(CARGO) xtask target
 
-kernel: deps ## build the ppc64le test kernel, which no distribution ships (cross-compiled, 10 minutes, once)
+kernel: deps ## build the ppc64le test kernel, which no distribution ships (cross-compiled, kept in the cache)
 	$(CARGO) xtask kernel
 
 qemu: target kernel ## boot both kernels with every scenario and every real fix

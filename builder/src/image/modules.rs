@@ -42,7 +42,8 @@ pub fn place(target: &Target) -> &Path {
 
 /// The modules that `order` lists, an object or a module a line, by their names.
 fn listed(tree: &Path, order: &str) -> BTreeMap<String, PathBuf> {
-    let files = order.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| tree.join(l).with_extension("ko"));
+    let lines = order.lines().map(str::trim).filter(|l| !l.is_empty());
+    let files = lines.map(|l| tree.join(l).with_extension("ko"));
     files.filter_map(|file| Some((module_name(&file.file_name()?.to_string_lossy())?, file))).collect()
 }
 
