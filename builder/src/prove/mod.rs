@@ -326,7 +326,7 @@ impl Run<'_> {
             Leads::Place(place) if table => self.entry(piece, r, place.moved(r.addend)),
             Leads::Place(place) => self.target(piece, r, place),
             Leads::Held(place) => match self.held(r) {
-                Some((_, Some(held))) => self.target(piece, &held, place.moved(-held.addend)),
+                Some((_, Some(held))) => self.target(piece, &held, place.moved(held.addend.wrapping_neg())),
                 _ => Err(format!(
                     "the shipped code refers to {}, the rebuilt code reads a number",
                     self.shipped.describe(place)

@@ -34,7 +34,7 @@ pub fn target(linked: &Linked<'_>, reloc: &Reloc) -> Result<Target, String> {
         }
         elf::R_PPC64_TOC16 | elf::R_PPC64_TOC16_DS => {
             let distance = i64::from(field(reloc, shipped(linked, reloc.offset)?) as i16);
-            Ok(Target::Symbol(base(linked)?.wrapping_add_signed(distance - reloc.addend)))
+            Ok(Target::Symbol(base(linked)?.wrapping_add_signed(distance.wrapping_sub(reloc.addend))))
         }
         elf::R_PPC64_TOC16_HA | elf::R_PPC64_TOC16_LO | elf::R_PPC64_TOC16_LO_DS => halves(linked, reloc, Base::Toc),
         elf::R_PPC64_REL16_HA | elf::R_PPC64_REL16_LO => halves(linked, reloc, Base::Here),
@@ -101,7 +101,7 @@ fn stub(linked: &Linked<'_>, reached: u64) -> Result<u64, String> {
 /// The value of the callee's symbol, when a branch arrives at `entry`.
 fn callee(linked: &Linked<'_>, reloc: &Reloc, entry: u64) -> Result<u64, String> {
     let symbol = &linked.object.symbols[reloc.symbol];
-    let entry = entry.wrapping_add_signed(-reloc.addend);
+    let entry = entry.wrapping_sub(reloc.addend as u64);
     if symbol.section().is_some() && symbol.bind != Bind::Weak {
         return Ok(entry.wrapping_sub(local_entry(symbol.other)));
     }
