@@ -2,13 +2,12 @@
 //! Instruction words of ppc64le as far as control flow goes: code in, branches and ends of code out
 //! (Power ISA 3.0 B, book I, chapter 2.4).
 
+use super::insn::{branch_distance, conditional_distance, NOP};
 use crate::elf::{Section, Symbol};
 use std::ops::Range;
 
 /// Bytes of an instruction.
 pub const INSTRUCTION: u64 = 4;
-/// `nop` (`ori 0,0,0`).
-pub const NOP: u32 = 0x6000_0000;
 /// `trap` (`tw 31,0,0`).
 pub const TRAP: u32 = 0x7fe0_0008;
 
@@ -56,8 +55,8 @@ pub fn flow(word: u32) -> Flow {
     // BO 1z1zz: neither the condition nor the count register is asked.
     let always = bo & 0b10100 == 0b10100;
     match (word >> 26, word >> 1 & 0x3ff) {
-        (18, _) => Flow::Branch { to: relative.then_some(signed(word & 0x03ff_fffc, 26)), link },
-        (16, _) => Flow::Conditional { to: relative.then_some(signed(word & 0xfffc, 16)), link, always },
+        (18, _) => Flow::Branch { to: relative.then(|| branch_distance(word)), link },
+        (16, _) => Flow::Conditional { to: relative.then(|| conditional_distance(word)), link, always },
         (17, _) => Flow::System,
         (19, 16 | 528 | 560) => Flow::Indirect { link, always },
         (19, 18 | 274 | 82) => Flow::Return,
@@ -65,11 +64,6 @@ pub fn flow(word: u32) -> Flow {
         (2 | 3, _) | (31, 4 | 68) if bo == 31 => Flow::Trap,
         _ => Flow::Next,
     }
-}
-
-/// The lowest `bits` of a field as a signed number.
-fn signed(field: u32, bits: u32) -> i64 {
-    i64::from((field << (32 - bits)) as i32 >> (32 - bits))
 }
 
 /// The instructions of a range: offset in the section, word. What does not fill an instruction is left out.

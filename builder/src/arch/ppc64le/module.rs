@@ -2,7 +2,7 @@
 //! What the powerpc module loader asks of a finished module: its ELF in, the faults out
 //! (arch/powerpc/kernel/module_64.c, apply_relocate_add, restore_r2, module_init_ftrace_plt).
 
-use super::branches::NOP;
+use super::insn::NOP;
 use crate::elf::{Object, Place, Reloc, Section};
 use object::elf;
 

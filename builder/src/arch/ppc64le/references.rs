@@ -4,6 +4,7 @@
 //! A branch leads to the local entry of its callee. An address that is put together of two instructions has
 //! its halves at two relocations of the same symbol; only both together say where it leads.
 
+use super::branches::local_entry;
 use super::insn;
 use super::link_edits::{edit, Edit};
 use super::PPC64LE;
@@ -58,14 +59,6 @@ fn field(reloc: &Reloc, word: u32) -> u16 {
     }
 }
 
-/// How far the local entry lies behind the global one (ELFv2, st_other).
-fn local_entry(other: u8) -> u64 {
-    match other >> 5 {
-        0 | 1 | 7 => 0,
-        n => 1 << n,
-    }
-}
-
 /// The callee of a `b` or `bl`.
 fn branch(linked: &Linked<'_>, reloc: &Reloc) -> Result<u64, String> {
     let word = shipped(linked, reloc.offset)?;
@@ -103,7 +96,7 @@ fn callee(linked: &Linked<'_>, reloc: &Reloc, entry: u64) -> Result<u64, String>
     let symbol = &linked.object.symbols[reloc.symbol];
     let entry = entry.wrapping_sub(reloc.addend as u64);
     if symbol.section().is_some() && symbol.bind != Bind::Weak {
-        return Ok(entry.wrapping_sub(local_entry(symbol.other)));
+        return Ok(entry.wrapping_sub(local_entry(symbol)));
     }
     // Defined elsewhere: whether it has two entries, its code shows.
     let sets_up = |at: u64| {

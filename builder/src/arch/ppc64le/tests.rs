@@ -44,7 +44,7 @@ const BL: u32 = 0x4800_0001;
 #[test]
 fn branches_that_leave() {
     // b .+16; bl .-8 (both leave 8..20), beq .+4 (does not), bne .-12 (does).
-    let words = [branches::NOP, branches::NOP, 0x4800_0010, 0x4bff_fff9, 0x4182_0004, BLR];
+    let words = [insn::NOP, insn::NOP, 0x4800_0010, 0x4bff_fff9, 0x4182_0004, BLR];
     let found = PPC64LE.local_branches(&code(&words, Vec::new()), 8..20).unwrap();
     let branch = |field, target, width, call| LocalBranch { field, target, width, call };
     assert_eq!(found, [branch(8, 24, 4, false), branch(12, 4, 4, true), branch(16, 20, 2, false)]);
@@ -57,7 +57,7 @@ fn branches_that_leave() {
 
 #[test]
 fn ends_and_gaps() {
-    let section = code(&[branches::NOP, 0, branches::TRAP, 0x6042_0000, BLR, BL], vec![reloc(20, 10, 2, 0)]);
+    let section = code(&[insn::NOP, 0, branches::TRAP, 0x6042_0000, BLR, BL], vec![reloc(20, 10, 2, 0)]);
     assert!(PPC64LE.is_padding(&section, 0..16));
     assert!(PPC64LE.is_padding(&section, 6..8), "part of a word of zeroes");
     assert!(!PPC64LE.is_padding(&section, 0..20));
@@ -70,7 +70,7 @@ fn ends_and_gaps() {
 #[test]
 fn places_for_ftrace() {
     let site = |at: i64| {
-        let mut object = object(code(&[branches::NOP; 16], Vec::new()), 8, "g");
+        let mut object = object(code(&[insn::NOP; 16], Vec::new()), 8, "g");
         let list = Section {
             name: "__patchable_function_entries".into(),
             relocs: vec![reloc(0, elf::R_PPC64_ADDR64, 1, at)],
