@@ -67,7 +67,10 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
     let build_id = vmlinuz::build_id(&image[..]).with_context(|| vmlinux.display().to_string())?;
     drop(image);
 
-    let found = record::compilers(&Sandbox::new(&root), record::cc_program(&config)?, config.is_on("CONFIG_RUST"))?;
+    let found = record::compilers(&Sandbox::new(&root), record::cc_program(&config)?, config.is_on("CONFIG_RUST"))
+        .context(
+            "the compilers that the kernel was built with are needed (--root names the build root that has them)",
+        )?;
     let place = if root == Path::new("/") { "this machine".into() } else { root.display().to_string() };
     record::check_compilers(&found, &config, &place)?;
     let make = Make::new(&config, &banner, kbuild, &root)?;
