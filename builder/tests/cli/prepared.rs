@@ -58,7 +58,9 @@ fn code_that_is_not_built() {
     kernel.refuses(&add("arch/alpha/kernel/irq.c"), &["[not-built]", "another architecture"]);
     kernel.refuses(&add("kernel/kcsan/core.c"), &["[not-built] kernel/kcsan/core.c", "CONFIG_KCSAN"]);
     kernel.refuses(&add("tools/lib/string.c"), &["[not-built]", "user space"]);
-    kernel.refuses(&add("arch/x86/boot/main.c"), &["[not-kernel-code]", "before the kernel"]);
+    if kernel.target.arch == "x86_64" {
+        kernel.refuses(&add("arch/x86/boot/main.c"), &["[not-kernel-code]", "before the kernel"]);
+    }
     let fix = kernel.patch("the-fix.patch", "fs/proc/added.c", "", "int x;\n");
     kernel.refuses(&fix, &["[new-file] fs/proc/added.c"]);
 }
@@ -70,7 +72,11 @@ fn files_that_are_not_c() {
         kernel.patch("the-fix.patch", path, &text, &(text.clone() + "\n"))
     };
     kernel.refuses(&add("include/linux/seq_file.h"), &["include/linux/seq_file.h"]);
-    kernel.refuses(&add("arch/x86/entry/entry_64.S"), &["[assembler-file] arch/x86/entry/entry_64.S"]);
+    let assembler = match kernel.target.arch.as_str() {
+        "ppc64le" => "arch/powerpc/kernel/entry_64.S",
+        _ => "arch/x86/entry/entry_64.S",
+    };
+    kernel.refuses(&add(assembler), &["[assembler-file]", assembler]);
     kernel.refuses(&add("fs/Kconfig"), &["[build-file-changed] fs/Kconfig"]);
     kernel.refuses(&add("fs/proc/Makefile"), &["[build-file-changed] fs/proc/Makefile"]);
     kernel.refuses(&add("rust/kernel/lib.rs"), &["[rust-file] rust/kernel/lib.rs"]);
@@ -154,6 +160,9 @@ fn names_and_replace() {
     assert_eq!(manifest["replace"], false);
     assert_eq!(manifest["name"], name);
     assert_eq!(manifest["target"]["release"], kernel.target.release);
+    assert_eq!(manifest["target"]["arch"], kernel.target.arch);
+    let machine = std::process::Command::new("uname").arg("-m").output().unwrap().stdout;
+    assert_eq!(manifest["tools"]["machine"], String::from_utf8_lossy(&machine).trim());
     let source = fs::read_to_string(kernel.out().join(format!("{name}.rs"))).unwrap();
     assert!(source.contains("replace: false") && source.contains("cmdline_proc_show"), "{source}");
 }
