@@ -23,7 +23,7 @@ use crate::target::Target;
 use crate::{files, link, progress, verify};
 use anyhow::{bail, Context, Result};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to build.
 #[derive(Clone, Debug)]
@@ -52,7 +52,6 @@ pub struct Outcome {
 /// One unit with all that is known of it.
 struct Unit {
     pair: ObjectPair,
-    shipped: Object,
     original: Object,
     patched: Object,
     /// Both, compiled to run in another module, where the architecture needs that.
@@ -78,9 +77,15 @@ pub fn build(request: &Request) -> Result<Outcome> {
     let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
     let extracts = extract_all(&units, &changes)?;
     let modules = load_modules(target, &units, &extracts, &symvers)?;
-    let proven = prove_units(&units, &changes, &image, &modules)?;
-    let resolved =
-        resolve_all(&units, &extracts, &proven, &World { image: &image, modules: &modules, symvers: &symvers })?;
+    let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;
+    let proven = prove_units(target, &units, &mut shipped, &changes, &image, &modules, work.path())?;
+    let resolved = resolve_all(
+        &units,
+        &shipped,
+        &extracts,
+        &proven,
+        &World { image: &image, modules: &modules, symvers: &symvers },
+    )?;
     let registration = register(request, &tree, &units, &changes, &extracts, &proven, &image, &modules)?;
     let source = emit::emit(&registration)?;
     let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
@@ -96,33 +101,26 @@ pub fn build(request: &Request) -> Result<Outcome> {
     Ok(Outcome { module, source, manifest })
 }
 
-fn compile_units(
-    target: &Target,
-    tree: &PatchedTree,
-    affected: &Affected,
-    work: &std::path::Path,
-) -> Result<Vec<Unit>> {
+fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, work: &Path) -> Result<Vec<Unit>> {
     let pairs = compile::compile(target, tree, &affected.units, work)?;
     pairs
         .into_iter()
         .map(|pair| {
-            let load = |bytes: &[u8], which: &str| {
-                read(bytes, Take::NoDebug).with_context(|| format!("{} ({which})", pair.unit.object))
-            };
-            let (shipped, original, patched) = (
-                load(&pair.shipped, "as shipped")?,
-                load(&pair.original, "original")?,
-                load(&pair.patched, "patched")?,
-            );
+            let load = |bytes: &[u8], which: &str| load(&pair, bytes, which);
+            let (original, patched) = (load(&pair.original, "original")?, load(&pair.patched, "patched")?);
             let moved = match &pair.moved {
                 Some(m) => {
                     Some((load(&m.original, "original, to be moved")?, load(&m.patched, "patched, to be moved")?))
                 }
                 None => None,
             };
-            Ok(Unit { pair, shipped, original, patched, moved })
+            Ok(Unit { pair, original, patched, moved })
         })
         .collect()
+}
+
+fn load(pair: &ObjectPair, bytes: &[u8], which: &str) -> Result<Object> {
+    read(bytes, Take::NoDebug).with_context(|| format!("{} ({which})", pair.unit.object))
 }
 
 /// What the fix changes in a unit, in code that can run in the live patch.
@@ -192,35 +190,63 @@ fn load_modules(
         .collect()
 }
 
-/// Stage prove.
+/// Stage prove. A unit with functions in doubt is compiled once more with kbuild's own debug flags: in rare cases gcc
+/// makes other code without debug information.
 fn prove_units(
+    target: &Target,
     units: &[Unit],
+    shipped: &mut [Object],
     changes: &[ChangeSet<'_>],
     image: &Image,
     modules: &BTreeMap<String, Module>,
+    work: &Path,
 ) -> Result<Proven> {
-    let claims: Vec<Claim<'_>> = units
-        .iter()
-        .zip(changes)
-        .map(|(u, changes)| Claim {
-            source: &u.pair.unit.source,
-            module: u.pair.unit.module.as_deref(),
-            shipped: &u.shipped,
-            changes,
-        })
-        .collect();
-    prove_all(&claims, image, modules)
+    let claim = |shipped: &[Object]| {
+        let claims: Vec<Claim<'_>> = units
+            .iter()
+            .zip(shipped)
+            .zip(changes)
+            .map(|((u, shipped), changes)| Claim {
+                source: &u.pair.unit.source,
+                module: u.pair.unit.module.as_deref(),
+                shipped,
+                changes,
+            })
+            .collect();
+        prove_all(&claims, image, modules)
+    };
+    let refused = match claim(shipped) {
+        Err(error) => match error.downcast::<Refused>() {
+            Ok(refused) => refused,
+            Err(error) => return Err(error),
+        },
+        proven => return proven,
+    };
+    let in_doubt = |u: &Unit| refused.0.iter().any(|r| r.section == u.pair.unit.source);
+    let again: Vec<usize> = (0..units.len()).filter(|&i| in_doubt(&units[i])).collect();
+    let named: Vec<&compile::Unit> = again.iter().map(|&i| &units[i].pair.unit).collect();
+    for (i, object) in again.into_iter().zip(compile::compile_shipped(target, &named, true, work)?) {
+        shipped[i] = load(&units[i].pair, &object, "as shipped, with debug information")?;
+    }
+    claim(shipped)
 }
 
-fn resolve_all(units: &[Unit], extracts: &[Extract], proven: &Proven, world: &World<'_>) -> Result<Resolved> {
+fn resolve_all(
+    units: &[Unit],
+    shipped: &[Object],
+    extracts: &[Extract],
+    proven: &Proven,
+    world: &World<'_>,
+) -> Result<Resolved> {
     let all: Vec<resolve::Unit<'_>> = units
         .iter()
+        .zip(shipped)
         .zip(extracts)
         .zip(proven.proofs())
-        .map(|((u, extract), proof)| resolve::Unit {
+        .map(|(((u, shipped), extract), proof)| resolve::Unit {
             module: u.pair.unit.module.as_deref(),
             extract,
-            shipped: &u.shipped,
+            shipped,
             proof,
         })
         .collect();

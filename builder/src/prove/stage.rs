@@ -96,6 +96,7 @@ pub fn prove_all(claims: &[Claim<'_>], image: &Image, modules: &BTreeMap<String,
         proofs.push(proof);
     }
     if !refusals.is_empty() {
+        step.done(&format!("{} that the fix changes in doubt", refusals.len()));
         return Err(Refused(refusals).into());
     }
     let total: usize = proofs.iter().map(|p| p.functions.len()).sum();

@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("module_names", module_names),
     ("drifted_compilers", drifted_compilers),
     ("truncated_image", truncated_image),
+    ("code_that_debug_flags_change", code_that_debug_flags_change),
     ("broken_cache", broken_cache),
     ("full_output_disk", full_output_disk),
     ("full_work_folder", full_work_folder),
@@ -122,6 +123,16 @@ fn files_are_proven() {
     let said = prove(&["fs/open.c"]);
     said.fails(2, &["do not stand in the shipped kernel"]);
     assert!(said.out.contains("  vmlinux  ") && said.out.contains("+0x"), "{}", said.out);
+}
+
+fn code_that_debug_flags_change() {
+    // gcc 16 makes another __udp4_lib_lookup() of it without debug information, where the config of Debian is.
+    let kernel = Kernel::new().with_shared_objects();
+    let old = "\t/* Lookup connected or non-wildcard socket */\n\tresult = udp4_lib_lookup2(";
+    let new = format!("\tif (unlikely(!hnum))\n\t\treturn NULL;\n\n{old}");
+    let fix = kernel.fix("the-fix.patch", "net/ipv4/udp.c", old, &new);
+    let ran = kernel.build::<&str>(&fix, &[]);
+    assert!(ran.succeeds().out.contains("changed  __udp4_lib_lookup: "), "{}", ran.out);
 }
 
 fn same_bytes() {
