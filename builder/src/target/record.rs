@@ -185,6 +185,12 @@ pub fn check_config(config: &Config) -> Result<()> {
     ] {
         ensure!(config.is_on(option), "{option} is off in the kernel's .config: {why}");
     }
+    for (option, why) in [
+        ("CONFIG_PPC_KERNEL_PCREL", "code without a TOC pointer is not supported"),
+        ("CONFIG_PPC64_ELF_ABI_V1", "kmend knows ELFv2, the ABI of ppc64le, only"),
+    ] {
+        ensure!(!config.is_on(option), "{option} is on in the kernel's .config: {why}");
+    }
     cc_text(config).map(|_| ())
 }
 
@@ -256,6 +262,8 @@ mod tests {
         let off = Config::parse("# CONFIG_LIVEPATCH is not set\nCONFIG_MODULES=y\n");
         assert!(check_config(&off).unwrap_err().to_string().contains("CONFIG_LIVEPATCH"));
         check_config(&config(CC)).unwrap();
+        let on = "CONFIG_LIVEPATCH=y\nCONFIG_MODULES=y\nCONFIG_PPC_KERNEL_PCREL=y\n";
+        assert!(check_config(&Config::parse(on)).unwrap_err().to_string().contains("CONFIG_PPC_KERNEL_PCREL is on"));
         for bad in ["-x gcc", "rm;gcc", "", "cc 1"] {
             assert!(cc_program(&config(bad)).is_err(), "{bad:?}");
         }
