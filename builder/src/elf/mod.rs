@@ -137,6 +137,12 @@ pub struct Symbol {
 }
 
 impl Symbol {
+    /// The first entry of every symbol table.
+    pub fn null() -> Self {
+        let (kind, bind, place) = (SymKind::None, Bind::Local, Place::Undefined);
+        Self { name: String::new(), kind, bind, place, value: 0, size: 0, other: 0 }
+    }
+
     /// The section that it is defined in.
     pub fn section(&self) -> Option<SecId> {
         match self.place {

@@ -17,17 +17,12 @@ pub struct Payload {
 impl Payload {
     /// An empty object of the same architecture.
     pub fn new(like: &Object) -> Self {
-        let null = Symbol {
-            name: String::new(),
-            kind: SymKind::None,
-            bind: Bind::Local,
-            place: Place::Undefined,
-            value: 0,
-            size: 0,
-            other: 0,
+        let object = Object {
+            arch: like.arch,
+            flags: like.flags,
+            sections: vec![Section::default()],
+            symbols: vec![Symbol::null()],
         };
-        let object =
-            Object { arch: like.arch, flags: like.flags, sections: vec![Section::default()], symbols: vec![null] };
         Self { object, shared: HashMap::new(), labels: 0 }
     }
 

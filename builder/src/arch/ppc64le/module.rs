@@ -55,18 +55,9 @@ fn call_fault(object: &Object, section: &Section, r: &Reloc) -> Option<String> {
 mod tests {
     use super::*;
     use crate::arch::ppc64le::PPC64LE;
-    use crate::elf::{Bind, SymKind, Symbol, SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS};
+    use crate::elf::{Bind, Symbol, SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS};
 
     fn module(words: [u32; 2], place: Place, name: &str) -> Object {
-        let null = Symbol {
-            name: String::new(),
-            kind: SymKind::None,
-            bind: Bind::Local,
-            place: Place::Undefined,
-            value: 0,
-            size: 0,
-            other: 0,
-        };
         let text = Section {
             name: ".text.f".into(),
             kind: SHT_PROGBITS,
@@ -76,7 +67,7 @@ mod tests {
             relocs: vec![Reloc { offset: 0, kind: elf::R_PPC64_REL24, symbol: 1, addend: 0 }],
             ..Section::default()
         };
-        let symbols = vec![null.clone(), Symbol { name: name.into(), place, bind: Bind::Global, ..null }];
+        let symbols = vec![Symbol::null(), Symbol { name: name.into(), place, bind: Bind::Global, ..Symbol::null() }];
         Object { arch: &PPC64LE, flags: 2, sections: vec![Section::default(), text], symbols }
     }
 
