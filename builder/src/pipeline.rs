@@ -216,10 +216,7 @@ fn prove_units(
         prove_all(&claims, image, modules)
     };
     let refused = match claim(shipped) {
-        Err(error) => match error.downcast::<Refused>() {
-            Ok(refused) => refused,
-            Err(error) => return Err(error),
-        },
+        Err(error) => error.downcast::<Refused>()?,
         proven => return proven,
     };
     let in_doubt = |u: &Unit| refused.0.iter().any(|r| r.section == u.pair.unit.source);
