@@ -134,10 +134,7 @@ fn changes_of<'u>(unit: &'u Unit, image: &Image) -> Result<ChangeSet<'u>> {
 
 fn load_image(target: &Target, units: &[Unit]) -> Result<Image> {
     let step = progress::step("reading the shipped kernel image");
-    let mut image = Image::load(&target.vmlinux)?;
-    if let (true, Some(unit)) = (image.layouts.is_empty(), units.first()) {
-        image.layouts = compile::probe::layouts(target, &compile::saved(target, &unit.pair.unit.object)?)?;
-    }
+    let image = compile::probe::image(target, units.first().map(|u| &u.pair.unit))?;
     step.done(&format!("{} symbols", image.kallsyms.symbols().len()));
     Ok(image)
 }

@@ -47,8 +47,8 @@ const TYPES: &[(u32, &str, Field)] = &[
     (elf::R_PPC64_TOC16_LO_DS, "R_PPC64_TOC16_LO_DS", Field::Part { bytes: 2, mask: 0xfffc }),
     (elf::R_PPC64_REL16_LO, "R_PPC64_REL16_LO", Field::Part { bytes: 2, mask: 0xffff }),
     (elf::R_PPC64_REL16_HA, "R_PPC64_REL16_HA", Field::Part { bytes: 2, mask: 0xffff }),
-    // Markers for the linker; the instruction that they stand at is complete.
     (elf::R_PPC64_TOC, "R_PPC64_TOC", Field::Absolute { bytes: 8 }),
+    // Markers for the linker; the instruction that they stand at is complete.
     (elf::R_PPC64_TOCSAVE, "R_PPC64_TOCSAVE", Field::None),
     (R_PPC64_ENTRY, "R_PPC64_ENTRY", Field::None),
 ];

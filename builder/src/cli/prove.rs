@@ -73,7 +73,7 @@ pub fn run(args: &ProveArgs) -> Result<()> {
     let all: Vec<&Unit> = units.iter().collect();
     let objects = compile::compile_shipped(&target, &all, false, work.path())?;
     let step = progress::step("comparing with the shipped kernel");
-    let image = Image::load(&target.vmlinux)?;
+    let image = compile::probe::image(&target, units.first())?;
     let mut modules = BTreeMap::new();
     for name in units.iter().filter_map(|u| u.module.as_ref()) {
         if !modules.contains_key(name) {

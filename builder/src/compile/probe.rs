@@ -3,8 +3,9 @@
 //! carries no BTF: a unit's saved command in, sizes out.
 
 use super::command::Saved;
-use super::run_compiler;
+use super::{run_compiler, Unit};
 use crate::files;
+use crate::image::Image;
 use crate::sandbox::WORK;
 use crate::special::layout::Layouts;
 use crate::target::Target;
@@ -30,11 +31,24 @@ const SOURCE: &str = "arch/powerpc/lib/feature-fixups.c";
 /// Types that nothing uses are described too.
 const FLAGS: &[&str] = &["-g", "-fno-eliminate-unused-debug-types", "-gz=none"];
 
+/// The target's shipped image; where that has no BTF, with sizes that `unit`, any of the kernel's C units, is
+/// probed for.
+///
+/// # Errors
+/// An image that cannot be read, or headers that do not compile.
+pub fn image(target: &Target, unit: Option<&Unit>) -> Result<Image> {
+    let mut image = Image::load(&target.vmlinux)?;
+    if let (true, Some(unit)) = (image.layouts.is_empty(), unit) {
+        image.layouts = layouts(target, &super::saved(target, &unit.object)?)?;
+    }
+    Ok(image)
+}
+
 /// The sizes; `saved` is the command of any of the kernel's C units.
 ///
 /// # Errors
 /// Headers that do not compile.
-pub fn layouts(target: &Target, saved: &Saved) -> Result<Layouts> {
+fn layouts(target: &Target, saved: &Saved) -> Result<Layouts> {
     let key = files::sha256(
         [target.build_id.as_str(), &target.cc, &saved.argv.join("\0"), &source(target)].join("\0").as_bytes(),
     );

@@ -276,7 +276,7 @@ impl<'a, 'o> Run<'a, 'o> {
         let target = match view.reference(pending.section, pending.range.clone(), reloc) {
             Ref::External { symbol: 0, addend } => Some((0, addend)),
             Ref::External { symbol, addend } if arch.is_linker_symbol(&view.object.symbols[symbol].name) => {
-                Some((self.out.known_undefined(&view.object.symbols[symbol].name), addend))
+                Some((self.out.undefined(&view.object.symbols[symbol].name), addend))
             }
             Ref::External { symbol, addend } => {
                 let name = view.object.symbols[symbol].name.clone();

@@ -123,21 +123,8 @@ impl Payload {
         self.object.symbols.len() - 1
     }
 
-    /// Adds an undefined global symbol.
-    pub fn undefined(&mut self, name: &str) -> SymId {
-        self.define(Symbol {
-            name: name.into(),
-            kind: SymKind::None,
-            bind: Bind::Global,
-            place: Place::Undefined,
-            value: 0,
-            size: 0,
-            other: 0,
-        })
-    }
-
     /// The undefined global symbol of this name, added where there is none.
-    pub fn known_undefined(&mut self, name: &str) -> SymId {
+    pub fn undefined(&mut self, name: &str) -> SymId {
         self.object.undefined(name)
     }
 
