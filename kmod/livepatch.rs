@@ -6,8 +6,8 @@
 //! functions to be replaced, one [`Func`] each, grouped by the [`Object`] that holds them: vmlinux
 //! or a module. [`module_livepatch!`] makes a module of such a list.
 //!
-//! What is registered comes in as constants; [`Patch`] lays it out as the zero-terminated arrays
-//! that the C side wants and keeps them until the module goes away.
+//! All of it is laid out at compile time, as the C side wants it: there is nothing to allocate, and
+//! it stays in place for as long as the module does.
 //!
 //! C header: [`include/linux/livepatch.h`](srctree/include/linux/livepatch.h)
 //!
@@ -16,6 +16,10 @@
 //! [`module_livepatch!`]: crate::module_livepatch
 
 use crate::bindings;
+use core::{
+    mem,
+    ptr, //
+};
 use kernel::{
     error::to_result,
     prelude::*,
@@ -23,17 +27,41 @@ use kernel::{
     ThisModule, //
 };
 
+/// An entry of an array that ends with an entry of zeroes.
+///
+/// # Safety
+///
+/// All bytes of `END` must be zero.
+pub unsafe trait Entry {
+    /// What stands behind the last entry.
+    const END: Self;
+}
+
+/// An array with a zeroed entry behind it, which tells the C side where it ends.
+#[repr(C)]
+pub struct Terminated<T, const N: usize> {
+    entries: [T; N],
+    end: T,
+}
+
+impl<T: Entry, const N: usize> Terminated<T, N> {
+    /// Puts the end behind `entries`.
+    pub const fn new(entries: [T; N]) -> Self {
+        Self {
+            entries,
+            end: T::END,
+        }
+    }
+}
+
 /// A function that takes the place of another one.
 ///
 /// # Invariants
 ///
-/// `new_func` can be called wherever the function named `old_name` is called, in the way in which
+/// The new function can be called wherever the one that it replaces is called, in the way in which
 /// it is called there.
-pub struct Func {
-    old_name: &'static CStr,
-    old_sympos: c_ulong,
-    new_func: unsafe extern "C" fn(),
-}
+#[repr(transparent)]
+pub struct Func(Opaque<bindings::klp_func>);
 
 impl Func {
     /// Names the function `old_name` and its replacement.
@@ -50,189 +78,154 @@ impl Func {
     ///   for the context in which it may be called, the locks it takes, and the data it leaves.
     /// - `new_func` must be part of the module that enables the patch.
     pub const unsafe fn new(old_name: &'static CStr, new_func: unsafe extern "C" fn()) -> Self {
+        // SAFETY: `klp_func` is made of pointers, integers, flags and list heads; zeroes are what
+        // the C side expects in all that is not set.
+        let mut func: bindings::klp_func = unsafe { mem::zeroed() };
+        func.old_name = old_name.as_ptr().cast();
+        func.new_func = new_func as *mut c_void;
         // INVARIANT: By the safety requirements, `new_func` can stand in for `old_name`.
-        Self {
-            old_name,
-            old_sympos: 0,
-            new_func,
-        }
+        Self(Opaque::new(func))
     }
 
     /// Tells the function from others of the same name in the same object.
     ///
     /// `position` counts them in the order of kallsyms, from 1; 0 says that the name is unique.
-    pub const fn sympos(mut self, position: c_ulong) -> Self {
-        self.old_sympos = position;
+    pub const fn sympos(self, position: c_ulong) -> Self {
+        // SAFETY: The value is this function's own, and initialized by `new`.
+        unsafe { (*self.0.get()).old_sympos = position };
         self
     }
 }
 
-/// A part of the kernel with functions to be replaced: vmlinux or a module.
-pub struct Object {
-    name: Option<&'static CStr>,
-    funcs: &'static [Func],
+// SAFETY: Zeroes are a `klp_func`, see `Func::new`.
+unsafe impl Entry for Func {
+    const END: Self = Self(Opaque::new(
+        // SAFETY: As above.
+        unsafe { mem::zeroed() },
+    ));
 }
+
+// SAFETY: A shared reference to a `Func` gives access to nothing.
+unsafe impl Sync for Func {}
+
+/// A part of the kernel with functions to be replaced: vmlinux or a module.
+///
+/// # Invariants
+///
+/// Its functions are followed by a zeroed entry.
+#[repr(transparent)]
+pub struct Object(Opaque<bindings::klp_object>);
 
 impl Object {
     /// The kernel image itself.
-    pub const fn vmlinux(funcs: &'static [Func]) -> Self {
-        Self { name: None, funcs }
+    pub const fn vmlinux<const N: usize>(funcs: &'static Terminated<Func, N>) -> Self {
+        Self::named(ptr::null(), funcs)
     }
 
     /// The module `name`, with underscores where its file name has hyphens.
     ///
     /// It need not be loaded: its functions are replaced when it comes.
-    pub const fn module(name: &'static CStr, funcs: &'static [Func]) -> Self {
-        Self {
-            name: Some(name),
-            funcs,
-        }
+    pub const fn module<const N: usize>(
+        name: &'static CStr,
+        funcs: &'static Terminated<Func, N>,
+    ) -> Self {
+        Self::named(name.as_ptr().cast(), funcs)
+    }
+
+    const fn named<const N: usize>(
+        name: *const c_char,
+        funcs: &'static Terminated<Func, N>,
+    ) -> Self {
+        // SAFETY: As for `klp_func` in `Func::new`.
+        let mut object: bindings::klp_object = unsafe { mem::zeroed() };
+        object.name = name;
+        object.funcs = ptr::from_ref(funcs).cast_mut().cast();
+        // INVARIANT: A `Terminated` has a zeroed entry behind its last one.
+        Self(Opaque::new(object))
     }
 }
 
-/// The arrays behind a [`struct klp_patch`].
+// SAFETY: Zeroes are a `klp_object`, see `Object::named`.
+unsafe impl Entry for Object {
+    const END: Self = Self(Opaque::new(
+        // SAFETY: As above.
+        unsafe { mem::zeroed() },
+    ));
+}
+
+// SAFETY: A shared reference to an `Object` gives access to nothing.
+unsafe impl Sync for Object {}
+
+/// A live patch.
+///
+/// It is disabled from user space, through `/sys/kernel/livepatch/<module>/enabled`, or by a newer
+/// patch that replaces it; there is no way to do so from here.
 ///
 /// # Invariants
 ///
-/// - `objs` and each object's functions are followed by a zeroed entry, which ends them.
-/// - `funcs` of every other entry of `objs` points to the first of its functions in `_funcs`.
-///
-/// [`struct klp_patch`]: srctree/include/linux/livepatch.h
-struct Tables {
-    objs: KVVec<Opaque<bindings::klp_object>>,
-    // The functions of all objects, one object after the other. Read by the C side only.
-    _funcs: KVVec<Opaque<bindings::klp_func>>,
-}
-
-impl Tables {
-    fn new(objects: &[Object]) -> Result<Self> {
-        let total = objects.iter().map(|object| object.funcs.len() + 1).sum();
-        let mut funcs = KVVec::with_capacity(total, GFP_KERNEL)?;
-        for object in objects {
-            for func in object.funcs {
-                funcs.push(
-                    Opaque::new(bindings::klp_func {
-                        old_name: func.old_name.as_char_ptr(),
-                        new_func: func.new_func as *mut c_void,
-                        old_sympos: func.old_sympos,
-                        ..Default::default()
-                    }),
-                    GFP_KERNEL,
-                )?;
-            }
-            funcs.push(Opaque::new(Default::default()), GFP_KERNEL)?;
-        }
-
-        let mut objs = KVVec::with_capacity(objects.len() + 1, GFP_KERNEL)?;
-        let mut rest = funcs.as_ptr();
-        for object in objects {
-            objs.push(
-                Opaque::new(bindings::klp_object {
-                    name: object
-                        .name
-                        .map_or(core::ptr::null(), |name| name.as_char_ptr()),
-                    funcs: Opaque::cast_into(rest),
-                    ..Default::default()
-                }),
-                GFP_KERNEL,
-            )?;
-            rest = rest.wrapping_add(object.funcs.len() + 1);
-        }
-        objs.push(Opaque::new(Default::default()), GFP_KERNEL)?;
-
-        // INVARIANT: The loops above have put a zeroed entry after each object's functions and
-        // after the last object, and `rest` has moved on by what the first loop pushed.
-        Ok(Self {
-            objs,
-            _funcs: funcs,
-        })
-    }
-}
-
-/// A live patch that was enabled.
-///
-/// Dropping it frees its memory. It does not disable the patch: that is done from user space,
-/// through `/sys/kernel/livepatch/<module>/enabled`, or by a newer patch that replaces this one.
-///
-/// # Invariants
-///
-/// - `patch` and `tables` were handed to `klp_enable_patch()`, which took a reference to the module
-///   that owns them. They belong to the C side until it gives that reference back.
-/// - `patch.objs` points to `tables.objs`.
-#[pin_data]
-pub struct Patch {
-    tables: Tables,
-    #[pin]
-    patch: Opaque<bindings::klp_patch>,
-}
+/// Its objects are followed by a zeroed entry.
+#[repr(transparent)]
+pub struct Patch(Opaque<bindings::klp_patch>);
 
 impl Patch {
-    /// Creates an initializer that enables a live patch.
+    /// A live patch of `objects`.
     ///
-    /// With `replace`, it takes the place of all live patches that are enabled by then. When the
-    /// initializer returns, the transition has begun, but tasks may still be running in the old
+    /// With `replace`, it takes the place of all live patches that are enabled when it is.
+    pub const fn new<const N: usize>(
+        objects: &'static Terminated<Object, N>,
+        replace: bool,
+    ) -> Self {
+        // SAFETY: As for `klp_func` in `Func::new`.
+        let mut patch: bindings::klp_patch = unsafe { mem::zeroed() };
+        patch.objs = ptr::from_ref(objects).cast_mut().cast();
+        patch.replace = replace;
+        // INVARIANT: A `Terminated` has a zeroed entry behind its last one.
+        Self(Opaque::new(patch))
+    }
+
+    /// Enables the patch.
+    ///
+    /// When this returns, the transition has begun, but tasks may still be running in the old
     /// functions.
     ///
     /// # Safety
     ///
-    /// - The initializer must be run by the init function of `module`, and nothing that comes after
-    ///   it may make that function fail: the module would be unloaded while the patch is in use.
-    /// - The result must be dropped by the exit function of `module`, or not at all.
-    pub unsafe fn enable(
-        module: &'static ThisModule,
-        objects: &'static [Object],
-        replace: bool,
-    ) -> impl PinInit<Self, Error> {
-        // INVARIANT: `klp_enable_patch()` is called last, with pointers to the fields' final places:
-        // `patch` is pinned, and `tables` holds its arrays in allocations of their own.
-        try_pin_init!(&this in Self {
-            tables: Tables::new(objects)?,
-            patch <- Opaque::try_ffi_init(|slot: *mut bindings::klp_patch| {
-                // SAFETY: `this` is valid, and its field `tables` is initialized by now.
-                let tables = unsafe { &(*this.as_ptr()).tables };
-                // SAFETY: `slot` is valid for writes by the contract of `try_ffi_init`.
-                unsafe {
-                    slot.write(bindings::klp_patch {
-                        mod_: module.as_ptr(),
-                        objs: Opaque::cast_into(tables.objs.as_ptr()),
-                        replace,
-                        ..Default::default()
-                    })
-                };
-                // SAFETY: `slot` was filled above. By the invariants of `Tables`, its arrays are
-                // terminated. All of it stays in place until it is dropped: by the safety
-                // requirements not before the module's exit function, which does not run while
-                // the C side holds its reference to the module. If enabling fails, the C side has
-                // let go of it before it returns.
-                to_result(unsafe { bindings::klp_enable_patch(slot) })
-            }),
-        }? Error)
+    /// - The init function of `module`, which holds the patch, its objects and its functions, must
+    ///   call this, and once.
+    /// - Nothing that comes after it may make that function fail: the module would be unloaded
+    ///   while the patch is in use.
+    pub unsafe fn enable(&'static self, module: &'static ThisModule) -> Result {
+        let patch = self.0.get();
+        // SAFETY: By the safety requirements, this is the only call, so that nobody else has the
+        // patch yet.
+        unsafe { (*patch).mod_ = module.as_ptr() };
+        // SAFETY: By the invariants, the arrays are terminated. All of it stays in place while the
+        // module does, and the C side holds a reference to the module until it is done with the
+        // patch. If enabling fails, it has let go of it before it returns.
+        to_result(unsafe { bindings::klp_enable_patch(patch) })
     }
 }
 
-// SAFETY: All that can be done with a `Patch` is to drop it, which can be done from any thread.
-unsafe impl Send for Patch {}
-
-// SAFETY: A shared reference to a `Patch` gives access to nothing.
+// SAFETY: `enable` is the only thing to do with a shared reference, and is called once.
 unsafe impl Sync for Patch {}
 
 /// Declares a module that is a live patch.
 ///
-/// `objects` is a `'static` array or slice of [`Object`]s, `replace` says whether this patch takes
-/// the place of all older ones. What follows goes to [`module!`].
+/// `objects` is a static array of [`Object`]s, `replace` says whether this patch takes the place of
+/// all older ones. What follows goes to [`module!`].
 ///
 /// Loading the module enables the patch; the module can be removed once the patch was disabled.
 ///
 /// # Examples
 ///
 /// ```ignore
-/// static FUNCS: [Func; 1] = [
+/// static FUNCS: Terminated<Func, 1> = Terminated::new([
 ///     // SAFETY: `new_show` has the type of `cmdline_proc_show` and keeps to the same rules.
 ///     unsafe { Func::new(c"cmdline_proc_show", new_show) },
-/// ];
-/// static OBJECTS: [Object; 1] = [Object::vmlinux(&FUNCS)];
+/// ]);
+/// static OBJECTS: Terminated<Object, 1> = Terminated::new([Object::vmlinux(&FUNCS)]);
 ///
-/// kernel::module_livepatch! {
+/// module_livepatch! {
 ///     objects: OBJECTS,
 ///     replace: false,
 ///     name: "rust_livepatch",
@@ -244,24 +237,17 @@ unsafe impl Sync for Patch {}
 /// [`module!`]: kernel::prelude::module
 #[macro_export]
 macro_rules! module_livepatch {
-    (objects: $objects:expr, replace: $replace:expr, $($f:tt)*) => {
-        #[::kernel::prelude::pin_data]
-        struct LivepatchModule {
-            #[pin]
-            _patch: $crate::livepatch::Patch,
-        }
+    (objects: $objects:ident, replace: $replace:expr, $($f:tt)*) => {
+        static LIVEPATCH: $crate::livepatch::Patch =
+            $crate::livepatch::Patch::new(&$objects, $replace);
 
-        impl ::kernel::InPlaceModule for LivepatchModule {
-            fn init(
-                module: &'static ::kernel::ThisModule,
-            ) -> impl ::pin_init::PinInit<Self, ::kernel::error::Error> {
-                ::kernel::try_pin_init!(Self {
-                    // SAFETY: This is the init function of `module`. `_patch` is the only field, so
-                    // that nothing comes after it; `module!` drops it in the exit function.
-                    _patch <- unsafe {
-                        $crate::livepatch::Patch::enable(module, &$objects, $replace)
-                    },
-                })
+        struct LivepatchModule;
+
+        impl ::kernel::Module for LivepatchModule {
+            fn init(module: &'static ::kernel::ThisModule) -> ::kernel::error::Result<Self> {
+                // SAFETY: This is the init function of `module`, which holds all of the patch. It
+                // runs once, and nothing comes after this that could fail.
+                unsafe { LIVEPATCH.enable(module) }.map(|()| Self)
             }
         }
 

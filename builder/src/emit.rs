@@ -180,14 +180,14 @@ fn write_source(out: &mut String, what: &Registration, idents: &BTreeMap<&str, S
     };
     writeln!(out, "{replace}\n")?;
     writeln!(out, "pub mod bindings;\npub mod livepatch;\n#[macro_use]\nmod payload;\n")?;
-    writeln!(out, "use livepatch::{{\n    Func,\n    Object, //\n}};\n")?;
+    writeln!(out, "use livepatch::{{\n    Func,\n    Object,\n    Terminated, //\n}};\n")?;
     write_payload(out, what, idents)?;
     let lists = list_names(what);
     for (object, list) in what.objects.iter().zip(&lists) {
         write_funcs(out, list, object, idents)?;
     }
     // The comment at the end keeps rustfmt from drawing the lines together, as the kernel has it.
-    writeln!(out, "static OBJECTS: [Object; {}] = [", what.objects.len())?;
+    writeln!(out, "static OBJECTS: Terminated<Object, {}> = Terminated::new([", what.objects.len())?;
     for (i, (object, list)) in what.objects.iter().zip(&lists).enumerate() {
         let end = if i + 1 == lists.len() { ", //" } else { "," };
         match &object.module {
@@ -195,7 +195,7 @@ fn write_source(out: &mut String, what: &Registration, idents: &BTreeMap<&str, S
             Some(module) => writeln!(out, "    Object::module(c\"{module}\", &{list}){end}")?,
         }
     }
-    writeln!(out, "];\n")?;
+    writeln!(out, "]);\n")?;
     writeln!(out, "module_livepatch! {{\n    objects: OBJECTS,\n    replace: {},", what.replace)?;
     writeln!(out, "    name: \"{}\",", what.module)?;
     let escaped: String = release.escape_default().collect();
@@ -241,7 +241,7 @@ fn write_payload(out: &mut String, what: &Registration, idents: &BTreeMap<&str, 
 }
 
 fn write_funcs(out: &mut String, list: &str, object: &KlpObject, idents: &BTreeMap<&str, String>) -> std::fmt::Result {
-    writeln!(out, "static {list}: [Func; {}] = [", object.funcs.len())?;
+    writeln!(out, "static {list}: Terminated<Func, {}> = Terminated::new([", object.funcs.len())?;
     for func in &object.funcs {
         let ident = idents.get(func.new_symbol.as_str()).map_or("", String::as_str);
         writeln!(out, "    // SAFETY: This is the code of that very function, compiled with the fixes.")?;
@@ -251,7 +251,7 @@ fn write_funcs(out: &mut String, list: &str, object: &KlpObject, idents: &BTreeM
         }
         writeln!(out, ",")?;
     }
-    writeln!(out, "];\n")
+    writeln!(out, "]);\n")
 }
 
 /// The names of the objects' lists of functions, in the objects' order. Modules' names can differ in
@@ -313,7 +313,8 @@ mod payload;
 
 use livepatch::{
     Func,
-    Object, //
+    Object,
+    Terminated, //
 };
 
 /// The new code: compiled from the fixed C sources, linked in as an object.
@@ -328,22 +329,22 @@ mod new_code {
     }
 }
 
-static VMLINUX_FUNCS: [Func; 2] = [
+static VMLINUX_FUNCS: Terminated<Func, 2> = Terminated::new([
     // SAFETY: This is the code of that very function, compiled with the fixes.
     unsafe { Func::new(c"cmdline_proc_show", new_code::cmdline_proc_show) },
     // SAFETY: This is the code of that very function, compiled with the fixes.
     unsafe { Func::new(c"foo.isra.0", new_code::foo_isra_0) }.sympos(2),
-];
+]);
 
-static EXT4_FUNCS: [Func; 1] = [
+static EXT4_FUNCS: Terminated<Func, 1> = Terminated::new([
     // SAFETY: This is the code of that very function, compiled with the fixes.
     unsafe { Func::new(c"match", new_code::match_fn) },
-];
+]);
 
-static OBJECTS: [Object; 2] = [
+static OBJECTS: Terminated<Object, 2> = Terminated::new([
     Object::vmlinux(&VMLINUX_FUNCS),
     Object::module(c"ext4", &EXT4_FUNCS), //
-];
+]);
 
 module_livepatch! {
     objects: OBJECTS,
