@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Bindings to `<linux/livepatch.h>`, which the kernel's own bindings lack, and to objtool's
-//! annotations.
+//! Bindings to `<linux/livepatch.h>`, and to objtool's annotations.
 //!
-//! Only types named `klp_*` are made anew; all others are those of [`kernel::bindings`], so that
-//! values can go back and forth.
+//! The types that [`kernel::bindings`] has are those, so that values can go back and forth. What it
+//! lacks is made anew.
 
 #![allow(
     clippy::all,
@@ -16,11 +15,10 @@
     unreachable_pub,
     unsafe_op_in_unsafe_fn
 )]
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
-use kernel::{
-    bindings::*,
-    ffi, //
-};
+use kernel::ffi;
+
+pub use kernel::bindings::*;
 
 include!("bindings_generated.rs");

@@ -46,6 +46,7 @@ pub struct Terminated<T, const N: usize> {
 
 impl<T: Entry, const N: usize> Terminated<T, N> {
     /// Puts the end behind `entries`.
+    #[inline]
     pub const fn new(entries: [T; N]) -> Self {
         Self {
             entries,
@@ -77,6 +78,7 @@ impl Func {
     /// - Callers of that function must be able to rely on `new_func` as they do on the original:
     ///   for the context in which it may be called, the locks it takes, and the data it leaves.
     /// - `new_func` must be part of the module that enables the patch.
+    #[inline]
     pub const unsafe fn new(old_name: &'static CStr, new_func: unsafe extern "C" fn()) -> Self {
         // SAFETY: `klp_func` is made of pointers, integers, flags and list heads; zeroes are what
         // the C side expects in all that is not set.
@@ -90,6 +92,7 @@ impl Func {
     /// Tells the function from others of the same name in the same object.
     ///
     /// `position` counts them in the order of kallsyms, from 1; 0 says that the name is unique.
+    #[inline]
     pub const fn sympos(self, position: c_ulong) -> Self {
         // SAFETY: The value is this function's own, and initialized by `new`.
         unsafe { (*self.0.get()).old_sympos = position };
@@ -118,6 +121,7 @@ pub struct Object(Opaque<bindings::klp_object>);
 
 impl Object {
     /// The kernel image itself.
+    #[inline]
     pub const fn vmlinux<const N: usize>(funcs: &'static Terminated<Func, N>) -> Self {
         Self::named(ptr::null(), funcs)
     }
@@ -125,6 +129,7 @@ impl Object {
     /// The module `name`, with underscores where its file name has hyphens.
     ///
     /// It need not be loaded: its functions are replaced when it comes.
+    #[inline]
     pub const fn module<const N: usize>(
         name: &'static CStr,
         funcs: &'static Terminated<Func, N>,
@@ -132,6 +137,7 @@ impl Object {
         Self::named(name.as_ptr().cast(), funcs)
     }
 
+    #[inline]
     const fn named<const N: usize>(
         name: *const c_char,
         funcs: &'static Terminated<Func, N>,
@@ -171,6 +177,7 @@ impl Patch {
     /// A live patch of `objects`.
     ///
     /// With `replace`, it takes the place of all live patches that are enabled when it is.
+    #[inline]
     pub const fn new<const N: usize>(
         objects: &'static Terminated<Object, N>,
         replace: bool,
@@ -194,6 +201,7 @@ impl Patch {
     ///   call this, and once.
     /// - Nothing that comes after it may make that function fail: the module would be unloaded
     ///   while the patch is in use.
+    #[inline]
     pub unsafe fn enable(&'static self, module: &'static ThisModule) -> Result {
         let patch = self.0.get();
         // SAFETY: By the safety requirements, this is the only call, so that nobody else has the
@@ -244,6 +252,7 @@ macro_rules! module_livepatch {
         struct LivepatchModule;
 
         impl ::kernel::Module for LivepatchModule {
+            #[inline]
             fn init(module: &'static ::kernel::ThisModule) -> ::kernel::error::Result<Self> {
                 // SAFETY: This is the init function of `module`, which holds all of the patch. It
                 // runs once, and nothing comes after this that could fail.

@@ -21,8 +21,14 @@ macro_rules! payload {
         $(
             #[cfg(CONFIG_X86_KERNEL_IBT)]
             core::arch::global_asm!(
+                ".if {noendbr}",
                 ".pushsection .discard.annotate_insn, \"M\", @progbits, 8",
                 ".long {symbol} - ., {noendbr}",
+                ".else",
+                // As `ANNOTATE_NOENDBR` of include/linux/objtool.h was up to 6.13.
+                ".pushsection .discard.noendbr",
+                ".long {symbol}",
+                ".endif",
                 ".popsection",
                 symbol = sym $name,
                 noendbr = const $crate::bindings::ANNOTYPE_NOENDBR,

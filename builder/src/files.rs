@@ -98,6 +98,12 @@ pub fn sha256(data: &[u8]) -> String {
     hex(&Sha256::digest(data))
 }
 
+/// A name for what is made of `parts`, which do not run into each other: SHA-256, in hexadecimal.
+pub fn key(parts: &[&str]) -> String {
+    let text: String = parts.iter().map(|part| format!("{} {part}\n", part.len())).collect();
+    sha256(text.as_bytes())
+}
+
 /// Lower-case hexadecimal of `bytes`.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()

@@ -4,6 +4,7 @@
 
 pub mod linked;
 pub mod ppc64le;
+mod rust_flags;
 pub mod x86_64;
 
 use crate::elf::{Object, Reloc, SecId, Section, SymId, Symbol};
@@ -129,6 +130,16 @@ pub trait Arch: Debug + Sync {
 
     /// Relocation type of a pointer, S + A in 8 bytes.
     fn pointer_reloc(&self) -> u32;
+
+    /// The flags with which rustc makes code that goes along with C compiled with the flags `c`: those of one unit of
+    /// the kernel. For kernels that know no Rust themselves.
+    ///
+    /// # Errors
+    /// A flag that changes what code has to be like and has no known counterpart, by name.
+    fn rust_flags(&self, c: &[String]) -> Result<Vec<String>>;
+
+    /// The target triple under which clang reads the kernel's headers.
+    fn clang_target(&self) -> &'static str;
 
     /// True where two types mean the same for an undisturbed reference (PC32 and PLT32 …).
     fn same_reloc(&self, a: u32, b: u32) -> bool;

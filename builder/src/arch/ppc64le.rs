@@ -10,6 +10,7 @@ mod link_edits;
 mod linked_tests;
 mod module;
 mod references;
+mod rust_flags;
 #[cfg(test)]
 mod tests;
 mod transplant;
@@ -104,6 +105,14 @@ impl Arch for Power {
     fn reloc_name(&self, kind: u32) -> String {
         let known = TYPES.iter().map(|t| (t.0, t.1)).chain(OF_PCREL_KERNELS.iter().copied());
         known.into_iter().find(|t| t.0 == kind).map_or_else(|| format!("R_PPC64 type {kind}"), |t| t.1.into())
+    }
+
+    fn rust_flags(&self, c: &[String]) -> Result<Vec<String>> {
+        rust_flags::rust_flags(c)
+    }
+
+    fn clang_target(&self) -> &'static str {
+        "powerpc64le-linux-gnu"
     }
 
     fn call_reloc(&self) -> u32 {

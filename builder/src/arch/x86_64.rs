@@ -2,9 +2,11 @@
 //! x86_64: relocations (System V ABI, AMD64 supplement, table 4.9), instruction lengths, ftrace sites.
 
 mod lines;
+mod rust_flags;
 
 use super::{Arch, Field, LineArgument, LocalBranch};
 use crate::elf::{Object, Reloc, SecId, Section};
+use anyhow::Result;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 use object::elf;
 use std::ops::Range;
@@ -47,6 +49,14 @@ impl Arch for Amd64 {
             elf::R_X86_64_PC64 => "R_X86_64_PC64".into(),
             other => format!("R_X86_64 type {other}"),
         }
+    }
+
+    fn rust_flags(&self, c: &[String]) -> Result<Vec<String>> {
+        rust_flags::rust_flags(c)
+    }
+
+    fn clang_target(&self) -> &'static str {
+        "x86_64-linux-gnu"
     }
 
     fn call_reloc(&self) -> u32 {

@@ -25,6 +25,7 @@ pub(crate) fn target(tree: &Path, root: &Path) -> Target {
         config: ".config".into(),
         cc: "gcc".into(),
         rustc: None,
+        toolchain: None,
         build_id: "00".into(),
     }
 }

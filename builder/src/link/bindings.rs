@@ -1,43 +1,68 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Bindings to the target's <linux/livepatch.h>: bindings.h in the run's folder in,
-//! bindings_generated.rs beside it out.
+//! Bindings to the target's <linux/livepatch.h>, made by bindgen: of what the kernel's own crate lacks, or of all that
+//! is used, where the kernel has no such crate.
 //!
-//! The flags are those with which the target's tree made its own bindings, read from the command
-//! that kbuild saved: what a type looks like depends on them.
+//! The flags are those with which the target's tree compiles: what a type looks like depends on them.
 
+use crate::compile::command::Saved;
 use crate::files;
 use crate::sandbox::{Sandbox, WORK};
 use crate::target::Target;
 use anyhow::{Context, Result};
 use std::path::Path;
 
+/// What bindgen reads: file name and text.
+pub const HEADER: (&str, &str) = ("bindings.h", include_str!("../../../kmod/bindings.h"));
+
+/// What bindgen writes, in the run's folder.
+pub const MADE: &str = "bindings_generated.rs";
+
 /// Where kbuild keeps the command that made the tree's own bindings, relative to the tree.
 const SAVED: &str = "rust/bindings/.bindings_generated.rs.cmd";
 
-/// What is wanted of the header, and how: as `cmd_bindgen` of rust/Makefile does it, but with layout
-/// tests, which make the compiler prove that the shared types are laid out as the C side has them.
-const FLAGS: &str = "--use-core --with-derive-default --ctypes-prefix ffi --no-debug '.*' --formatter none \
-    --enable-function-attribute-detection --no-doc-comments --no-recursive-allowlist \
-    --allowlist-type 'klp_(func|object|patch|state|callbacks|(pre|post)_(un)?patch_t|shadow_[cd]tor_t)' \
-    --allowlist-function 'klp_(enable_patch|shadow_.*|get_state|get_prev_state)' --allowlist-var 'ANNOTYPE_NOENDBR'";
+/// What is wanted of the headers, and how: as `cmd_bindgen` of rust/Makefile does it, but with layout
+/// tests, which make the compiler prove that the types are laid out as the C side has them.
+const FLAGS: [&str; 16] = [
+    "--use-core",
+    "--with-derive-default",
+    "--ctypes-prefix",
+    "ffi",
+    "--no-debug",
+    ".*",
+    "--formatter",
+    "none",
+    "--enable-function-attribute-detection",
+    "--no-doc-comments",
+    "--allowlist-type",
+    "klp_(func|object|patch|state|callbacks|(pre|post)_(un)?patch_t|shadow_[cd]tor_t)",
+    "--allowlist-function",
+    "klp_(enable_patch|shadow_.*|get_state|get_prev_state)",
+    "--allowlist-var",
+    "ANNOTYPE_NOENDBR",
+];
 
-/// The headers whose text the bindings show; the config and the saved command stand for the others.
-const HEADERS: [&str; 3] =
-    ["include/linux/livepatch.h", "include/linux/livepatch_external.h", "include/linux/objtool_types.h"];
+/// The headers whose text the bindings show; the config and the command stand for the others.
+const HEADERS: [&str; 4] = [
+    "include/linux/livepatch.h",
+    "include/linux/livepatch_external.h",
+    "include/linux/objtool.h",
+    "include/linux/objtool_types.h",
+];
 
-/// What bindgen writes, in the run's folder.
-const MADE: &str = "bindings_generated.rs";
-
-/// Puts the bindings into `dir`, which stands at [`WORK`] in `sandbox`. bindgen takes longer than
-/// all the rest of a link, so what it made is kept in the cache; were it out of date, the layout
-/// tests in it would not compile.
-pub fn provide(target: &Target, sandbox: &Sandbox, dir: &Path) -> Result<()> {
+/// For a kernel with a crate of its own: puts bindings to what that crate lacks into `dir`, which stands at [`WORK`]
+/// in `sandbox`. bindgen takes longer than all the rest of a link, so what it made is kept in the cache; were it out of
+/// date, the layout tests in it would not compile.
+pub fn missing(target: &Target, sandbox: &Sandbox, dir: &Path) -> Result<()> {
     let path = target.tree.join(SAVED);
     let saved = files::read_text(&path).context(
         "the tree has no Rust bindings: prepare the target again (`make prepare` with CONFIG_RUST makes them)",
     )?;
     let command = command(&saved).with_context(|| format!("cannot use the command in {}", path.display()))?;
-    let cached = files::cache_dir()?.join("bindings").join(format!("{}.rs", key(target, &saved, &command)?));
+    let seen = seen(target)?;
+    let rustc = target.rustc.as_deref().unwrap_or_default();
+    let mut parts = vec![rustc, &saved, &command, HEADER.1];
+    parts.extend(seen.iter().map(String::as_str));
+    let cached = files::cache_dir()?.join("bindings").join(format!("{}.rs", files::key(&parts)));
     let here = dir.join(MADE);
     if let Ok(text) = std::fs::read(&cached) {
         return files::write(&here, &text);
@@ -48,17 +73,12 @@ pub fn provide(target: &Target, sandbox: &Sandbox, dir: &Path) -> Result<()> {
     files::write(&cached, &files::read(&here)?)
 }
 
-/// What the bindings depend on, as the name of a file in the cache.
-fn key(target: &Target, saved: &str, command: &str) -> Result<String> {
-    let config = files::read_text(&target.config)?;
-    let rustc = target.rustc.as_deref().unwrap_or_default();
-    let mut parts: Vec<&str> = vec![&target.release, &target.version, &target.build_id, rustc, &config, saved, command];
-    let headers: Vec<String> =
-        HEADERS.iter().filter_map(|h| std::fs::read_to_string(target.tree.join(h)).ok()).collect();
-    parts.extend(headers.iter().map(String::as_str));
-    // Lengths keep parts from running into each other.
-    let text: String = parts.iter().map(|p| format!("{} {p}\n", p.len())).collect();
-    Ok(files::sha256(text.as_bytes()))
+/// What bindings of `target` depend on besides commands.
+pub fn seen(target: &Target) -> Result<Vec<String>> {
+    let mut seen = vec![target.release.clone(), target.version.clone(), target.build_id.clone()];
+    seen.push(files::read_text(&target.config)?);
+    seen.extend(HEADERS.iter().filter_map(|header| std::fs::read_to_string(target.tree.join(header)).ok()));
+    Ok(seen)
 }
 
 /// The shell command that makes our bindings, from the text of kbuild's saved command file.
@@ -79,7 +99,51 @@ fn command(saved: &str) -> Result<String> {
     // into the tree.
     let c_flags = c_flags.split(" ; ").next().unwrap_or_default();
     let c_flags: Vec<&str> = c_flags.split_whitespace().filter(|w| !w.starts_with("-Wp,-M")).collect();
-    Ok(format!("{program} {WORK}/bindings.h --rust-target {version} {FLAGS} -o {WORK}/{MADE} -- {}", c_flags.join(" ")))
+    let wanted: Vec<String> = FLAGS.iter().map(|flag| format!("'{flag}'")).collect();
+    Ok(format!(
+        "{program} {WORK}/bindings.h --rust-target {version} --no-recursive-allowlist {} -o {WORK}/{MADE} -- {}",
+        wanted.join(" "),
+        c_flags.join(" ")
+    ))
+}
+
+/// Flags of a C compiler's that change what headers say or how types are laid out; a `*` ends a flag's beginning. gcc
+/// knows others that clang does not.
+const C_FLAGS: &[&str] = &[
+    "-D*",
+    "-U*",
+    "-I*",
+    "-nostdinc",
+    "-std=*",
+    "-O*",
+    "-fshort-wchar",
+    "-funsigned-char",
+    "-fms-extensions",
+    "-m64",
+    "-mlittle-endian",
+    "-mabi=*",
+];
+
+/// For a kernel without a crate of its own: the arguments with which bindgen makes bindings to all that is used. `unit`
+/// is the command of one of the kernel's own units; `clang_target` is the triple.
+pub fn complete(unit: &Saved, clang_target: &str) -> Vec<String> {
+    let mut args = vec![format!("{WORK}/{}", HEADER.0), "--rust-target".into(), "1.82".into()];
+    args.extend(FLAGS.iter().map(|flag| flag.to_string()));
+    args.extend(["-o".into(), format!("{WORK}/{MADE}"), "--".into()]);
+    let mut words = unit.argv.iter().skip(1);
+    while let Some(word) = words.next() {
+        let known = |flag: &&str| flag.strip_suffix('*').map_or(word == *flag, |start| word.starts_with(start));
+        match word.as_str() {
+            "-include" | "-isystem" | "-I" | "-D" => {
+                args.extend([Some(word), words.next()].into_iter().flatten().cloned())
+            }
+            _ if C_FLAGS.iter().any(known) => args.push(word.clone()),
+            _ => {}
+        }
+    }
+    args.extend(["-w", "-fno-builtin", "-D__BINDGEN__", "-DMODULE"].map(String::from));
+    args.push(format!("--target={clang_target}"));
+    args
 }
 
 #[cfg(test)]
@@ -95,7 +159,12 @@ mod tests {
     #[test]
     fn takes_program_version_and_c_flags_from_the_saved_command() {
         let made = command(SAVED_TEXT).unwrap();
-        assert!(made.starts_with("/opt/bindgen /tmp/kmend/work/bindings.h --rust-target 1.85 --use-core"), "{made}");
+        assert!(
+            made.starts_with(
+                "/opt/bindgen /tmp/kmend/work/bindings.h --rust-target 1.85 --no-recursive-allowlist '--use-core'"
+            ),
+            "{made}"
+        );
         assert!(
             made.ends_with(
                 " -o /tmp/kmend/work/bindings_generated.rs -- -nostdinc -I./include -DA='\"$b\"' -w \
@@ -111,5 +180,18 @@ mod tests {
         for text in ["", "x := ", "x := bindgen a.h", "x := bindgen a.h -- -DX"] {
             command(text).unwrap_err();
         }
+    }
+    #[test]
+    fn bindgen_gets_what_changes_types() {
+        let unit =
+            "cmd_a.o := gcc-12 -Wp,-MMD,.a.o.d -nostdinc -I./include -include ./include/linux/kconfig.h -D__KERNEL__ \
+                    -mno-sse -fshort-wchar -O2 -pg -Wall -DX='\"a\"' -fconserve-stack -c -o a.o a.c\n";
+        let args = complete(&Saved::read(unit).unwrap(), "x86_64-linux-gnu").join(" ");
+        let clang = args.split_once(" -- ").unwrap().1;
+        assert_eq!(
+            clang,
+            "-nostdinc -I./include -include ./include/linux/kconfig.h -D__KERNEL__ -fshort-wchar -O2 -DX=\"a\" -w \
+             -fno-builtin -D__BINDGEN__ -DMODULE --target=x86_64-linux-gnu"
+        );
     }
 }

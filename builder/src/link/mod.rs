@@ -6,8 +6,11 @@
 //! here, so the same inputs give the same bytes.
 
 mod bindings;
+mod crates;
+mod shim;
 
 use crate::emit::check_module_name;
+use crate::target::config::Config;
 use crate::target::Target;
 use crate::{files, sandbox};
 use anyhow::{ensure, Context, Result};
@@ -18,7 +21,7 @@ const KMOD: [(&str, &str); 4] = [
     ("livepatch.rs", include_str!("../../../kmod/livepatch.rs")),
     ("payload.rs", include_str!("../../../kmod/payload.rs")),
     ("bindings.rs", include_str!("../../../kmod/bindings.rs")),
-    ("bindings.h", include_str!("../../../kmod/bindings.h")),
+    bindings::HEADER,
 ];
 
 /// Config options that are off for this build: debug information and BTF are not kept, and to make
@@ -32,11 +35,17 @@ const OFF: [&str; 3] = ["CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF=", "CONFIG_
 /// undefined symbol.
 pub fn link(target: &Target, name: &str, source: &str, payloads: &[Vec<u8>]) -> Result<Vec<u8>> {
     check_module_name(name)?;
-    check_config(target)?;
+    let config = Config::parse(&files::read_text(&target.config)?);
+    check_config(target, &config)?;
+    // A kernel with CONFIG_RUST compiles Rust by itself.
+    let knows_rust = config.is_on("CONFIG_RUST");
     let dir = tempfile::Builder::new().prefix("kmend-link-").tempdir().context("cannot make a temporary folder")?;
-    lay_out(dir.path(), name, source, payloads)?;
+    lay_out(dir.path(), name, source, payloads, knows_rust)?;
     let (sandbox, symvers) = sandbox(target, dir.path())?;
-    bindings::provide(target, &sandbox, dir.path())?;
+    match knows_rust {
+        true => bindings::missing(target, &sandbox, dir.path())?,
+        false => shim::compile(target, name, dir.path())?,
+    }
 
     let mut args = vec!["-j2".to_string(), "-C".into(), target.tree_inside.clone(), format!("M={}", sandbox::WORK)];
     args.extend(target.make_vars.iter().cloned());
@@ -46,7 +55,7 @@ pub fn link(target: &Target, name: &str, source: &str, payloads: &[Vec<u8>]) -> 
     args.push("modules".into());
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let out = sandbox.run("make", &args).with_context(|| format!("cannot build module {name} for {}", target.name))?;
-    complaints(name, &String::from_utf8_lossy(&out.stderr))?;
+    complaints(&format!("module {name}"), &String::from_utf8_lossy(&out.stderr))?;
 
     let ko = format!("{}/{name}.ko", sandbox::WORK);
     sandbox
@@ -56,17 +65,17 @@ pub fn link(target: &Target, name: &str, source: &str, payloads: &[Vec<u8>]) -> 
 }
 
 /// Refuses kernels for which the module could not be built or loaded, before anything is tried.
-fn check_config(target: &Target) -> Result<()> {
-    let config = files::read_text(&target.config)?;
-    for option in ["CONFIG_LIVEPATCH", "CONFIG_RUST", "CONFIG_MODULES"] {
-        let set = format!("{option}=y");
-        ensure!(
-            config.lines().any(|l| l == set),
-            "{} has no {set} ({}): kmend cannot make a live patch module for this kernel",
-            target.name,
-            target.config.display()
-        );
+fn check_config(target: &Target, config: &Config) -> Result<()> {
+    let at = || format!("{} ({})", target.name, target.config.display());
+    for option in ["CONFIG_LIVEPATCH", "CONFIG_MODULES"] {
+        ensure!(config.is_on(option), "{} has no {option}=y: kmend cannot make a live patch module for it", at());
     }
+    // The kernel's own Rust does not go with it either: bindgen cannot know the order of fields.
+    ensure!(
+        !config.is_on("CONFIG_RANDSTRUCT"),
+        "{} has CONFIG_RANDSTRUCT=y: the layout of its structures cannot be known to Rust",
+        at()
+    );
     Ok(())
 }
 
@@ -74,7 +83,7 @@ fn check_config(target: &Target) -> Result<()> {
 ///
 /// A module made of several objects must not have the name of one of them: `NAME_main.o` and
 /// `NAME_payloadN.o` never are `NAME.o`.
-fn lay_out(dir: &Path, name: &str, source: &str, payloads: &[Vec<u8>]) -> Result<()> {
+fn lay_out(dir: &Path, name: &str, source: &str, payloads: &[Vec<u8>], knows_rust: bool) -> Result<()> {
     for (i, payload) in payloads.iter().enumerate() {
         files::write(&dir.join(format!("{name}_payload{i}.o_shipped")), payload)?;
     }
@@ -82,18 +91,19 @@ fn lay_out(dir: &Path, name: &str, source: &str, payloads: &[Vec<u8>]) -> Result
     for (file, text) in KMOD {
         files::write(&dir.join(file), text.as_bytes())?;
     }
-    files::write(&dir.join("Kbuild"), kbuild(name, payloads.len()).as_bytes())
+    files::write(&dir.join("Kbuild"), kbuild(name, payloads.len(), knows_rust).as_bytes())
 }
 
-/// The Kbuild file. The payloads have rules of their own: kbuild's rule for FILE_shipped runs no
-/// objtool where that is done object by object, and where external modules have `obj := .` (7.2), it is
-/// a match-anything rule, which make does not use for a .o file.
-fn kbuild(name: &str, payloads: usize) -> String {
-    let parts: String = (0..payloads).map(|i| format!(" {name}_payload{i}.o")).collect();
-    let mut text = format!("obj-m := {name}.o\n{name}-y := {name}_main.o{parts}\n\n");
+/// The Kbuild file. The payloads, and the Rust where kbuild does not compile it, have rules of their own: kbuild's rule
+/// for FILE_shipped runs no objtool where that is done object by object, and where external modules have `obj := .`
+/// (7.2), it is a match-anything rule, which make does not use for a .o file.
+fn kbuild(name: &str, payloads: usize, knows_rust: bool) -> String {
+    let main = format!("{name}_main.o");
+    let payloads: Vec<String> = (0..payloads).map(|i| format!("{name}_payload{i}.o")).collect();
+    let parts: Vec<&str> = std::iter::once(&main).chain(&payloads).map(String::as_str).collect();
+    let mut text = format!("obj-m := {name}.o\n{name}-y := {}\n\n", parts.join(" "));
     text += "quiet_cmd_payload = PAYLOAD [M] $@\n      cmd_payload = cat $< > $@ $(cmd_objtool)\n";
-    for i in 0..payloads {
-        let part = format!("{name}_payload{i}.o");
+    for part in payloads.iter().chain((!knows_rust).then_some(&main)) {
         text +=
             &format!("\ntargets += {part}\n$(obj)/{part}: $(src)/{part}_shipped FORCE\n\t$(call if_changed,payload)\n");
     }
@@ -123,7 +133,7 @@ fn strip(make_vars: &[String]) -> String {
 
 /// Fails on what the tools wrote without failing themselves: a live patch that the compiler, objtool
 /// or modpost has doubts about is not one to be loaded.
-fn complaints(name: &str, stderr: &str) -> Result<()> {
+fn complaints(what: &str, stderr: &str) -> Result<()> {
     // Each block goes on in indented lines.
     let mut in_block = false;
     let found: Vec<&str> = stderr
@@ -135,7 +145,7 @@ fn complaints(name: &str, stderr: &str) -> Result<()> {
         .collect();
     let only_counts = found.iter().all(|line| is_rustc_count(line));
     let found = if only_counts { Vec::new() } else { found };
-    ensure!(found.is_empty(), "the kernel's tools complain about module {name}:\n    {}", found.join("\n    "));
+    ensure!(found.is_empty(), "the kernel's tools complain about {what}:\n    {}", found.join("\n    "));
     Ok(())
 }
 
@@ -162,18 +172,20 @@ mod tests {
 
     #[test]
     fn kbuild_names_never_clash_with_the_module() {
-        let text = kbuild("x", 2);
+        let text = kbuild("x", 2, true);
         assert!(text.starts_with("obj-m := x.o\nx-y := x_main.o x_payload0.o x_payload1.o\n"), "{text}");
         assert!(
             text.contains("\n$(obj)/x_payload1.o: $(src)/x_payload1.o_shipped FORCE\n\t$(call if_changed,payload)\n")
         );
-        assert!(kbuild("x", 0).starts_with("obj-m := x.o\nx-y := x_main.o\n"));
+        assert!(!text.contains("x_main.o_shipped"));
+        assert!(kbuild("x", 1, false).contains("\n$(obj)/x_main.o: $(src)/x_main.o_shipped FORCE\n"));
+        assert!(kbuild("x", 0, true).starts_with("obj-m := x.o\nx-y := x_main.o\n"));
     }
 
     #[test]
     fn the_folder_holds_all_that_the_build_reads() {
         let dir = tempfile::tempdir().unwrap();
-        lay_out(dir.path(), "x", "// source", &[b"one".to_vec(), b"two".to_vec()]).unwrap();
+        lay_out(dir.path(), "x", "// source", &[b"one".to_vec(), b"two".to_vec()], true).unwrap();
         let mut names: Vec<String> = std::fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -207,14 +219,14 @@ mod tests {
         let known = "WARNING: /k/Module.symvers is missing.\n         Modules may not have dependencies.\n\n\
             make[2]: Warning: File 'Kbuild' has modification time 3 s in the future\n\
             make[2]: warning:  Clock skew detected.  Your build may be incomplete.\n";
-        complaints("x", known).unwrap();
+        complaints("module x", known).unwrap();
         let objtool = "x.o: warning: objtool: .rodata+0x40: data relocation to !ENDBR: f+0x0";
-        let error = complaints("x", &format!("{known}{objtool}\n")).unwrap_err().to_string();
+        let error = complaints("module x", &format!("{known}{objtool}\n")).unwrap_err().to_string();
         assert!(error.ends_with(&format!("module x:\n    {objtool}")), "{error}");
         let features = "warning: unstable feature specified for `-Ctarget-feature`: `vsx`\n  |\n  = note: this\n\n\
             warning: 1 warning emitted\n\n";
-        complaints("x", features).unwrap();
-        complaints("x", &format!("{features}warning: unused variable: `x`\n  |\n")).unwrap_err();
-        complaints("x", "WARNING: modpost: missing MODULE_LICENSE() in x.o\n").unwrap_err();
+        complaints("module x", features).unwrap();
+        complaints("module x", &format!("{features}warning: unused variable: `x`\n  |\n")).unwrap_err();
+        complaints("module x", "WARNING: modpost: missing MODULE_LICENSE() in x.o\n").unwrap_err();
     }
 }

@@ -79,6 +79,13 @@ impl Wanted {
         Self::of(archive, gcc_package(cc, arch, machine_arch)?, (cc.into(), None), true, Vec::new())
     }
 
+    /// The Rust toolchain alone, in the versions that `archive` has now.
+    pub fn rust(archive: &Archive) -> Result<Self> {
+        let packages = RUST.iter().map(|p| p.to_string()).collect();
+        // The compiler that bindgen reads C with is the one to be asked for.
+        Self::found(archive, packages, ("clang".into(), None), true)
+    }
+
     fn of(
         archive: &Archive,
         gcc: String,
@@ -94,11 +101,20 @@ impl Wanted {
         if rust {
             packages.extend(RUST.iter().map(|p| p.to_string()));
         }
+        Self::found(archive, packages, (cc, cc_words), rust)
+    }
+
+    fn found(
+        archive: &Archive,
+        mut packages: Vec<String>,
+        (cc, cc_words): (String, Option<String>),
+        rust: bool,
+    ) -> Result<Self> {
         packages.sort();
         let mut versions = String::new();
         for package in &packages {
             let Some(found) = archive.find(package, None)? else {
-                bail!("suite {} has no package {package}, which this kernel's build wants", archive.suite);
+                bail!("suite {} has no package {package}, which is wanted", archive.suite);
             };
             versions += &format!("{package} {}\n", found.version);
         }

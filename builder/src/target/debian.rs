@@ -7,6 +7,7 @@
 use super::apt::{self, Archive};
 use super::config::Config;
 use super::prepare::{self, Make};
+use super::toolchain::Toolchain;
 use super::{buildroot, record, store, ArchNames, Target};
 use crate::image::vmlinuz;
 use crate::sandbox::{self, Sandbox};
@@ -237,16 +238,21 @@ fn make(request: &Request, archive: &Archive, kernel: &Kernel, name: &str, dir: 
     let tree = dir.join("tree");
 
     // The build root keeps the processor busy while the network brings the packages, and the other way round.
-    let (root, files) = std::thread::scope(|s| {
-        let root = s.spawn(|| buildroot::make(&tools, &wanted));
+    let rust_is_on = config.is_on("CONFIG_RUST");
+    let make_roots = || -> Result<_> {
+        let root = buildroot::make(&tools, &wanted)?;
+        Ok((root, (!rust_is_on).then(|| Toolchain::provide(&machine_arch)).transpose()?))
+    };
+    let (roots, files) = std::thread::scope(|s| {
+        let roots = s.spawn(make_roots);
         let files = source(archive, kernel, dir, &tree).and_then(|()| image(archive, kernel, &config, dir));
-        let root = root.join().unwrap_or_else(|_| bail!("making the build root broke off"));
-        (root, files)
+        let roots = roots.join().unwrap_or_else(|_| bail!("making the build root broke off"));
+        (roots, files)
     });
-    let (root, shipped) = (root?, files?);
+    let ((root, toolchain), shipped) = (roots?, files?);
 
     let cc = record::cc_program(&config)?;
-    let found = record::compilers(&Sandbox::new(&root), cc, config.is_on("CONFIG_RUST"))?;
+    let found = record::compilers(&Sandbox::new(&root), cc, rust_is_on)?;
     record::check_compilers(&found, &config, &format!("the build root of suite {}", request.suite))?;
 
     let make = Make::new(&config, &shipped.banner, request.arch.kbuild, &root)?;
@@ -270,6 +276,7 @@ fn make(request: &Request, archive: &Archive, kernel: &Kernel, name: &str, dir: 
         config: config_file,
         cc: found.cc,
         rustc: found.rustc,
+        toolchain,
         build_id: shipped.build_id,
     })
 }

@@ -10,6 +10,7 @@ pub mod prepare;
 pub mod record;
 pub mod sources;
 pub mod store;
+pub mod toolchain;
 pub mod tree;
 
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,9 @@ pub struct Target {
     pub cc: String,
     /// rustc's own words; None where the kernel has no CONFIG_RUST.
     pub rustc: Option<String>,
+    /// The Rust toolchain for a kernel that has no CONFIG_RUST; None where the kernel has its own.
+    #[serde(default)]
+    pub toolchain: Option<toolchain::Toolchain>,
     /// The kernel's build id (GNU note of the image), hexadecimal.
     pub build_id: String,
 }

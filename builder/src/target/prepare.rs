@@ -53,7 +53,7 @@ impl Make {
 }
 
 /// Where Debian's rust-src has the library, as seen inside `root`; None leaves it to kbuild's default.
-fn rust_library(root: &Path) -> Result<Option<String>> {
+pub fn rust_library(root: &Path) -> Result<Option<String>> {
     let mut found: Vec<String> = fs::read_dir(root.join("usr/src"))
         .into_iter()
         .flatten()

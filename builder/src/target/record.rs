@@ -140,20 +140,22 @@ pub fn rustc_text(config: &Config) -> Result<Option<&str>> {
 
 /// Asks the compilers in `sandbox` who they are.
 pub fn compilers(sandbox: &Sandbox, cc: &str, rust: bool) -> Result<Compilers> {
-    let sandbox = sandbox.clone().cwd("/");
-    let ask = |program: &str| -> Result<String> {
-        let out = sandbox.command(program, &["--version"]).output();
-        let out = out.context("cannot start bwrap: is it installed? (`make deps` installs what kmend needs)")?;
-        ensure!(
-            out.status.success(),
-            "{program} cannot be run in {}: {}",
-            sandbox.root.display(),
-            String::from_utf8_lossy(&out.stderr).lines().last().unwrap_or("it says nothing")
-        );
-        let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        Ok(text.lines().next().unwrap_or("").trim().to_string())
-    };
-    Ok(Compilers { cc: ask(cc)?, rustc: if rust { Some(ask("rustc")?) } else { None } })
+    let rustc = if rust { Some(version_of(sandbox, "rustc")?) } else { None };
+    Ok(Compilers { cc: version_of(sandbox, cc)?, rustc })
+}
+
+/// The first line that `program --version` prints in `sandbox`.
+pub fn version_of(sandbox: &Sandbox, program: &str) -> Result<String> {
+    let out = sandbox.clone().cwd("/").command(program, &["--version"]).output();
+    let out = out.context("cannot start bwrap: is it installed? (`make deps` installs what kmend needs)")?;
+    ensure!(
+        out.status.success(),
+        "{program} cannot be run in {}: {}",
+        sandbox.root.display(),
+        String::from_utf8_lossy(&out.stderr).lines().last().unwrap_or("it says nothing")
+    );
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    Ok(text.lines().next().unwrap_or("").trim().to_string())
 }
 
 /// The compilers at hand must be those of the kernel's record, to the letter.

@@ -5,6 +5,7 @@
 use super::config::Config;
 use super::debian::Added;
 use super::prepare::{self, Make};
+use super::toolchain::Toolchain;
 use super::{record, store, Target, ARCHES};
 use crate::files;
 use crate::image::vmlinuz;
@@ -75,6 +76,10 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
     record::check_compilers(&found, &config, &place)?;
     let make = Make::new(&config, &banner, kbuild, &root)?;
     let boot = dir.join("arch/x86/boot/bzImage");
+    let toolchain = match config.is_on("CONFIG_RUST") {
+        true => None,
+        false => Some(Toolchain::provide(&super::apt::machine_arch()?)?),
+    };
     Ok(Target {
         name,
         arch: arch.into(),
@@ -93,6 +98,7 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
         config: config_file,
         cc: found.cc,
         rustc: found.rustc,
+        toolchain,
         build_id,
     })
 }

@@ -64,6 +64,7 @@ impl Fake {
             tree,
             cc: compiler(),
             rustc: None,
+            toolchain: None,
             build_id: "ab".repeat(20),
         };
         let fake = Self { dir, target };

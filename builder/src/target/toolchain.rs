@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The Rust toolchain for kernels without CONFIG_RUST: one build root with rustc, the source of `core` and
+//! bindgen, which all such targets share. Which kernel it is for makes no difference to it.
+
+use super::apt::Archive;
+use super::{buildroot, record, Target};
+use crate::files;
+use crate::sandbox::Sandbox;
+use anyhow::{ensure, Context, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The suite that has it: rustc has to know what the kernels' flags come to, -Zfunction-return (1.76) and
+/// -Zpatchable-function-entry (1.83) among them.
+const SUITE: &str = "trixie";
+
+/// Which one is in use, in the folder of build roots.
+const RECORD: &str = "rust-toolchain.json";
+
+/// Where the toolchain is, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Toolchain {
+    /// Its build root.
+    pub root: PathBuf,
+    /// rustc's own words.
+    pub rustc: String,
+}
+
+impl Toolchain {
+    /// The one that is there; made where there is none, or a broken one. `machine_arch` is Debian's name of this
+    /// machine's architecture.
+    pub fn provide(machine_arch: &str) -> Result<Self> {
+        let record = files::cache_dir()?.join("roots").join(RECORD);
+        if let Some(found) = Self::read(&record).filter(|t| t.check().is_ok()) {
+            return Ok(found);
+        }
+        let archive = Archive::open(SUITE, machine_arch, None)
+            .context("the Rust toolchain for kernels without CONFIG_RUST cannot be had")?;
+        let root = buildroot::make(&archive, &buildroot::Wanted::rust(&archive)?)?;
+        let rustc = Self::ask(&root)?;
+        let made = Self { root, rustc };
+        let text = serde_json::to_vec_pretty(&made).context("cannot write down the Rust toolchain")?;
+        files::write(&record, &text)?;
+        Ok(made)
+    }
+
+    fn read(record: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(record).ok()?).ok()
+    }
+
+    /// Whether it is there, and still what it was.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.root.exists(), "the build root {} of the Rust toolchain is gone", self.root.display());
+        let now = Self::ask(&self.root)?;
+        ensure!(now == self.rustc, "the Rust compiler drifted: it was {:?}, now it is {now:?}", self.rustc);
+        Ok(())
+    }
+
+    fn ask(root: &Path) -> Result<String> {
+        record::version_of(&Sandbox::new(root), "rustc")
+    }
+
+    /// The sandbox in which it works on `target`: the tree read-only at its place.
+    pub fn sandbox(&self, target: &Target) -> Sandbox {
+        let sandbox = Sandbox::new(&self.root).read_only(&target.tree, &target.tree_inside).cwd(&target.tree_inside);
+        // It is not a nightly compiler; the kernel's own build does the same.
+        sandbox.env("RUSTC_BOOTSTRAP", "1")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_toolchain_that_is_gone_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = Toolchain { root: dir.path().join("root"), rustc: "rustc 1".into() };
+        assert!(gone.check().unwrap_err().to_string().contains("is gone"));
+        let record = dir.path().join(RECORD);
+        assert_eq!(Toolchain::read(&record), None);
+        files::write(&record, b"{").unwrap();
+        assert_eq!(Toolchain::read(&record), None);
+        files::write(&record, &serde_json::to_vec(&gone).unwrap()).unwrap();
+        assert_eq!(Toolchain::read(&record), Some(gone));
+    }
+}
