@@ -11,6 +11,7 @@ mod source;
 use crate::home;
 use anyhow::{bail, ensure, Context, Result};
 use kmend_builder::image::vmlinuz;
+use kmend_builder::target::config::Config;
 use kmend_builder::target::debian::Added;
 use kmend_builder::target::{apt, buildroot, record, store, tree, ArchNames};
 use kmend_builder::{files, sandbox::Sandbox};
@@ -20,7 +21,9 @@ use std::time::Instant;
 
 /// A kernel that this repository describes, in xtask/kernels/NAME.
 struct Kernel {
-    /// `uname -m`, the folder's name, and the name behind `tree:`.
+    /// The folder's name, and the name behind `tree:`.
+    name: &'static str,
+    /// `uname -m`.
     arch: &'static str,
     /// Its C compiler.
     cc: &'static str,
@@ -30,13 +33,24 @@ struct Kernel {
     sources: &'static [(&'static str, &'static str)],
 }
 
-const KERNELS: &[Kernel] = &[Kernel {
-    arch: "ppc64le",
-    cc: "powerpc64le-linux-gnu-gcc-16",
-    tools: "forky",
-    // 7.3 is the first with Rust for this architecture.
-    sources: &[("experimental", "7.3"), ("sid", "7.3"), ("forky", "7.3"), ("sid", "7.4"), ("forky", "7.4")],
-}];
+const KERNELS: &[Kernel] = &[
+    Kernel {
+        name: "ppc64le",
+        arch: "ppc64le",
+        cc: "powerpc64le-linux-gnu-gcc-16",
+        tools: "forky",
+        // 7.3 is the first with Rust for this architecture.
+        sources: &[("experimental", "7.3"), ("sid", "7.3"), ("forky", "7.3"), ("sid", "7.4"), ("forky", "7.4")],
+    },
+    // The one of Debian 13, in which there is no Rust.
+    Kernel {
+        name: "ppc64le-6.12",
+        arch: "ppc64le",
+        cc: "powerpc64le-linux-gnu-gcc-14",
+        tools: "trixie",
+        sources: &[("trixie", "6.12"), ("trixie-security", "6.12")],
+    },
+];
 
 /// Where the kernel is in its folder.
 const TREE: &str = "linux";
@@ -48,14 +62,14 @@ const MARKER: &str = "complete";
 /// What the marker of a kernel begins with.
 const FORMAT: &str = "1";
 
-/// Makes the target `tree:ARCH`; the argument is the architecture, all of them where there is none.
+/// Makes the target `tree:NAME`; the argument is the name, all of them where there is none.
 pub fn run(args: &[String]) -> Result<()> {
     for name in args {
-        let known = || KERNELS.iter().map(|k| k.arch).collect::<Vec<_>>().join(", ");
-        let found = KERNELS.iter().any(|k| k.arch == name);
-        ensure!(found, "there is no test kernel for {name}; there is one for {}", known());
+        let known = || KERNELS.iter().map(|k| k.name).collect::<Vec<_>>().join(", ");
+        let found = KERNELS.iter().any(|k| k.name == name);
+        ensure!(found, "there is no test kernel {name}; there are {}", known());
     }
-    for kernel in KERNELS.iter().filter(|k| args.is_empty() || args.iter().any(|a| a == k.arch)) {
+    for kernel in KERNELS.iter().filter(|k| args.is_empty() || args.iter().any(|a| a == k.name)) {
         let begun = Instant::now();
         match make(kernel)? {
             Added::AlreadyThere(target) => println!("{} is there already", target.name),
@@ -67,12 +81,14 @@ pub fn run(args: &[String]) -> Result<()> {
 
 /// The targets that it makes.
 pub fn targets() -> Vec<String> {
-    KERNELS.iter().map(|k| format!("tree:{}", k.arch)).collect()
+    KERNELS.iter().map(|k| format!("tree:{}", k.name)).collect()
 }
 
 /// What this repository says of a kernel.
 struct Recipe {
     config: String,
+    /// CONFIG_RUST is on.
+    rust: bool,
     fixups: Vec<Fixup>,
     /// All of it and the chore's own words, as one checksum.
     sum: String,
@@ -80,20 +96,21 @@ struct Recipe {
 
 impl Recipe {
     fn read(kernel: &Kernel) -> Result<Self> {
-        let folder = home()?.join("xtask/kernels").join(kernel.arch);
+        let folder = home()?.join("xtask/kernels").join(kernel.name);
         let config = files::read_text(&folder.join("config"))?;
         let fixups = source::fixups(&folder.join("fixups"))?;
+        let rust = Config::parse(&config).is_on("CONFIG_RUST");
         let mut all = format!("{FORMAT} {} {} {:?}\n{config}", kernel.cc, kernel.tools, build::TARGETS);
         fixups.iter().for_each(|f| all += &format!("{}\n{}", f.name, f.text));
-        Ok(Self { config, fixups, sum: files::sha256(all.as_bytes()) })
+        Ok(Self { config, rust, fixups, sum: files::sha256(all.as_bytes()) })
     }
 }
 
 fn make(kernel: &Kernel) -> Result<Added> {
-    let name = format!("tree:{}", kernel.arch);
+    let name = format!("tree:{}", kernel.name);
     let recipe = Recipe::read(kernel)?;
     let folder = files::cache_dir()?.join("kernels");
-    let _lock = files::lock(&folder.join(format!("{}.lock", kernel.arch)), "makes the same kernel")?;
+    let _lock = files::lock(&folder.join(format!("{}.lock", kernel.name)), "makes the same kernel")?;
     // What stands and was made by this recipe needs neither the network nor a newer source.
     if let Some(target) = store::get(&name)? {
         match is_whole(&target.tree, &recipe).and_then(|()| store::check(&target)) {
@@ -113,7 +130,7 @@ fn make(kernel: &Kernel) -> Result<Added> {
     let machine = apt::machine_arch()?;
     let names = ArchNames::named(kernel.arch)?;
     let tools = apt::Archive::open(kernel.tools, &machine, None)?;
-    let wanted = buildroot::Wanted::current(&tools, kernel.cc, names.debian, &machine)?;
+    let wanted = buildroot::Wanted::current(&tools, kernel.cc, names.debian, &machine, recipe.rust)?;
     let found = source::find(kernel.sources, &machine)?;
     // The build root keeps the processor busy while the network brings the source. A half-built kernel may
     // have that already: which one it is, the compilers tell.
@@ -123,11 +140,11 @@ fn make(kernel: &Kernel) -> Result<Added> {
         (root.join().unwrap_or_else(|_| bail!("making the build root broke off")), deb.transpose())
     });
     let (root, deb) = (root?, deb?);
-    let compilers = record::compilers(&Sandbox::new(&root), kernel.cc, true)?;
+    let compilers = record::compilers(&Sandbox::new(&root), kernel.cc, recipe.rust)?;
 
     let made_from = made_from(&recipe, &found, &compilers);
     let key = &files::sha256(made_from.as_bytes())[..12];
-    let place = folder.join(format!("{}-{}-{key}", kernel.arch, found.series));
+    let place = folder.join(format!("{}-{}-{key}", kernel.name, found.series));
     let tree = place.join(TREE);
     take_back_marker(&place)?;
     if !tree.exists() {
@@ -150,7 +167,8 @@ fn places(folder: &Path, kernel: &Kernel) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(&format!("{}-", kernel.arch)) && path.join(TREE).is_dir() {
+        let ours = name.strip_prefix(kernel.name).is_some_and(|rest| rest.split('-').count() == 3);
+        if ours && path.join(TREE).is_dir() {
             found.push(path);
         }
     }
@@ -197,7 +215,7 @@ fn store_target(kernel: &Kernel, name: &str, tree: &Path, folder: &Path) -> Resu
         let old = old.parent().unwrap_or(&old);
         println!("the kernel that {name} was before can be removed: {}", old.display());
     }
-    tree::add(tree, None, Some(kernel.arch), Some(Path::new(root)))
+    tree::add(tree, None, Some(kernel.name), Some(Path::new(root)))
 }
 
 #[cfg(test)]
@@ -208,8 +226,9 @@ mod tests {
     fn recipes_are_read_and_every_part_counts() {
         for kernel in KERNELS {
             let recipe = Recipe::read(kernel).unwrap();
-            assert!(recipe.config.contains("CONFIG_LIVEPATCH=y") && recipe.config.contains("CONFIG_RUST=y"));
-            assert!(ArchNames::named(kernel.arch).is_ok() && !recipe.fixups.is_empty());
+            assert!(recipe.config.contains("CONFIG_LIVEPATCH=y"));
+            assert_eq!(recipe.rust, kernel.name == "ppc64le");
+            assert!(ArchNames::named(kernel.arch).is_ok());
             let other = Kernel { cc: "powerpc64le-linux-gnu-gcc-17", ..*kernel };
             assert_ne!(Recipe::read(&other).unwrap().sum, recipe.sum);
         }
@@ -220,7 +239,7 @@ mod tests {
     fn only_a_whole_kernel_of_this_recipe_is_taken() {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join(TREE);
-        let recipe = Recipe { config: String::new(), fixups: Vec::new(), sum: "s".into() };
+        let recipe = Recipe { config: String::new(), rust: false, fixups: Vec::new(), sum: "s".into() };
         let said = || is_whole(&tree, &recipe).unwrap_err().to_string();
         assert!(said().contains("there is no"), "{}", said());
         files::write(&dir.path().join(MARKER), b"t\nx\n").unwrap();

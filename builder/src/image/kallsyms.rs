@@ -172,32 +172,19 @@ fn token_table(data: &[u8], digit_zero: usize) -> Option<(Vec<Vec<u8>>, usize, u
 
 type Names = Vec<(u8, String)>;
 
+/// So far in front of the tokens the markers are looked for, bytes: the order of 10 million symbols.
+const ORDER_MAX: usize = 32 << 20;
+
 /// The names, and where the count in front of them stands.
 fn names(data: &[u8], token_table: usize, tokens: &[Vec<u8>]) -> Option<(Names, usize)> {
-    // The markers end where the token table begins, but for padding; the first of them is 0.
-    for end in [token_table, token_table.checked_sub(4)?] {
-        let end = end / 4 * 4;
-        let mut at = end;
-        let mut above = u32::MAX;
-        while let Some(value) = at.checked_sub(4).and_then(|a| u32_at(data, a)) {
-            if value >= above {
-                break;
-            }
-            above = value;
-            at -= 4;
-            if value == 0 {
-                break;
-            }
-        }
-        if above != 0 || end - at < 8 {
-            continue;
-        }
-        let markers: Vec<usize> = (at..end).step_by(4).filter_map(|a| u32_at(data, a)).map(|m| m as usize).collect();
+    let mut tries = 0;
+    for markers in [adjacent_markers(data, token_table), distant_markers(data, token_table)].into_iter().flatten() {
+        let at = markers.start;
+        let markers: Vec<usize> = markers.step_by(4).filter_map(|a| u32_at(data, a)).map(|m| m as usize).collect();
         let last = *markers.last()?;
         // At most 255 more names of at most 16 KiB stand behind the last marker.
-        let nearest = at.checked_sub(last)? / 4 * 4;
+        let Some(nearest) = at.checked_sub(last).map(|nearest| nearest / 4 * 4) else { continue };
         let farthest = nearest.saturating_sub(1 << 20);
-        let mut tries = 0;
         for start in (farthest..=nearest).rev().step_by(4) {
             for count_at in [4, 8].into_iter().filter_map(|back| start.checked_sub(back)) {
                 let count = u32_at(data, count_at)? as usize;
@@ -208,6 +195,41 @@ fn names(data: &[u8], token_table: usize, tokens: &[Vec<u8>]) -> Option<(Names, 
                 if let Some(names) = parse_names(&data[start..at], count, &markers, tokens) {
                     return Some((names, count_at));
                 }
+            }
+        }
+    }
+    None
+}
+
+/// The markers, where they end where the token table begins, but for padding; the first of them is 0.
+fn adjacent_markers(data: &[u8], token_table: usize) -> Option<Range<usize>> {
+    let back = |end: usize| {
+        let mut at = end / 4 * 4;
+        let mut above = u32::MAX;
+        while let Some(value) = at.checked_sub(4).and_then(|a| u32_at(data, a)).filter(|value| *value < above) {
+            above = value;
+            at -= 4;
+        }
+        (above == 0 && end / 4 * 4 - at >= 8).then_some(at..end / 4 * 4)
+    };
+    [Some(token_table), token_table.checked_sub(4)].into_iter().flatten().find_map(back)
+}
+
+/// The markers, where the symbols' order by name (kallsyms_seqs_of_names, 3 bytes for each) stands between them and
+/// the tokens: 6.2 to 6.4, and late 6.1. Their number and that of the bytes behind them have to fit.
+fn distant_markers(data: &[u8], token_table: usize) -> Option<Range<usize>> {
+    let first = token_table.saturating_sub(ORDER_MAX).next_multiple_of(4);
+    // From the tokens on towards lower addresses.
+    for start in (first..token_table).step_by(4).rev().filter(|at| u32_at(data, *at) == Some(0)) {
+        let ascending = |n: &usize| u32_at(data, start + 4 * n) > u32_at(data, start + 4 * (n - 1));
+        // Each marker stands for 256 names but the last one, which stands for 1 to 256.
+        let near = (token_table - start) / (4 + 3 * 256);
+        for count in near.max(2)..near + 3 {
+            let end = start + 4 * count;
+            let Some(behind) = token_table.checked_sub(end) else { continue };
+            let order = 3 * (256 * (count - 1) + 1)..=3 * 256 * count + 2 * 7;
+            if order.contains(&behind) && (1..count).all(|n| ascending(&n)) {
+                return Some(start..end);
             }
         }
     }
@@ -321,7 +343,7 @@ mod tests {
     use super::*;
 
     fn symbols(form: Form) -> Vec<(u8, String, u64)> {
-        synthetic::symbols(matches!(form, Form::PercpuAfter | Form::PercpuBefore))
+        synthetic::symbols(matches!(form, Form::PercpuAfter | Form::PercpuBefore | Form::PercpuOrder))
     }
 
     fn image(form: Form, align: usize, in_front: &[u8]) -> Vec<u8> {

@@ -143,15 +143,15 @@ fn find_kallsyms(elf: &ElfFile64<'_, LittleEndian>, bytes: &[u8], segments: &[Se
     // `_text` stands where code begins; on some architectures that is a section of its own.
     let first = elf.section_by_name(".head.text").or_else(|| elf.section_by_name(".text"));
     let text = first.map(|s| s.address()).unwrap_or(low);
-    let mut last = None;
+    let mut first = None;
     for (range, offset) in segments {
         let data = &bytes[*offset..*offset + (range.end - range.start) as usize];
         match Kallsyms::find(data, range.start, low..high, text) {
             Ok(found) => return Ok(found),
-            Err(error) => last = Some(error),
+            Err(error) => _ = first.get_or_insert(error),
         }
     }
-    Err(last.unwrap_or_else(|| anyhow::anyhow!("no segments")))
+    Err(first.unwrap_or_else(|| anyhow::anyhow!("no segments")))
 }
 
 /// Where in the file `len` bytes of memory stand.

@@ -74,9 +74,9 @@ impl Wanted {
     }
 
     /// What a kernel of `arch` (Debian's name) wants that is yet to be built: the compiler `cc`
-    /// (`powerpc64le-linux-gnu-gcc-16`) as `archive` has it now, and what CONFIG_RUST adds.
-    pub fn current(archive: &Archive, cc: &str, arch: &str, machine_arch: &str) -> Result<Self> {
-        Self::of(archive, gcc_package(cc, arch, machine_arch)?, (cc.into(), None), true, Vec::new())
+    /// (`powerpc64le-linux-gnu-gcc-16`) as `archive` has it now, and what CONFIG_RUST adds where `rust` says so.
+    pub fn current(archive: &Archive, cc: &str, arch: &str, machine_arch: &str, rust: bool) -> Result<Self> {
+        Self::of(archive, gcc_package(cc, arch, machine_arch)?, (cc.into(), None), rust, Vec::new())
     }
 
     /// The Rust toolchain alone, in the versions that `archive` has now.

@@ -17,10 +17,19 @@ pub enum Form {
     PercpuAfter,
     /// As `BaseBefore`, with absolute per-cpu symbols.
     PercpuBefore,
+    /// 6.2 to 6.4, and late 6.1: as `PercpuBefore`, with the symbols' order by name behind the markers.
+    PercpuOrder,
 }
 
 /// All forms.
-pub const FORMS: [Form; 5] = [Form::OwnPlace, Form::BaseAfter, Form::BaseBefore, Form::PercpuAfter, Form::PercpuBefore];
+pub const FORMS: [Form; 6] = [
+    Form::OwnPlace,
+    Form::BaseAfter,
+    Form::BaseBefore,
+    Form::PercpuAfter,
+    Form::PercpuBefore,
+    Form::PercpuOrder,
+];
 
 /// Where the piece is loaded.
 pub const LOADED_AT: u64 = 0xffff_ffff_8100_0000;
@@ -30,7 +39,7 @@ pub const LOADED_AT: u64 = 0xffff_ffff_8100_0000;
 pub fn image(symbols: &[Sym<'_>], form: Form, align: usize, in_front: &[u8]) -> Vec<u8> {
     let mut out = in_front.to_vec();
     let label = |out: &mut Vec<u8>| out.resize(out.len().next_multiple_of(align), 0);
-    let percpu = matches!(form, Form::PercpuAfter | Form::PercpuBefore);
+    let percpu = matches!(form, Form::PercpuAfter | Form::PercpuBefore | Form::PercpuOrder);
     // The lowest address that is not per-cpu.
     let base = symbols.iter().map(|s| s.2).filter(|&a| a >= LOADED_AT).min().unwrap_or(LOADED_AT);
     let offset = |address: u64, place: u64| -> u32 {
@@ -52,7 +61,7 @@ pub fn image(symbols: &[Sym<'_>], form: Form, align: usize, in_front: &[u8]) -> 
             out.extend(base.to_le_bytes());
         }
     };
-    let before = matches!(form, Form::BaseBefore | Form::PercpuBefore);
+    let before = matches!(form, Form::BaseBefore | Form::PercpuBefore | Form::PercpuOrder);
     if before {
         offsets(&mut out);
     }
@@ -75,6 +84,12 @@ pub fn image(symbols: &[Sym<'_>], form: Form, align: usize, in_front: &[u8]) -> 
     }
     label(&mut out);
     markers.iter().for_each(|m| out.extend(m.to_le_bytes()));
+    if form == Form::PercpuOrder {
+        label(&mut out);
+        let mut order: Vec<usize> = (0..symbols.len()).collect();
+        order.sort_by_key(|&i| symbols[i].1);
+        order.iter().for_each(|i| out.extend(&(*i as u32).to_be_bytes()[1..]));
+    }
     label(&mut out);
     let table = out.len();
     let mut index = Vec::new();

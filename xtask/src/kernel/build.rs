@@ -34,11 +34,11 @@ pub struct Make {
 impl Make {
     /// For the kernel in `tree`, seen under its own path, with the `compilers` of `root`.
     pub fn new(compilers: &Compilers, kbuild_arch: &str, root: &Path, tree: &Path) -> Result<Self> {
-        let rustc = compilers.rustc.as_deref().context("the build root has no rustc")?;
-        let config = Config::parse(&format!(
-            "CONFIG_CC_IS_GCC=y\nCONFIG_CC_VERSION_TEXT=\"{}\"\nCONFIG_RUST=y\nCONFIG_RUSTC_VERSION_TEXT=\"{rustc}\"\n",
-            compilers.cc
-        ));
+        let mut config = format!("CONFIG_CC_IS_GCC=y\nCONFIG_CC_VERSION_TEXT=\"{}\"\n", compilers.cc);
+        if let Some(rustc) = &compilers.rustc {
+            config += &format!("CONFIG_RUST=y\nCONFIG_RUSTC_VERSION_TEXT=\"{rustc}\"\n");
+        }
+        let config = Config::parse(&config);
         let banner = Banner {
             release: String::new(),
             builder: BUILDER.into(),

@@ -18,9 +18,12 @@ pub struct Fixup {
     pub text: String,
 }
 
-/// Reads the fix-ups in `folder`, in the order of their names.
+/// Reads the fix-ups in `folder`, in the order of their names; no folder, no fix-ups.
 pub fn fixups(folder: &Path) -> Result<Vec<Fixup>> {
     let mut found = Vec::new();
+    if !folder.exists() {
+        return Ok(found);
+    }
     for entry in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
         if path.extension().is_some_and(|e| e == "patch") {
