@@ -79,7 +79,7 @@ pub fn build(request: &Request) -> Result<Outcome> {
     let modules = load_modules(target, &units, &extracts, &symvers)?;
     let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;
     let proven = prove_units(target, &units, &mut shipped, &changes, &image, &modules, work.path())?;
-    let resolved = resolve_all(
+    let mut resolved = resolve_all(
         &units,
         &shipped,
         &extracts,
@@ -88,6 +88,7 @@ pub fn build(request: &Request) -> Result<Outcome> {
     )?;
     let registration = register(request, &tree, &units, &changes, &extracts, &proven, &image, &modules)?;
     let source = emit::emit(&registration)?;
+    resolved.payloads.iter_mut().filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
     let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
     let step = progress::step(format!("linking {}.ko", request.name));
     let linked = link::link(target, &request.name, &source, &payloads)?;

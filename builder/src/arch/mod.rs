@@ -258,6 +258,12 @@ pub trait Arch: Debug + Sync {
         0
     }
 
+    /// True where assemblers reach local symbols by way of their sections; false where a call has to name the function,
+    /// because its symbol says where it is entered.
+    fn refers_by_section(&self) -> bool {
+        false
+    }
+
     /// An instruction that ends whoever runs into it.
     fn trap(&self) -> &'static [u8];
 }

@@ -213,6 +213,10 @@ impl Arch for Amd64 {
         elf::R_X86_64_RELATIVE
     }
 
+    fn refers_by_section(&self) -> bool {
+        true
+    }
+
     fn trap(&self) -> &'static [u8] {
         // int3
         &[0xcc]

@@ -4,6 +4,7 @@
 
 pub mod note;
 pub mod read;
+pub mod refer;
 pub mod restore;
 pub mod write;
 
@@ -226,5 +227,19 @@ impl Object {
     /// The first section of this name.
     pub fn section_by_name(&self, name: &str) -> Option<SecId> {
         self.sections.iter().position(|s| s.name == name)
+    }
+
+    /// Puts local symbols before the others (ELF wants it) and renumbers the relocations.
+    pub fn sort_symbols(&mut self) {
+        let mut order: Vec<SymId> = (0..self.symbols.len()).collect();
+        order.sort_by_key(|&id| (id != 0, !self.symbols[id].is_local(), id));
+        let mut new_id = vec![0; order.len()];
+        for (new, &old) in order.iter().enumerate() {
+            new_id[old] = new;
+        }
+        self.symbols = order.iter().map(|&old| self.symbols[old].clone()).collect();
+        for reloc in self.sections.iter_mut().flat_map(|s| &mut s.relocs) {
+            reloc.symbol = new_id[reloc.symbol];
+        }
     }
 }

@@ -149,24 +149,10 @@ impl Payload {
     /// The finished object: relocations sorted, local symbols first.
     pub fn finish(self) -> Object {
         let mut object = self.object;
-        sort_symbols(&mut object);
+        object.sort_symbols();
         for section in &mut object.sections {
             section.relocs.sort_by_key(|r| r.offset);
         }
         object
-    }
-}
-
-/// Puts local symbols before the others (ELF wants it) and renumbers the relocations.
-fn sort_symbols(object: &mut Object) {
-    let mut order: Vec<SymId> = (0..object.symbols.len()).collect();
-    order.sort_by_key(|&id| (id != 0, !object.symbols[id].is_local(), id));
-    let mut new_id = vec![0; order.len()];
-    for (new, &old) in order.iter().enumerate() {
-        new_id[old] = new;
-    }
-    object.symbols = order.iter().map(|&old| object.symbols[old].clone()).collect();
-    for reloc in object.sections.iter_mut().flat_map(|s| &mut s.relocs) {
-        reloc.symbol = new_id[reloc.symbol];
     }
 }

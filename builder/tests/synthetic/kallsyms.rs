@@ -22,14 +22,8 @@ pub enum Form {
 }
 
 /// All forms.
-pub const FORMS: [Form; 6] = [
-    Form::OwnPlace,
-    Form::BaseAfter,
-    Form::BaseBefore,
-    Form::PercpuAfter,
-    Form::PercpuBefore,
-    Form::PercpuOrder,
-];
+pub const FORMS: [Form; 6] =
+    [Form::OwnPlace, Form::BaseAfter, Form::BaseBefore, Form::PercpuAfter, Form::PercpuBefore, Form::PercpuOrder];
 
 /// Where the piece is loaded.
 pub const LOADED_AT: u64 = 0xffff_ffff_8100_0000;
