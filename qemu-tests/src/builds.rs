@@ -3,7 +3,9 @@
 
 use crate::scenario::{Build, Refused, Scenario};
 use crate::script::Ready;
+use crate::series::Series;
 use anyhow::{bail, ensure, Context, Result};
+use kmend_builder::target::Target;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,12 +32,13 @@ pub fn find_kmend_build() -> Result<PathBuf> {
 }
 
 /// Builds what `scenario` needs with the program `kmend_build`, into `out`. `cut` holds fixes that were cut for it.
-pub fn build(scenario: &Scenario, target: &str, kmend_build: &Path, cut: &Path, out: &Path) -> Result<Ready> {
+pub fn build(scenario: &Scenario, target: &Target, kmend_build: &Path, cut: &Path, out: &Path) -> Result<Ready> {
     let mut modules = BTreeMap::new();
     for b in &scenario.builds {
-        let fixes: Vec<PathBuf> = b.fixes.iter().map(|f| find_fix(scenario, cut, f)).collect::<Result<_>>()?;
+        let fixes: Vec<PathBuf> =
+            b.fixes.iter().map(|f| find_fix(&scenario.dir, cut, f, &target.release)).collect::<Result<_>>()?;
         let result = Command::new(kmend_build)
-            .args(["build", "-t", target, "-n", &b.name, "-o"])
+            .args(["build", "-t", &target.name, "-n", &b.name, "-o"])
             .arg(out)
             .args(&b.args)
             .args(&fixes)
@@ -55,11 +58,25 @@ pub fn build(scenario: &Scenario, target: &str, kmend_build: &Path, cut: &Path, 
     Ok(Ready { scenario: scenario.clone(), modules })
 }
 
-fn find_fix(scenario: &Scenario, cut: &Path, fix: &str) -> Result<PathBuf> {
-    let places = [scenario.dir.join(fix), cut.join(fix)];
+/// The patch file `fix`: one that was cut, the one in the scenario's folder, or for older kernels the one beside it that
+/// says up to which series it is for (`fix-until-6.12.patch` for `fix.patch`).
+fn find_fix(dir: &Path, cut: &Path, fix: &str, release: &str) -> Result<PathBuf> {
+    let series = Series::of(release).with_context(|| format!("the release {release} names no series"))?;
+    let (stem, end) = fix.rsplit_once('.').unwrap_or((fix, ""));
+    let mut best: Option<(Series, PathBuf)> = None;
+    for entry in std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let until = name.strip_prefix(stem).and_then(|n| n.strip_prefix("-until-")).and_then(|n| n.strip_suffix(end));
+        let Some(until) = until.map(|n| n.trim_end_matches('.')) else { continue };
+        let until: Series = until.to_string().try_into().with_context(|| entry.path().display().to_string())?;
+        if series <= until && best.as_ref().is_none_or(|(nearest, _)| until < *nearest) {
+            best = Some((until, entry.path()));
+        }
+    }
+    let places = best.into_iter().map(|(_, path)| path).chain([dir.join(fix), cut.join(fix)]);
     match places.into_iter().find(|p| p.exists()) {
         Some(path) => Ok(path),
-        None => bail!("the fix {fix} is neither in {} nor was it cut", scenario.dir.display()),
+        None => bail!("the fix {fix} is neither in {} nor was it cut", dir.display()),
     }
 }
 
@@ -87,6 +104,25 @@ fn indent(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn older_kernels_get_the_fix_that_is_for_them() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let put = |name: &str| std::fs::write(dir.path().join(name), name).expect("write");
+        ["fix.patch", "fix-until-6.1.patch", "fix-until-6.12.patch", "more.patch"].map(put);
+        let found = |fix: &str, release: &str| {
+            let path = find_fix(dir.path(), Path::new("/nonexistent"), fix, release).expect("is there");
+            path.file_name().expect("a name").to_string_lossy().into_owned()
+        };
+        assert_eq!(found("fix.patch", "7.2.12+deb14-amd64"), "fix.patch");
+        assert_eq!(found("fix.patch", "6.12.117"), "fix-until-6.12.patch");
+        assert_eq!(found("fix.patch", "6.6.1"), "fix-until-6.12.patch");
+        assert_eq!(found("fix.patch", "6.1.0-50-amd64"), "fix-until-6.1.patch");
+        assert_eq!(found("more.patch", "6.1.0-50-amd64"), "more.patch");
+        assert!(find_fix(dir.path(), Path::new("/nonexistent"), "none.patch", "6.1").is_err());
+        put("fix-until-new.patch");
+        assert!(find_fix(dir.path(), Path::new("/nonexistent"), "fix.patch", "6.1").is_err());
+    }
 
     #[test]
     fn a_refusal_has_to_be_the_one_that_was_asked_for() {

@@ -6,6 +6,7 @@
 
 use crate::applies::{self, Stand};
 use crate::scenario::Scenario;
+use crate::series::Series;
 use crate::upstream::{self, Source};
 use anyhow::{bail, ensure, Context, Result};
 use kmend_builder::files;
@@ -81,6 +82,8 @@ pub enum Done {
     Cut(PathBuf),
     /// The target's source has the fix already.
     Already,
+    /// It is from another series than the target's, and the code is another one there; the text says so.
+    Other(String),
     /// There is no fix for the target; the text says why.
     Failed(String),
 }
@@ -104,17 +107,21 @@ pub fn cut_all(scenarios: &[Scenario], target: &Target, out: &Path) -> BTreeMap<
         Ok(folder)
     };
     let done = |name: &str, cut: Result<Cut, String>| {
+        let package = &cut.as_ref().map(|cut| cut.package.clone()).unwrap_or_default();
         let folder = cut.and_then(|cut| write(name, &cut).map_err(|error| moved_on(name, &cut, &error)));
-        folder.map_or_else(Done::Failed, |folder| belongs(target, folder))
+        folder.map_or_else(Done::Failed, |folder| belongs(target, folder, package))
     };
     cuts.into_iter().map(|(name, cut)| (name.clone(), done(&name, cut))).collect()
 }
 
 /// Whether the target's source takes the fix in `folder`.
-fn belongs(target: &Target, folder: PathBuf) -> Done {
+fn belongs(target: &Target, folder: PathBuf, package: &str) -> Done {
     match applies::look(&target.tree, &folder.join(FIX)) {
         Ok(Stand::Fits) => Done::Cut(folder),
         Ok(Stand::Already) => Done::Already,
+        Ok(Stand::No(_)) if Series::of(package) != Series::of(&target.release) => {
+            Done::Other(format!("from another series, with other code here: cut from {package}"))
+        }
         Ok(Stand::No(said)) => {
             let (name, version) = (&target.name, &target.release);
             Done::Failed(format!("the fix that was cut does not apply to the source of {name} ({version}):\n{said}"))

@@ -18,6 +18,7 @@ pub mod machine;
 pub mod protocol;
 pub mod scenario;
 pub mod script;
+pub mod series;
 pub mod shipped;
 pub mod suite;
 pub mod upstream;

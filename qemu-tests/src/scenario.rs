@@ -2,6 +2,7 @@
 //! What a scenario declares: a folder with a `scenario.toml` in, a checked [`Scenario`] out.
 
 use crate::machine::Machine;
+use crate::series::Series;
 use anyhow::{bail, ensure, Context, Result};
 use kmend_builder::files;
 use regex::Regex;
@@ -23,7 +24,7 @@ pub struct Scenario {
     pub title: String,
     /// The target it wants; None for the one that the command line names.
     pub target: Option<String>,
-    /// Set where it makes sense on some architectures only.
+    /// Set where it makes sense on some kernels only.
     pub only: Option<Only>,
     /// The live patches to build.
     #[serde(default, rename = "build")]
@@ -36,12 +37,18 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
-/// The architectures that a scenario is for.
+/// The kernels that a scenario is for.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Only {
-    /// Their names (`uname -m`).
+    /// Their architectures (`uname -m`); all where there is none.
+    #[serde(default)]
     pub arch: Vec<String>,
+    /// The first of their series: `6.12`.
+    pub since: Option<Series>,
+    /// Their series; all where there is none.
+    #[serde(default)]
+    pub series: Vec<Series>,
     /// Why not the others.
     pub why: String,
 }
@@ -126,10 +133,22 @@ pub struct Load {
 }
 
 impl Scenario {
-    /// Why it is not for `arch` (`uname -m`), where it is not.
-    pub fn not_for(&self, arch: &str) -> Option<String> {
-        let only = self.only.as_ref().filter(|o| !o.arch.iter().any(|a| a == arch))?;
-        Some(format!("not for {arch}: {}", only.why))
+    /// Why it is not for the kernel `release` of `arch` (both as `uname` has them), where it is not.
+    pub fn not_for(&self, arch: &str, release: &str) -> Option<String> {
+        let only = self.only.as_ref()?;
+        let series = Series::of(release);
+        let whom = match (only.arch.is_empty() || only.arch.iter().any(|a| a == arch), only.since) {
+            (false, _) => arch.to_string(),
+            (true, since)
+                if series.is_none_or(|s| {
+                    since.is_some_and(|since| s < since) || !(only.series.is_empty() || only.series.contains(&s))
+                }) =>
+            {
+                series.map_or_else(|| release.to_string(), |s| s.to_string())
+            }
+            _ => return None,
+        };
+        Some(format!("not for {whom}: {}", only.why))
     }
 
     /// What of it can be seen before its first live patch: nothing is built. None where that is nothing.
@@ -187,7 +206,8 @@ fn check(s: &Scenario) -> Result<()> {
     );
     ensure!(!s.builds.is_empty(), "no [[build]]: there is nothing to prove");
     if let Some(only) = &s.only {
-        ensure!(!only.arch.is_empty() && !only.why.trim().is_empty(), "`only` wants an `arch` and a `why`");
+        let limits = !only.arch.is_empty() || only.since.is_some() || !only.series.is_empty();
+        ensure!(limits && !only.why.trim().is_empty(), "`only` wants an `arch`, a `series` or a `since`, and a `why`");
         for arch in &only.arch {
             Machine::of(arch).context("only.arch")?;
         }
@@ -270,9 +290,17 @@ mod tests {
     fn architectures_are_left_out_by_name() {
         let text = GOOD.replace("title", "only = { arch = [\"x86_64\"], why = \"a file of x86\" }\ntitle");
         let s = parse(&text, "a", Path::new("/s/a")).expect("reads");
-        assert_eq!(s.not_for("x86_64"), None);
-        assert_eq!(s.not_for("ppc64le").as_deref(), Some("not for ppc64le: a file of x86"));
-        assert_eq!(parse(GOOD, "a", Path::new("/s/a")).expect("reads").not_for("ppc64le"), None);
+        assert_eq!(s.not_for("x86_64", "7.2"), None);
+        assert_eq!(s.not_for("ppc64le", "7.2").as_deref(), Some("not for ppc64le: a file of x86"));
+        let text = GOOD.replace("title", "only = { since = \"6.12\", why = \"a bug\" }\ntitle");
+        let one =
+            parse(&text.replace("since = \"6.12\"", "series = [\"6.12\"]"), "a", Path::new("/s/a")).expect("reads");
+        assert_eq!(one.not_for("x86_64", "6.12.1"), None);
+        assert_eq!(one.not_for("x86_64", "7.2.1").as_deref(), Some("not for 7.2: a bug"));
+        let since = parse(&text, "a", Path::new("/s/a")).expect("reads");
+        assert_eq!(since.not_for("ppc64le", "6.1.0-50-amd64").as_deref(), Some("not for 6.1: a bug"));
+        assert_eq!([since.not_for("x86_64", "6.12.1"), since.not_for("x86_64", "7.3.0-rc7")], [None, None]);
+        assert_eq!(parse(GOOD, "a", Path::new("/s/a")).expect("reads").not_for("ppc64le", "7.2"), None);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Suite<'a> {
 /// Runs `scenarios` and hands each verdict to `tell` as soon as it stands. The verdicts come back in their order.
 pub fn run(suite: &Suite, scenarios: &[Scenario], tell: &mut dyn FnMut(&Scenario, &Verdict)) -> Result<Vec<Verdict>> {
     let mut verdicts: Vec<Option<Verdict>> = vec![None; scenarios.len()];
-    let here: Vec<Scenario> = scenarios.iter().filter(|s| s.not_for(&suite.target.arch).is_none()).cloned().collect();
+    let here: Vec<Scenario> = scenarios.iter().filter(|s| not_for(suite, s).is_none()).cloned().collect();
     let cuts = match suite.before {
         true => BTreeMap::new(),
         false => cut::cut_all(&here, suite.target, &suite.work.join("cut")),
@@ -77,9 +77,13 @@ enum Prepared {
     Settled(Verdict),
 }
 
+fn not_for(suite: &Suite, scenario: &Scenario) -> Option<String> {
+    scenario.not_for(&suite.target.arch, &suite.target.release)
+}
+
 fn prepare(suite: &Suite, scenario: &Scenario, cut: Option<&Done>) -> Result<Prepared> {
     let not_here = |why: &str| Ok(Prepared::Settled(Verdict::NotHere(why.into())));
-    if let Some(why) = scenario.not_for(&suite.target.arch) {
+    if let Some(why) = not_for(suite, scenario) {
         return not_here(&why);
     }
     if suite.before {
@@ -92,13 +96,14 @@ fn prepare(suite: &Suite, scenario: &Scenario, cut: Option<&Done>) -> Result<Pre
     let cut = match cut {
         Some(Done::Cut(folder)) => folder,
         Some(Done::Already) => return not_here("already in this kernel"),
+        Some(Done::Other(why)) => return not_here(why),
         Some(Done::Failed(reason)) => anyhow::bail!("{reason}"),
         None => &nothing_cut,
     };
     let out = suite.work.join("built").join(&scenario.name);
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let step = progress::step(format!("building {}", scenario.name));
-    let ready = builds::build(scenario, &suite.target.name, suite.kmend_build, cut, &out)?;
+    let ready = builds::build(scenario, suite.target, suite.kmend_build, cut, &out)?;
     step.done("");
     // Where every build had to be refused there is nothing to boot.
     Ok(if scenario.steps.is_empty() { Prepared::Settled(Verdict::Pass) } else { Prepared::Ready(Box::new(ready)) })

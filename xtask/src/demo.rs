@@ -43,7 +43,7 @@ pub fn run(args: &[String]) -> Result<()> {
 
     say::title("3. The fix becomes a live patch");
     println!("   Only the files that it reaches are compiled, and proven against the shipped image.");
-    let ready = build(&scenario, &kernel.name, &fix, work.path())?;
+    let ready = build(&scenario, &kernel, &fix, work.path())?;
 
     say::title("4. The stock kernel boots, and the live patch is loaded, disabled and removed");
     let facts = boot(&ready, &kernel, work.path())?;
@@ -65,16 +65,16 @@ fn cut_fix(scenario: &Scenario, kernel: &kmend_builder::target::Target, work: &P
     match cuts.remove(&scenario.name) {
         Some(Done::Cut(folder)) => Ok(folder),
         Some(Done::Already) => bail!("{} has this fix already: name another one", kernel.name),
-        Some(Done::Failed(reason)) => bail!("{reason}"),
+        Some(Done::Failed(reason) | Done::Other(reason)) => bail!("{reason}"),
         None => bail!("{} has no cut.toml: it is no real fix", scenario.dir.display()),
     }
 }
 
-fn build(scenario: &Scenario, target: &str, fix: &Path, work: &Path) -> Result<Ready> {
+fn build(scenario: &Scenario, target: &kmend_builder::target::Target, fix: &Path, work: &Path) -> Result<Ready> {
     let out = work.join("built");
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     for b in &scenario.builds {
-        println!("   $ kmend-build build -t {target} -n {} {}", b.name, b.fixes.join(" "));
+        println!("   $ kmend-build build -t {} -n {} {}", target.name, b.name, b.fixes.join(" "));
     }
     let ready = builds::build(scenario, target, &builds::find_kmend_build()?, fix, &out)?;
     for (name, module) in &ready.modules {

@@ -7,8 +7,8 @@
 
 use crate::arch::Arch;
 use anyhow::{bail, ensure, Context, Result};
-use object::elf::{FileHeader64, SectionHeader64};
-use object::read::elf::{RelrIterator, SectionHeader};
+use object::elf::{FileHeader64, SectionHeader64, Sym64};
+use object::read::elf::{RelrIterator, SectionHeader, Sym};
 use object::{elf, LittleEndian as LE};
 
 /// More than any kernel has; the large ones of distributions have some 600,000.
@@ -40,6 +40,11 @@ impl Pointers {
                     for (n, r) in all.iter().enumerate() {
                         let (kind, symbol) = (r.r_type(LE, false), r.r_sym(LE, false));
                         if kind == 0 {
+                            continue;
+                        }
+                        // What is nowhere stays zero: the kernel passes over such a relocation (`machine_is()` of a
+                        // platform that is left out, up to 6.13).
+                        if kind == arch.pointer_reloc() && is_nowhere(file, sections, header, symbol) {
                             continue;
                         }
                         ensure!(
@@ -94,6 +99,14 @@ impl Pointers {
     }
 }
 
+/// Whether the symbol `index` of the table that belongs to the relocations `of` is weak and not defined.
+fn is_nowhere(file: &[u8], sections: &[SectionHeader64<LE>], of: &SectionHeader64<LE>, index: u32) -> bool {
+    let symbols = sections.get(of.sh_link(LE) as usize).filter(|_| of.sh_link(LE) != 0);
+    let symbols: Option<&[Sym64<LE>]> = symbols.and_then(|s| s.data_as_array(LE, file).ok());
+    let symbol = symbols.and_then(|all| all.get(index as usize));
+    symbol.is_some_and(|s| s.is_undefined(LE) && s.st_bind() == elf::STB_WEAK && s.st_value(LE) == 0)
+}
+
 const TOO_MANY: &str = "more dynamic relocations than any kernel has";
 
 #[cfg(test)]
@@ -105,22 +118,25 @@ mod tests {
     const HOME: u64 = 0xc000_0000_0001_0000;
 
     /// A file that is one table, and its section header.
-    fn read(kind: u32, words: &[u64]) -> Result<Pointers> {
-        let file: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    fn header(kind: u32, offset: u64, size: u64) -> SectionHeader64<LE> {
         let (zero, no) = (U32::new(LE, 0), U64::new(LE, 0));
-        let header = SectionHeader64 {
+        SectionHeader64 {
             sh_name: zero,
             sh_type: U32::new(LE, kind),
             sh_flags: U64::new(LE, elf::SHF_ALLOC.into()),
             sh_addr: no,
-            sh_offset: no,
-            sh_size: U64::new(LE, file.len() as u64),
+            sh_offset: U64::new(LE, offset),
+            sh_size: U64::new(LE, size),
             sh_link: zero,
             sh_info: zero,
             sh_addralign: no,
             sh_entsize: no,
-        };
-        Pointers::read(&file, &[header], &PPC64LE)
+        }
+    }
+
+    fn read(kind: u32, words: &[u64]) -> Result<Pointers> {
+        let file: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        Pointers::read(&file, &[header(kind, 0, file.len() as u64)], &PPC64LE)
     }
 
     fn fault(kind: u32, words: &[u64]) -> String {
@@ -146,6 +162,32 @@ mod tests {
         let found = read(elf::SHT_RELR, &[HOME, 0b1001]).unwrap();
         assert_eq!(found.values().count(), 0);
         assert!(found.is_one(HOME) && found.is_one(HOME + 24) && !found.is_one(HOME + 8));
+    }
+
+    #[test]
+    fn what_is_nowhere_stays_zero() {
+        let entry = |bind: u8, section: u16| {
+            let mut symbol = vec![0, 0, 0, 0, bind << 4, 0];
+            symbol.extend(section.to_le_bytes());
+            symbol.resize(24, 0);
+            symbol
+        };
+        let kind = u64::from(PPC64LE.pointer_reloc());
+        for (symbol, good) in [
+            (entry(elf::STB_WEAK, elf::SHN_UNDEF), true),
+            (entry(elf::STB_WEAK, 1), false),
+            (entry(elf::STB_GLOBAL, elf::SHN_UNDEF), false),
+        ] {
+            let mut file: Vec<u8> = [HOME, kind | 1 << 32, 0].iter().flat_map(|w| w.to_le_bytes()).collect();
+            file.extend([vec![0; 24], symbol].concat());
+            let table = |kind, offset, size, link| SectionHeader64 {
+                sh_link: U32::new(LE, link),
+                ..header(kind, offset, size)
+            };
+            let sections = [header(0, 0, 0), table(elf::SHT_RELA, 0, 24, 2), table(elf::SHT_DYNSYM, 24, 48, 0)];
+            let found = Pointers::read(&file, &sections, &PPC64LE);
+            assert_eq!(found.is_ok_and(|f| f.is_empty()), good);
+        }
     }
 
     #[test]

@@ -194,11 +194,25 @@ fn apply_one(
     };
     match run_patch(&before, diff, &path, scratch)? {
         Applied::Yes(now, moved) => {
+            for (number, said) in &moved {
+                let Some(hunk) = diff.hunks.get(number.saturating_sub(1)) else { continue };
+                let places = occurrences(&before, hunk);
+                if places > 1 {
+                    let reason = format!(
+                        "hunk {number} on {path} (line {} of the patch file) does not fit where it says, and what it \
+                         changes stands in {places} places of {path}; the nearest would be: {said}",
+                        hunk.line
+                    );
+                    let hint =
+                        "make the patch again for this kernel's source, or with more lines of context (diff -U9)";
+                    return no("patch-ambiguous", reason, hint);
+                }
+            }
             match current.get_mut(&path) {
                 Some(file) => file.now = now,
                 None => _ = current.insert(path.clone(), Current { original: Some(before), now }),
             }
-            Ok(Ok(moved.into_iter().map(|m| format!("{} on {path}: {m}", fix.file)).collect()))
+            Ok(Ok(moved.into_iter().map(|(_, said)| format!("{} on {path}: {said}", fix.file)).collect()))
         }
         Applied::Already => no(
             "patch-already-applied",
@@ -290,8 +304,8 @@ fn symlink_on(tree: &Path, path: &str) -> Option<String> {
 }
 
 enum Applied {
-    /// The new text, and where hunks were found if not where they should be.
-    Yes(Vec<u8>, Vec<String>),
+    /// The new text, and which hunks were found elsewhere than they say: number from 1, patch's words.
+    Yes(Vec<u8>, Vec<(usize, String)>),
     /// It is in the text already.
     Already,
     /// The number of the first hunk that does not fit, from 1.
@@ -324,7 +338,8 @@ fn run_patch(before: &[u8], diff: &FileDiff, path: &str, scratch: &Path) -> Resu
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     match out.status.code() {
         Some(0) => {
-            let moved = said.lines().filter(|l| l.starts_with("Hunk #")).map(|l| l.trim_end_matches('.').to_string());
+            let moved = said.lines().filter(|l| l.starts_with("Hunk #"));
+            let moved = moved.map(|l| (hunk_number(l).unwrap_or(1), l.trim_end_matches('.').to_string()));
             Ok(Applied::Yes(files::read(&output)?, moved.collect()))
         }
         Some(1) => {
@@ -332,11 +347,22 @@ fn run_patch(before: &[u8], diff: &FileDiff, path: &str, scratch: &Path) -> Resu
                 return Ok(Applied::Already);
             }
             let failed = said.lines().find(|l| l.starts_with("Hunk #") && l.contains("FAILED"));
-            let number = failed.and_then(|l| l["Hunk #".len()..].split(' ').next()?.parse().ok());
-            Ok(Applied::No(number.unwrap_or(1)))
+            Ok(Applied::No(failed.and_then(hunk_number).unwrap_or(1)))
         }
         _ => bail!("patch failed on {path} ({}):\n{}", out.status, crate::sandbox::tail(&out)),
     }
+}
+
+/// The number in a line of patch's that begins with `Hunk #`.
+fn hunk_number(line: &str) -> Option<usize> {
+    line["Hunk #".len()..].split(' ').next()?.parse().ok()
+}
+
+/// In how many places of `text` the lines stand that a hunk wants to find.
+fn occurrences(text: &[u8], hunk: &patchfile::Hunk) -> usize {
+    let wanted: Vec<&[u8]> = hunk.old_lines().collect();
+    let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();
+    lines.windows(wanted.len().max(1)).filter(|at| *at == wanted).count()
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ impl Hunk {
     pub fn lines_with(&self, mark: u8) -> impl Iterator<Item = &[u8]> {
         self.body.split_inclusive(|b| *b == b'\n').filter(move |l| l.first() == Some(&mark)).map(|l| &l[1..])
     }
+
+    /// The lines that are to be found in the source, in order.
+    pub fn old_lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.body.split_inclusive(|b| *b == b'\n').filter(|l| matches!(l.first(), Some(b' ' | b'-'))).map(|l| &l[1..])
+    }
 }
 
 fn fault<T>(line: usize, code: &'static str, reason: impl Into<String>, hint: &'static str) -> Result<T, Fault> {

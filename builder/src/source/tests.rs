@@ -56,6 +56,27 @@ fn applies_and_leaves_the_tree_alone() {
 }
 
 #[test]
+fn a_hunk_that_was_moved_has_to_fit_in_one_place_alone() {
+    let b = bench();
+    let function = |name: &str| format!("int {name}(void)\n{{\n\tint a;\n\n\ta = 1;\n\treturn a;\n}}\n\n");
+    let (f, g) = (function("f"), function("g"));
+    let fix = |line: usize, name: &str| {
+        format!(
+            "--- a/fs/two.c\n+++ b/fs/two.c\n@@ -{line},7 +{line},7 @@ {name}\n {{\n \tint a;\n \n-\ta = 1;\n+\ta = 2;\n \treturn a;\n }}\n \n"
+        )
+    };
+    let put = |text: String| files::write(&b.target.tree.join("fs/two.c"), text.as_bytes()).unwrap();
+    put(f.clone() + &g);
+    // In its place, it is believed; elsewhere, there are two that it could be for.
+    b.apply(&[&fix(10, "g")]).unwrap();
+    let refusal = b.refusal(&[&fix(9, "g")]);
+    assert_eq!(refusal.code, "patch-ambiguous");
+    assert!(refusal.reason.contains("in 2 places of fs/two.c"), "{}", refusal.reason);
+    put(f);
+    assert_eq!(b.apply(&[&fix(9, "f")]).unwrap().notes.len(), 1);
+}
+
+#[test]
 fn applies_in_order_and_with_offsets_but_without_fuzz() {
     let b = bench();
     let two = "--- linux/fs/f.c.orig\n+++ linux/fs/f.c\n@@ -15,3 +15,3 @@\n {\n-\tg = 2;\n+\tg = 3;\n \treturn 1;\n";
