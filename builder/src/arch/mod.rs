@@ -138,8 +138,8 @@ pub trait Arch: Debug + Sync {
     /// A flag that changes what code has to be like and has no known counterpart, by name.
     fn rust_flags(&self, c: &[String]) -> Result<Vec<String>>;
 
-    /// The target triple under which clang reads the kernel's headers.
-    fn clang_target(&self) -> &'static str;
+    /// The flags with which clang reads the kernel's headers, which were written for gcc: the target triple first.
+    fn clang_flags(&self) -> &'static [&'static str];
 
     /// True where two types mean the same for an undisturbed reference (PC32 and PLT32 …).
     fn same_reloc(&self, a: u32, b: u32) -> bool;

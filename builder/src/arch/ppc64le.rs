@@ -111,8 +111,9 @@ impl Arch for Power {
         rust_flags::rust_flags(c)
     }
 
-    fn clang_target(&self) -> &'static str {
-        "powerpc64le-linux-gnu"
+    fn clang_flags(&self) -> &'static [&'static str] {
+        // For gcc alone, asm-compat.h has operands of inline assembler that clang refuses.
+        &["--target=powerpc64le-linux-gnu", "-DCONFIG_CC_IS_CLANG=1"]
     }
 
     fn call_reloc(&self) -> u32 {

@@ -55,8 +55,8 @@ impl Arch for Amd64 {
         rust_flags::rust_flags(c)
     }
 
-    fn clang_target(&self) -> &'static str {
-        "x86_64-linux-gnu"
+    fn clang_flags(&self) -> &'static [&'static str] {
+        &["--target=x86_64-linux-gnu"]
     }
 
     fn call_reloc(&self) -> u32 {

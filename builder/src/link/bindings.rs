@@ -125,8 +125,8 @@ const C_FLAGS: &[&str] = &[
 ];
 
 /// For a kernel without a crate of its own: the arguments with which bindgen makes bindings to all that is used. `unit`
-/// is the command of one of the kernel's own units; `clang_target` is the triple.
-pub fn complete(unit: &Saved, clang_target: &str) -> Vec<String> {
+/// is the command of one of the kernel's own units; `clang` are flags of clang alone.
+pub fn complete(unit: &Saved, clang: &[&str]) -> Vec<String> {
     let mut args = vec![format!("{WORK}/{}", HEADER.0), "--rust-target".into(), "1.82".into()];
     args.extend(FLAGS.iter().map(|flag| flag.to_string()));
     args.extend(["-o".into(), format!("{WORK}/{MADE}"), "--".into()]);
@@ -142,7 +142,7 @@ pub fn complete(unit: &Saved, clang_target: &str) -> Vec<String> {
         }
     }
     args.extend(["-w", "-fno-builtin", "-D__BINDGEN__", "-DMODULE"].map(String::from));
-    args.push(format!("--target={clang_target}"));
+    args.extend(clang.iter().map(|flag| flag.to_string()));
     args
 }
 
@@ -186,7 +186,7 @@ mod tests {
         let unit =
             "cmd_a.o := gcc-12 -Wp,-MMD,.a.o.d -nostdinc -I./include -include ./include/linux/kconfig.h -D__KERNEL__ \
                     -mno-sse -fshort-wchar -O2 -pg -Wall -DX='\"a\"' -fconserve-stack -c -o a.o a.c\n";
-        let args = complete(&Saved::read(unit).unwrap(), "x86_64-linux-gnu").join(" ");
+        let args = complete(&Saved::read(unit).unwrap(), &["--target=x86_64-linux-gnu"]).join(" ");
         let clang = args.split_once(" -- ").unwrap().1;
         assert_eq!(
             clang,

@@ -141,7 +141,7 @@ impl Compiler<'_> {
 
     /// The folder of the crate `kernel`.
     fn shim(&self, saved: &Saved, core: &Path) -> Result<PathBuf> {
-        let call = bindings::complete(saved, arch::by_name(&self.target.arch)?.clang_target());
+        let call = bindings::complete(saved, arch::by_name(&self.target.arch)?.clang_flags());
         let seen = bindings::seen(self.target)?;
         let flags = self.flags.join(" ");
         let core_name = core.display().to_string();

@@ -10,4 +10,4 @@ for address in 127.0.9.8 127.0.9.9; do
 	fi
 done
 echo "$(($(cat /sys/kernel/warn_count) - warnings)) warnings"
-[ "$1" != after ] || dmesg | grep 'WARNING: ' | tail -n 1 | grep -o 'WARNING: net/ipv4/devinet.c'
+[ "$1" != after ] || dmesg | grep 'WARNING: ' | tail -n 1 | grep -o 'net/ipv4/devinet.c'

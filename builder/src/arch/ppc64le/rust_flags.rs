@@ -30,6 +30,8 @@ const ROWS: &[Row] = &[
     ("-mspe=no", &[]),
     ("-mno-prefixed", &[]),
     ("-mno-pcrel", &[]),
+    // There is no long double in the kernel.
+    ("-mlong-double-128", &[]),
     // A function of C's is called through its address in either case.
     ("-mno-pointers-to-nested-functions", &[]),
     ("-mcmodel=medium", &[]),
