@@ -54,7 +54,12 @@ impl Shipped {
             bail!("the target ships no module `{name}` below {}", self.place.display());
         };
         let elf = modules::bytes(path)?;
-        let needs = depends(&elf).with_context(|| format!("{}: not a kernel module", path.display()))?;
+        let mut needs = depends(&elf).with_context(|| format!("{}: not a kernel module", path.display()))?;
+        // What may be missing is loaded where it is there, as modprobe does. The crypto API's aliases name algorithms;
+        // of their modules one is good for all processors.
+        let generic = |name: &String| format!("{}_generic", name.trim_start_matches("crypto_"));
+        let soft = wishes(&elf)?.into_iter().flat_map(|name| [generic(&name), name]);
+        needs.extend(soft.filter(|name| self.by_name.contains_key(name)));
         under_way.push(name.clone());
         for needed in needs {
             self.add(&needed, under_way, order)?;
@@ -67,12 +72,25 @@ impl Shipped {
 
 /// The names behind `depends=` in a module's .modinfo.
 fn depends(elf: &[u8]) -> Result<Vec<String>> {
+    let words = modinfo(elf, "depends=")?.into_iter().next().unwrap_or_default();
+    Ok(words.split(',').filter(|w| !w.is_empty()).map(kernel_name).collect())
+}
+
+/// The names behind `pre:` in the `softdep=` entries of a module's .modinfo (modprobe.d(5)).
+fn wishes(elf: &[u8]) -> Result<Vec<String>> {
+    let pre = |entry: &String| {
+        let words = entry.split_whitespace().skip_while(|w| *w != "pre:").skip(1);
+        words.take_while(|w| *w != "post:").map(kernel_name).collect::<Vec<_>>()
+    };
+    Ok(modinfo(elf, "softdep=")?.iter().flat_map(pre).collect())
+}
+
+/// What stands behind `key` in a module's .modinfo, each time.
+fn modinfo(elf: &[u8], key: &str) -> Result<Vec<String>> {
     let file = object::File::parse(elf)?;
     let section = file.section_by_name(".modinfo").context("it has no .modinfo section")?;
-    let data = section.data()?;
-    let words = data.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(b"depends="));
-    let words = String::from_utf8_lossy(words.unwrap_or_default()).into_owned();
-    Ok(words.split(',').filter(|w| !w.is_empty()).map(kernel_name).collect())
+    let entries = section.data()?.split(|b| *b == 0).filter_map(|entry| entry.strip_prefix(key.as_bytes()));
+    Ok(entries.map(|entry| String::from_utf8_lossy(entry).into_owned()).collect())
 }
 
 #[cfg(test)]
@@ -106,6 +124,18 @@ mod tests {
         assert_eq!(names, ["d", "c", "a_b"]);
         let message = shipped.with_dependencies("e").expect_err("missing").to_string();
         assert!(message.contains("no module `e`"), "{message}");
+    }
+
+    #[test]
+    fn what_modprobe_would_load_before_comes_too() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        for (file, needs) in
+            [("fs.ko", "\0softdep=pre: crypto-crc32c gone post: late"), ("crc32c_generic.ko", ""), ("late.ko", "")]
+        {
+            std::fs::write(dir.path().join(file), module(needs)).expect("write");
+        }
+        let found = below(dir.path()).with_dependencies("fs").expect("found");
+        assert_eq!(found.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["crc32c_generic", "fs"]);
     }
 
     #[test]
