@@ -4,16 +4,19 @@
 CARGO ?= cargo
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo test deps build fmt lint unit tidy target kernel qemu
+.PHONY: help demo test test-all deps build fmt lint unit tidy target kernel qemu qemu-all
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps ## from nothing to a real upstream fix at work in a booted stock kernel, step by step
 	$(CARGO) xtask demo
 
 test: deps ## everything, in the order below; can be broken off and run again
 	$(CARGO) xtask ci
+
+test-all: deps ## the same with every scenario on every kernel
+	$(CARGO) xtask ci all
 
 deps: ## install what is missing (apt-get; only what is missing)
 	@command -v cc >/dev/null || $(SUDO) apt-get install -y gcc libc6-dev
@@ -34,11 +37,14 @@ unit: target ## the tests beside the code, the pairs, the command line
 tidy: ## rules of this repository that no other tool knows
 	$(CARGO) xtask tidy
 
-target: deps ## prepare the stock kernel that the proofs run on
+target: deps ## prepare the stock kernels that the proofs run on
 	$(CARGO) xtask target
 
-kernel: deps ## build the ppc64le test kernel, which no distribution ships (cross-compiled, kept in the cache)
+kernel: deps ## build the ppc64le test kernels, which no distribution ships (cross-compiled, kept in the cache)
 	$(CARGO) xtask kernel
 
-qemu: target kernel ## boot both kernels with every scenario and every real fix
+qemu: target kernel ## boot all kernels: two with every scenario and real fix, the others with chosen ones
 	$(CARGO) xtask qemu
+
+qemu-all: target kernel ## boot all kernels with every scenario and every real fix
+	$(CARGO) xtask qemu all

@@ -2,8 +2,8 @@
 //! All that has to hold, in order; each part by itself is a make target and can be run again alone.
 
 use crate::say::{self, Tone};
-use crate::{cargo, deps, kernel, qemu, shell, target, tidy};
-use anyhow::{Context, Result};
+use crate::{cargo, deps, kernel, proofs, shell, target, tidy};
+use anyhow::{bail, Context, Result};
 use std::time::Instant;
 
 type Part = (&'static str, fn() -> Result<()>);
@@ -16,8 +16,11 @@ const PARTS: &[Part] = &[
     ("target", || target(&[])),
     ("kernel", || kernel::run(&[])),
     ("unit", unit),
-    ("qemu", || qemu(&[])),
 ];
+
+/// The last part, as `make test` and as `make test-all` have it.
+const QEMU: Part = ("qemu", || proofs::run(&[]));
+const QEMU_ALL: Part = ("qemu-all", || proofs::run(&["all".into()]));
 
 /// All tests of cargo's, those on a prepared kernel too.
 fn unit() -> Result<()> {
@@ -25,9 +28,14 @@ fn unit() -> Result<()> {
     shell("env", &[&target, &cargo(), "test", "--quiet", "--workspace"])
 }
 
-/// Runs all parts; the first that fails ends it.
-pub fn run(_args: &[String]) -> Result<()> {
-    for (name, part) in PARTS {
+/// Runs all parts; the first that fails ends it. With `all` every scenario runs on every kernel.
+pub fn run(args: &[String]) -> Result<()> {
+    let qemu = match args {
+        [] => QEMU,
+        [all] if all == "all" => QEMU_ALL,
+        _ => bail!("`ci` takes nothing or `all`, not `{}`", args.join(" ")),
+    };
+    for (name, part) in PARTS.iter().chain([&qemu]) {
         say::title(name);
         let begun = Instant::now();
         part().with_context(|| format!("{} (again by itself: make {name})", say::toned(Tone::Bad, "failed")))?;

@@ -5,6 +5,7 @@ mod ci;
 mod demo;
 mod deps;
 mod kernel;
+mod proofs;
 mod say;
 mod tidy;
 
@@ -22,22 +23,18 @@ struct Chore {
 const CHORES: &[Chore] = &[
     Chore { name: "deps", run: deps::run, help: "install what is missing on this machine, and only that" },
     Chore { name: "tidy", run: tidy::run, help: "check the rules that no other tool knows" },
-    Chore {
-        name: "target",
-        run: target,
-        help: "prepare the kernel that proofs run on (debian:forky, or the one named)",
-    },
+    Chore { name: "target", run: target, help: "prepare the stock kernels that proofs run on, or those named" },
     Chore { name: "kernel", run: kernel::run, help: "build the test kernel of an architecture: `kernel ppc64le`" },
     Chore {
         name: "qemu",
-        run: qemu,
-        help: "boot all of them with every scenario and real fix; `qemu --help` for more",
+        run: proofs::run,
+        help: "boot the kernels with scenarios and real fixes; `qemu all` with every one; `qemu --help` for more",
     },
     Chore { name: "demo", run: demo::run, help: "from nothing to a real fix at work in a booted kernel, narrated" },
     Chore {
         name: "ci",
         run: ci::run,
-        help: "all that has to hold: format, lints, tidy, target, kernel, unit tests, qemu",
+        help: "all that has to hold: format, lints, tidy, target, kernel, unit tests, qemu; `ci all`: qemu in full",
     },
 ];
 
@@ -91,20 +88,10 @@ fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
 }
 
+/// Prepares the kernels that are named; all stock ones of the proofs where none is.
 fn target(args: &[String]) -> Result<()> {
-    let name = args.first().map_or(qemu_tests::cli::DEFAULT_TARGET, String::as_str);
     let kmend_build = qemu_tests::builds::find_kmend_build()?;
-    shell(&kmend_build.to_string_lossy(), &["target", "add", name])
-}
-
-fn qemu(args: &[String]) -> Result<()> {
-    let mut line = vec!["cargo xtask qemu".to_string()];
-    line.extend_from_slice(args);
-    let named = |a: &String| a.starts_with("-t") || a == "--target" || a.starts_with("--target=");
-    if !args.iter().any(named) {
-        let all = [qemu_tests::cli::DEFAULT_TARGET.to_string()].into_iter().chain(kernel::targets());
-        line.extend(all.flat_map(|target| ["--target".to_string(), target]));
-    }
-    ensure!(qemu_tests::cli::run_with(&line) == ExitCode::SUCCESS, "not everything passed");
-    Ok(())
+    let named: Vec<&str> = args.iter().map(String::as_str).collect();
+    let all = if named.is_empty() { proofs::STOCK.to_vec() } else { named };
+    all.iter().try_for_each(|name| shell(&kmend_build.to_string_lossy(), &["target", "add", name]))
 }

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Which kernels the scenarios run on, and how many of them each time: guests take most of the time of all tests.
+
+use crate::{kernel, say};
+use anyhow::{ensure, Result};
+use qemu_tests::cli::DEFAULT_TARGET;
+use std::process::ExitCode;
+
+/// How much of the scenarios runs on a kernel in `make test`; `make test-all` runs all on each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Extent {
+    /// All scenarios and real fixes.
+    All,
+    /// Those in [`CHOSEN`].
+    Chosen,
+}
+
+/// The kernels that a distribution ships; those of `make kernel` are further ones.
+pub const STOCK: &[&str] = &[DEFAULT_TARGET, "debian:bookworm", "debian:trixie"];
+
+/// The kernels on which all runs in `make test`: one of each architecture.
+const WHOLE: &[&str] = &[DEFAULT_TARGET, "tree:ppc64le"];
+
+/// What has another way through the builder on each kernel, once: a refusal, new data, a static key, a name that
+/// several functions have, a module that the target ships, a system call, a replacement.
+const CHOSEN: &[&str] = &[
+    "refuse-data",
+    "new-function-data",
+    "jump-label",
+    "namesake-state",
+    "module-before",
+    "module-after",
+    "syscall",
+    "replace",
+];
+
+/// All kernels, each with what runs on it in `make test`.
+fn kernels() -> Vec<(String, Extent)> {
+    let names = STOCK.iter().map(|name| name.to_string()).chain(kernel::targets());
+    let extent = |name: &str| if WHOLE.contains(&name) { Extent::All } else { Extent::Chosen };
+    names.map(|name| (name.clone(), extent(&name))).collect()
+}
+
+/// Without arguments what `make test` runs; with `all` everything on every kernel. Other arguments are those of
+/// qemu-tests, on every kernel where none is named.
+pub fn run(args: &[String]) -> Result<()> {
+    match args {
+        [] => each(|extent| extent),
+        [all] if all == "all" => each(|_| Extent::All),
+        _ => ensure_passed(&with_kernels(args)),
+    }
+}
+
+/// A run for each kernel, so that one on which nothing passes is a failure of its own; all are run before that is said.
+fn each(extent: impl Fn(Extent) -> Extent) -> Result<()> {
+    let mut failed = Vec::new();
+    for (name, in_test) in kernels() {
+        say::title(&name);
+        if ensure_passed(&line(&name, extent(in_test))).is_err() {
+            failed.push(name);
+        }
+    }
+    ensure!(failed.is_empty(), "not everything passed on {}", failed.join(", "));
+    Ok(())
+}
+
+fn line(name: &str, extent: Extent) -> Vec<String> {
+    let mut line = vec!["--target".to_string(), name.to_string()];
+    if extent == Extent::Chosen {
+        line.extend(CHOSEN.iter().flat_map(|only| ["--only".to_string(), only.to_string()]));
+    }
+    line
+}
+
+fn with_kernels(args: &[String]) -> Vec<String> {
+    let named = |a: &String| a.starts_with("-t") || a == "--target" || a.starts_with("--target=");
+    let mut line = args.to_vec();
+    if !args.iter().any(named) {
+        line.extend(kernels().into_iter().flat_map(|(name, _)| ["--target".to_string(), name]));
+    }
+    line
+}
+
+fn ensure_passed(args: &[String]) -> Result<()> {
+    let line: Vec<String> = ["cargo xtask qemu".to_string()].into_iter().chain(args.iter().cloned()).collect();
+    ensure!(qemu_tests::cli::run_with(&line) == ExitCode::SUCCESS, "not everything passed");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_chosen_is_there() {
+        let scenarios = crate::home().expect("home").join("qemu-tests/scenarios");
+        for name in CHOSEN {
+            assert!(scenarios.join(name).join("scenario.toml").is_file(), "{name}");
+        }
+    }
+
+    #[test]
+    fn all_runs_on_one_kernel_of_each_architecture_at_least() {
+        for name in WHOLE {
+            assert!(kernels().contains(&(name.to_string(), Extent::All)), "{name}");
+        }
+    }
+
+    #[test]
+    fn kernels_are_added_where_none_is_named() {
+        let args = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+        assert_eq!(with_kernels(&args("--only a -t x")), args("--only a -t x"));
+        assert_eq!(with_kernels(&args("--before")).len(), 1 + 2 * kernels().len());
+        assert_eq!(line("x", Extent::All), args("--target x"));
+        assert_eq!(line("x", Extent::Chosen).len(), 2 + 2 * CHOSEN.len());
+    }
+}
