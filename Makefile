@@ -34,11 +34,11 @@ unit: target ## the tests beside the code, the pairs, the command line
 tidy: ## rules of this repository that no other tool knows
 	$(CARGO) xtask tidy
 
-target: deps ## prepare the stock kernel that the proofs run on
+target: deps ## prepare the stock kernels that are tested
 	$(CARGO) xtask target
 
-kernel: deps ## build the ppc64le test kernel, which no distribution ships (cross-compiled, kept in the cache)
+kernel: deps ## build the ppc64le test kernels, which no distribution ships (cross-compiled, kept in the cache)
 	$(CARGO) xtask kernel
 
-qemu: target kernel ## boot both kernels with every scenario and every real fix
+qemu: target kernel ## boot all of them with every scenario and every real fix
 	$(CARGO) xtask qemu

@@ -22,12 +22,12 @@ struct Chore {
 const CHORES: &[Chore] = &[
     Chore { name: "deps", run: deps::run, help: "install what is missing on this machine, and only that" },
     Chore { name: "tidy", run: tidy::run, help: "check the rules that no other tool knows" },
+    Chore { name: "target", run: target, help: "prepare the distributions' kernels that are tested, or the one named" },
     Chore {
-        name: "target",
-        run: target,
-        help: "prepare the kernel that proofs run on (debian:forky, or the one named)",
+        name: "kernel",
+        run: kernel::run,
+        help: "build the test kernels that no distribution ships, or one: `kernel ppc64le`",
     },
-    Chore { name: "kernel", run: kernel::run, help: "build the test kernel of an architecture: `kernel ppc64le`" },
     Chore {
         name: "qemu",
         run: qemu,
@@ -92,9 +92,10 @@ fn cargo() -> String {
 }
 
 fn target(args: &[String]) -> Result<()> {
-    let name = args.first().map_or(qemu_tests::cli::DEFAULT_TARGET, String::as_str);
     let kmend_build = qemu_tests::builds::find_kmend_build()?;
-    shell(&kmend_build.to_string_lossy(), &["target", "add", name])
+    let named: Vec<&str> = args.iter().map(String::as_str).collect();
+    let names = if named.is_empty() { qemu_tests::cli::STOCK.to_vec() } else { named };
+    names.iter().try_for_each(|name| shell(&kmend_build.to_string_lossy(), &["target", "add", name]))
 }
 
 fn qemu(args: &[String]) -> Result<()> {
@@ -102,7 +103,7 @@ fn qemu(args: &[String]) -> Result<()> {
     line.extend_from_slice(args);
     let named = |a: &String| a.starts_with("-t") || a == "--target" || a.starts_with("--target=");
     if !args.iter().any(named) {
-        let all = [qemu_tests::cli::DEFAULT_TARGET.to_string()].into_iter().chain(kernel::targets());
+        let all = qemu_tests::cli::STOCK.map(String::from).into_iter().chain(kernel::targets());
         line.extend(all.flat_map(|target| ["--target".to_string(), target]));
     }
     ensure!(qemu_tests::cli::run_with(&line) == ExitCode::SUCCESS, "not everything passed");
