@@ -37,7 +37,7 @@ unit: target ## the tests beside the code, the pairs, the command line
 tidy: ## rules of this repository that no other tool knows
 	$(CARGO) xtask tidy
 
-target: deps ## prepare the stock kernels that the proofs run on
+target: deps ## prepare the stock kernels that are tested
 	$(CARGO) xtask target
 
 kernel: deps ## build the ppc64le test kernels, which no distribution ships (cross-compiled, kept in the cache)

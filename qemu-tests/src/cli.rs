@@ -16,6 +16,10 @@ use std::process::ExitCode;
 /// The target that scenarios run on where nothing else is named.
 pub const DEFAULT_TARGET: &str = "debian:forky";
 
+/// The distributions' kernels that everything is proven on. That of Debian 13 is not its newest, so that the newest has
+/// fixes for it.
+pub const STOCK: [&str; 3] = [DEFAULT_TARGET, "debian:trixie/6.12.107+deb13-amd64", "debian:bookworm"];
+
 /// Boots a target's own kernel and proves live patches in it, one scenario after the other.
 #[derive(Parser)]
 #[command(name = "qemu-tests", version)]

@@ -60,12 +60,13 @@ pub struct File {
     pub hunks: Option<Vec<usize>>,
 }
 
-/// Reads the `cut.toml` of a scenario's folder; None where there is none.
-pub fn load(dir: &Path) -> Result<Option<Cut>> {
-    let file = dir.join("cut.toml");
-    if !file.exists() {
+/// Reads the `cut.toml` of a scenario's folder, or its `cut-SERIES.toml` where several stable series have got the fix and
+/// the target, whose `release` is named, is of one of them. None where there is neither.
+pub fn load(dir: &Path, release: &str) -> Result<Option<Cut>> {
+    let of_series = Series::of(release).map(|series| dir.join(format!("cut-{series}.toml")));
+    let Some(file) = of_series.into_iter().chain([dir.join("cut.toml")]).find(|file| file.exists()) else {
         return Ok(None);
-    }
+    };
     let cut: Cut =
         toml::from_str(&files::read_text(&file)?).with_context(|| format!("{}: not a cut", file.display()))?;
     for f in &cut.files {
@@ -92,7 +93,7 @@ pub enum Done {
 pub fn cut_all(scenarios: &[Scenario], target: &Target, out: &Path) -> BTreeMap<String, Done> {
     let mut cuts: BTreeMap<String, Result<Cut, String>> = BTreeMap::new();
     for s in scenarios {
-        match load(&s.dir) {
+        match load(&s.dir, &target.release) {
             Ok(Some(cut)) => drop(cuts.insert(s.name.clone(), Ok(cut))),
             Ok(None) => {}
             Err(error) => drop(cuts.insert(s.name.clone(), Err(format!("{error:#}")))),
@@ -132,7 +133,8 @@ fn belongs(target: &Target, folder: PathBuf, package: &str) -> Done {
 
 /// Cuts one fix and returns it with its checksum, whatever `cut.toml` says about the latter.
 pub fn show(scenario: &Scenario, target: &Target) -> Result<(String, String)> {
-    let cut = load(&scenario.dir)?.with_context(|| format!("{} has no cut.toml", scenario.dir.display()))?;
+    let cut = load(&scenario.dir, &target.release)?;
+    let cut = cut.with_context(|| format!("{} has no cut.toml for {}", scenario.dir.display(), target.release))?;
     let patch = make(&cut, target, &fetch_all([&cut].into_iter(), target))?;
     let sum = files::sha256(patch.as_bytes());
     Ok((patch, sum))
@@ -283,9 +285,11 @@ mod tests {
         let text = "changelog = \"c\"\npackage = \"p\"\nfrom = { suite = \"a\", version = \"1\" }\n\
                     to = { suite = \"b\", version = \"2\" }\nsha256 = \"0\"\n[[file]]\npath = \"../x.c\"\n";
         std::fs::write(dir.path().join("cut.toml"), text).expect("write");
-        let message = load(dir.path()).expect_err("outside").to_string();
+        let message = load(dir.path(), "7.2").expect_err("outside").to_string();
         assert!(message.contains("no path inside"), "{message}");
         std::fs::write(dir.path().join("cut.toml"), text.replace("../", "net/")).expect("write");
-        assert_eq!(load(dir.path()).expect("reads").expect("is there").files[0].path, "net/x.c");
+        let path = |release| load(dir.path(), release).expect("reads").expect("is there").files[0].path.clone();
+        std::fs::write(dir.path().join("cut-6.1.toml"), text.replace("../", "fs/")).expect("write");
+        assert_eq!([path("7.2.12"), path("6.12.1"), path("6.1.0-50")], ["net/x.c", "net/x.c", "fs/x.c"]);
     }
 }

@@ -33,7 +33,7 @@ pub fn run(args: &[String]) -> Result<()> {
          built with. Fetched and prepared once; a second run does nothing.",
         cli::DEFAULT_TARGET
     );
-    target(&[qemu_tests::cli::DEFAULT_TARGET.to_string()])?;
+    target(&[cli::DEFAULT_TARGET.to_string()])?;
     let kernel = store::load(cli::DEFAULT_TARGET)?;
 
     say::title("2. A fix from the next release of its stable series");

@@ -23,8 +23,12 @@ struct Chore {
 const CHORES: &[Chore] = &[
     Chore { name: "deps", run: deps::run, help: "install what is missing on this machine, and only that" },
     Chore { name: "tidy", run: tidy::run, help: "check the rules that no other tool knows" },
-    Chore { name: "target", run: target, help: "prepare the stock kernels that proofs run on, or those named" },
-    Chore { name: "kernel", run: kernel::run, help: "build the test kernel of an architecture: `kernel ppc64le`" },
+    Chore { name: "target", run: target, help: "prepare the distributions' kernels that are tested, or the one named" },
+    Chore {
+        name: "kernel",
+        run: kernel::run,
+        help: "build the test kernels that no distribution ships, or one: `kernel ppc64le`",
+    },
     Chore {
         name: "qemu",
         run: proofs::run,
@@ -92,6 +96,6 @@ fn cargo() -> String {
 fn target(args: &[String]) -> Result<()> {
     let kmend_build = qemu_tests::builds::find_kmend_build()?;
     let named: Vec<&str> = args.iter().map(String::as_str).collect();
-    let all = if named.is_empty() { proofs::STOCK.to_vec() } else { named };
+    let all = if named.is_empty() { qemu_tests::cli::STOCK.to_vec() } else { named };
     all.iter().try_for_each(|name| shell(&kmend_build.to_string_lossy(), &["target", "add", name]))
 }
