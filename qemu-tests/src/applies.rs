@@ -20,11 +20,16 @@ pub enum Stand {
 /// Looks whether `patch` applies to `tree`; nothing is changed.
 pub fn look(tree: &Path, patch: &Path) -> Result<Stand> {
     let forward = run(tree, patch, &["--dry-run"])?;
-    if forward.status.success() {
+    let fits = forward.status.success();
+    // A patch that adds lines like those around them also applies where it is in already, a few lines off.
+    if fits && !String::from_utf8_lossy(&forward.stdout).contains("Hunk #") {
         return Ok(Stand::Fits);
     }
     if run(tree, patch, &["--dry-run", "--reverse"])?.status.success() {
         return Ok(Stand::Already);
+    }
+    if fits {
+        return Ok(Stand::Fits);
     }
     Ok(Stand::No(sandbox::tail(&forward)))
 }
@@ -66,6 +71,12 @@ mod tests {
         apply(&tree, &patch).expect("applies");
         assert_eq!(std::fs::read_to_string(&file).expect("read"), "0\na\nx\nc\n");
         assert_eq!(look(&tree, &patch).expect("looks"), Stand::Already);
+        std::fs::write(&patch, "--- a/f\n+++ b/f\n@@ -1,4 +1,6 @@\n a\n b\n+a\n+b\n c\n d\n").expect("write");
+        std::fs::write(&file, "a\nb\na\nb\nc\nd\n").expect("write");
+        assert_eq!(look(&tree, &patch).expect("looks"), Stand::Already);
+        std::fs::write(&file, "0\na\nb\nc\nd\n").expect("write");
+        assert_eq!(look(&tree, &patch).expect("looks"), Stand::Fits);
+        std::fs::write(&patch, "--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n a\n-b\n+x\n c\n").expect("write");
         std::fs::write(&file, "a\nz\nc\n").expect("write");
         assert!(matches!(look(&tree, &patch).expect("looks"), Stand::No(said) if said.contains("FAILED")));
         assert!(apply(&tree, &patch).is_err());

@@ -109,7 +109,7 @@ mod tests {
     fn older_kernels_get_the_fix_that_is_for_them() {
         let dir = tempfile::tempdir().expect("tempdir");
         let put = |name: &str| std::fs::write(dir.path().join(name), name).expect("write");
-        ["fix.patch", "fix-until-6.1.patch", "fix-until-6.12.patch", "more.patch"].map(put);
+        ["fix.patch", "fix-until-6.1.patch", "fix-until-6.12.patch", "more.patch"].into_iter().for_each(put);
         let found = |fix: &str, release: &str| {
             let path = find_fix(dir.path(), Path::new("/nonexistent"), fix, release).expect("is there");
             path.file_name().expect("a name").to_string_lossy().into_owned()

@@ -340,7 +340,13 @@ fn run_patch(before: &[u8], diff: &FileDiff, path: &str, scratch: &Path) -> Resu
         Some(0) => {
             let moved = said.lines().filter(|l| l.starts_with("Hunk #"));
             let moved = moved.map(|l| (hunk_number(l).unwrap_or(1), l.trim_end_matches('.').to_string()));
-            Ok(Applied::Yes(files::read(&output)?, moved.collect()))
+            let moved: Vec<(usize, String)> = moved.collect();
+            let now = files::read(&output)?;
+            // A fix that adds lines like those around them also applies where it is in already, a few lines off.
+            if !moved.is_empty() && run(true)?.status.success() {
+                return Ok(Applied::Already);
+            }
+            Ok(Applied::Yes(now, moved))
         }
         Some(1) => {
             if run(true)?.status.success() {

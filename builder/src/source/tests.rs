@@ -77,6 +77,16 @@ fn a_hunk_that_was_moved_has_to_fit_in_one_place_alone() {
 }
 
 #[test]
+fn a_fix_that_is_in_is_not_taken_for_one_that_was_moved() {
+    let b = bench();
+    let check = "\tif (a)\n\t\treturn 1;\n\n";
+    let text = |checks: usize| format!("int f(void)\n{{\n{}\treturn 0;\n}}\n", check.repeat(checks));
+    let fix = "--- a/fs/two.c\n+++ b/fs/two.c\n@@ -3,5 +3,8 @@\n \tif (a)\n \t\treturn 1;\n \n+\tif (a)\n+\t\treturn 1;\n+\n \treturn 0;\n }\n";
+    files::write(&b.target.tree.join("fs/two.c"), text(2).as_bytes()).unwrap();
+    assert_eq!(b.refusal(&[fix]).code, "patch-already-applied");
+}
+
+#[test]
 fn applies_in_order_and_with_offsets_but_without_fuzz() {
     let b = bench();
     let two = "--- linux/fs/f.c.orig\n+++ linux/fs/f.c\n@@ -15,3 +15,3 @@\n {\n-\tg = 2;\n+\tg = 3;\n \treturn 1;\n";
