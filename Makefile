@@ -32,7 +32,8 @@ lint: ## clippy, warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 unit: target ## the tests beside the code, the pairs, the command line
-	KMEND_TEST_TARGET=$(or $(KMEND_TEST_TARGET),debian:forky) $(CARGO) test --workspace
+	KMEND_TEST_TARGET=$(or $(KMEND_TEST_TARGET),debian:forky) \
+	KMEND_TEST_TARGET_WITHOUT_RUST=$(or $(KMEND_TEST_TARGET_WITHOUT_RUST),debian:bookworm) $(CARGO) test --workspace
 
 tidy: ## rules of this repository that no other tool knows
 	$(CARGO) xtask tidy

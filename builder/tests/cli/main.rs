@@ -2,8 +2,8 @@
 //! The command line as a user sees it: the real program run on good and bad input in, its exit code, its words
 //! and what it leaves behind out.
 //!
-//! Tests that need a prepared kernel take it from KMEND_TEST_TARGET (a target's name). Where that is not set
-//! they are counted as ignored, and one line says so.
+//! Tests that need a prepared kernel take it from KMEND_TEST_TARGET, or KMEND_TEST_TARGET_WITHOUT_RUST where it has to be
+//! one without CONFIG_RUST (a target's name). Where that is not set they are counted as ignored, and one line says so.
 
 mod fake;
 mod fixes;
@@ -13,6 +13,7 @@ mod output;
 mod prepared;
 mod tool;
 mod usage;
+mod without_rust;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
@@ -25,11 +26,16 @@ fn main() -> ExitCode {
     {
         trials.extend(tests.iter().map(|t| trial(group, t)));
     }
-    let named = std::env::var("KMEND_TEST_TARGET").is_ok_and(|name| !name.is_empty());
-    if !named && !args.list {
-        println!("{} tests need KMEND_TEST_TARGET: not run", prepared::TESTS.len());
+    for (variable, group, tests) in [
+        ("KMEND_TEST_TARGET", "target", prepared::TESTS),
+        ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", without_rust::TESTS),
+    ] {
+        let named = std::env::var(variable).is_ok_and(|name| !name.is_empty());
+        if !named && !args.list {
+            println!("{} tests need {variable}: not run", tests.len());
+        }
+        trials.extend(tests.iter().map(|t| trial(group, t).with_ignored_flag(!named)));
     }
-    trials.extend(prepared::TESTS.iter().map(|t| trial("target", t).with_ignored_flag(!named)));
     libtest_mimic::run(&args, trials).exit_code()
 }
 
