@@ -178,7 +178,7 @@ const ORDER_MAX: usize = 32 << 20;
 /// The names, and where the count in front of them stands.
 fn names(data: &[u8], token_table: usize, tokens: &[Vec<u8>]) -> Option<(Names, usize)> {
     let mut tries = 0;
-    for markers in [adjacent_markers(data, token_table), distant_markers(data, token_table)].into_iter().flatten() {
+    for markers in adjacent_markers(data, token_table).into_iter().chain(distant_markers(data, token_table)) {
         let at = markers.start;
         let markers: Vec<usize> = markers.step_by(4).filter_map(|a| u32_at(data, a)).map(|m| m as usize).collect();
         let last = *markers.last()?;
@@ -217,23 +217,21 @@ fn adjacent_markers(data: &[u8], token_table: usize) -> Option<Range<usize>> {
 
 /// The markers, where the symbols' order by name (kallsyms_seqs_of_names, 3 bytes for each) stands between them and
 /// the tokens: 6.2 to 6.4, and late 6.1. Their number and that of the bytes behind them have to fit.
-fn distant_markers(data: &[u8], token_table: usize) -> Option<Range<usize>> {
+/// The order itself can look like markers: these are all candidates.
+fn distant_markers(data: &[u8], token_table: usize) -> impl Iterator<Item = Range<usize>> + '_ {
     let first = token_table.saturating_sub(ORDER_MAX).next_multiple_of(4);
-    // From the tokens on towards lower addresses.
-    for start in (first..token_table).step_by(4).rev().filter(|at| u32_at(data, *at) == Some(0)) {
-        let ascending = |n: &usize| u32_at(data, start + 4 * n) > u32_at(data, start + 4 * (n - 1));
+    let starts = (first..token_table).step_by(4).filter(|at| u32_at(data, *at) == Some(0));
+    starts.filter_map(move |start| {
+        let ascending = |n: usize| u32_at(data, start + 4 * n) > u32_at(data, start + 4 * (n - 1));
         // Each marker stands for 256 names but the last one, which stands for 1 to 256.
         let near = (token_table - start) / (4 + 3 * 256);
-        for count in near.max(2)..near + 3 {
+        (near.max(2)..near + 3).find_map(|count| {
             let end = start + 4 * count;
-            let Some(behind) = token_table.checked_sub(end) else { continue };
+            let behind = token_table.checked_sub(end)?;
             let order = 3 * (256 * (count - 1) + 1)..=3 * 256 * count + 2 * 7;
-            if order.contains(&behind) && (1..count).all(|n| ascending(&n)) {
-                return Some(start..end);
-            }
-        }
-    }
-    None
+            (order.contains(&behind) && (1..count).all(ascending)).then_some(start..end)
+        })
+    })
 }
 
 fn parse_names(data: &[u8], count: usize, markers: &[usize], tokens: &[Vec<u8>]) -> Option<Names> {

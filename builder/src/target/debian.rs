@@ -126,6 +126,8 @@ fn target_name(suite: &str, release: &str) -> String {
 fn usable(name: &str) -> Result<Option<Target>> {
     let Some(target) = store::get(name)? else { return Ok(None) };
     store::check(&target)?;
+    let has_rust = target.rustc.is_some() || target.toolchain.is_some();
+    ensure!(has_rust, "it has no Rust toolchain, and its kernel has none of its own");
     Ok(Some(target))
 }
 
