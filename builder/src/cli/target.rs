@@ -157,6 +157,9 @@ fn facts(t: &Target) -> String {
     fact("build id", t.build_id.clone());
     fact("gcc", t.cc.clone());
     fact("rustc", t.rustc.clone().unwrap_or_else(|| "none (CONFIG_RUST is off)".into()));
+    if let Some(toolchain) = &t.toolchain {
+        fact("toolchain", format!("{} in {}", toolchain.rustc, toolchain.root.display()));
+    }
     fact("tree", t.tree.display().to_string());
     fact("seen as", t.tree_inside.clone());
     fact("build root", t.root.display().to_string());

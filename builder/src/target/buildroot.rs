@@ -166,6 +166,36 @@ fn check_suite_has(archive: &Archive, gcc: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// The machine itself (`/`) where it has all that is `wanted`, the compilers in those very versions; else a build root,
+/// as by [`make`].
+pub fn find_or_make(archive: &Archive, wanted: &Wanted) -> Result<PathBuf> {
+    if !is_installed(&wanted.versions, &installed(&wanted.packages)) {
+        return make(archive, wanted);
+    }
+    eprintln!("  this machine's own {} is the one of {}: no build root is made", wanted.cc, archive.suite);
+    Ok("/".into())
+}
+
+/// What dpkg says of these packages on this machine, a line each: name, version, state. Nothing where there is no dpkg.
+fn installed(packages: &[String]) -> String {
+    let format = "${Package} ${Version} ${db:Status-Status}\n";
+    let out = Command::new("dpkg-query").arg("-W").arg(format!("-f={format}")).args(packages).output();
+    out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default()
+}
+
+/// Whether each package of `versions` (lines of name and version) is among those that are `installed`; of those that make
+/// code, the version counts.
+fn is_installed(versions: &str, installed: &str) -> bool {
+    let here: Vec<&str> = installed.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
+    let name = |line: &str| line.split(' ').next().unwrap_or_default().to_string();
+    let makes_code = |name: &str| name.starts_with("gcc-") || RUST.contains(&name);
+    let is_here = |wanted: &str| match makes_code(&name(wanted)) {
+        true => here.contains(&wanted),
+        false => here.iter().any(|line| name(line) == name(wanted)),
+    };
+    !versions.is_empty() && versions.lines().all(is_here)
+}
+
 /// The build root for `wanted`, made when it is not there or broken. `archive` is one of this machine's
 /// architecture.
 pub fn make(archive: &Archive, wanted: &Wanted) -> Result<PathBuf> {
@@ -316,6 +346,20 @@ mod tests {
         assert!(gcc_package("gcc-12", "amd64", "arm64").is_err());
         assert!(gcc_package("gcc", "amd64", "amd64").is_err());
         assert!(gcc_package("gcc-12;x", "amd64", "amd64").is_err());
+    }
+
+    #[test]
+    fn the_machine_itself_serves_with_the_very_versions_alone() {
+        let wanted = "flex 2.6.4-8.2\ngcc-12 12.2.0-14+deb12u1\n";
+        let all = "flex 2.6.4-8.2 installed\ngcc-12 12.2.0-14+deb12u1 installed\nmake 4 installed\n";
+        assert!(is_installed(wanted, all));
+        assert!(is_installed(wanted, &all.replace("8.2", "8.3")), "a tool that makes no code");
+        assert!(!is_installed(wanted, &all.replace("u1", "u2")), "another compiler");
+        assert!(!is_installed(wanted, &all.replace("8.2 installed", "8.2 config-files")), "removed");
+        assert!(!is_installed(wanted, "") && !is_installed("", all));
+        // dpkg of this machine, where it has one, speaks as it is read.
+        let said = installed(&["dpkg".into(), "kmend-no-such-package".into()]);
+        assert!(said.is_empty() || said.starts_with("dpkg ") && said.ends_with(" installed\n"), "{said}");
     }
 
     #[test]

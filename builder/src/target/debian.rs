@@ -242,7 +242,7 @@ fn make(request: &Request, archive: &Archive, kernel: &Kernel, name: &str, dir: 
     // The build root keeps the processor busy while the network brings the packages, and the other way round.
     let rust_is_on = config.is_on("CONFIG_RUST");
     let make_roots = || -> Result<_> {
-        let root = buildroot::make(&tools, &wanted)?;
+        let root = buildroot::find_or_make(&tools, &wanted)?;
         Ok((root, (!rust_is_on).then(|| Toolchain::provide(&machine_arch)).transpose()?))
     };
     let (roots, files) = std::thread::scope(|s| {
