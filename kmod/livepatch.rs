@@ -18,6 +18,7 @@
 use crate::bindings;
 use core::{
     mem,
+    mem::MaybeUninit,
     ptr, //
 };
 use kernel::{
@@ -27,30 +28,20 @@ use kernel::{
     ThisModule, //
 };
 
-/// An entry of an array that ends with an entry of zeroes.
-///
-/// # Safety
-///
-/// All bytes of `END` must be zero.
-pub unsafe trait Entry {
-    /// What stands behind the last entry.
-    const END: Self;
-}
-
 /// An array with a zeroed entry behind it, which tells the C side where it ends.
 #[repr(C)]
 pub struct Terminated<T, const N: usize> {
     entries: [T; N],
-    end: T,
+    end: MaybeUninit<T>,
 }
 
-impl<T: Entry, const N: usize> Terminated<T, N> {
+impl<T, const N: usize> Terminated<T, N> {
     /// Puts the end behind `entries`.
     #[inline]
     pub const fn new(entries: [T; N]) -> Self {
         Self {
             entries,
-            end: T::END,
+            end: MaybeUninit::zeroed(),
         }
     }
 }
@@ -100,14 +91,6 @@ impl Func {
     }
 }
 
-// SAFETY: Zeroes are a `klp_func`, see `Func::new`.
-unsafe impl Entry for Func {
-    const END: Self = Self(Opaque::new(
-        // SAFETY: As above.
-        unsafe { mem::zeroed() },
-    ));
-}
-
 // SAFETY: A shared reference to a `Func` gives access to nothing.
 unsafe impl Sync for Func {}
 
@@ -149,14 +132,6 @@ impl Object {
         // INVARIANT: A `Terminated` has a zeroed entry behind its last one.
         Self(Opaque::new(object))
     }
-}
-
-// SAFETY: Zeroes are a `klp_object`, see `Object::named`.
-unsafe impl Entry for Object {
-    const END: Self = Self(Opaque::new(
-        // SAFETY: As above.
-        unsafe { mem::zeroed() },
-    ));
 }
 
 // SAFETY: A shared reference to an `Object` gives access to nothing.

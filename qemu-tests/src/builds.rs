@@ -62,12 +62,12 @@ pub fn build(scenario: &Scenario, target: &Target, kmend_build: &Path, cut: &Pat
 /// says up to which series it is for (`fix-until-6.12.patch` for `fix.patch`).
 fn find_fix(dir: &Path, cut: &Path, fix: &str, release: &str) -> Result<PathBuf> {
     let series = Series::of(release).with_context(|| format!("the release {release} names no series"))?;
-    let (stem, end) = fix.rsplit_once('.').unwrap_or((fix, ""));
+    let (stem, end) = fix.split_at(fix.rfind('.').unwrap_or(fix.len()));
+    let start = format!("{stem}-until-");
     let mut best: Option<(Series, PathBuf)> = None;
     for entry in std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let until = name.strip_prefix(stem).and_then(|n| n.strip_prefix("-until-")).and_then(|n| n.strip_suffix(end));
-        let Some(until) = until.map(|n| n.trim_end_matches('.')) else { continue };
+        let Some(until) = name.strip_prefix(&start).and_then(|n| n.strip_suffix(end)) else { continue };
         let until: Series = until.to_string().try_into().with_context(|| entry.path().display().to_string())?;
         if series <= until && best.as_ref().is_none_or(|(nearest, _)| until < *nearest) {
             best = Some((until, entry.path()));

@@ -18,7 +18,10 @@ pub const DEFAULT_TARGET: &str = "debian:forky";
 
 /// The distributions' kernels that everything is proven on. That of Debian 13 is not its newest, so that the newest has
 /// fixes for it.
-pub const STOCK: [&str; 3] = [DEFAULT_TARGET, "debian:trixie/6.12.107+deb13-amd64", "debian:bookworm"];
+pub const STOCK: [&str; 3] = [DEFAULT_TARGET, "debian:trixie/6.12.107+deb13-amd64", WITHOUT_RUST];
+
+/// The one without CONFIG_RUST that tests of the command line take.
+pub const WITHOUT_RUST: &str = "debian:bookworm";
 
 /// Boots a target's own kernel and proves live patches in it, one scenario after the other.
 #[derive(Parser)]

@@ -137,16 +137,15 @@ impl Scenario {
     pub fn not_for(&self, arch: &str, release: &str) -> Option<String> {
         let only = self.only.as_ref()?;
         let series = Series::of(release);
-        let whom = match (only.arch.is_empty() || only.arch.iter().any(|a| a == arch), only.since) {
-            (false, _) => arch.to_string(),
-            (true, since)
-                if series.is_none_or(|s| {
-                    since.is_some_and(|since| s < since) || !(only.series.is_empty() || only.series.contains(&s))
-                }) =>
-            {
-                series.map_or_else(|| release.to_string(), |s| s.to_string())
-            }
-            _ => return None,
+        let arch_fits = only.arch.is_empty() || only.arch.iter().any(|a| a == arch);
+        let fits = |s: Series| {
+            only.since.is_none_or(|since| since <= s) && (only.series.is_empty() || only.series.contains(&s))
+        };
+        let whom = match series {
+            _ if !arch_fits => arch.to_string(),
+            Some(series) if fits(series) => return None,
+            Some(series) => series.to_string(),
+            None => release.to_string(),
         };
         Some(format!("not for {whom}: {}", only.why))
     }

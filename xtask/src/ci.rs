@@ -25,8 +25,8 @@ const QEMU_ALL: Part = ("qemu-all", || proofs::run(&["all".into()]));
 /// All tests of cargo's, those on a prepared kernel too.
 fn unit() -> Result<()> {
     let target = format!("KMEND_TEST_TARGET={}", qemu_tests::cli::DEFAULT_TARGET);
-    let without_rust = "KMEND_TEST_TARGET_WITHOUT_RUST=debian:bookworm";
-    shell("env", &[&target, without_rust, &cargo(), "test", "--quiet", "--workspace"])
+    let without_rust = format!("KMEND_TEST_TARGET_WITHOUT_RUST={}", qemu_tests::cli::WITHOUT_RUST);
+    shell("env", &[&target, &without_rust, &cargo(), "test", "--quiet", "--workspace"])
 }
 
 /// Runs all parts; the first that fails ends it. With `all` every scenario runs on every kernel.

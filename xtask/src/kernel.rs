@@ -87,8 +87,6 @@ pub fn targets() -> Vec<String> {
 /// What this repository says of a kernel.
 struct Recipe {
     config: String,
-    /// CONFIG_RUST is on.
-    rust: bool,
     fixups: Vec<Fixup>,
     /// All of it and the chore's own words, as one checksum.
     sum: String,
@@ -99,10 +97,14 @@ impl Recipe {
         let folder = home()?.join("xtask/kernels").join(kernel.name);
         let config = files::read_text(&folder.join("config"))?;
         let fixups = source::fixups(&folder.join("fixups"))?;
-        let rust = Config::parse(&config).is_on("CONFIG_RUST");
         let mut all = format!("{FORMAT} {} {} {:?}\n{config}", kernel.cc, kernel.tools, build::TARGETS);
         fixups.iter().for_each(|f| all += &format!("{}\n{}", f.name, f.text));
-        Ok(Self { config, rust, fixups, sum: files::sha256(all.as_bytes()) })
+        Ok(Self { config, fixups, sum: files::sha256(all.as_bytes()) })
+    }
+
+    /// Whether the kernel has CONFIG_RUST.
+    fn has_rust(&self) -> bool {
+        Config::parse(&self.config).is_on("CONFIG_RUST")
     }
 }
 
@@ -130,7 +132,7 @@ fn make(kernel: &Kernel) -> Result<Added> {
     let machine = apt::machine_arch()?;
     let names = ArchNames::named(kernel.arch)?;
     let tools = apt::Archive::open(kernel.tools, &machine, None)?;
-    let wanted = buildroot::Wanted::current(&tools, kernel.cc, names.debian, &machine, recipe.rust)?;
+    let wanted = buildroot::Wanted::current(&tools, kernel.cc, names.debian, &machine, recipe.has_rust())?;
     let found = source::find(kernel.sources, &machine)?;
     // The build root keeps the processor busy while the network brings the source. A half-built kernel may
     // have that already: which one it is, the compilers tell.
@@ -140,7 +142,7 @@ fn make(kernel: &Kernel) -> Result<Added> {
         (root.join().unwrap_or_else(|_| bail!("making the build root broke off")), deb.transpose())
     });
     let (root, deb) = (root?, deb?);
-    let compilers = record::compilers(&Sandbox::new(&root), kernel.cc, recipe.rust)?;
+    let compilers = record::compilers(&Sandbox::new(&root), kernel.cc, recipe.has_rust())?;
 
     let made_from = made_from(&recipe, &found, &compilers);
     let key = &files::sha256(made_from.as_bytes())[..12];
@@ -167,6 +169,7 @@ fn places(folder: &Path, kernel: &Kernel) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
         let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // NAME-SERIES-KEY; the name of one kernel may begin with another's.
         let ours = name.strip_prefix(kernel.name).is_some_and(|rest| rest.split('-').count() == 3);
         if ours && path.join(TREE).is_dir() {
             found.push(path);
@@ -227,7 +230,7 @@ mod tests {
         for kernel in KERNELS {
             let recipe = Recipe::read(kernel).unwrap();
             assert!(recipe.config.contains("CONFIG_LIVEPATCH=y"));
-            assert_eq!(recipe.rust, kernel.name == "ppc64le");
+            assert_eq!(recipe.has_rust(), kernel.name == "ppc64le");
             assert!(ArchNames::named(kernel.arch).is_ok());
             let other = Kernel { cc: "powerpc64le-linux-gnu-gcc-17", ..*kernel };
             assert_ne!(Recipe::read(&other).unwrap().sum, recipe.sum);
@@ -239,7 +242,7 @@ mod tests {
     fn only_a_whole_kernel_of_this_recipe_is_taken() {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join(TREE);
-        let recipe = Recipe { config: String::new(), rust: false, fixups: Vec::new(), sum: "s".into() };
+        let recipe = Recipe { config: String::new(), fixups: Vec::new(), sum: "s".into() };
         let said = || is_whole(&tree, &recipe).unwrap_err().to_string();
         assert!(said().contains("there is no"), "{}", said());
         files::write(&dir.path().join(MARKER), b"t\nx\n").unwrap();

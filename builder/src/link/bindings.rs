@@ -181,6 +181,7 @@ mod tests {
             command(text).unwrap_err();
         }
     }
+
     #[test]
     fn bindgen_gets_what_changes_types() {
         let unit =

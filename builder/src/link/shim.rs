@@ -10,13 +10,13 @@ use crate::arch;
 use crate::compile::command::Saved;
 use crate::sandbox::{Sandbox, WORK};
 use crate::target::toolchain::Toolchain;
-use crate::target::Target;
+use crate::target::{store, Target};
 use crate::{files, progress};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
 /// The shim's sources, by file name.
-const SHIM: [(&str, &str); 8] = [
+const SHIM: [(&str, &str); 7] = [
     ("lib.rs", include_str!("../../../kmod/shim/lib.rs")),
     ("bindings.rs", include_str!("../../../kmod/shim/bindings.rs")),
     ("error.rs", include_str!("../../../kmod/shim/error.rs")),
@@ -24,8 +24,10 @@ const SHIM: [(&str, &str); 8] = [
     ("module.rs", include_str!("../../../kmod/shim/module.rs")),
     ("prelude.rs", include_str!("../../../kmod/shim/prelude.rs")),
     ("types.rs", include_str!("../../../kmod/shim/types.rs")),
-    ("compiler_builtins.rs", include_str!("../../../kmod/shim/compiler_builtins.rs")),
 ];
+
+/// The crate that rustc wants beside `core`: file name and text.
+const BUILTINS: (&str, &str) = ("compiler_builtins.rs", include_str!("../../../kmod/shim/compiler_builtins.rs"));
 
 /// A unit of the kernel's own that every prepared tree has compiled: its flags are the kernel's.
 const UNIT: &str = "scripts/mod/.empty.o.cmd";
@@ -66,9 +68,10 @@ struct Compiler<'a> {
 
 /// Compiles NAME_main.rs in `dir`, where the sources of kmod/ are too, to NAME_main.o_shipped.
 pub fn compile(target: &Target, name: &str, dir: &Path) -> Result<()> {
-    let toolchain = target.toolchain.as_ref().with_context(|| {
-        format!("{} has no Rust toolchain: add it again (`kmend-build target add {}`)", target.name, target.name)
-    })?;
+    let toolchain = target
+        .toolchain
+        .as_ref()
+        .with_context(|| format!("{} has no Rust toolchain; `{}` makes it anew", target.name, store::again(target)))?;
     let unit = target.tree.join(UNIT);
     let saved = Saved::read(&files::read_text(&unit)?).with_context(|| unit.display().to_string())?;
     let for_this =
@@ -118,20 +121,18 @@ impl Compiler<'_> {
 
     /// The folder of `core` and of the crate that rustc wants beside it.
     fn core(&self) -> Result<PathBuf> {
-        let [builtins] = ["compiler_builtins.rs"].map(source);
         let flags = self.flags.join(" ");
         let toolchain = self.toolchain.root.display().to_string();
-        crates::provide("core", &[&toolchain, &self.toolchain.rustc, &flags, &CORE.join(" "), builtins], |dir| {
+        crates::provide("core", &[&toolchain, &self.toolchain.rustc, &flags, &CORE.join(" "), BUILTINS.1], |dir| {
             let step = progress::step("compiling Rust's core for the flags of this kernel (kept for the next time)");
             let library = library(&self.toolchain.root)?;
             let sandbox = self.sandbox(dir);
             let edition = format!("--edition={}", library.edition);
             let core: Vec<&str> = CORE.iter().chain(AS_CRATE).copied().chain([&*edition, &library.source]).collect();
             self.rustc(&sandbox, &core).context("cannot compile Rust's core")?;
-            let path = dir.join("compiler_builtins.rs");
-            files::write(&path, builtins.as_bytes())?;
+            files::write(&dir.join(BUILTINS.0), BUILTINS.1.as_bytes())?;
             let here = format!("-L{WORK}");
-            let file = format!("{WORK}/compiler_builtins.rs");
+            let file = format!("{WORK}/{}", BUILTINS.0);
             let args: Vec<&str> = AS_CRATE.iter().copied().chain(["--edition=2021", &here, &file]).collect();
             self.rustc(&sandbox, &args).context("cannot compile Rust's compiler_builtins")?;
             step.done("");
@@ -164,10 +165,6 @@ impl Compiler<'_> {
             self.rustc(&sandbox, &args).context("cannot compile the crate `kernel` (kmod/shim)")
         })
     }
-}
-
-fn source(file: &str) -> &'static str {
-    SHIM.iter().find(|(name, _)| *name == file).map_or("", |(_, text)| text)
 }
 
 /// The source of `core`.

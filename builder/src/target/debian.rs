@@ -240,10 +240,9 @@ fn make(request: &Request, archive: &Archive, kernel: &Kernel, name: &str, dir: 
     let tree = dir.join("tree");
 
     // The build root keeps the processor busy while the network brings the packages, and the other way round.
-    let rust_is_on = config.is_on("CONFIG_RUST");
     let make_roots = || -> Result<_> {
         let root = buildroot::find_or_make(&tools, &wanted)?;
-        Ok((root, (!rust_is_on).then(|| Toolchain::provide(&machine_arch)).transpose()?))
+        Ok((root, Toolchain::provide(&config)?))
     };
     let (roots, files) = std::thread::scope(|s| {
         let roots = s.spawn(make_roots);
@@ -254,7 +253,7 @@ fn make(request: &Request, archive: &Archive, kernel: &Kernel, name: &str, dir: 
     let ((root, toolchain), shipped) = (roots?, files?);
 
     let cc = record::cc_program(&config)?;
-    let found = record::compilers(&Sandbox::new(&root), cc, rust_is_on)?;
+    let found = record::compilers(&Sandbox::new(&root), cc, config.is_on("CONFIG_RUST"))?;
     record::check_compilers(&found, &config, &format!("the build root of suite {}", request.suite))?;
 
     let make = Make::new(&config, &shipped.banner, request.arch.kbuild, &root)?;

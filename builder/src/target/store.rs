@@ -173,7 +173,7 @@ pub fn load(name: &str) -> Result<Target> {
     Ok(target)
 }
 
-fn again(target: &Target) -> String {
+pub(crate) fn again(target: &Target) -> String {
     let n = &target.name;
     if n.starts_with("tree:") {
         format!("kmend-build target remove {n} && kmend-build target add --tree {}", target.tree.display())

@@ -2,7 +2,8 @@
 //! The Rust toolchain for kernels without CONFIG_RUST: one build root with rustc, the source of `core` and
 //! bindgen, which all such targets share. Which kernel it is for makes no difference to it.
 
-use super::apt::Archive;
+use super::apt::{self, Archive};
+use super::config::Config;
 use super::{buildroot, record, Target};
 use crate::files;
 use crate::sandbox::Sandbox;
@@ -27,21 +28,24 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// The one that is there; made where there is none, or a broken one. `machine_arch` is Debian's name of this
-    /// machine's architecture.
-    pub fn provide(machine_arch: &str) -> Result<Self> {
+    /// For the kernel of `config`: none where it has its own Rust, else the one that is there, made where there is none,
+    /// or a broken one.
+    pub fn provide(config: &Config) -> Result<Option<Self>> {
+        if config.is_on("CONFIG_RUST") {
+            return Ok(None);
+        }
         let record = files::cache_dir()?.join("roots").join(RECORD);
         if let Some(found) = Self::read(&record).filter(|t| t.check().is_ok()) {
-            return Ok(found);
+            return Ok(Some(found));
         }
-        let archive = Archive::open(SUITE, machine_arch, None)
+        let archive = Archive::open(SUITE, &apt::machine_arch()?, None)
             .context("the Rust toolchain for kernels without CONFIG_RUST cannot be had")?;
         let root = buildroot::make(&archive, &buildroot::Wanted::rust(&archive)?)?;
         let rustc = Self::ask(&root)?;
         let made = Self { root, rustc };
         let text = serde_json::to_vec_pretty(&made).context("cannot write down the Rust toolchain")?;
         files::write(&record, &text)?;
-        Ok(made)
+        Ok(Some(made))
     }
 
     fn read(record: &Path) -> Option<Self> {

@@ -76,10 +76,7 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
     record::check_compilers(&found, &config, &place)?;
     let make = Make::new(&config, &banner, kbuild, &root)?;
     let boot = dir.join("arch/x86/boot/bzImage");
-    let toolchain = match config.is_on("CONFIG_RUST") {
-        true => None,
-        false => Some(Toolchain::provide(&super::apt::machine_arch()?)?),
-    };
+    let toolchain = Toolchain::provide(&config)?;
     Ok(Target {
         name,
         arch: arch.into(),
