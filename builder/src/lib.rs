@@ -19,6 +19,7 @@ pub mod arch;
 pub mod cli;
 pub mod compile;
 pub mod diff;
+pub mod disasm;
 pub mod elf;
 pub mod emit;
 pub mod error;

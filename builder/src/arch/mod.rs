@@ -7,6 +7,7 @@ pub mod ppc64le;
 mod rust_flags;
 pub mod x86_64;
 
+use crate::disasm::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section, SymId, Symbol};
 use anyhow::{bail, Context, Result};
 use linked::{Linked, Target};
@@ -263,6 +264,10 @@ pub trait Arch: Debug + Sync {
     fn refers_by_section(&self) -> bool {
         false
     }
+
+    /// Code that stands at `at` as assembly; every byte is in one line. `name` is asked for the targets of references
+    /// and for addresses outside of the code.
+    fn disassemble(&self, code: &[u8], at: u64, name: &mut dyn FnMut(Ask) -> Option<String>) -> Vec<Line>;
 
     /// An instruction that ends whoever runs into it.
     fn trap(&self) -> &'static [u8];

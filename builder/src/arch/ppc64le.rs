@@ -3,6 +3,7 @@
 //! ftrace sites.
 
 mod branches;
+mod disasm;
 mod insn;
 mod lines;
 mod link_edits;
@@ -17,6 +18,7 @@ mod transplant;
 
 use super::linked::{Linked, Target};
 use super::{Arch, Field, LineArgument, LocalBranch, Transplant};
+use crate::disasm::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section, Symbol};
 use anyhow::{bail, ensure, Result};
 use branches::{ends, flow, instructions, is_filler, local_entry, Flow, INSTRUCTION};
@@ -290,6 +292,10 @@ impl Arch for Power {
         } else {
             0
         }
+    }
+
+    fn disassemble(&self, code: &[u8], at: u64, name: &mut dyn FnMut(Ask) -> Option<String>) -> Vec<Line> {
+        disasm::lines(code, at, name)
     }
 
     fn trap(&self) -> &'static [u8] {

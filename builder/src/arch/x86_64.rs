@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! x86_64: relocations (System V ABI, AMD64 supplement, table 4.9), instruction lengths, ftrace sites.
 
+mod disasm;
 mod lines;
 mod rust_flags;
 
 use super::{Arch, Field, LineArgument, LocalBranch};
+use crate::disasm::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section};
 use anyhow::Result;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
@@ -215,6 +217,10 @@ impl Arch for Amd64 {
 
     fn refers_by_section(&self) -> bool {
         true
+    }
+
+    fn disassemble(&self, code: &[u8], at: u64, name: &mut dyn FnMut(Ask) -> Option<String>) -> Vec<Line> {
+        disasm::lines(code, at, name)
     }
 
     fn trap(&self) -> &'static [u8] {

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Machine code in, lines of assembly for people out, with the things that the code refers to by name.
+//! What an instruction looks like is the architecture's to say ([`Arch::disassemble`]).
+
+use crate::arch::Arch;
+use crate::diff::compare::describe;
+use crate::diff::view::{ItemId, Ref, View};
+use crate::elf::Reloc;
+use crate::image::kallsyms::Kallsyms;
+use std::ops::Range;
+
+/// One instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Where it begins; counts as the address does that [`Arch::disassemble`] was given.
+    pub at: u64,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// As assembly. A jump within the code leads to `+0x1c`, counted from the start of the code.
+    pub text: String,
+    /// Where it jumps to within the code, counted like `at`.
+    pub jump: Option<u64>,
+}
+
+impl Line {
+    /// What it is without the place that it jumps to: two pieces of code of which one has grown share most of that.
+    pub fn shape(&self) -> &str {
+        match self.jump {
+            Some(_) => self.text.rsplit_once('+').map_or(&self.text, |(shape, _)| shape),
+            None => &self.text,
+        }
+    }
+
+    fn covers(&self, at: u64) -> bool {
+        (self.at..self.at + self.bytes.len() as u64).contains(&at)
+    }
+}
+
+/// What [`Arch::disassemble`] wants a name for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// What the reference means whose field lies within these bytes; None where there is no reference.
+    Field(Range<u64>),
+    /// What stands at this address outside of the code.
+    Address(u64),
+}
+
+/// The lines of an item of an object, from its entry on, counted from there. References go by the names of what
+/// they refer to, strings by their text.
+pub fn of_item(view: &View<'_>, item: ItemId) -> Vec<Line> {
+    let it = &view.items[item];
+    let code = view.section(item).bytes(it.anchor..it.range.end);
+    let references = view.references(item);
+    view.object.arch.disassemble(code, 0, &mut |ask| match ask {
+        Ask::Field(field) => {
+            let within = |r: &Reloc| r.offset.checked_sub(it.anchor).is_some_and(|at| field.contains(&at));
+            let (reloc, to) = references.iter().find(|(r, _)| within(r))?;
+            Some(named(view, item, reloc, *to))
+        }
+        Ask::Address(_) => None,
+    })
+}
+
+/// The lines of a piece of the running kernel that stands at `at`.
+pub fn of_kernel(arch: &dyn Arch, kallsyms: &Kallsyms, code: &[u8], at: u64) -> Vec<Line> {
+    arch.disassemble(code, at, &mut |ask| match ask {
+        Ask::Field(_) => None,
+        Ask::Address(address) => symbol_at(kallsyms, address),
+    })
+}
+
+/// `name` or `name+0x10`: the last symbol at or before an address.
+pub fn symbol_at(kallsyms: &Kallsyms, address: u64) -> Option<String> {
+    let symbols = kallsyms.symbols();
+    let after = symbols.partition_point(|s| s.address <= address);
+    let last = &symbols[after.checked_sub(1)?];
+    // Of several at one address the first is the one that traces show.
+    let first = symbols.partition_point(|s| s.address < last.address);
+    Some(beyond(&symbols[first].name, (address - last.address) as i64))
+}
+
+/// The line that holds the byte at `at`, and up to `around` lines before and behind it; that line is marked.
+///
+/// ```text
+///   +0x10  mov    %rdi,%rbx
+/// > +0x13  call   kfree
+///   +0x18  xor    %eax,%eax
+/// ```
+pub fn excerpt(lines: &[Line], at: u64, around: usize) -> String {
+    let Some(hit) = lines.iter().position(|l| l.covers(at)) else { return String::new() };
+    let start = lines[0].at;
+    let shown = hit.saturating_sub(around)..lines.len().min(hit.saturating_add(around + 1));
+    let mut out = String::new();
+    for (n, line) in lines.iter().enumerate().take(shown.end).skip(shown.start) {
+        let mark = if n == hit { '>' } else { ' ' };
+        out.push_str(&format!("{mark} {:>7}  {}\n", format!("+{:#x}", line.at - start), line.text));
+    }
+    out
+}
+
+/// What stands around the first difference, for a refusal: the rebuilt code, then the shipped code, `offset` bytes
+/// behind the start of both.
+pub fn both(rebuilt: &[Line], shipped: &[Line], offset: u64, around: usize) -> String {
+    let part = |title: &str, lines: &[Line]| {
+        let start = lines.first().map_or(0, |l| l.at);
+        let shown = excerpt(lines, start.saturating_add(offset), around);
+        let shown = if shown.is_empty() { "  (no code there)\n".into() } else { shown };
+        format!("{title}\n{shown}")
+    };
+    part("as rebuilt:", rebuilt) + &part("as shipped:", shipped)
+}
+
+fn named(view: &View<'_>, item: ItemId, reloc: &Reloc, to: Ref) -> String {
+    let it = &view.items[item];
+    let at_end = || {
+        let all = view.object.arch.biases(view.section(item), it.range.clone());
+        all.iter().find(|(offset, _)| *offset == reloc.offset).map_or(0, |(_, bias)| *bias)
+    };
+    let end = view.through_toc(to);
+    let name = short(&describe(view, &end));
+    match end {
+        _ if end != to => name,
+        Ref::External { addend, .. } | Ref::Item { addend, .. } | Ref::String { addend, .. } => {
+            beyond(&name, addend.wrapping_add(at_end()))
+        }
+        Ref::Special { .. } | Ref::Nowhere { .. } => name,
+    }
+}
+
+fn beyond(name: &str, distance: i64) -> String {
+    match distance {
+        0 => name.into(),
+        1.. => format!("{name}+{distance:#x}"),
+        _ => format!("{name}-{:#x}", distance.unsigned_abs()),
+    }
+}
+
+/// Long strings are cut off: a line is to be read.
+fn short(name: &str) -> String {
+    const LONGEST: usize = 60;
+    match name.char_indices().nth(LONGEST) {
+        Some((at, _)) if name.starts_with('"') => format!("{}…\"", &name[..at]),
+        _ => name.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::by_name;
+    use crate::image::kallsyms::KernelSymbol;
+
+    fn lines(arch: &str, code: &[u8], name: &mut dyn FnMut(Ask) -> Option<String>) -> Vec<Line> {
+        by_name(arch).unwrap().disassemble(code, 0x100, name)
+    }
+
+    fn texts(lines: &[Line]) -> Vec<&str> {
+        lines.iter().map(|l| l.text.as_str()).collect()
+    }
+
+    /// push %rbx; call (field at 2); mov x(%rip),%eax (field at 8); movl $7,x(%rip); je to the ret; jmp out; ret; junk.
+    const AMD64: &[u8] = &[
+        0x53, 0xe8, 0, 0, 0, 0, 0x8b, 0x05, 0, 0, 0, 0, 0xc7, 0x05, 0, 0, 0, 0, 7, 0, 0, 0, 0x74, 0x05, 0xe9, 0, 0x10,
+        0, 0, 0xc3, 0x06,
+    ];
+
+    #[test]
+    fn amd64() {
+        let found = lines("x86_64", AMD64, &mut |ask| match ask {
+            Ask::Field(f) if f.contains(&0x102) => Some("kfree".into()),
+            Ask::Field(f) if f.contains(&0x108) => Some("jiffies+0x8".into()),
+            Ask::Field(f) if f.contains(&0x10e) => Some("\"a string\"".into()),
+            Ask::Field(_) => None,
+            Ask::Address(0x111d) => Some("far".into()),
+            Ask::Address(_) => None,
+        });
+        assert_eq!(
+            texts(&found),
+            [
+                "push %rbx",
+                "call kfree",
+                "mov jiffies+0x8(%rip),%eax",
+                "movl $7,\"a string\"(%rip)",
+                "je +0x1d",
+                "jmp far",
+                "ret",
+                ".byte 0x06"
+            ]
+        );
+        assert_eq!((found[4].jump, found[4].shape()), (Some(0x11d), "je "));
+        assert_eq!((found[5].jump, found[5].shape()), (None, "jmp far"));
+        assert_eq!(found.iter().map(|l| l.bytes.len()).sum::<usize>(), AMD64.len());
+    }
+
+    #[test]
+    fn power() {
+        // mflr r0; bl (field at 4); addis r3,r2,0 (field at 8); beq +8; b far; blr; ldbrx (not known); half a word.
+        let words: [u32; 7] =
+            [0x7c08_02a6, 0x4800_0001, 0x3c62_0000, 0x4182_0008, 0x4800_1000, 0x4e80_0020, 0x7c60_1c28];
+        let code: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).chain([1, 2]).collect();
+        let found = lines("ppc64le", &code, &mut |ask| match ask {
+            Ask::Field(f) if f.contains(&0x104) => Some("kfree".into()),
+            Ask::Field(f) if f.contains(&0x108) => Some("jiffies".into()),
+            Ask::Address(0x1110) => Some("far".into()),
+            _ => None,
+        });
+        assert_eq!(
+            texts(&found),
+            [
+                "mflr r0",
+                "bl kfree",
+                "addis r3, r2, 0x0 <jiffies>",
+                "beq +0x14",
+                "b far",
+                "blr",
+                ".long 0x7c601c28",
+                ".byte 0x01, 0x02"
+            ]
+        );
+        assert_eq!((found[3].jump, found[3].shape()), (Some(0x114), "beq "));
+    }
+
+    #[test]
+    fn every_byte_is_in_a_line() {
+        for arch in ["x86_64", "ppc64le"] {
+            for seed in 0..2000u32 {
+                let code: Vec<u8> = (0..23u32)
+                    .map(|i| (seed.wrapping_mul(2_654_435_761).rotate_left(i * 5) ^ (i * 77)) as u8)
+                    .collect();
+                let found = lines(arch, &code, &mut |_| None);
+                assert_eq!(found.iter().flat_map(|l| l.bytes.clone()).collect::<Vec<_>>(), code, "{arch}");
+                assert!(found.windows(2).all(|w| w[0].at + w[0].bytes.len() as u64 == w[1].at));
+            }
+        }
+    }
+
+    #[test]
+    fn around_a_place() {
+        let found = lines("x86_64", AMD64, &mut |_| None);
+        let shown = excerpt(&found, 0x117, 1);
+        assert_eq!(shown, "     +0xc  movl $7,+0x16(%rip)\n>   +0x16  je +0x1d\n    +0x18  jmp 0x111d\n");
+        assert_eq!(excerpt(&found, 0x200, 1), "");
+        let two = both(&found, &found[..1], 0x16, 0);
+        assert_eq!(two, "as rebuilt:\n>   +0x16  je +0x1d\nas shipped:\n  (no code there)\n");
+    }
+
+    #[test]
+    fn names_of_addresses() {
+        let symbol = |address, name: &str| KernelSymbol { address, kind: b't', name: name.into() };
+        let all = Kallsyms::new(vec![symbol(0x1000, "first"), symbol(0x1000, "alias"), symbol(0x2000, "second")]);
+        assert_eq!(symbol_at(&all, 0x1008).as_deref(), Some("first+0x8"));
+        assert_eq!(symbol_at(&all, 0x2000).as_deref(), Some("second"));
+        assert_eq!(symbol_at(&all, 0xfff), None);
+    }
+}
