@@ -15,6 +15,19 @@
 //!
 //! [`module_livepatch!`]: crate::module_livepatch
 
+mod callbacks;
+mod shadow;
+mod state;
+
+pub use self::{
+    callbacks::Callbacks,
+    shadow::{
+        Allocation,
+        Shadow, //
+    },
+    state::State, //
+};
+
 use crate::bindings;
 use core::{
     mem,
@@ -144,7 +157,7 @@ unsafe impl Sync for Object {}
 ///
 /// # Invariants
 ///
-/// Its objects are followed by a zeroed entry.
+/// Its objects, and its states if there are any, are followed by a zeroed entry.
 #[repr(transparent)]
 pub struct Patch(Opaque<bindings::klp_patch>);
 
@@ -163,6 +176,15 @@ impl Patch {
         patch.replace = replace;
         // INVARIANT: A `Terminated` has a zeroed entry behind its last one.
         Self(Opaque::new(patch))
+    }
+
+    /// Declares the states that the patch changes.
+    #[inline]
+    pub const fn states<const N: usize>(self, states: &'static Terminated<State, N>) -> Self {
+        // SAFETY: The value is this patch's own, and initialized by `new`.
+        unsafe { (*self.0.get()).states = ptr::from_ref(states).cast_mut().cast() };
+        // INVARIANT: A zeroed state has the id 0, which ends the list.
+        self
     }
 
     /// Enables the patch.
@@ -194,8 +216,9 @@ unsafe impl Sync for Patch {}
 
 /// Declares a module that is a live patch.
 ///
-/// `objects` is a static array of [`Object`]s, `replace` says whether this patch takes the place of
-/// all older ones. What follows goes to [`module!`].
+/// `objects` is a static array of [`Object`]s, `states`, which may be missing, one of [`State`]s.
+/// `replace` says whether this patch takes the place of all older ones. What follows goes to
+/// [`module!`].
 ///
 /// Loading the module enables the patch; the module can be removed once the patch was disabled.
 ///
@@ -217,12 +240,13 @@ unsafe impl Sync for Patch {}
 /// ```
 ///
 /// [`Object`]: crate::livepatch::Object
+/// [`State`]: crate::livepatch::State
 /// [`module!`]: kernel::prelude::module
 #[macro_export]
 macro_rules! module_livepatch {
-    (objects: $objects:ident, replace: $replace:expr, $($f:tt)*) => {
+    (objects: $objects:ident, $(states: $states:ident,)? replace: $replace:expr, $($f:tt)*) => {
         static LIVEPATCH: $crate::livepatch::Patch =
-            $crate::livepatch::Patch::new(&$objects, $replace);
+            $crate::livepatch::Patch::new(&$objects, $replace)$(.states(&$states))?;
 
         struct LivepatchModule;
 
@@ -248,5 +272,39 @@ macro_rules! module_livepatch {
             type: LivepatchModule,
             $($f)*
         }
+    };
+}
+
+/// Says what a hooks file wants to be registered: the types whose [`Callbacks`] are called, by
+/// object, and the states that the live patch has, each with its version.
+///
+/// kmend-build reads it and registers what it says; here, the compiler checks it.
+///
+/// # Examples
+///
+/// ```ignore
+/// livepatch_hooks! {
+///     callbacks: {
+///         vmlinux: Limit,
+///         zram: Devices,
+///     },
+///     states: {
+///         LIMIT: 2,
+///     },
+/// }
+/// ```
+///
+/// [`Callbacks`]: crate::livepatch::Callbacks
+#[macro_export]
+macro_rules! livepatch_hooks {
+    (
+        $(callbacks: { $($object:ident: $type:ident),* $(,)? } $(,)?)?
+        $(states: { $($id:tt: $version:tt),* $(,)? } $(,)?)?
+    ) => {
+        const _: () = {
+            const fn provides<T: $crate::livepatch::Callbacks>() {}
+            $($(provides::<$type>();)*)?
+            $($(let _ = $crate::livepatch::State::new($id, $version);)*)?
+        };
     };
 }

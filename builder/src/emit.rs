@@ -2,6 +2,8 @@
 //! Stage emit: what a live patch registers in, the Rust source of its module out, to be read by a
 //! person and compiled by [`crate::link`].
 
+use crate::hooks::{Callbacks, Hooks, Kind, Provider, State};
+use crate::manifest::CallbackFacts;
 use anyhow::{bail, ensure, Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +22,10 @@ pub struct Registration {
     pub fixes: Vec<String>,
     /// The klp objects, vmlinux first.
     pub objects: Vec<KlpObject>,
+    /// The states that it declares.
+    pub states: Vec<State>,
+    /// The crate has a module `hooks`: the author's hooks file.
+    pub hooks_file: bool,
 }
 
 /// One klp object: vmlinux or a module.
@@ -29,6 +35,8 @@ pub struct KlpObject {
     pub module: Option<String>,
     /// Functions replaced in it.
     pub funcs: Vec<KlpFunc>,
+    /// What is called when it is patched and unpatched.
+    pub callbacks: Callbacks,
 }
 
 /// One replaced function.
@@ -42,6 +50,36 @@ pub struct KlpFunc {
     pub new_symbol: String,
     /// The source file it comes from.
     pub source: String,
+}
+
+impl Registration {
+    /// Adds callbacks, each to its object, and states.
+    pub fn hook(&mut self, hooks: Hooks, hooks_file: bool) {
+        for (module, callbacks) in hooks.callbacks {
+            match self.objects.iter_mut().find(|o| o.module == module) {
+                Some(object) => object.callbacks = callbacks,
+                None => self.objects.push(KlpObject { module, funcs: Vec::new(), callbacks }),
+            }
+        }
+        self.objects.sort_by(|a, b| a.module.cmp(&b.module));
+        self.states = hooks.states;
+        self.hooks_file = hooks_file;
+    }
+
+    /// The callbacks, for the manifest.
+    pub fn callback_facts(&self) -> Vec<CallbackFacts> {
+        let all =
+            self.objects.iter().flat_map(|o| o.callbacks.iter().map(move |(kind, provider)| (o, *kind, provider)));
+        all.map(|(object, kind, provider)| {
+            let (function, source) = match provider {
+                Provider::C { function, source, .. } => (function.clone(), source),
+                Provider::Rust { of, source } => (format!("{of}::{}", kind.name()), source),
+            };
+            let object = object.module.clone().unwrap_or_else(|| "vmlinux".into());
+            CallbackFacts { object, kind, function, source: source.clone() }
+        })
+        .collect()
+    }
 }
 
 /// The longest module name: MODULE_NAME_LEN of include/linux/moduleparam.h on 64 bits, less its NUL.
@@ -98,7 +136,18 @@ fn check(what: &Registration) -> Result<()> {
             ensure!(*module != what.module, "the live patch names itself as a klp object");
         }
         ensure!(objects.insert(name), "the klp object {name} is named twice");
-        ensure!(!object.funcs.is_empty(), "the klp object {name} has no function to replace");
+        ensure!(
+            !object.funcs.is_empty() || !object.callbacks.is_empty(),
+            "the klp object {name} has no function to replace, and no callback"
+        );
+        for provider in object.callbacks.values() {
+            match provider {
+                Provider::C { symbol, .. } => check_symbol(symbol).with_context(|| format!("a callback of {name}"))?,
+                Provider::Rust { of, .. } => {
+                    ensure!(what.hooks_file, "the callbacks {of} of {name} are in no hooks file")
+                }
+            }
+        }
         let mut seen = BTreeMap::new();
         for func in &object.funcs {
             check_symbol(&func.old_name).with_context(|| format!("a function of {name}"))?;
@@ -114,7 +163,8 @@ fn check(what: &Registration) -> Result<()> {
 
 /// A Rust identifier for each symbol of the payload, by symbol.
 fn payload_idents(what: &Registration) -> BTreeMap<&str, String> {
-    let symbols: BTreeSet<&str> = what.objects.iter().flat_map(|o| &o.funcs).map(|f| f.new_symbol.as_str()).collect();
+    let funcs = what.objects.iter().flat_map(|o| &o.funcs).map(|f| f.new_symbol.as_str());
+    let symbols: BTreeSet<&str> = funcs.chain(c_callbacks(what).map(|(_, symbol, _)| symbol)).collect();
     // Symbols that are identifiers already come first, so that they keep their names.
     let (plain, odd): (Vec<&str>, Vec<&str>) = symbols.into_iter().partition(|s| ident_of(s) == **s);
     let mut idents = BTreeMap::new();
@@ -123,6 +173,14 @@ fn payload_idents(what: &Registration) -> BTreeMap<&str, String> {
         idents.insert(symbol, unique(ident_of(symbol), &mut taken));
     }
     idents
+}
+
+/// The callbacks that C functions provide: kind, symbol, source; each as often as it is registered.
+fn c_callbacks(what: &Registration) -> impl Iterator<Item = (Kind, &str, &str)> {
+    what.objects.iter().flat_map(|o| &o.callbacks).filter_map(|(&kind, provider)| match provider {
+        Provider::C { symbol, source, .. } => Some((kind, symbol.as_str(), source.as_str())),
+        Provider::Rust { .. } => None,
+    })
 }
 
 /// `base`, with a number behind it where it is taken.
@@ -179,9 +237,14 @@ fn write_source(out: &mut String, what: &Registration, idents: &BTreeMap<&str, S
         false => "//! Older live patches stay in force beside it.",
     };
     writeln!(out, "{replace}\n")?;
-    writeln!(out, "pub mod bindings;\npub mod livepatch;\n#[macro_use]\nmod payload;\n")?;
-    writeln!(out, "use livepatch::{{\n    Func,\n    Object,\n    Terminated, //\n}};\n")?;
+    writeln!(out, "pub mod bindings;\npub mod livepatch;\n#[macro_use]\nmod payload;")?;
+    if what.hooks_file {
+        writeln!(out, "// What is named here has to be `pub` there.\n#[allow(unreachable_pub)]\nmod hooks;")?;
+    }
+    let state = if what.states.is_empty() { "" } else { "    State,\n" };
+    writeln!(out, "\nuse livepatch::{{\n    Func,\n    Object,\n{state}    Terminated, //\n}};\n")?;
     write_payload(out, what, idents)?;
+    write_callbacks(out, what, idents)?;
     let lists = list_names(what);
     for (object, list) in what.objects.iter().zip(&lists) {
         write_funcs(out, list, object, idents)?;
@@ -190,13 +253,24 @@ fn write_source(out: &mut String, what: &Registration, idents: &BTreeMap<&str, S
     writeln!(out, "static OBJECTS: Terminated<Object, {}> = Terminated::new([", what.objects.len())?;
     for (i, (object, list)) in what.objects.iter().zip(&lists).enumerate() {
         let end = if i + 1 == lists.len() { ", //" } else { "," };
-        match &object.module {
-            None => writeln!(out, "    Object::vmlinux(&{list}){end}")?,
-            Some(module) => writeln!(out, "    Object::module(c\"{module}\", &{list}){end}")?,
-        }
+        let plain = match &object.module {
+            None => format!("Object::vmlinux(&{list})"),
+            Some(module) => format!("Object::module(c\"{module}\", &{list})"),
+        };
+        write_object(out, &plain, &object.callbacks, idents)?;
+        writeln!(out, "{end}")?;
     }
     writeln!(out, "]);\n")?;
-    writeln!(out, "module_livepatch! {{\n    objects: OBJECTS,\n    replace: {},", what.replace)?;
+    if !what.states.is_empty() {
+        writeln!(out, "static STATES: Terminated<State, {}> = Terminated::new([", what.states.len())?;
+        for (i, State { id, version }) in what.states.iter().enumerate() {
+            let end = if i + 1 == what.states.len() { ", //" } else { "," };
+            writeln!(out, "    State::new({id:#x}, {version}){end}")?;
+        }
+        writeln!(out, "]);\n")?;
+    }
+    let states = if what.states.is_empty() { "" } else { "\n    states: STATES," };
+    writeln!(out, "module_livepatch! {{\n    objects: OBJECTS,{states}\n    replace: {},", what.replace)?;
     writeln!(out, "    name: \"{}\",", what.module)?;
     let escaped: String = release.escape_default().collect();
     writeln!(out, "    description: \"Live patch for Linux {escaped}\",\n    license: \"GPL\",\n}}")
@@ -232,12 +306,62 @@ fn write_payload(out: &mut String, what: &Registration, idents: &BTreeMap<&str, 
     }
     writeln!(out, "/// The new code: compiled from the fixed C sources, linked in as an object.")?;
     writeln!(out, "mod new_code {{\n    payload! {{")?;
-    for (symbol, ident) in idents {
+    for (symbol, ident) in idents.iter().filter(|(symbol, _)| sources.contains_key(**symbol)) {
         let from: Vec<String> = sources.get(symbol).into_iter().flatten().map(|s| one_line(s)).collect();
         writeln!(out, "        /// From `{}`.", from.join("`, `"))?;
         writeln!(out, "        fn {ident} = \"{symbol}\";")?;
     }
     writeln!(out, "    }}\n}}\n")
+}
+
+/// Declares the callbacks that are C functions. They are called through pointers, so what [`write_payload`] tells objtool
+/// is not true of them.
+fn write_callbacks(out: &mut String, what: &Registration, idents: &BTreeMap<&str, String>) -> std::fmt::Result {
+    let all: BTreeMap<&str, (Kind, &str)> =
+        c_callbacks(what).map(|(kind, symbol, from)| (symbol, (kind, from))).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "/// What the fixed C sources want to be called.")?;
+    writeln!(out, "mod callbacks {{")?;
+    // The structs in there go on with some that are empty in many kernels, which rustc has doubts about.
+    writeln!(out, "    #[allow(improper_ctypes)]\n    extern \"C\" {{")?;
+    for (symbol, (kind, source)) in all {
+        let ident = idents.get(symbol).map_or("", String::as_str);
+        let returns = if kind == Kind::PrePatch { " -> kernel::ffi::c_int" } else { "" };
+        writeln!(out, "        /// From `{}`.", one_line(source))?;
+        writeln!(out, "        #[link_name = \"{symbol}\"]")?;
+        writeln!(out, "        pub(crate) fn {ident}(object: *mut crate::bindings::klp_object){returns};")?;
+    }
+    writeln!(out, "    }}\n}}\n")
+}
+
+/// Writes an object with its callbacks, without the end of the line.
+fn write_object(
+    out: &mut String,
+    plain: &str,
+    callbacks: &Callbacks,
+    idents: &BTreeMap<&str, String>,
+) -> std::fmt::Result {
+    let calls: Vec<String> = callbacks
+        .iter()
+        .map(|(kind, provider)| match provider {
+            Provider::Rust { of, .. } => format!("{}::<hooks::{of}>()", kind.name()),
+            Provider::C { symbol, .. } => {
+                let ident = idents.get(symbol.as_str()).map_or("", String::as_str);
+                format!("c_{}(callbacks::{ident})", kind.name())
+            }
+        })
+        .collect();
+    let in_c = callbacks.values().any(|p| matches!(p, Provider::C { .. }));
+    match (calls.is_empty(), in_c) {
+        (true, _) => write!(out, "    {plain}"),
+        (false, false) => write!(out, "    {plain}\n        .{}", calls.join("\n        .")),
+        (false, true) => {
+            writeln!(out, "    // SAFETY: The C compiler has checked the types of these callbacks.")?;
+            write!(out, "    unsafe {{\n        {plain}\n            .{}\n    }}", calls.join("\n            ."))
+        }
+    }
 }
 
 fn write_funcs(out: &mut String, list: &str, object: &KlpObject, idents: &BTreeMap<&str, String>) -> std::fmt::Result {
@@ -283,9 +407,16 @@ mod tests {
                         func("cmdline_proc_show", 0, "cmdline_proc_show", "fs/proc/cmdline.c"),
                         func("foo.isra.0", 2, "foo.isra.0", "mm/foo.c"),
                     ],
+                    callbacks: Callbacks::new(),
                 },
-                KlpObject { module: Some("ext4".into()), funcs: vec![func("match", 0, "match", "fs/ext4/x.c")] },
+                KlpObject {
+                    module: Some("ext4".into()),
+                    funcs: vec![func("match", 0, "match", "fs/ext4/x.c")],
+                    callbacks: Callbacks::new(),
+                },
             ],
+            states: Vec::new(),
+            hooks_file: false,
         }
     }
 
@@ -358,6 +489,39 @@ module_livepatch! {
     #[test]
     fn writes_what_a_person_can_read() {
         assert_eq!(emit(&example()).unwrap(), GOLDEN);
+    }
+
+    #[test]
+    fn callbacks_and_states_are_registered() {
+        let mut what = example();
+        let limit = Provider::Rust { of: "Limit".into(), source: "hooks.rs".into() };
+        let undo = |kind: &str| Provider::C {
+            function: kind.into(),
+            symbol: format!("kmend.0.{kind}"),
+            source: "mm/foo.c".into(),
+        };
+        what.objects[0].callbacks =
+            Callbacks::from([(Kind::PrePatch, undo("pre")), (Kind::PostUnpatch, limit.clone())]);
+        what.objects[1].callbacks = Callbacks::from([(Kind::PostPatch, limit)]);
+        what.objects[1].funcs.clear();
+        what.states = vec![State { id: 0x2a, version: 3 }];
+        emit(&what).unwrap_err();
+        what.hooks_file = true;
+        let text = emit(&what).unwrap();
+        for part in [
+            "#[macro_use]\nmod payload;\n// What is named here has to be `pub` there.\n#[allow(unreachable_pub)]\nmod hooks;\n\nuse livepatch::{\n    Func,\n    Object,\n    State,\n    Terminated, //\n};",
+            "mod callbacks {\n    #[allow(improper_ctypes)]\n    extern \"C\" {\n        /// From `mm/foo.c`.\n        #[link_name = \"kmend.0.pre\"]\n        \
+             pub(crate) fn kmend_0_pre(object: *mut crate::bindings::klp_object) -> kernel::ffi::c_int;\n",
+            "    unsafe {\n        Object::vmlinux(&VMLINUX_FUNCS)\n            .c_pre_patch(callbacks::kmend_0_pre)\n            \
+             .post_unpatch::<hooks::Limit>()\n    },\n",
+            "    Object::module(c\"ext4\", &EXT4_FUNCS)\n        .post_patch::<hooks::Limit>(), //\n",
+            "static EXT4_FUNCS: Terminated<Func, 0> = Terminated::new([\n]);\n",
+            "static STATES: Terminated<State, 1> = Terminated::new([\n    State::new(0x2a, 3), //\n]);\n",
+            "    objects: OBJECTS,\n    states: STATES,\n    replace: true,\n",
+        ] {
+            assert!(text.contains(part), "{part}\nis not in\n{text}");
+        }
+        assert!(!text.contains("fn kmend_0_pre = "), "a callback is no replacement");
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod emit;
 pub mod error;
 pub mod extract;
 pub mod files;
+pub mod hooks;
 pub mod image;
 pub mod inspect;
 pub mod link;

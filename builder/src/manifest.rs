@@ -3,6 +3,7 @@
 
 use crate::elf::note::{self, Note};
 use crate::elf::{Object, Section};
+use crate::hooks::{Kind, State};
 use crate::resolve::KlpSymbol;
 use crate::source::Fix;
 use anyhow::{ensure, Context, Result};
@@ -41,12 +42,43 @@ pub struct Manifest {
     pub livepatch_symbols: Vec<KlpSymbol>,
     /// How many livepatch relocations the module has.
     pub livepatch_relocations: usize,
+    /// What is called when it is applied and taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<CallbackFacts>,
+    /// States of the system that it declares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<State>,
+    /// The hooks file, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks_file: Option<FileFacts>,
     /// Exported symbols that it uses.
     pub exports: Vec<String>,
     /// Remarks on the way: parts of the fixes that do not concern this kernel, hunks found elsewhere.
     pub notes: Vec<String>,
     /// Tools and their versions.
     pub tools: BTreeMap<String, String>,
+}
+
+/// One callback.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CallbackFacts {
+    /// klp object: `vmlinux` or a module.
+    pub object: String,
+    /// When it is called.
+    pub kind: Kind,
+    /// The C function, or the Rust type and its method.
+    pub function: String,
+    /// The file that it stands in.
+    pub source: String,
+}
+
+/// A file that was handed in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// Its name, without folders.
+    pub file: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
 }
 
 /// The kernel a live patch is for.

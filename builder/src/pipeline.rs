@@ -9,9 +9,10 @@ use crate::elf::{self, Object};
 use crate::emit::{self, KlpFunc, KlpObject, Registration};
 use crate::error::{NothingChanged, Refusal, Refused};
 use crate::extract::{self, Extract};
+use crate::hooks::{self, Callbacks, Hooks};
 use crate::image::symvers::Symvers;
 use crate::image::{modules, Image};
-use crate::manifest::{FunctionFacts, Manifest, TargetFacts, UnitFacts, SCHEMA};
+use crate::manifest::{FileFacts, FunctionFacts, Manifest, TargetFacts, UnitFacts, SCHEMA};
 use crate::postlink::{post_link, Livepatch};
 use crate::prove::module::Module;
 use crate::prove::stage::{prove_all, Claim, Proven};
@@ -34,6 +35,8 @@ pub struct Request {
     pub name: String,
     /// The fixes, in order.
     pub fixes: Vec<PathBuf>,
+    /// The hooks file.
+    pub hooks: Option<PathBuf>,
     /// Atomic replace.
     pub replace: bool,
 }
@@ -66,6 +69,7 @@ struct Unit {
 pub fn build(request: &Request) -> Result<Outcome> {
     emit::check_module_name(&request.name)?;
     let target = &request.target;
+    let hooks_file = request.hooks.as_deref().map(hooks::file::read).transpose()?;
     let work = tempfile::Builder::new().prefix("kmend-").tempdir().context("cannot make a temporary folder")?;
 
     let tree = source::apply(target, &request.fixes, work.path())?;
@@ -76,6 +80,7 @@ pub fn build(request: &Request) -> Result<Outcome> {
 
     let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
     let extracts = extract_all(&units, &changes)?;
+    let hooks = gather_hooks(target, &units, &extracts, hooks_file.as_ref())?;
     let modules = load_modules(target, &units, &extracts, &symvers)?;
     let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;
     let proven = prove_units(target, &units, &mut shipped, &changes, &image, &modules, work.path())?;
@@ -86,15 +91,17 @@ pub fn build(request: &Request) -> Result<Outcome> {
         &proven,
         &World { image: &image, modules: &modules, symvers: &symvers },
     )?;
-    let registration = register(request, &tree, &units, &changes, &extracts, &proven, &image, &modules)?;
+    let mut registration = register(request, &tree, &units, &changes, &extracts, &proven, &image, &modules)?;
+    registration.hook(hooks, hooks_file.is_some());
     let source = emit::emit(&registration)?;
     resolved.payloads.iter_mut().filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
     let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
     let step = progress::step(format!("linking {}.ko", request.name));
-    let linked = link::link(target, &request.name, &source, &payloads)?;
+    let linked = link::link(target, &request.name, &source, hooks_file.as_ref(), &payloads)?;
     let livepatch = post_link(&linked, &resolved.klp)?;
     let mut manifest =
         describe(request, &tree, &affected, &units, &changes, &extracts, &proven, &registration, &resolved, &livepatch);
+    manifest.hooks_file = hooks_file.map(|h| FileFacts { file: h.file, sha256: h.sha256 });
     let module = livepatch.with_manifest(&manifest)?;
     manifest.module_sha256 = Some(files::sha256(&module));
     step.done(&format!("{} bytes, {} livepatch relocations", module.len(), manifest.livepatch_relocations));
@@ -167,6 +174,35 @@ fn extract_all(units: &[Unit], changes: &[ChangeSet<'_>]) -> Result<Vec<Extract>
         .into());
     }
     Ok(extracts)
+}
+
+/// What the units and the hooks file want to be called.
+fn gather_hooks(
+    target: &Target,
+    units: &[Unit],
+    extracts: &[Extract],
+    file: Option<&hooks::file::HooksFile>,
+) -> Result<Hooks> {
+    let all: Vec<_> = units
+        .iter()
+        .zip(extracts)
+        .map(|(u, e)| (u.pair.unit.module.as_deref(), u.pair.unit.source.as_str(), e.callbacks.as_slice()))
+        .collect();
+    let hooks = hooks::gather(&all, file).map_err(Refused)?;
+    let named: Vec<&String> = hooks.callbacks.keys().flatten().collect();
+    let unit_modules: Vec<&str> = all.iter().filter_map(|(module, ..)| *module).collect();
+    // Those of units are there.
+    if named.iter().all(|name| unit_modules.contains(&name.as_str())) {
+        return Ok(hooks);
+    }
+    let shipped = modules::index(target)?;
+    let unknown = named.into_iter().filter(|name| !shipped.contains_key(*name));
+    let refusals: Vec<Refusal> = unknown.map(|name| hooks::no_such_object(name, file)).collect();
+    if refusals.is_empty() {
+        Ok(hooks)
+    } else {
+        Err(Refused(refusals).into())
+    }
 }
 
 fn in_file(mut refusal: Refusal, file: &str) -> Refusal {
@@ -285,7 +321,12 @@ fn register(
         replace: request.replace,
         release: request.target.release.clone(),
         fixes: tree.fixes.iter().map(|f| f.title.clone()).collect(),
-        objects: objects.into_iter().map(|(module, funcs)| KlpObject { module, funcs }).collect(),
+        objects: objects
+            .into_iter()
+            .map(|(module, funcs)| KlpObject { module, funcs, callbacks: Callbacks::new() })
+            .collect(),
+        states: Vec::new(),
+        hooks_file: false,
     })
 }
 
@@ -398,6 +439,9 @@ fn describe(
         units,
         livepatch_symbols,
         livepatch_relocations: livepatch.relocations,
+        callbacks: registration.callback_facts(),
+        states: registration.states.clone(),
+        hooks_file: None,
         exports: resolved.exports.clone(),
         notes: tree.notes.iter().chain(&affected.notes).chain(&resolved.notes).cloned().collect(),
         tools,

@@ -12,6 +12,7 @@
 //! | `//#Expect: changed NAME`, `new NAME` | a function that the live patch carries |
 //! | `//#Data: new NAME` | a datum that it carries |
 //! | `//#Kernel: NAME` | something of the unit itself that it refers to in the running kernel |
+//! | `//#Callback: KIND NAME` | a function to be called when the live patch is applied or taken back |
 //! | `//#Special: SECTION N` | so many special section entries go along; `ftrace` is the list of places for ftrace |
 //! | `//#Refuse: CODE NAME` | a refusal, with its symbol or else its section |
 //! | `//#Nothing` | nothing changed |
@@ -157,7 +158,7 @@ fn comments<'t>(text: &'t str, machine: &'t str) -> impl Iterator<Item = String>
 }
 
 fn is_expectation(line: &str) -> bool {
-    let keys = ["Expect", "Data", "Kernel", "Special", "Refuse", "Nothing"];
+    let keys = ["Expect", "Data", "Kernel", "Callback", "Special", "Refuse", "Nothing"];
     line.strip_prefix("//#").is_some_and(|rest| keys.iter().any(|key| rest.starts_with(key)))
 }
 
@@ -177,6 +178,9 @@ fn facts(outcome: &Outcome, machine: &Machine) -> Vec<String> {
     }
     for datum in &extract.data {
         facts.push(format!("//#Data: new {}", plain(datum)));
+    }
+    for callback in &extract.callbacks {
+        facts.push(format!("//#Callback: {} {}", callback.kind.name(), plain(&callback.function)));
     }
     for external in &extract.externals {
         if let Origin::Unit { name, .. } = &external.origin {

@@ -10,6 +10,25 @@ use crate::ffi::c_int;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Error(c_int);
 
+/// Error numbers.
+pub mod code {
+    macro_rules! codes {
+        ($($name:ident)*) => {
+            $(
+                #[doc = concat!("`", stringify!($name), "` of the C side.")]
+                pub const $name: super::Error =
+                    super::Error(-(crate::bindings::$name as crate::ffi::c_int));
+            )*
+        };
+    }
+
+    codes! {
+        EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT
+        ENOTBLK EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG
+        ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE EOVERFLOW EMSGSIZE ETIMEDOUT
+    }
+}
+
 impl Error {
     /// The number as the C side has it.
     pub const fn to_errno(self) -> c_int {

@@ -4,6 +4,7 @@
 
 pub use crate::{
     error::{
+        code::*,
         Error,
         Result, //
     },

@@ -79,6 +79,19 @@ load() {
 	ok "$1"
 }
 
+# step, module: tells what insmod and the kernel say to it
+load_refused() {
+	echo "<4>kmend-test: $2 is to be refused" >/dev/kmsg
+	out=$(insmod "/s/$NAME/$2.ko" 2>&1) && fail "$1" "$2 was loaded, and should have been refused"
+	{
+		echo "$out"
+		dmesg | sed -n "/kmend-test: $2 is to be refused/,\$p"
+	} | say_lines out "$1"
+	[ ! -d "$LIVEPATCH/$2" ] || fail "$1" "$2 was refused, and is in $LIVEPATCH"
+	[ ! -d "/sys/module/$2" ] || fail "$1" "$2 was refused, and is in /sys/module"
+	ok "$1"
+}
+
 disable() {
 	echo 0 >"$LIVEPATCH/$2/enabled" || fail "$1" "$LIVEPATCH/$2/enabled does not take 0"
 	settle "$1" "$2" 0

@@ -41,6 +41,7 @@ pub fn build(scenario: &Scenario, target: &Target, kmend_build: &Path, cut: &Pat
             .args(["build", "-t", &target.name, "-n", &b.name, "-o"])
             .arg(out)
             .args(&b.args)
+            .args(b.hooks.iter().flat_map(|h| ["--hooks".into(), scenario.dir.join(h)]))
             .args(&fixes)
             .output()
             .with_context(|| format!("cannot start {}", kmend_build.display()))?;
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_refusal_has_to_be_the_one_that_was_asked_for() {
-        let b = Build { name: "k".into(), fixes: Vec::new(), args: Vec::new(), refused: None };
+        let b = Build { name: "k".into(), fixes: Vec::new(), args: Vec::new(), hooks: None, refused: None };
         let wanted = Refused { exit: 2, says: vec!["init-function".into(), "what you can do".into()] };
         let nowhere = Path::new("/nonexistent/k.ko");
         let said = "[init-function] f: x\n  what you can do: y";

@@ -61,6 +61,9 @@ fn step_faults(scenario: &Scenario, facts: &[&Fact]) -> Vec<String> {
             faults.push(format!("{place}: the guest never came to its end"));
             return faults;
         }
+        if let Step::LoadRefused(l) = step {
+            faults.extend(expect::lacks(&l.says, &of(Kind::Out)).map(|fault| format!("{place}:\n{fault}")));
+        }
         if let Step::Load(l) = step {
             faults.extend(expect::lacks(&l.lists, &of(Kind::List)).map(|fault| format!("{place}:\n{fault}")));
         }
@@ -89,6 +92,7 @@ fn describe(step: &Step) -> String {
         Step::Rmmod(m) => format!("remove the shipped module {m}"),
         Step::Observe(o) => format!("behaviour {}", o.phase),
         Step::Load(l) => format!("load {}", l.module),
+        Step::LoadRefused(l) => format!("the kernel refuses {}", l.module),
         Step::Disable(m) => format!("disable {m}"),
         Step::Replaced(m) => format!("{m} is replaced"),
         Step::Unload(m) => format!("unload {m}"),

@@ -64,6 +64,8 @@ pub struct Build {
     /// Further arguments.
     #[serde(default)]
     pub args: Vec<String>,
+    /// A hooks file in the scenario's folder.
+    pub hooks: Option<String>,
     /// Set where the build has to be refused.
     pub refused: Option<Refused>,
 }
@@ -90,6 +92,8 @@ pub enum Step {
     Observe(Observe),
     /// Loads a live patch and waits until it is in force everywhere.
     Load(Load),
+    /// Tries to load a live patch, which has to fail and to leave nothing behind.
+    LoadRefused(LoadRefused),
     /// Disables a live patch and waits until no task runs it any more.
     Disable(String),
     /// Waits until a live patch is gone because another one replaced it.
@@ -132,6 +136,16 @@ pub struct Load {
     pub lists: Vec<String>,
 }
 
+/// A live patch that the kernel has to refuse.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadRefused {
+    /// The name of the build.
+    pub module: String,
+    /// Lines that insmod or the kernel's log has to say; `~` begins a regular expression for a whole line.
+    pub says: Vec<String>,
+}
+
 impl Scenario {
     /// Why it is not for the kernel `release` of `arch` (both as `uname` has them), where it is not.
     pub fn not_for(&self, arch: &str, release: &str) -> Option<String> {
@@ -152,7 +166,11 @@ impl Scenario {
 
     /// What of it can be seen before its first live patch: nothing is built. None where that is nothing.
     pub fn before(&self) -> Option<Scenario> {
-        let first = self.steps.iter().position(|s| matches!(s, Step::Load(_))).unwrap_or(self.steps.len());
+        let first = self
+            .steps
+            .iter()
+            .position(|s| matches!(s, Step::Load(_) | Step::LoadRefused(_)))
+            .unwrap_or(self.steps.len());
         let mut steps = self.steps[..first].to_vec();
         let mut shipped: Vec<String> = Vec::new();
         for step in &steps {
@@ -235,6 +253,10 @@ fn check(s: &Scenario) -> Result<()> {
                 ensure!(!l.lists.is_empty(), "step {at}: load without lists proves nothing");
                 loaded.push(&l.module);
             }
+            Step::LoadRefused(l) => {
+                ensure!(built.contains(l.module.as_str()), "step {at}: no [[build]] makes `{}`", l.module);
+                ensure!(!l.says.is_empty(), "step {at}: load-refused without says proves nothing");
+            }
             Step::Disable(m) | Step::Replaced(m) => {
                 ensure!(loaded.contains(&m.as_str()), "step {at}: `{m}` is not loaded here")
             }
@@ -246,7 +268,11 @@ fn check(s: &Scenario) -> Result<()> {
     }
     ensure!(loaded.is_empty(), "`{}` is never unloaded: scenarios share a guest", loaded.join("`, `"));
     for name in &built {
-        let used = s.steps.iter().any(|step| matches!(step, Step::Load(l) if l.module == *name));
+        let used = s.steps.iter().any(|step| match step {
+            Step::Load(l) => l.module == *name,
+            Step::LoadRefused(l) => l.module == *name,
+            _ => false,
+        });
         ensure!(used, "`{name}` is built and never loaded");
     }
     let patterns = s.allow_log.iter().chain(s.builds.iter().filter_map(|b| b.refused.as_ref()).flat_map(|r| &r.says));
@@ -327,6 +353,10 @@ mod tests {
             (GOOD.replace(", expect = [\"x\"]", ""), "proves nothing"),
             (GOOD.replace("module = \"kmend_a\"", "module = \"kmend_b\""), "no [[build]] makes"),
             (GOOD.replace("title", "titel"), "unknown field"),
+            (
+                format!("{GOOD}[[step]]\nload-refused = {{ module = \"kmend_a\", says = [] }}\n"),
+                "without says proves nothing",
+            ),
             (GOOD.replace("title", "only = { arch = [], why = \"w\" }\ntitle"), "wants an `arch`"),
             (GOOD.replace("title", "only = { arch = [\"m68k\"], why = \"w\" }\ntitle"), "guests of m68k"),
         ] {

@@ -96,6 +96,7 @@ fn run_script(s: &Scenario, loads: &BTreeMap<String, Vec<Module>>) -> String {
             Step::Rmmod(m) => format!("rmmod_one {n} {}\n", kernel_name(m)),
             Step::Observe(o) => format!("observe {n} {}\n", o.phase),
             Step::Load(l) => format!("load {n} {}\n", l.module),
+            Step::LoadRefused(l) => format!("load_refused {n} {}\n", l.module),
             Step::Disable(m) => format!("disable {n} {m}\n"),
             Step::Replaced(m) => format!("replaced {n} {m}\n"),
             Step::Unload(m) => format!("rmmod_one {n} {m}\n"),
@@ -115,7 +116,7 @@ fn lines(words: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Load, Modprobe};
+    use crate::scenario::{Load, LoadRefused, Modprobe};
 
     #[test]
     fn steps_become_numbered_calls() {
@@ -130,6 +131,7 @@ mod tests {
             steps: vec![
                 Step::Modprobe(Modprobe { module: "x-y".into(), args: vec!["a=it's".into()] }),
                 Step::Load(Load { module: "kmend_a".into(), lists: Vec::new() }),
+                Step::LoadRefused(LoadRefused { module: "kmend_b".into(), says: Vec::new() }),
                 Step::Disable("kmend_a".into()),
                 Step::Unload("kmend_a".into()),
             ],
@@ -137,7 +139,7 @@ mod tests {
         let module = |name: &str| Module { name: name.into(), elf: Vec::new() };
         let loads = BTreeMap::from([("x-y".to_string(), vec![module("dep"), module("x_y")])]);
         let text = "begin n\nmodprobe_one 1 dep.ko dep\nmodprobe_one 1 x_y.ko x_y 'a=it'\\''s'\nok 1\n\
-                    load 2 kmend_a\ndisable 3 kmend_a\nrmmod_one 4 kmend_a\nend\n";
+                    load 2 kmend_a\nload_refused 3 kmend_b\ndisable 4 kmend_a\nrmmod_one 5 kmend_a\nend\n";
         assert_eq!(run_script(&s, &loads), text);
     }
 }

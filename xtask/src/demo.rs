@@ -105,6 +105,10 @@ fn narrate(scenario: &Scenario, facts: &[Fact]) {
                 println!("   # insmod {}.ko", l.module);
                 told(Kind::List).for_each(|f| println!("     /sys/kernel/livepatch/{}/{}", l.module, f.text));
             }
+            Step::LoadRefused(l) => {
+                println!("   # insmod {}.ko", l.module);
+                told(Kind::Out).for_each(|f| println!("     {}", f.text));
+            }
             Step::Disable(m) => println!("   # echo 0 > /sys/kernel/livepatch/{m}/enabled"),
             Step::Replaced(m) => println!("   {m} is replaced"),
             Step::Observe(o) => {

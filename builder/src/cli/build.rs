@@ -23,6 +23,9 @@ pub struct BuildArgs {
     /// Folder to write to
     #[arg(short, long, default_value = ".")]
     output: PathBuf,
+    /// Rust file with callbacks and states, to be compiled into the module (docs/authors.md)
+    #[arg(long, value_name = "HOOKS.rs")]
+    hooks: Option<PathBuf>,
     /// Leave older live patches active instead of taking their place
     #[arg(long)]
     no_replace: bool,
@@ -41,7 +44,13 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         None => default_name(&args.fixes[0])?,
     };
     eprintln!("building {name} for {} ({})", target.name, target.release);
-    let request = Request { target, name: name.clone(), fixes: args.fixes.clone(), replace: !args.no_replace };
+    let request = Request {
+        target,
+        name: name.clone(),
+        fixes: args.fixes.clone(),
+        hooks: args.hooks.clone(),
+        replace: !args.no_replace,
+    };
     let outcome = pipeline::build(&request)?;
     let json = serde_json::to_string_pretty(&outcome.manifest)? + "\n";
     let file = |end: &str| args.output.join(format!("{name}.{end}"));
@@ -76,6 +85,12 @@ fn print_summary(manifest: &Manifest) {
         if !unit.data.is_empty() {
             println!("  brings   {}", unit.data.join(", "));
         }
+    }
+    for c in &manifest.callbacks {
+        println!("  {:12} of {}: {} ({})", c.kind.name(), c.object, c.function, c.source);
+    }
+    for s in &manifest.states {
+        println!("  state {:#x} in version {}", s.id, s.version);
     }
     for note in &manifest.notes {
         println!("note: {note}");

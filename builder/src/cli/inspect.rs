@@ -93,6 +93,16 @@ fn text(report: &Report) -> String {
             line(format!("  {}{position}{source}", f.name));
         }
     }
+    if let Some(manifest) = report.manifest.as_ref().filter(|m| !m.callbacks.is_empty()) {
+        line("callbacks".into());
+        for c in &manifest.callbacks {
+            line(format!("  {} of {}: {} ({})", c.kind.name(), c.object, c.function, c.source));
+        }
+    }
+    if let Some(manifest) = report.manifest.as_ref().filter(|m| !m.states.is_empty()) {
+        line("states".into());
+        manifest.states.iter().for_each(|s| line(format!("  {:#x} in version {}", s.id, s.version)));
+    }
     if !report.livepatch_sections.is_empty() {
         line("livepatch relocations".into());
     }

@@ -61,6 +61,17 @@ pub struct MovedPair {
 /// A section for each function and datum: they can be compared and taken out one by one.
 const SECTIONS: &[&str] = &["-ffunction-sections", "-fdata-sections", NO_DEBUG];
 
+/// The same for patched sources, which may use macros that older kernels lack: searched last, so that a tree's own come
+/// first.
+const SECTIONS_PATCHED: &[&str] = &["-ffunction-sections", "-fdata-sections", NO_DEBUG, "-idirafter", HEADERS];
+
+/// The headers that are laid beside the tree for patched sources: path there and text.
+const OWN_HEADERS: [(&str, &str); 1] =
+    [("linux/livepatch_helpers.h", include_str!("../../../kmod/include/linux/livepatch_helpers.h"))];
+
+/// Where they stand in the sandbox.
+const HEADERS: &str = "/tmp/kmend/headers";
+
 /// Debug information takes a quarter of the compiler's time and nine tenths of the object, and no stage reads it.
 /// gcc makes the same code without it (-fcompare-debug is its own check of that); were it not so, the proof would tell.
 const NO_DEBUG: &str = "-g0";
@@ -163,7 +174,11 @@ fn compile_with(
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let works = units.iter().map(|unit| Work::new(cache, target, unit)).collect::<Result<Vec<_>>>()?;
     let plain = target.sandbox().writable(&out, WORK);
-    let patched = over(tree, target, target.sandbox()).writable(&out, WORK);
+    let headers = work.join("headers");
+    for (path, text) in OWN_HEADERS {
+        files::write(&headers.join(path), text.as_bytes())?;
+    }
+    let patched = over(tree, target, target.sandbox()).read_only(&headers, HEADERS).writable(&out, WORK);
     let mut jobs = VecDeque::new();
     for (i, w) in works.iter().enumerate() {
         // The original begins first: where it does not compile, the fix is not to blame.
@@ -304,11 +319,11 @@ impl std::error::Error for CompilerSays {}
 
 fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Path) -> Result<Made> {
     let (tag, flags) = match variant {
-        Variant::Patched => ("patched", SECTIONS),
+        Variant::Patched => ("patched", SECTIONS_PATCHED),
         Variant::Original => ("original", SECTIONS),
         Variant::Shipped => ("shipped", &[NO_DEBUG][..]),
         Variant::ShippedWithDebug => ("debug", &[][..]),
-        Variant::MovedPatched => ("patched.moved", SECTIONS),
+        Variant::MovedPatched => ("patched.moved", SECTIONS_PATCHED),
         Variant::MovedOriginal => ("original.moved", SECTIONS),
     };
     let name = format!("{i}.{tag}");

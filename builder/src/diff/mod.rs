@@ -2,6 +2,7 @@
 //! The diff engine: two objects of one unit in, a [`ChangeSet`] out: what changed, why, and whether it
 //! can be live patched (`patchability`).
 
+pub mod callbacks;
 pub mod compare;
 pub mod correlate;
 pub mod ignore;

@@ -180,7 +180,7 @@ pub fn kpatch_callbacks(changes: &ChangeSet<'_>) -> Vec<Refusal> {
                 "",
                 &s.name,
                 "the fix asks kpatch to run something, and kmend does not read these macros".into(),
-                "leave the macro out of the fix",
+                "use those of <linux/livepatch_helpers.h> for callbacks (KLP_PRE_PATCH_CALLBACK and its relations); leave others out",
             )
         })
         .collect()

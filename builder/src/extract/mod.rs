@@ -8,9 +8,10 @@ mod static_calls;
 
 use crate::diff::patchability::Patchable;
 use crate::diff::view::{string_at, ItemId, ItemKind, Ref};
-use crate::diff::{ChangeSet, ChangedFunction};
+use crate::diff::{callbacks, ChangeSet, ChangedFunction};
 use crate::elf::*;
 use crate::error::Refusal;
+use crate::hooks::{Callback, Kind};
 use crate::special::{self, Entry, Fate};
 use payload::Payload;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -55,6 +56,8 @@ pub struct Extract {
     pub object: Object,
     /// The functions to be registered with livepatch.
     pub replaced: Vec<Replaced>,
+    /// The functions to be called when the live patch is applied and taken back.
+    pub callbacks: Vec<Callback>,
     /// What it refers to.
     pub externals: Vec<External>,
     /// Names of data that came along.
@@ -84,11 +87,15 @@ pub fn extract(patchable: Patchable<'_, '_>, tag: &str) -> Result<Extract, Vec<R
             replaced.push(r);
         }
     }
+    let callbacks = match callbacks::of(changes) {
+        Ok(found) => found.into_iter().map(|(kind, item)| run.callback(kind, item)).collect(),
+        Err(refusals) => return Err(refusals),
+    };
     let mut object = run.out.finish();
     if let Some(size) = changes.static_call_site {
         run.externals.extend(static_calls::add(&mut object, size));
     }
-    Ok(Extract { object, replaced, externals: run.externals, data: run.data, special: run.special })
+    Ok(Extract { object, replaced, callbacks, externals: run.externals, data: run.data, special: run.special })
 }
 
 struct Run<'a, 'o> {
@@ -102,6 +109,8 @@ struct Run<'a, 'o> {
     labels: HashMap<(SecId, u64), SymId>,
     externals: Vec<External>,
     external_ids: HashMap<String, SymId>,
+    /// Callbacks that have their entry symbol.
+    entered: BTreeSet<ItemId>,
     data: Vec<String>,
     special: BTreeMap<String, usize>,
     queue: VecDeque<Pending>,
@@ -131,6 +140,7 @@ impl<'a, 'o> Run<'a, 'o> {
             labels: HashMap::new(),
             externals: Vec::new(),
             external_ids: HashMap::new(),
+            entered: BTreeSet::new(),
             data: Vec::new(),
             special: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -425,5 +435,15 @@ impl<'a, 'o> Run<'a, 'o> {
         let symbol = format!("kmend.{}.{}", self.tag, original.name);
         self.out.alias(self.placed[&function.item], &symbol);
         Some(Replaced { old_name: original.name.clone(), symbol })
+    }
+
+    /// Gives a callback its global entry symbol, once where it serves for several kinds.
+    fn callback(&mut self, kind: Kind, item: ItemId) -> Callback {
+        let function = self.changes.patched.items[item].name.clone();
+        let symbol = format!("kmend.{}.{function}", self.tag);
+        if self.entered.insert(item) {
+            self.out.alias(self.placed[&item], &symbol);
+        }
+        Callback { kind, function, symbol }
     }
 }

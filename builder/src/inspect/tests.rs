@@ -132,6 +132,9 @@ fn manifest() -> Manifest {
         reasons: Vec::new(),
     };
     Manifest {
+        callbacks: Vec::new(),
+        states: Vec::new(),
+        hooks_file: None,
         schema: SCHEMA,
         name: "lp".into(),
         module_sha256: Some("00".into()),

@@ -38,8 +38,11 @@ const FLAGS: [&str; 16] = [
     "--allowlist-function",
     "klp_(enable_patch|shadow_.*|get_state|get_prev_state)",
     "--allowlist-var",
-    "ANNOTYPE_NOENDBR",
+    "ANNOTYPE_NOENDBR|LIVEPATCH_GFP_(KERNEL|ATOMIC)",
 ];
+
+/// Besides, where the kernel has no crate of its own: error numbers.
+const FLAGS_COMPLETE: [&str; 2] = ["--allowlist-var", "E[A-Z0-9]+"];
 
 /// The headers whose text the bindings show; the config and the command stand for the others.
 const HEADERS: [&str; 4] = [
@@ -128,7 +131,7 @@ const C_FLAGS: &[&str] = &[
 /// is the command of one of the kernel's own units; `clang` are flags of clang alone.
 pub fn complete(unit: &Saved, clang: &[&str]) -> Vec<String> {
     let mut args = vec![format!("{WORK}/{}", HEADER.0), "--rust-target".into(), "1.82".into()];
-    args.extend(FLAGS.iter().map(|flag| flag.to_string()));
+    args.extend(FLAGS.iter().chain(&FLAGS_COMPLETE).map(|flag| flag.to_string()));
     args.extend(["-o".into(), format!("{WORK}/{MADE}"), "--".into()]);
     let mut words = unit.argv.iter().skip(1);
     while let Some(word) = words.next() {

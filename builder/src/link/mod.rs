@@ -5,11 +5,13 @@
 //! The run's folder stands at one fixed path in the sandbox and holds nothing but what is written
 //! here, so the same inputs give the same bytes.
 
+mod author;
 mod bindings;
 mod crates;
 mod shim;
 
 use crate::emit::check_module_name;
+use crate::hooks::file::HooksFile;
 use crate::target::config::Config;
 use crate::target::Target;
 use crate::{files, sandbox};
@@ -17,8 +19,11 @@ use anyhow::{ensure, Context, Result};
 use std::path::Path;
 
 /// The Rust and C sources that every live patch is made with, by file name.
-const KMOD: [(&str, &str); 4] = [
+const KMOD: [(&str, &str); 7] = [
     ("livepatch.rs", include_str!("../../../kmod/livepatch.rs")),
+    ("livepatch/callbacks.rs", include_str!("../../../kmod/livepatch/callbacks.rs")),
+    ("livepatch/shadow.rs", include_str!("../../../kmod/livepatch/shadow.rs")),
+    ("livepatch/state.rs", include_str!("../../../kmod/livepatch/state.rs")),
     ("payload.rs", include_str!("../../../kmod/payload.rs")),
     ("bindings.rs", include_str!("../../../kmod/bindings.rs")),
     bindings::HEADER,
@@ -33,7 +38,13 @@ const OFF: [&str; 3] = ["CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF=", "CONFIG_
 /// Returns the bytes of NAME.ko, without debug sections and with all its symbols. Livepatch
 /// relocations are not in it yet: what is to become one is still a plain relocation to a weak
 /// undefined symbol.
-pub fn link(target: &Target, name: &str, source: &str, payloads: &[Vec<u8>]) -> Result<Vec<u8>> {
+pub fn link(
+    target: &Target,
+    name: &str,
+    source: &str,
+    hooks: Option<&HooksFile>,
+    payloads: &[Vec<u8>],
+) -> Result<Vec<u8>> {
     check_module_name(name)?;
     let config = Config::parse(&files::read_text(&target.config)?);
     check_config(target, &config)?;
@@ -41,10 +52,13 @@ pub fn link(target: &Target, name: &str, source: &str, payloads: &[Vec<u8>]) -> 
     let knows_rust = config.is_on("CONFIG_RUST");
     let dir = tempfile::Builder::new().prefix("kmend-link-").tempdir().context("cannot make a temporary folder")?;
     lay_out(dir.path(), name, source, payloads, knows_rust)?;
+    if let Some(hooks) = hooks {
+        files::write(&dir.path().join(author::HOOKS), hooks.text.as_bytes())?;
+    }
     let (sandbox, symvers) = sandbox(target, dir.path())?;
     match knows_rust {
         true => bindings::missing(target, &sandbox, dir.path())?,
-        false => shim::compile(target, name, dir.path())?,
+        false => shim::compile(target, name, hooks, dir.path())?,
     }
 
     let mut args = vec!["-j2".to_string(), "-C".into(), target.tree_inside.clone(), format!("M={}", sandbox::WORK)];
@@ -54,7 +68,8 @@ pub fn link(target: &Target, name: &str, source: &str, payloads: &[Vec<u8>]) -> 
     args.extend(symvers);
     args.push("modules".into());
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let out = sandbox.run("make", &args).with_context(|| format!("cannot build module {name} for {}", target.name))?;
+    let out = author::run(&sandbox, "make", &args, hooks)
+        .with_context(|| format!("cannot build module {name} for {}", target.name))?;
     complaints(&format!("module {name}"), &String::from_utf8_lossy(&out.stderr))?;
 
     let ko = format!("{}/{name}.ko", sandbox::WORK);
@@ -192,16 +207,21 @@ mod tests {
     fn the_folder_holds_all_that_the_build_reads() {
         let dir = tempfile::tempdir().unwrap();
         lay_out(dir.path(), "x", "// source", &[b"one".to_vec(), b"two".to_vec()], true).unwrap();
-        let mut names: Vec<String> = std::fs::read_dir(dir.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let list = |folder: &str| -> Vec<String> {
+            let entries = std::fs::read_dir(dir.path().join(folder)).unwrap();
+            entries.map(|entry| folder.to_string() + entry.unwrap().file_name().to_str().unwrap()).collect()
+        };
+        let mut names = [list(""), list("livepatch/")].concat();
         names.sort();
         let all = [
             "Kbuild",
             "bindings.h",
             "bindings.rs",
+            "livepatch",
             "livepatch.rs",
+            "livepatch/callbacks.rs",
+            "livepatch/shadow.rs",
+            "livepatch/state.rs",
             "payload.rs",
             "x_main.rs",
             "x_payload0.o_shipped",

@@ -5,9 +5,10 @@
 //! paths. Below it is `core`, built for the flags of that kernel. Neither leaves an object behind: what the module uses
 //! of them is compiled into it, and what is missing then is an undefined symbol, which modpost refuses by name.
 
-use super::{bindings, crates};
+use super::{author, bindings, crates};
 use crate::arch;
 use crate::compile::command::Saved;
+use crate::hooks::file::HooksFile;
 use crate::sandbox::{Sandbox, WORK};
 use crate::target::toolchain::Toolchain;
 use crate::target::{store, Target};
@@ -67,7 +68,7 @@ struct Compiler<'a> {
 }
 
 /// Compiles NAME_main.rs in `dir`, where the sources of kmod/ are too, to NAME_main.o_shipped.
-pub fn compile(target: &Target, name: &str, dir: &Path) -> Result<()> {
+pub fn compile(target: &Target, name: &str, hooks: Option<&HooksFile>, dir: &Path) -> Result<()> {
     let toolchain = target
         .toolchain
         .as_ref()
@@ -103,6 +104,7 @@ pub fn compile(target: &Target, name: &str, dir: &Path) -> Result<()> {
                 &object,
                 &source,
             ],
+            hooks,
         )
         .with_context(|| format!("cannot compile the Rust of module {name} for {}", target.name))
 }
@@ -113,9 +115,9 @@ impl Compiler<'_> {
         self.toolchain.sandbox(self.target).writable(dir, WORK).cwd(WORK)
     }
 
-    fn rustc(&self, sandbox: &Sandbox, args: &[&str]) -> Result<()> {
+    fn rustc(&self, sandbox: &Sandbox, args: &[&str], hooks: Option<&HooksFile>) -> Result<()> {
         let all: Vec<&str> = self.flags.iter().map(String::as_str).chain(args.iter().copied()).collect();
-        let out = sandbox.run("rustc", &all)?;
+        let out = author::run(sandbox, "rustc", &all, hooks)?;
         super::complaints("the Rust in kmod", &String::from_utf8_lossy(&out.stderr))
     }
 
@@ -129,12 +131,12 @@ impl Compiler<'_> {
             let sandbox = self.sandbox(dir);
             let edition = format!("--edition={}", library.edition);
             let core: Vec<&str> = CORE.iter().chain(AS_CRATE).copied().chain([&*edition, &library.source]).collect();
-            self.rustc(&sandbox, &core).context("cannot compile Rust's core")?;
+            self.rustc(&sandbox, &core, None).context("cannot compile Rust's core")?;
             files::write(&dir.join(BUILTINS.0), BUILTINS.1.as_bytes())?;
             let here = format!("-L{WORK}");
             let file = format!("{WORK}/{}", BUILTINS.0);
             let args: Vec<&str> = AS_CRATE.iter().copied().chain(["--edition=2021", &here, &file]).collect();
-            self.rustc(&sandbox, &args).context("cannot compile Rust's compiler_builtins")?;
+            self.rustc(&sandbox, &args, None).context("cannot compile Rust's compiler_builtins")?;
             step.done("");
             Ok(())
         })
@@ -162,7 +164,7 @@ impl Compiler<'_> {
             let root = format!("{WORK}/lib.rs");
             let args: Vec<&str> =
                 AS_CRATE.iter().copied().chain(["--edition=2021", "--crate-name=kernel", &crate_dir, &root]).collect();
-            self.rustc(&sandbox, &args).context("cannot compile the crate `kernel` (kmod/shim)")
+            self.rustc(&sandbox, &args, None).context("cannot compile the crate `kernel` (kmod/shim)")
         })
     }
 }

@@ -97,6 +97,8 @@ pub const TABLE: &[Row] = &[
     row(".discard.annotate_data", Size::PerReloc, Fate::Dropped),
     row(".discard.addressable", Size::PerReloc, Fate::Dropped),
     row(".discard.sym_checksum", Size::PerReloc, Fate::Dropped),
+    // What the author wants to be called: diff/callbacks.rs reads it.
+    row(".discard.klp_callback_ptrs", Size::PerReloc, Fate::Dropped),
     row(".discard.*", Size::PerReloc, Fate::Keep),
     row(".orc_unwind", Size::Struct("orc_entry"), Fate::MadeByObjtool),
     row(".orc_unwind_ip", Size::PerReloc, Fate::MadeByObjtool),

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The hooks file is the author's: a call of rustc or of kbuild in, and what rustc says of that file as a refusal out.
+
+use crate::error::{Refusal, Refused};
+use crate::hooks::file::HooksFile;
+use crate::sandbox::{tail, Sandbox, WORK};
+use anyhow::{bail, Context, Result};
+use std::process::Output;
+
+/// The file's name in the folder of the module's sources.
+pub const HOOKS: &str = "hooks.rs";
+
+/// The most lines of rustc's that are shown.
+const LINES: usize = 60;
+
+/// Runs `program` in `sandbox`.
+///
+/// # Errors
+/// [`Refused`] where rustc has errors or warnings about the hooks file: a warning is a doubt, and a live patch with
+/// doubts is none to be loaded. Any other exit code than 0.
+pub fn run(sandbox: &Sandbox, program: &str, args: &[&str], hooks: Option<&HooksFile>) -> Result<Output> {
+    let out = sandbox
+        .command(program, args)
+        .output()
+        .context("cannot start bwrap: is it installed? (`make deps` installs what kmend needs)")?;
+    if let Some(hooks) = hooks {
+        let words = about_hooks(&String::from_utf8_lossy(&out.stderr), &hooks.file);
+        if !words.is_empty() {
+            let reason = format!("rustc does not take it:{words}");
+            let hint = "correct what rustc names; docs/authors.md shows what a hooks file can use";
+            return Err(Refused(vec![Refusal::new("hooks-do-not-compile", "", &hooks.file, reason, hint)]).into());
+        }
+    }
+    if !out.status.success() {
+        bail!("{program} failed ({}):\n{}", out.status, tail(&out));
+    }
+    Ok(out)
+}
+
+/// What rustc says of the hooks file, which the author knows as `file`: whole diagnostics, indented.
+fn about_hooks(stderr: &str, file: &str) -> String {
+    let inside = format!("{WORK}/{HOOKS}");
+    let blocks = stderr.split("\n\n").filter(|block| block.contains(&format!("{inside}:")));
+    let lines = blocks.flat_map(|block| {
+        let starts = |line: &&str| line.starts_with("error") || line.starts_with("warning");
+        block.lines().skip_while(move |line| !starts(line))
+    });
+    lines.take(LINES).map(|line| format!("\n    {}", line.replace(&inside, file))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rustc_speaks_of_the_file_as_the_author_knows_it() {
+        let said = "  RUSTC [M] x\nerror[E0308]: mismatched types\n --> /tmp/kmend/work/hooks.rs:7:9\n  |\n7 |  1\n  |  ^\n\n\
+                    warning: unused\n --> /tmp/kmend/work/livepatch.rs:1:1\n\nerror: aborting\n\nmake: *** [x] Error 1\n";
+        assert_eq!(
+            about_hooks(said, "fix-hooks.rs"),
+            "\n    error[E0308]: mismatched types\n     --> fix-hooks.rs:7:9\n      |\n    7 |  1\n      |  ^"
+        );
+        assert_eq!(about_hooks("error: out of disk\n\nmake: Error 1\n", "fix-hooks.rs"), "");
+    }
+}

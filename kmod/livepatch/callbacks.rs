@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Callbacks: what runs when an object is patched and unpatched.
+//!
+//! Reference: <https://docs.kernel.org/livepatch/callbacks.html>
+
+use super::{
+    Object,
+    State, //
+};
+use crate::bindings;
+use core::mem;
+use kernel::prelude::*;
+
+/// What runs when an [`Object`] is patched and unpatched, in the order of the functions below.
+///
+/// All of them run in process context, may sleep, and are never called at the same time. What
+/// belongs to a module runs only while that module is loaded, or comes and goes: it can be called
+/// several times.
+///
+/// A patch that takes the place of another one (atomic replace) runs its own callbacks alone; those
+/// of the patch that it replaces are not called.
+///
+/// # Examples
+///
+/// ```ignore
+/// struct Limit;
+///
+/// impl Callbacks for Limit {
+///     fn pre_patch(_object: &Object) -> Result {
+///         Err(EBUSY)
+///     }
+/// }
+///
+/// static OBJECTS: Terminated<Object, 1> =
+///     Terminated::new([Object::vmlinux(&FUNCS).pre_patch::<Limit>()]);
+/// ```
+pub trait Callbacks {
+    /// Called before the object's functions are replaced.
+    ///
+    /// An error refuses that: loading the patch, or else the module that the object stands for,
+    /// fails with it, and no other callback of the object is called.
+    fn pre_patch(object: &Object) -> Result {
+        let _ = object;
+        Ok(())
+    }
+
+    /// Called once all tasks run the new functions.
+    fn post_patch(object: &Object) {
+        let _ = object;
+    }
+
+    /// Called before the old functions are put back.
+    ///
+    /// Not called where the patch is taken back before all tasks ran the new functions.
+    fn pre_unpatch(object: &Object) {
+        let _ = object;
+    }
+
+    /// Called once all tasks run the old functions again.
+    ///
+    /// Whatever [`pre_patch`](Self::pre_patch) did has to be undone here.
+    fn post_unpatch(object: &Object) {
+        let _ = object;
+    }
+}
+
+/// A callback that cannot fail, as the C side calls it.
+type Notify = unsafe extern "C" fn(*mut bindings::klp_object);
+
+/// A callback that can fail, as the C side calls it.
+type Ask = unsafe extern "C" fn(*mut bindings::klp_object) -> c_int;
+
+/// # Safety
+///
+/// `object` must be an object of an enabled patch, as the C side hands it to its callbacks.
+unsafe extern "C" fn pre_patch<T: Callbacks>(object: *mut bindings::klp_object) -> c_int {
+    // SAFETY: By the safety requirements, it is valid for the time of this call.
+    match T::pre_patch(unsafe { Object::from_raw(object) }) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// As for `pre_patch`.
+unsafe extern "C" fn post_patch<T: Callbacks>(object: *mut bindings::klp_object) {
+    // SAFETY: As in `pre_patch`.
+    T::post_patch(unsafe { Object::from_raw(object) })
+}
+
+/// # Safety
+///
+/// As for `pre_patch`.
+unsafe extern "C" fn pre_unpatch<T: Callbacks>(object: *mut bindings::klp_object) {
+    // SAFETY: As in `pre_patch`.
+    T::pre_unpatch(unsafe { Object::from_raw(object) })
+}
+
+/// # Safety
+///
+/// As for `pre_patch`.
+unsafe extern "C" fn post_unpatch<T: Callbacks>(object: *mut bindings::klp_object) {
+    // SAFETY: As in `pre_patch`.
+    T::post_unpatch(unsafe { Object::from_raw(object) })
+}
+
+/// Registering callbacks, one of each kind at most.
+impl Object {
+    /// Has [`Callbacks::pre_patch`] of `T` called.
+    #[inline]
+    pub const fn pre_patch<T: Callbacks>(self) -> Self {
+        // SAFETY: `pre_patch` wants nothing that the C side does not keep to.
+        unsafe { self.c_pre_patch(pre_patch::<T>) }
+    }
+
+    /// Has [`Callbacks::post_patch`] of `T` called.
+    #[inline]
+    pub const fn post_patch<T: Callbacks>(self) -> Self {
+        // SAFETY: As in `pre_patch`.
+        unsafe { self.c_post_patch(post_patch::<T>) }
+    }
+
+    /// Has [`Callbacks::pre_unpatch`] of `T` called.
+    #[inline]
+    pub const fn pre_unpatch<T: Callbacks>(self) -> Self {
+        // SAFETY: As in `pre_patch`.
+        unsafe { self.c_pre_unpatch(pre_unpatch::<T>) }
+    }
+
+    /// Has [`Callbacks::post_unpatch`] of `T` called.
+    #[inline]
+    pub const fn post_unpatch<T: Callbacks>(self) -> Self {
+        // SAFETY: As in `pre_patch`.
+        unsafe { self.c_post_unpatch(post_unpatch::<T>) }
+    }
+
+    /// Has a C function called as the pre-patch callback.
+    ///
+    /// # Safety
+    ///
+    /// The C side must be able to call `callback` with an object of an enabled patch, and it must
+    /// return 0 or a negative error number.
+    #[inline]
+    pub const unsafe fn c_pre_patch(self, callback: Ask) -> Self {
+        // SAFETY: The value is this object's own, and initialized when it was made.
+        unsafe { (*self.0.get()).callbacks.pre_patch = Some(callback) };
+        self
+    }
+
+    /// Has a C function called as the post-patch callback.
+    ///
+    /// # Safety
+    ///
+    /// The C side must be able to call `callback` with an object of an enabled patch.
+    #[inline]
+    pub const unsafe fn c_post_patch(self, callback: Notify) -> Self {
+        // SAFETY: As in `c_pre_patch`.
+        unsafe { (*self.0.get()).callbacks.post_patch = Some(callback) };
+        self
+    }
+
+    /// Has a C function called as the pre-unpatch callback.
+    ///
+    /// # Safety
+    ///
+    /// As for [`c_post_patch`](Self::c_post_patch).
+    #[inline]
+    pub const unsafe fn c_pre_unpatch(self, callback: Notify) -> Self {
+        // SAFETY: As in `c_pre_patch`.
+        unsafe { (*self.0.get()).callbacks.pre_unpatch = Some(callback) };
+        self
+    }
+
+    /// Has a C function called as the post-unpatch callback.
+    ///
+    /// # Safety
+    ///
+    /// As for [`c_post_patch`](Self::c_post_patch).
+    #[inline]
+    pub const unsafe fn c_post_unpatch(self, callback: Notify) -> Self {
+        // SAFETY: As in `c_pre_patch`.
+        unsafe { (*self.0.get()).callbacks.post_unpatch = Some(callback) };
+        self
+    }
+}
+
+/// What a callback can ask of its object.
+impl Object {
+    /// The object that a callback is given.
+    ///
+    /// # Safety
+    ///
+    /// `object` must be an object of an enabled patch for as long as the reference is used.
+    unsafe fn from_raw<'a>(object: *mut bindings::klp_object) -> &'a Self {
+        // SAFETY: `Self` is transparent; by the safety requirements, there is such an object.
+        unsafe { &*object.cast() }
+    }
+
+    /// The module's name; [`None`] for vmlinux.
+    #[inline]
+    pub fn name(&self) -> Option<&CStr> {
+        // SAFETY: The C side does not change the name.
+        let name = unsafe { (*self.0.get()).name };
+        if name.is_null() {
+            return None;
+        }
+        // SAFETY: It is a C string that lives as long as the object.
+        Some(unsafe { CStr::from_ptr(name.cast()) })
+    }
+
+    /// The state `id` as the object's own patch declares it, if it does.
+    ///
+    /// For callbacks: [`None`], too, before the patch is enabled.
+    #[inline]
+    pub fn state(&self, id: c_ulong) -> Option<&State> {
+        // SAFETY: The parent is set before callbacks can be called.
+        let parent = unsafe { (*self.0.get()).kobj.parent };
+        if parent.is_null() {
+            return None;
+        }
+        let patch = parent
+            .wrapping_byte_sub(mem::offset_of!(bindings::klp_patch, kobj))
+            .cast::<bindings::klp_patch>();
+        // SAFETY: `klp_init_object()` makes the `kobj` of its patch the parent of an object.
+        let state = unsafe { bindings::klp_get_state(patch, id) };
+        // SAFETY: States live as long as their patch, and that no shorter than its objects.
+        unsafe { State::from_raw(state) }
+    }
+
+    /// The state `id` of the patches that were enabled before this one: of the newest that has it.
+    ///
+    /// [`None`] says that no such patch is in force: in `pre_patch` that the state has to be set
+    /// up, in `post_unpatch` that it has to be taken down.
+    ///
+    /// For callbacks of vmlinux. Those of a module are called outside of a transition, too, when
+    /// the kernel cannot tell: [`EINVAL`] for them.
+    #[inline]
+    pub fn previous_state(&self, id: c_ulong) -> Result<Option<&State>> {
+        if self.name().is_some() {
+            return Err(EINVAL);
+        }
+        // SAFETY: Callbacks of vmlinux are called during a transition alone.
+        let state = unsafe { bindings::klp_get_prev_state(id) };
+        // SAFETY: The patch that has it stays while this one's callback runs: both hold the mutex
+        // of livepatch.
+        Ok(unsafe { State::from_raw(state) })
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Refuses the live patch before it is applied.
+
+use crate::{
+    livepatch::{
+        Callbacks,
+        Object, //
+    },
+    livepatch_hooks, //
+};
+use kernel::prelude::*;
+
+pub struct Check;
+
+impl Callbacks for Check {
+    fn pre_patch(_object: &Object) -> Result {
+        Err(ENODEV)
+    }
+}
+
+livepatch_hooks! {
+    callbacks: {
+        vmlinux: Check,
+    },
+}
