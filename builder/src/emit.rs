@@ -365,6 +365,9 @@ fn write_object(
 }
 
 fn write_funcs(out: &mut String, list: &str, object: &KlpObject, idents: &BTreeMap<&str, String>) -> std::fmt::Result {
+    if object.funcs.is_empty() {
+        return writeln!(out, "static {list}: Terminated<Func, 0> = Terminated::new([]);\n");
+    }
     writeln!(out, "static {list}: Terminated<Func, {}> = Terminated::new([", object.funcs.len())?;
     for func in &object.funcs {
         let ident = idents.get(func.new_symbol.as_str()).map_or("", String::as_str);
@@ -515,7 +518,7 @@ module_livepatch! {
             "    unsafe {\n        Object::vmlinux(&VMLINUX_FUNCS)\n            .c_pre_patch(callbacks::kmend_0_pre)\n            \
              .post_unpatch::<hooks::Limit>()\n    },\n",
             "    Object::module(c\"ext4\", &EXT4_FUNCS)\n        .post_patch::<hooks::Limit>(), //\n",
-            "static EXT4_FUNCS: Terminated<Func, 0> = Terminated::new([\n]);\n",
+            "static EXT4_FUNCS: Terminated<Func, 0> = Terminated::new([]);\n",
             "static STATES: Terminated<State, 1> = Terminated::new([\n    State::new(0x2a, 3), //\n]);\n",
             "    objects: OBJECTS,\n    states: STATES,\n    replace: true,\n",
         ] {

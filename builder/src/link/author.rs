@@ -37,15 +37,26 @@ pub fn run(sandbox: &Sandbox, program: &str, args: &[&str], hooks: Option<&Hooks
     Ok(out)
 }
 
+/// Says what was tried, where that is not the author's to know.
+pub fn ours(error: anyhow::Error, what: impl FnOnce() -> String) -> anyhow::Error {
+    if error.is::<Refused>() {
+        error
+    } else {
+        error.context(what())
+    }
+}
+
 /// What rustc says of the hooks file, which the author knows as `file`: whole diagnostics, indented.
 fn about_hooks(stderr: &str, file: &str) -> String {
-    let inside = format!("{WORK}/{HOOKS}");
-    let blocks = stderr.split("\n\n").filter(|block| block.contains(&format!("{inside}:")));
+    // kbuild may compile where the file is, or elsewhere.
+    let (here, inside) = (format!("--> {HOOKS}:"), format!("--> {WORK}/{HOOKS}:"));
+    let blocks = stderr.split("\n\n").filter(|block| block.contains(&here) || block.contains(&inside));
     let lines = blocks.flat_map(|block| {
         let starts = |line: &&str| line.starts_with("error") || line.starts_with("warning");
         block.lines().skip_while(move |line| !starts(line))
     });
-    lines.take(LINES).map(|line| format!("\n    {}", line.replace(&inside, file))).collect()
+    let known = format!("--> {file}:");
+    lines.take(LINES).map(|line| format!("\n    {}", line.replace(&inside, &known).replace(&here, &known))).collect()
 }
 
 #[cfg(test)]
@@ -60,6 +71,8 @@ mod tests {
             about_hooks(said, "fix-hooks.rs"),
             "\n    error[E0308]: mismatched types\n     --> fix-hooks.rs:7:9\n      |\n    7 |  1\n      |  ^"
         );
+        let warning = "warning: unused import: `x`\n --> hooks.rs:1:5\n\nwarning: 1 warning emitted\n\n";
+        assert_eq!(about_hooks(warning, "a.rs"), "\n    warning: unused import: `x`\n     --> a.rs:1:5");
         assert_eq!(about_hooks("error: out of disk\n\nmake: Error 1\n", "fix-hooks.rs"), "");
     }
 }

@@ -69,7 +69,7 @@ pub fn link(
     args.push("modules".into());
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let out = author::run(&sandbox, "make", &args, hooks)
-        .with_context(|| format!("cannot build module {name} for {}", target.name))?;
+        .map_err(|e| author::ours(e, || format!("cannot build module {name} for {}", target.name)))?;
     complaints(&format!("module {name}"), &String::from_utf8_lossy(&out.stderr))?;
 
     let ko = format!("{}/{name}.ko", sandbox::WORK);

@@ -106,7 +106,7 @@ pub fn compile(target: &Target, name: &str, hooks: Option<&HooksFile>, dir: &Pat
             ],
             hooks,
         )
-        .with_context(|| format!("cannot compile the Rust of module {name} for {}", target.name))
+        .map_err(|e| author::ours(e, || format!("cannot compile the Rust of module {name} for {}", target.name)))
 }
 
 impl Compiler<'_> {

@@ -7,6 +7,7 @@
 
 mod fake;
 mod fixes;
+mod hooks;
 mod kernel;
 mod objects;
 mod output;
@@ -28,7 +29,9 @@ fn main() -> ExitCode {
     }
     for (variable, group, tests) in [
         ("KMEND_TEST_TARGET", "target", prepared::TESTS),
+        ("KMEND_TEST_TARGET", "target", hooks::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", without_rust::TESTS),
+        ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", hooks::TESTS_WITHOUT_RUST),
     ] {
         let named = std::env::var(variable).is_ok_and(|name| !name.is_empty());
         if !named && !args.list {

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Has the kernel reboot after a panic for as long as zram is there, of which no function is replaced.
+
+use crate::{
+    livepatch::{
+        Callbacks,
+        Object, //
+    },
+    livepatch_hooks, //
+};
+use core::sync::atomic::{
+    AtomicI32,
+    Ordering, //
+};
+use kernel::prelude::*;
+
+extern "C" {
+    // An `int` of kernel/panic.c, which is read and written without any lock there too.
+    static panic_timeout: AtomicI32;
+}
+
+static BEFORE: AtomicI32 = AtomicI32::new(0);
+
+pub struct Reboot;
+
+impl Callbacks for Reboot {
+    fn pre_patch(_object: &Object) -> Result {
+        // SAFETY: The kernel has it at all times.
+        BEFORE.store(unsafe { panic_timeout.load(Ordering::Relaxed) }, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn post_patch(_object: &Object) {
+        // SAFETY: As above.
+        unsafe { panic_timeout.store(42, Ordering::Relaxed) };
+    }
+
+    fn post_unpatch(_object: &Object) {
+        // SAFETY: As above.
+        unsafe { panic_timeout.store(BEFORE.load(Ordering::Relaxed), Ordering::Relaxed) };
+    }
+}
+
+livepatch_hooks! {
+    callbacks: {
+        zram: Reboot,
+    },
+}
