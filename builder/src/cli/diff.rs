@@ -4,6 +4,7 @@
 use crate::diff::{self, patchability, ChangeSet};
 use crate::elf::read::{read, Take};
 use crate::error::{NothingChanged, Refusal, Refused};
+use crate::hooks::Kind;
 use crate::special::layout::Layouts;
 use crate::special::{self, Fate};
 use crate::{elf, extract, files};
@@ -44,6 +45,9 @@ pub struct Report {
     pub data: Vec<DataReport>,
     /// How many entries of each special section go along.
     pub special_sections: BTreeMap<String, usize>,
+    /// What the live patch would have called.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<CallbackReport>,
     /// Why there can be no live patch; empty where there can.
     pub refusals: Vec<Refusal>,
 }
@@ -57,6 +61,15 @@ pub struct FunctionReport {
     pub status: &'static str,
     /// Why it is in.
     pub reasons: Vec<String>,
+}
+
+/// One callback of a [`Report`].
+#[derive(Clone, Debug, Serialize)]
+pub struct CallbackReport {
+    /// When it is called.
+    pub kind: Kind,
+    /// The function.
+    pub function: String,
 }
 
 /// One datum of a [`Report`].
@@ -132,7 +145,9 @@ pub fn compare(original: &Path, patched: &Path, layout: Option<&str>) -> Result<
         Err(refusals) => (None, refusals),
     };
     let special = extracted.as_ref().map_or_else(|| count_entries(&changes), |e| e.special.clone());
-    let report = report(&changes, special, &refusals);
+    let mut report = report(&changes, special, &refusals);
+    let callbacks = extracted.iter().flat_map(|e| &e.callbacks);
+    report.callbacks = callbacks.map(|c| CallbackReport { kind: c.kind, function: c.function.clone() }).collect();
     Ok(Outcome { report, extract: extracted, notes: changes.entries.notes.clone() })
 }
 
@@ -194,7 +209,14 @@ fn report(changes: &ChangeSet<'_>, special_sections: BTreeMap<String, usize>, re
                 .map(|&item| entry(item, "new", Vec::new())),
         )
         .collect();
-    Report { arch: view.object.arch.name().into(), functions, data, special_sections, refusals: refusals.to_vec() }
+    Report {
+        arch: view.object.arch.name().into(),
+        functions,
+        data,
+        special_sections,
+        callbacks: Vec::new(),
+        refusals: refusals.to_vec(),
+    }
 }
 
 fn print_text(report: &Report) {
@@ -204,6 +226,9 @@ fn print_text(report: &Report) {
     for d in &report.data {
         let why = if d.reasons.is_empty() { String::new() } else { format!("  ({})", d.reasons.join("; ")) };
         println!("{:8} data {} in {}{why}", d.status, d.name, d.section);
+    }
+    for c in &report.callbacks {
+        println!("calls    {}  ({})", c.function, c.kind.name());
     }
     for (section, n) in &report.special_sections {
         println!("special  {section}: {n} {}", if *n == 1 { "entry" } else { "entries" });

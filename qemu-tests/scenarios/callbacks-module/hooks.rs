@@ -27,7 +27,10 @@ pub struct Reboot;
 impl Callbacks for Reboot {
     fn pre_patch(_object: &Object) -> Result {
         // SAFETY: The kernel has it at all times.
-        BEFORE.store(unsafe { panic_timeout.load(Ordering::Relaxed) }, Ordering::Relaxed);
+        BEFORE.store(
+            unsafe { panic_timeout.load(Ordering::Relaxed) },
+            Ordering::Relaxed,
+        );
         Ok(())
     }
 
