@@ -12,12 +12,12 @@ use std::path::Path;
 pub const TESTS: &[Test] = &[
     ("hooks_that_rustc_does_not_take", || rustc_does_not_take("KMEND_TEST_TARGET")),
     ("hooks_for_nothing_and_twice", hooks_for_nothing_and_twice),
-    ("system_call_without_its_tracing_data", || system_call("KMEND_TEST_TARGET")),
+    ("system_call_and_static_call", || system_call("KMEND_TEST_TARGET")),
 ];
 
 pub const TESTS_WITHOUT_RUST: &[Test] = &[
     ("hooks_that_rustc_does_not_take", || rustc_does_not_take("KMEND_TEST_TARGET_WITHOUT_RUST")),
-    ("system_call_without_its_tracing_data", || system_call("KMEND_TEST_TARGET_WITHOUT_RUST")),
+    ("system_call_and_static_call", || system_call("KMEND_TEST_TARGET_WITHOUT_RUST")),
 ];
 
 const UNIT: &str = "fs/proc/cmdline.c";
@@ -92,13 +92,13 @@ fn hooks_for_nothing_and_twice() {
     build(&target, dir.path(), UNIT, &[(OLD, NEW), (SHOW, &callback)], Some(HOOKS)).fails(2, &says);
 }
 
-/// KLP_SYSCALL_DEFINEn, from the kernel's own header or from kmend's.
+/// KLP_SYSCALL_DEFINEn and KLP_STATIC_CALL, from the kernel's own header or from kmend's.
 fn system_call(variable: &str) {
     let (target, dir) = (target(variable), folder());
     let edits = [
         (
             "SYSCALL_DEFINE1(syncfs, int, fd)\n{\n",
-            "KLP_SYSCALL_DEFINE1(syncfs, int, fd)\n{\n\tif (fd == 12345)\n\t\treturn -EBUSY;\n",
+            "KLP_SYSCALL_DEFINE1(syncfs, int, fd)\n{\n\tif (fd == 12345)\n\t\treturn KLP_STATIC_CALL(might_resched)();\n",
         ),
         ("#include <linux/syscalls.h>\n", "#include <linux/syscalls.h>\n#include <linux/livepatch_helpers.h>\n"),
     ];

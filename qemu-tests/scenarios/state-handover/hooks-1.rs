@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The counter that readers of the version take their tickets from: set up by the first live patch that has it, taken over
-//! by those that replace it, and taken down by the last.
+//! The counter that readers of the version take their tickets from: set up by the first live patch
+//! that has it, taken over by those that replace it, and taken down by the last.
 
 use crate::{
     livepatch::{
