@@ -3,6 +3,7 @@
 
 use crate::elf::note::{self, Note};
 use crate::elf::{Object, Section};
+use crate::explain::Cause;
 use crate::hooks::{Kind, State};
 use crate::resolve::KlpSymbol;
 use crate::source::Fix;
@@ -128,8 +129,11 @@ pub struct FunctionFacts {
     /// Where it stands in the shipped kernel: an address as linked, or section+offset of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proven_at: Option<String>,
-    /// Why it is in.
+    /// What differs in its code.
     pub reasons: Vec<String>,
+    /// The lines of the fix that brought the change, as far as line tables tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Cause>,
 }
 
 impl Manifest {

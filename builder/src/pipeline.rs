@@ -8,6 +8,8 @@ use crate::elf::read::{read, Take};
 use crate::elf::{self, Object};
 use crate::emit::{self, KlpFunc, KlpObject, Registration};
 use crate::error::{NothingChanged, Refusal, Refused};
+use crate::explain::fixed::Fixed;
+use crate::explain::{self, Cause, FunctionCode};
 use crate::extract::{self, Extract};
 use crate::hooks::{self, Callbacks, Hooks};
 use crate::image::symvers::Symvers;
@@ -50,6 +52,8 @@ pub struct Outcome {
     pub source: String,
     /// NAME.json
     pub manifest: Manifest,
+    /// The code of all changed functions, before and after.
+    pub code: Vec<FunctionCode>,
 }
 
 /// One unit with all that is known of it.
@@ -96,17 +100,30 @@ pub fn build(request: &Request) -> Result<Outcome> {
     let source = emit::emit(&registration)?;
     resolved.payloads.iter_mut().filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
     let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
+    let causes = causes(target, &tree, &units, &changes, &image)?;
+    let code = units.iter().zip(&changes).flat_map(|(u, c)| explain::code(&u.pair.unit.source, c)).collect();
     let step = progress::step(format!("linking {}.ko", request.name));
     let linked = link::link(target, &request.name, &source, hooks_file.as_ref(), &payloads)?;
     let livepatch = post_link(&linked, &resolved.klp)?;
-    let mut manifest =
-        describe(request, &tree, &affected, &units, &changes, &extracts, &proven, &registration, &resolved, &livepatch);
+    let mut manifest = describe(
+        request,
+        &tree,
+        &affected,
+        &units,
+        &changes,
+        &causes,
+        &extracts,
+        &proven,
+        &registration,
+        &resolved,
+        &livepatch,
+    );
     manifest.hooks_file = hooks_file.map(|h| FileFacts { file: h.file, sha256: h.sha256 });
     let module = livepatch.with_manifest(&manifest)?;
     manifest.module_sha256 = Some(files::sha256(&module));
     step.done(&format!("{} bytes, {} livepatch relocations", module.len(), manifest.livepatch_relocations));
     check(target, &module, &image, &modules, &symvers)?;
-    Ok(Outcome { module, source, manifest })
+    Ok(Outcome { module, source, manifest, code })
 }
 
 fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, work: &Path) -> Result<Vec<Unit>> {
@@ -138,6 +155,31 @@ fn changes_of<'u>(unit: &'u Unit, image: &Image) -> Result<ChangeSet<'u>> {
     let mut moved = diff::diff(original, patched, &image.layouts)?;
     diff::moved::adopt(&mut moved, &changes);
     Ok(moved)
+}
+
+/// Which lines of the fixes brought which change: for each unit, by the name of the patched function.
+fn causes(
+    target: &Target,
+    tree: &PatchedTree,
+    units: &[Unit],
+    changes: &[ChangeSet<'_>],
+    image: &Image,
+) -> Result<Vec<BTreeMap<String, Vec<Cause>>>> {
+    let fixed = Fixed::of(tree);
+    let source = |file: &str| {
+        let inside = file.strip_prefix(target.tree_inside.as_str()).map_or(file, |f| f.trim_start_matches('/'));
+        files::read_text(&target.tree.join(inside)).ok()
+    };
+    let of_unit = |(unit, changes): (&Unit, &ChangeSet<'_>)| {
+        let (original, patched) = (&unit.pair.original, &unit.pair.patched);
+        if unit.moved.is_none() {
+            return Ok(explain::causes(original, patched, changes, Some(&fixed), &source));
+        }
+        // Code that moves has no line tables.
+        let kernel = diff::diff(&unit.original, &unit.patched, &image.layouts)?;
+        Ok(explain::causes(original, patched, &kernel, Some(&fixed), &source))
+    };
+    units.iter().zip(changes).map(of_unit).collect()
 }
 
 fn load_image(target: &Target, units: &[Unit]) -> Result<Image> {
@@ -361,6 +403,7 @@ fn describe(
     affected: &Affected,
     units: &[Unit],
     changes: &[ChangeSet<'_>],
+    causes: &[BTreeMap<String, Vec<Cause>>],
     extracts: &[Extract],
     proven: &Proven,
     registration: &Registration,
@@ -378,9 +421,9 @@ fn describe(
     };
     let units = units
         .iter()
-        .zip(changes)
+        .zip(changes.iter().zip(causes))
         .zip(extracts.iter().zip(proven.proofs()))
-        .map(|((unit, changes), (extract, proof))| {
+        .map(|((unit, (changes, causes)), (extract, proof))| {
             let source = &unit.pair.unit.source;
             let functions = changes
                 .functions
@@ -400,6 +443,7 @@ fn describe(
                         sympos: sympos(source, &name),
                         proven_at: proven_at.filter(|_| f.original.is_some()),
                         reasons: f.reasons.clone(),
+                        causes: causes.get(&changes.patched.items[f.item].name).cloned().unwrap_or_default(),
                         name,
                     }
                 })

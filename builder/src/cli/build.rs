@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build build: fixes in, live patch module out.
 
+use super::report;
 use crate::manifest::Manifest;
-use crate::pipeline::{self, Request};
+use crate::pipeline::{self, Outcome, Request};
+use crate::report::End;
 use crate::{files, target};
 use anyhow::{Context, Result};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Build one cumulative live patch module out of one or many fixes.
 ///
@@ -29,6 +31,12 @@ pub struct BuildArgs {
     /// Leave older live patches active instead of taking their place
     #[arg(long)]
     no_replace: bool,
+    /// Write what came out, or why nothing did, as one HTML page with both versions of the code side by side
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Print JSON instead of text: the manifest, or the refusals
+    #[arg(long)]
+    json: bool,
     /// Unified diffs against the target's source, in the order in which they apply
     #[arg(required = true, value_name = "FIX.patch")]
     fixes: Vec<PathBuf>,
@@ -38,6 +46,9 @@ pub struct BuildArgs {
 pub fn run(args: &BuildArgs) -> Result<()> {
     files::check_writable(&args.output)
         .with_context(|| format!("cannot write to the output folder {}", args.output.display()))?;
+    if let Some(folder) = args.report.as_deref().and_then(Path::parent).filter(|f| !f.as_os_str().is_empty()) {
+        files::check_writable(folder).with_context(|| format!("cannot write a report to {}", folder.display()))?;
+    }
     let target = target::store::load(&args.target)?;
     let name = match &args.name {
         Some(name) => name.clone(),
@@ -51,7 +62,16 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         hooks: args.hooks.clone(),
         replace: !args.no_replace,
     };
-    let outcome = pipeline::build(&request)?;
+    let module = args.output.join(format!("{name}.ko"));
+    let outcome = match pipeline::build(&request) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            if let Some(end) = report::end_of(&error) {
+                tell(args, &request, end, None, &module)?;
+            }
+            return Err(error);
+        }
+    };
     let json = serde_json::to_string_pretty(&outcome.manifest)? + "\n";
     let file = |end: &str| args.output.join(format!("{name}.{end}"));
     files::write_together(&[
@@ -59,31 +79,54 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         (file("json"), json.as_bytes()),
         (file("ko"), &outcome.module),
     ])?;
-    print_summary(&outcome.manifest);
-    println!("{}", args.output.join(format!("{name}.ko")).display());
+    tell(args, &request, End::Built(&outcome.manifest), Some(&outcome), &module)?;
+    if !args.json {
+        print!("{}", summary(&outcome.manifest));
+        println!("{}", module.display());
+    }
     Ok(())
 }
 
+/// The page and the JSON that were asked for.
+fn tell(args: &BuildArgs, request: &Request, end: End<'_>, outcome: Option<&Outcome>, module: &Path) -> Result<()> {
+    if args.json {
+        println!("{}", report::build_json(request, &end, module)?);
+    }
+    match &args.report {
+        Some(file) => report::build_page(file, request, end, outcome),
+        None => Ok(()),
+    }
+}
+
 /// `0001-fix-the-leak.patch` → `kmend_0001_fix_the_leak`.
-fn default_name(fix: &std::path::Path) -> Result<String> {
+fn default_name(fix: &Path) -> Result<String> {
     let stem =
         fix.file_stem().with_context(|| format!("{} is no file name", fix.display()))?.to_string_lossy().into_owned();
     let clean: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(48).collect();
     Ok(format!("kmend_{clean}"))
 }
 
-fn print_summary(manifest: &Manifest) {
+/// The manifest for a person: each function with what brought it in, then what differs.
+fn summary(manifest: &Manifest) -> String {
+    let mut out = String::new();
+    let mut line = |indent: &str, text: &str| out.push_str(&format!("{}\n", fit(&format!("{indent}{text}"))));
     for unit in manifest.units.iter().filter(|u| !u.functions.is_empty()) {
-        println!("{} ({})", unit.source, unit.object);
+        line("", &format!("{} ({})", unit.source, unit.object));
+        let longest = unit.functions.iter().map(|f| f.name.len()).max().unwrap_or_default().min(40);
         for f in &unit.functions {
             let sympos = match f.sympos {
-                Some(n) if n > 0 => format!(", number {n} of this name"),
+                Some(n) if n > 0 => format!("number {n} of this name; "),
                 _ => String::new(),
             };
-            println!("  {:8} {}{sympos}: {}", f.status, f.name, f.reasons.join("; "));
+            let reasons = match f.status.as_str() {
+                "new" => String::new(),
+                _ => f.reasons.join("; "),
+            };
+            line("  ", format!("{:8} {:longest$}  {sympos}{reasons}", f.status, f.name).trim_end());
+            f.causes.iter().for_each(|c| line("             ", &c.to_string()));
         }
         if !unit.data.is_empty() {
-            println!("  brings   {}", unit.data.join(", "));
+            line("  ", &format!("brings   {}", unit.data.join(", ")));
         }
     }
     for c in &manifest.callbacks {
@@ -92,15 +135,31 @@ fn print_summary(manifest: &Manifest) {
     for s in &manifest.states {
         println!("  state {:#x} in version {}", s.id, s.version);
     }
+    for c in &manifest.callbacks {
+        out.push_str(&format!("  {:12} of {}: {} ({})\n", c.kind.name(), c.object, c.function, c.source));
+    }
+    for s in &manifest.states {
+        out.push_str(&format!("  state {:#x} in version {}\n", s.id, s.version));
+    }
     for note in &manifest.notes {
-        println!("note: {note}");
+        out.push_str(&format!("note: {note}\n"));
+    }
+    out
+}
+
+/// A line that fits into a terminal: a long line of source is cut off, the report and --json have it whole.
+fn fit(line: &str) -> String {
+    const WIDTH: usize = 100;
+    let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match clean.char_indices().nth(WIDTH) {
+        Some(_) => clean.chars().take(WIDTH - 1).chain(['…']).collect(),
+        None => clean,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn names_come_from_the_fix() {

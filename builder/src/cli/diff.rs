@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build diff: the diff engine alone, on two objects.
 
+use super::report;
 use crate::diff::{self, patchability, ChangeSet};
 use crate::elf::read::{read, Take};
 use crate::error::{NothingChanged, Refusal, Refused};
+use crate::explain::{self, Cause, FunctionCode};
 use crate::hooks::Kind;
 use crate::special::layout::Layouts;
 use crate::special::{self, Fate};
@@ -29,6 +31,9 @@ pub struct DiffArgs {
     /// Sizes of structs for objects without debug information: jump_entry=16,alt_instr=14,…
     #[arg(long, value_name = "STRUCT=BYTES,…")]
     layout: Option<String>,
+    /// Write the comparison as one HTML page with both versions of the code side by side
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Write the extracted object here
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -59,8 +64,11 @@ pub struct FunctionReport {
     pub name: String,
     /// `changed` or `new`.
     pub status: &'static str,
-    /// Why it is in.
+    /// What differs in its code.
     pub reasons: Vec<String>,
+    /// Where the instructions that differ come from, where the objects have line tables.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Cause>,
 }
 
 /// One callback of a [`Report`].
@@ -93,6 +101,8 @@ pub struct Outcome {
     pub extract: Option<extract::Extract>,
     /// What a person should know beside it.
     pub notes: Vec<String>,
+    /// The code of the changed functions; [`FunctionCode::source`] is the patched object's name.
+    pub code: Vec<FunctionCode>,
 }
 
 impl Outcome {
@@ -110,6 +120,9 @@ pub fn run(args: &DiffArgs) -> Result<()> {
     }
     if let (Some(extract), Some(out)) = (&outcome.extract, &args.output) {
         files::write_quickly(out, &elf::write::write(&extract.object)?)?;
+    }
+    if let Some(file) = &args.report {
+        report::diff_page(file, args.patched.display().to_string(), &outcome.report, &outcome.code)?;
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&outcome.report)?);
@@ -130,8 +143,9 @@ pub fn run(args: &DiffArgs) -> Result<()> {
 /// # Errors
 /// Files that cannot be read, or that are no objects of one architecture that kmend knows.
 pub fn compare(original: &Path, patched: &Path, layout: Option<&str>) -> Result<Outcome> {
-    let (original, layouts_o) = load(original)?;
-    let (patched, layouts_p) = load(patched)?;
+    let name = patched.display().to_string();
+    let (original, original_bytes, layouts_o) = load(original)?;
+    let (patched, patched_bytes, layouts_p) = load(patched)?;
     let mut layouts = layout.map(Layouts::parse).transpose()?.unwrap_or_default();
     layouts.fill(layouts_p);
     layouts.fill(layouts_o);
@@ -145,13 +159,15 @@ pub fn compare(original: &Path, patched: &Path, layout: Option<&str>) -> Result<
         Err(refusals) => (None, refusals),
     };
     let special = extracted.as_ref().map_or_else(|| count_entries(&changes), |e| e.special.clone());
-    let mut report = report(&changes, special, &refusals);
+    let causes = explain::causes(&original_bytes, &patched_bytes, &changes, None, &|_| None);
+    let mut report = report_of(&changes, special, &refusals, &causes);
     let callbacks = extracted.iter().flat_map(|e| &e.callbacks);
     report.callbacks = callbacks.map(|c| CallbackReport { kind: c.kind, function: c.function.clone() }).collect();
-    Ok(Outcome { report, extract: extracted, notes: changes.entries.notes.clone() })
+    let code = explain::code(&name, &changes);
+    Ok(Outcome { report, extract: extracted, notes: changes.entries.notes.clone(), code })
 }
 
-fn load(path: &Path) -> Result<(elf::Object, Layouts)> {
+fn load(path: &Path) -> Result<(elf::Object, Vec<u8>, Layouts)> {
     let bytes = files::read(path)?;
     let mut object = read(&bytes, Take::NoDebug).with_context(|| path.display().to_string())?;
     elf::restore::names(&mut object);
@@ -166,7 +182,7 @@ fn load(path: &Path) -> Result<(elf::Object, Layouts)> {
     } else {
         Layouts::default()
     };
-    Ok((object, layouts))
+    Ok((object, bytes, layouts))
 }
 
 fn count_entries(changes: &ChangeSet<'_>) -> BTreeMap<String, usize> {
@@ -179,7 +195,12 @@ fn count_entries(changes: &ChangeSet<'_>) -> BTreeMap<String, usize> {
     counts
 }
 
-fn report(changes: &ChangeSet<'_>, special_sections: BTreeMap<String, usize>, refusals: &[Refusal]) -> Report {
+fn report_of(
+    changes: &ChangeSet<'_>,
+    special_sections: BTreeMap<String, usize>,
+    refusals: &[Refusal],
+    causes: &BTreeMap<String, Vec<Cause>>,
+) -> Report {
     let view = &changes.patched;
     let functions = changes
         .functions
@@ -189,6 +210,7 @@ fn report(changes: &ChangeSet<'_>, special_sections: BTreeMap<String, usize>, re
             name: f.original.map_or(&view.items[f.item], |o| &changes.original.items[o]).name.clone(),
             status: if f.original.is_some() { "changed" } else { "new" },
             reasons: f.reasons.clone(),
+            causes: causes.get(&view.items[f.item].name).cloned().unwrap_or_default(),
         })
         .collect();
     let entry = |item: usize, status, reasons| DataReport {
@@ -222,6 +244,7 @@ fn report(changes: &ChangeSet<'_>, special_sections: BTreeMap<String, usize>, re
 fn print_text(report: &Report) {
     for f in &report.functions {
         println!("{:8} {}  ({})", f.status, f.name, f.reasons.join("; "));
+        f.causes.iter().for_each(|c| println!("           {c}"));
     }
     for d in &report.data {
         let why = if d.reasons.is_empty() { String::new() } else { format!("  ({})", d.reasons.join("; ")) };

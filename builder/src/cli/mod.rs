@@ -14,6 +14,7 @@ pub mod diff;
 pub mod inspect;
 mod output;
 pub mod prove;
+mod report;
 pub mod target;
 
 use crate::error::{DoesNotFit, NothingChanged, Refused, Unproven};

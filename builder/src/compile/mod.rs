@@ -59,11 +59,14 @@ pub struct MovedPair {
 }
 
 /// A section for each function and datum: they can be compared and taken out one by one.
-const SECTIONS: &[&str] = &["-ffunction-sections", "-fdata-sections", NO_DEBUG];
+const SECTIONS: &[&str] = &["-ffunction-sections", "-fdata-sections"];
 
-/// The same for patched sources, which may use macros that older kernels lack: searched last, so that a tree's own come
-/// first.
-const SECTIONS_PATCHED: &[&str] = &["-ffunction-sections", "-fdata-sections", NO_DEBUG, "-idirafter", HEADERS];
+/// Line tables and inlined functions say which line brought a change (`explain/`); that much debug information takes the
+/// compiler no time that can be measured. It must stand there as it is.
+const LINE_TABLES: &[&str] = &["-g1", "-gz=none"];
+
+/// For patched sources, which may use macros that older kernels lack: searched last, so that a tree's own come first.
+const OWN: &[&str] = &["-idirafter", HEADERS];
 
 /// The headers that are laid beside the tree for patched sources: path there and text.
 const OWN_HEADERS: [(&str, &str); 1] =
@@ -72,7 +75,7 @@ const OWN_HEADERS: [(&str, &str); 1] =
 /// Where they stand in the sandbox.
 const HEADERS: &str = "/tmp/kmend/headers";
 
-/// Debug information takes a quarter of the compiler's time and nine tenths of the object, and no stage reads it.
+/// Full debug information takes a quarter of the compiler's time and nine tenths of the object, and no stage reads it.
 /// gcc makes the same code without it (-fcompare-debug is its own check of that); were it not so, the proof would tell.
 const NO_DEBUG: &str = "-g0";
 
@@ -105,7 +108,7 @@ impl<'a> Work<'a> {
         let saved = saved(target, &unit.object)?;
         // Assembler sources are what they are: there is no compiler to be told.
         let transplant = by_name(&target.arch)?.transplant().filter(|_| saved.source.ends_with(".c"));
-        let mut call = saved.call(&unit.object, "", SECTIONS);
+        let mut call = saved.call(&unit.object, "", &[SECTIONS, LINE_TABLES].concat());
         call.extend(transplant.iter().flat_map(|t| t.flags()).map(|f| f.to_string()));
         let key = cache.key(&call);
         let known = cache.get(&key);
@@ -319,21 +322,22 @@ impl std::error::Error for CompilerSays {}
 
 fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Path) -> Result<Made> {
     let (tag, flags) = match variant {
-        Variant::Patched => ("patched", SECTIONS_PATCHED),
-        Variant::Original => ("original", SECTIONS),
-        Variant::Shipped => ("shipped", &[NO_DEBUG][..]),
-        Variant::ShippedWithDebug => ("debug", &[][..]),
-        Variant::MovedPatched => ("patched.moved", SECTIONS_PATCHED),
-        Variant::MovedOriginal => ("original.moved", SECTIONS),
+        Variant::Patched => ("patched", [SECTIONS, LINE_TABLES, OWN].concat()),
+        Variant::Original => ("original", [SECTIONS, LINE_TABLES].concat()),
+        Variant::Shipped => ("shipped", vec![NO_DEBUG]),
+        Variant::ShippedWithDebug => ("debug", Vec::new()),
+        // Nobody asks which line the code came from that moves.
+        Variant::MovedPatched => ("patched.moved", [SECTIONS, &[NO_DEBUG], OWN].concat()),
+        Variant::MovedOriginal => ("original.moved", [SECTIONS, &[NO_DEBUG]].concat()),
     };
     let name = format!("{i}.{tag}");
     let (object, deps) = (format!("{WORK}/{name}.o"), format!("{WORK}/{name}.d"));
     let transplant = w.transplant.filter(|_| matches!(variant, Variant::MovedPatched | Variant::MovedOriginal));
     let words = match transplant {
-        None => run_compiler(sandbox, &w.saved.call(&object, &deps, flags))?,
+        None => run_compiler(sandbox, &w.saved.call(&object, &deps, &flags))?,
         Some(transplant) => {
             let assembly = format!("{WORK}/{name}.s");
-            let flags = [flags, transplant.flags()].concat();
+            let flags = [&flags, transplant.flags()].concat();
             let words = run_compiler(sandbox, &w.saved.to_assembly(&assembly, &deps, &flags))?;
             let file = out.join(format!("{name}.s"));
             let edited = transplant.edit(&files::read_text(&file)?).with_context(|| w.unit.source.clone())?;

@@ -130,6 +130,7 @@ fn manifest() -> Manifest {
         sympos,
         proven_at: None,
         reasons: Vec::new(),
+        causes: Vec::new(),
     };
     Manifest {
         callbacks: Vec::new(),

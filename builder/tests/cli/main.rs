@@ -12,6 +12,7 @@ mod kernel;
 mod objects;
 mod output;
 mod prepared;
+mod report;
 mod tool;
 mod usage;
 mod without_rust;
@@ -22,9 +23,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let args = Arguments::from_args();
     let mut trials = Vec::new();
-    for (group, tests) in
-        [("usage", usage::TESTS), ("fixes", fixes::TESTS), ("objects", objects::TESTS), ("output", output::TESTS)]
-    {
+    for (group, tests) in [
+        ("usage", usage::TESTS),
+        ("fixes", fixes::TESTS),
+        ("objects", objects::TESTS),
+        ("report", report::TESTS),
+        ("output", output::TESTS),
+    ] {
         trials.extend(tests.iter().map(|t| trial(group, t)));
     }
     for (variable, group, tests) in [

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `--report` and `--json` of `build` and `diff`: what a run came to in, a page or an object of JSON out.
+
+use super::diff::Report;
+use crate::error::{NothingChanged, Refusal, Refused};
+use crate::explain::FunctionCode;
+use crate::manifest::Manifest;
+use crate::pipeline::{Outcome, Request};
+use crate::report::{units, End, FixText, Function, Page, Unit};
+use crate::source::{title, Fix};
+use crate::target::Target;
+use crate::{files, report};
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::path::Path;
+
+/// What `build --json` prints.
+#[derive(Serialize)]
+struct BuildReport<'a> {
+    /// `built`, `refused` or `unchanged`.
+    result: &'static str,
+    /// Name of the live patch.
+    name: &'a str,
+    /// Name of the target.
+    target: &'a str,
+    /// The .ko, where it was built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<String>,
+    /// The manifest, where it was built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<&'a Manifest>,
+    /// Why there can be no live patch; empty where there can.
+    refusals: &'a [Refusal],
+}
+
+/// A build that was refused, or that found nothing to do, as an end; None for other errors.
+pub fn end_of(error: &anyhow::Error) -> Option<End<'_>> {
+    let refused = error.downcast_ref::<Refused>().map(|r| End::Refused(&r.0));
+    refused.or_else(|| error.downcast_ref::<NothingChanged>().map(|n| End::Unchanged(&n.0)))
+}
+
+/// `build --json`.
+pub fn build_json(request: &Request, end: &End<'_>, module: &Path) -> Result<String> {
+    let (result, manifest, refusals): (_, _, &[Refusal]) = match end {
+        End::Built(manifest) => ("built", Some(*manifest), &[]),
+        End::Patchable => ("built", None, &[]),
+        End::Refused(refusals) => ("refused", None, refusals),
+        End::Unchanged(_) => ("unchanged", None, &[]),
+    };
+    let module = manifest.map(|_| module.display().to_string());
+    let report = BuildReport { result, name: &request.name, target: &request.target.name, module, manifest, refusals };
+    Ok(serde_json::to_string_pretty(&report)?)
+}
+
+/// `build --report`.
+pub fn build_page(file: &Path, request: &Request, end: End<'_>, outcome: Option<&Outcome>) -> Result<()> {
+    let page = Page {
+        name: request.name.clone(),
+        facts: facts(&request.target, outcome),
+        fixes: request.fixes.iter().map(|f| fix(f)).collect(),
+        units: outcome.map(|o| units(&o.manifest)).unwrap_or_default(),
+        code: outcome.map_or(&[], |o| &o.code),
+        end,
+    };
+    write(file, &page)
+}
+
+/// `diff --report`.
+pub fn diff_page(file: &Path, name: String, report: &Report, code: &[FunctionCode]) -> Result<()> {
+    let end = match (report.refusals.is_empty(), report.functions.is_empty()) {
+        (false, _) => End::Refused(&report.refusals),
+        (true, true) => End::Unchanged("Both objects hold the same code and data."),
+        (true, false) => End::Patchable,
+    };
+    let function = |f: &super::diff::FunctionReport| Function {
+        name: f.name.clone(),
+        status: f.status.into(),
+        sympos: None,
+        proven_at: None,
+        reasons: f.reasons.clone(),
+        causes: f.causes.clone(),
+    };
+    let unit = Unit {
+        source: name.clone(),
+        functions: report.functions.iter().map(function).collect(),
+        data: report.data.iter().map(|d| format!("{} ({}, {})", d.name, d.status, d.section)).collect(),
+        special: report.special_sections.clone(),
+        ..Unit::default()
+    };
+    let facts = vec![("architecture", report.arch.clone())];
+    write(file, &Page { name, end, facts, fixes: Vec::new(), units: vec![unit], code })
+}
+
+fn write(file: &Path, page: &report::Page<'_>) -> Result<()> {
+    files::write(file, page.html().as_bytes()).with_context(|| format!("cannot write the report {}", file.display()))
+}
+
+fn facts(target: &Target, outcome: Option<&Outcome>) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("target", target.name.clone()),
+        ("kernel", [target.release.as_str(), &target.version].join(" ").trim().to_string()),
+        ("build id", target.build_id.clone()),
+        ("compiler", target.cc.clone()),
+    ];
+    if let Some(outcome) = outcome {
+        let m = &outcome.manifest;
+        let older = if m.replace { "it takes their place (atomic replace)" } else { "they stay in force beside it" };
+        facts.push(("module", format!("{}.ko, {} bytes", m.name, outcome.module.len())));
+        facts.push(("SHA-256", m.module_sha256.clone().unwrap_or_default()));
+        facts.push(("older live patches", older.into()));
+    }
+    facts
+}
+
+/// A fix with its text; a file that cannot be read any more has none.
+fn fix(path: &Path) -> FixText {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let file = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let title = title::title(&bytes).unwrap_or_else(|| file.clone());
+    let fix = Fix { file, title, sha256: files::sha256(&bytes) };
+    FixText { fix, text: String::from_utf8_lossy(&bytes).into_owned() }
+}

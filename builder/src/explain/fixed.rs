@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The lines that the fixes change: original and patched text in; out, for a line number of the compiler's, whether
+//! the fix touches that line, and what stands there. `#line` directives that kmend put in (`source/lines.rs`) are
+//! counted by the compiler, so that one number may mean two lines; the function that is asked for decides.
+
+use crate::source::clex::{scan, Directive};
+use crate::source::PatchedTree;
+use similar::{capture_diff_slices, Algorithm, DiffOp};
+use std::collections::{BTreeMap, HashMap};
+
+/// One line of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its number in the file, from 1; in a patched file as the fix leaves it.
+    pub number: usize,
+    /// Its text, without indentation.
+    pub text: String,
+    /// The fix adds or changes it, or takes it away.
+    pub touched: bool,
+}
+
+/// One text of a source file: as it was, or as the fixes leave it.
+#[derive(Clone, Debug, Default)]
+pub struct Text {
+    lines: Vec<Line>,
+    /// By the compiler's number: indexes into `lines`.
+    by_number: HashMap<u32, Vec<usize>>,
+    /// For each line the last one before it that begins at the left margin, as definitions do.
+    heads: Vec<usize>,
+}
+
+/// A macro whose definition the fixes change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Macro {
+    /// Its name.
+    pub name: String,
+    /// The file that defines it.
+    pub file: String,
+    /// The line of the `#define` in the patched file.
+    pub line: usize,
+}
+
+/// All that the fixes change.
+#[derive(Clone, Debug, Default)]
+pub struct Fixed {
+    original: BTreeMap<String, Text>,
+    patched: BTreeMap<String, Text>,
+    /// Macros whose definition changes or that are new.
+    pub macros: Vec<Macro>,
+}
+
+impl Fixed {
+    /// Of the files that `tree` touches.
+    pub fn of(tree: &PatchedTree) -> Self {
+        let mut all = Self::default();
+        for (path, file) in &tree.files {
+            let (Some(original), Some(patched)) = (&file.original, &file.patched) else { continue };
+            all.add(path, original, patched);
+        }
+        all
+    }
+
+    /// Of one file: as it was, and as the fixes leave it, with kmend's `#line` directives.
+    pub fn between(path: &str, original: &[u8], patched: &[u8]) -> Self {
+        let mut all = Self::default();
+        all.add(path, original, patched);
+        all
+    }
+
+    fn add(&mut self, path: &str, original: &[u8], patched: &[u8]) {
+        let old: Vec<&[u8]> = original.split_inclusive(|b| *b == b'\n').collect();
+        let new: Vec<&[u8]> = patched.split_inclusive(|b| *b == b'\n').collect();
+        // kmend's own directives are in the patched text and nowhere else.
+        let ours = |line: &&[u8]| line.starts_with(b"#line ") && !old.contains(line);
+        let mut number = 1u64;
+        let mut counted = Vec::with_capacity(new.len());
+        for scanned in scan(&new) {
+            counted.push(number as u32);
+            number = match scanned.directive {
+                Some(Directive::Line(n)) => n,
+                _ => number + 1,
+            };
+        }
+        let kept: Vec<(&[u8], u32)> = new.iter().copied().zip(counted).filter(|(line, _)| !ours(line)).collect();
+        let plain: Vec<&[u8]> = kept.iter().map(|(line, _)| *line).collect();
+        let (mut gone, mut come) = (vec![true; old.len()], vec![true; plain.len()]);
+        for op in capture_diff_slices(Algorithm::Myers, &old, &plain) {
+            if let DiffOp::Equal { old_index, new_index, len } = op {
+                gone[old_index..old_index + len].fill(false);
+                come[new_index..new_index + len].fill(false);
+            }
+        }
+        let numbers: Vec<u32> = kept.iter().map(|(_, n)| *n).collect();
+        let before = Text::new(&old, &(1..=old.len() as u32).collect::<Vec<_>>(), &gone);
+        let after = Text::new(&plain, &numbers, &come);
+        self.macros.extend(after.macros(path));
+        self.original.insert(path.into(), before);
+        self.patched.insert(path.into(), after);
+    }
+
+    /// The text of a file that the fixes touch, by the compiler's name for it; `patched` says which of the two.
+    pub fn text(&self, file: &str, patched: bool) -> Option<(&str, &Text)> {
+        let all = if patched { &self.patched } else { &self.original };
+        let clean = file.replace("/./", "/");
+        let clean = clean.trim_start_matches("./");
+        let ends = |path: &str| {
+            clean
+                .strip_suffix(path)
+                .is_some_and(|front| front.is_empty() || (front.ends_with('/') && file.starts_with('/')))
+        };
+        all.iter().find(|(path, _)| ends(path)).map(|(path, text)| (path.as_str(), text))
+    }
+}
+
+impl Text {
+    fn new(lines: &[&[u8]], numbers: &[u32], touched: &[bool]) -> Self {
+        let mut text = Self::default();
+        let mut head = 0;
+        for (i, raw) in lines.iter().enumerate() {
+            let clean = String::from_utf8_lossy(raw);
+            if clean.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && !clean.trim_end().ends_with(':') {
+                head = i;
+            }
+            text.heads.push(head);
+            text.by_number.entry(numbers[i]).or_default().push(i);
+            text.lines.push(Line { number: i + 1, text: clean.trim().into(), touched: touched[i] });
+        }
+        text
+    }
+
+    /// The line that the compiler calls `number` within `function`; an index for [`Text::line`].
+    fn index(&self, number: u32, function: &str) -> Option<usize> {
+        let all = self.by_number.get(&number)?;
+        let within = |i: &&usize| {
+            let head = &self.lines[self.heads[**i]].text;
+            // The name may stand on the line behind that of the type.
+            let next = self.lines.get(self.heads[**i] + 1).map_or("", |l| l.text.as_str());
+            mentions(head, function) || mentions(next, function)
+        };
+        all.iter().find(within).or_else(|| all.first().filter(|_| all.len() == 1)).copied()
+    }
+
+    /// The line that the compiler calls `number` within `function`.
+    pub fn line(&self, number: u32, function: &str) -> Option<&Line> {
+        self.index(number, function).map(|i| &self.lines[i])
+    }
+
+    /// The line that the fix touches in the statement that the compiler puts at `number`: the compiler names one line of
+    /// a statement of several.
+    pub fn touched(&self, number: u32, function: &str) -> Option<&Line> {
+        const LONGEST: usize = 12;
+        let start = self.index(number, function)?;
+        for line in self.lines[start..].iter().take(LONGEST) {
+            if line.touched && !line.text.is_empty() {
+                return Some(line);
+            }
+            if line.text.is_empty() || line.text.ends_with([';', '{', '}', ':']) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Macros of which a line is touched.
+    fn macros(&self, path: &str) -> Vec<Macro> {
+        let mut found = Vec::new();
+        let mut i = 0;
+        while i < self.lines.len() {
+            let first = &self.lines[i];
+            let mut touched = first.touched;
+            let mut last = i;
+            while self.lines[last].text.ends_with('\\') && last + 1 < self.lines.len() {
+                last += 1;
+                touched |= self.lines[last].touched;
+            }
+            if let Some(rest) = first.text.strip_prefix('#').map(str::trim_start).and_then(|t| t.strip_prefix("define"))
+            {
+                let name: String =
+                    rest.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                if touched && !name.is_empty() {
+                    found.push(Macro { name, file: path.into(), line: first.number });
+                }
+            }
+            i = last + 1;
+        }
+        found
+    }
+}
+
+/// True where `text` holds `word` as a word.
+pub fn mentions(text: &str, word: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !word.is_empty()
+        && text
+            .match_indices(word)
+            .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::lines::keep_numbers;
+
+    const OLD: &str = "#define TWO 2\n\nstatic int one(int x)\n{\n\treturn x + 1;\n}\n\nint two(int x)\n{\n\treturn one(x) + TWO;\n}\n";
+    const NEW: &str = "#define TWO 3\n\nstatic int one(int x)\n{\n\tif (x < 0)\n\t\treturn 0;\n\treturn x + 1;\n}\n\nint two(int x)\n{\n\treturn one(x) + TWO;\n}\n";
+
+    fn fixed() -> Fixed {
+        Fixed::between("a/b.c", OLD.as_bytes(), &keep_numbers(OLD.as_bytes(), NEW.as_bytes()))
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_compiler() {
+        let fixed = fixed();
+        let (path, text) = fixed.text("./a/b.c", true).unwrap();
+        assert_eq!(path, "a/b.c");
+        // The compiler's line 8 is the end of one(), and with #line the beginning of two().
+        assert_eq!(text.line(8, "one").unwrap().text, "}");
+        assert_eq!(text.line(8, "two").unwrap().number, 10);
+        assert_eq!(text.line(10, "two").unwrap().text, "return one(x) + TWO;");
+        assert_eq!(text.line(5, "one").unwrap(), &Line { number: 5, text: "if (x < 0)".into(), touched: true });
+        assert!(!text.line(7, "one").unwrap().touched);
+        assert_eq!(text.line(99, "one"), None);
+    }
+
+    #[test]
+    fn macros_and_files() {
+        let fixed = fixed();
+        assert_eq!(fixed.macros, [Macro { name: "TWO".into(), file: "a/b.c".into(), line: 1 }]);
+        assert!(fixed.text("/tmp/linux/a/b.c", false).is_some());
+        assert!(fixed.text("x/a/b.c", false).is_none(), "another file");
+        assert!(fixed.text("/tmp/linux/xa/b.c", false).is_none());
+        assert!(mentions("x = TWO;", "TWO") && !mentions("x = TWOS;", "TWO") && !mentions("x", ""));
+    }
+
+    #[test]
+    fn statements_of_several_lines() {
+        let (old, new) = (
+            "int f(int x)\n{\n\tcall(x,\n\t     1);\n\treturn 2;\n}\n",
+            "int f(int x)\n{\n\tcall(x,\n\t     2);\n\treturn 2;\n}\n",
+        );
+        let fixed = Fixed::between("f.c", old.as_bytes(), new.as_bytes());
+        let (_, text) = fixed.text("f.c", true).unwrap();
+        assert_eq!(text.touched(3, "f").unwrap().number, 4);
+        assert_eq!(text.touched(5, "f"), None);
+    }
+}
