@@ -55,7 +55,7 @@ pub fn of_item(view: &View<'_>, item: ItemId) -> Vec<Line> {
         Ask::Field(field) => {
             let within = |r: &Reloc| r.offset.checked_sub(it.anchor).is_some_and(|at| field.contains(&at));
             let (reloc, to) = references.iter().find(|(r, _)| within(r))?;
-            Some(named(view, item, reloc, *to))
+            Some(named(view, item, reloc, *to)).filter(|name| !name.is_empty())
         }
         Ask::Address(_) => None,
     })

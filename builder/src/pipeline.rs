@@ -165,11 +165,8 @@ fn causes(
     changes: &[ChangeSet<'_>],
     image: &Image,
 ) -> Result<Vec<BTreeMap<String, Vec<Cause>>>> {
-    let fixed = Fixed::of(tree);
-    let source = |file: &str| {
-        let inside = file.strip_prefix(target.tree_inside.as_str()).map_or(file, |f| f.trim_start_matches('/'));
-        files::read_text(&target.tree.join(inside)).ok()
-    };
+    let fixed = Fixed::of(tree, &target.tree_inside);
+    let source = |file: &str| files::read_text(&target.tree.join(file)).ok();
     let of_unit = |(unit, changes): (&Unit, &ChangeSet<'_>)| {
         let (original, patched) = (&unit.pair.original, &unit.pair.patched);
         if unit.moved.is_none() {

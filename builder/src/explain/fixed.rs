@@ -43,6 +43,8 @@ pub struct Macro {
 /// All that the fixes change.
 #[derive(Clone, Debug, Default)]
 pub struct Fixed {
+    /// Where the compiler saw the tree.
+    root: String,
     original: BTreeMap<String, Text>,
     patched: BTreeMap<String, Text>,
     /// Macros whose definition changes or that are new.
@@ -50,9 +52,9 @@ pub struct Fixed {
 }
 
 impl Fixed {
-    /// Of the files that `tree` touches.
-    pub fn of(tree: &PatchedTree) -> Self {
-        let mut all = Self::default();
+    /// Of the files that `tree` touches; the compiler saw the tree at `root`.
+    pub fn of(tree: &PatchedTree, root: &str) -> Self {
+        let mut all = Self { root: root.trim_end_matches('/').into(), ..Self::default() };
         for (path, file) in &tree.files {
             let (Some(original), Some(patched)) = (&file.original, &file.patched) else { continue };
             all.add(path, original, patched);
@@ -61,8 +63,8 @@ impl Fixed {
     }
 
     /// Of one file: as it was, and as the fixes leave it, with kmend's `#line` directives.
-    pub fn between(path: &str, original: &[u8], patched: &[u8]) -> Self {
-        let mut all = Self::default();
+    pub fn between(root: &str, path: &str, original: &[u8], patched: &[u8]) -> Self {
+        let mut all = Self { root: root.into(), ..Self::default() };
         all.add(path, original, patched);
         all
     }
@@ -101,14 +103,16 @@ impl Fixed {
     /// The text of a file that the fixes touch, by the compiler's name for it; `patched` says which of the two.
     pub fn text(&self, file: &str, patched: bool) -> Option<(&str, &Text)> {
         let all = if patched { &self.patched } else { &self.original };
-        let clean = file.replace("/./", "/");
-        let clean = clean.trim_start_matches("./");
-        let ends = |path: &str| {
-            clean
-                .strip_suffix(path)
-                .is_some_and(|front| front.is_empty() || (front.ends_with('/') && file.starts_with('/')))
+        all.get_key_value(self.relative(file)).map(|(path, text)| (path.as_str(), text))
+    }
+
+    /// The compiler's name for a file, relative to the tree.
+    pub fn relative<'f>(&self, file: &'f str) -> &'f str {
+        let inside = match file.strip_prefix(&self.root).and_then(|rest| rest.strip_prefix('/')) {
+            Some(inside) if !self.root.is_empty() => inside,
+            _ => file,
         };
-        all.iter().find(|(path, _)| ends(path)).map(|(path, text)| (path.as_str(), text))
+        inside.trim_start_matches("./")
     }
 }
 
@@ -145,13 +149,18 @@ impl Text {
         self.index(number, function).map(|i| &self.lines[i])
     }
 
+    /// The line that begins the definition in which the compiler's line `number` stands.
+    pub fn head(&self, number: u32, function: &str) -> Option<&Line> {
+        self.index(number, function).map(|i| &self.lines[self.heads[i]])
+    }
+
     /// The line that the fix touches in the statement that the compiler puts at `number`: the compiler names one line of
     /// a statement of several.
     pub fn touched(&self, number: u32, function: &str) -> Option<&Line> {
         const LONGEST: usize = 12;
         let start = self.index(number, function)?;
         for line in self.lines[start..].iter().take(LONGEST) {
-            if line.touched && !line.text.is_empty() {
+            if line.touched && !matches!(line.text.as_str(), "" | "{" | "}") {
                 return Some(line);
             }
             if line.text.is_empty() || line.text.ends_with([';', '{', '}', ':']) {
@@ -205,7 +214,7 @@ mod tests {
     const NEW: &str = "#define TWO 3\n\nstatic int one(int x)\n{\n\tif (x < 0)\n\t\treturn 0;\n\treturn x + 1;\n}\n\nint two(int x)\n{\n\treturn one(x) + TWO;\n}\n";
 
     fn fixed() -> Fixed {
-        Fixed::between("a/b.c", OLD.as_bytes(), &keep_numbers(OLD.as_bytes(), NEW.as_bytes()))
+        Fixed::between("/tmp/linux", "a/b.c", OLD.as_bytes(), &keep_numbers(OLD.as_bytes(), NEW.as_bytes()))
     }
 
     #[test]
@@ -227,7 +236,10 @@ mod tests {
         let fixed = fixed();
         assert_eq!(fixed.macros, [Macro { name: "TWO".into(), file: "a/b.c".into(), line: 1 }]);
         assert!(fixed.text("/tmp/linux/a/b.c", false).is_some());
+        assert!(fixed.text("/tmp/linux/./a/b.c", false).is_some());
         assert!(fixed.text("x/a/b.c", false).is_none(), "another file");
+        assert!(fixed.text("/tmp/linux/x/a/b.c", false).is_none(), "another file");
+        assert!(fixed.text("/tmp/linuxa/b.c", false).is_none());
         assert!(fixed.text("/tmp/linux/xa/b.c", false).is_none());
         assert!(mentions("x = TWO;", "TWO") && !mentions("x = TWOS;", "TWO") && !mentions("x", ""));
     }
@@ -238,7 +250,7 @@ mod tests {
             "int f(int x)\n{\n\tcall(x,\n\t     1);\n\treturn 2;\n}\n",
             "int f(int x)\n{\n\tcall(x,\n\t     2);\n\treturn 2;\n}\n",
         );
-        let fixed = Fixed::between("f.c", old.as_bytes(), new.as_bytes());
+        let fixed = Fixed::between("", "f.c", old.as_bytes(), new.as_bytes());
         let (_, text) = fixed.text("f.c", true).unwrap();
         assert_eq!(text.touched(3, "f").unwrap().number, 4);
         assert_eq!(text.touched(5, "f"), None);

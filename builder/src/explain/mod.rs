@@ -129,20 +129,23 @@ impl Explainer<'_, '_> {
             return Vec::new();
         }
         let Some(fixed) = self.fixed else { return first(places(&after)) };
+        if function.original.is_none() {
+            return heading(fixed, &after).into_iter().collect();
+        }
         let tries: [&dyn Fn() -> Vec<Cause>; 6] = [
             &|| self.lines(fixed, &after, true, true),
             &|| self.lines(fixed, &before, false, true),
             &|| self.macros(fixed, &after),
             &|| self.lines(fixed, &after, true, false),
             &|| callees(vo, vp, function),
-            &|| inlining(&before, &after, function),
+            &|| inlining(&before, &after),
         ];
         let found = tries.iter().map(|find| find()).find(|found| !found.is_empty());
         first(found.unwrap_or_else(|| {
             let cold = names::cold_parent(&vp.items[function.item].name).is_some();
             let text =
                 "no line of the fix stands in it: the compiler chose otherwise here (registers, order, inlining)";
-            (function.original.is_some() && !cold).then(|| said("compiler", text)).into_iter().collect()
+            (!cold).then(|| said("compiler", text)).into_iter().collect()
         }))
     }
 
@@ -150,8 +153,8 @@ impl Explainer<'_, '_> {
     fn lines(&self, fixed: &Fixed, code: &[Origin], patched: bool, only_differing: bool) -> Vec<Cause> {
         let mut found: Vec<Cause> = Vec::new();
         for origin in code.iter().filter(|o| o.differs || !only_differing) {
-            let outermost = origin.frames.len().saturating_sub(1);
-            for (depth, frame) in origin.frames.iter().enumerate() {
+            let outermost = origin.frames.last().map(|f| f.function.as_str());
+            for frame in &origin.frames {
                 let Some((file, text)) = fixed.text(&frame.file, patched) else { continue };
                 let Some(line) = text.touched(frame.line, &frame.function) else { continue };
                 let cause = Cause {
@@ -159,7 +162,8 @@ impl Explainer<'_, '_> {
                     file: file.into(),
                     line: Some(line.number),
                     text: line.text.clone(),
-                    through: (depth < outermost).then(|| frame.function.clone()),
+                    // Part of a function may be inlined into the rest of it.
+                    through: (outermost != Some(&frame.function)).then(|| frame.function.clone()),
                 };
                 if !found.contains(&cause) {
                     found.push(cause);
@@ -184,9 +188,9 @@ impl Explainer<'_, '_> {
                     (file.to_string(), text.line(frame.line, &frame.function).map(|l| (l.number, l.text.clone())))
                 }
                 None => {
-                    let text = read.entry(&frame.file).or_insert_with(|| (self.source)(&frame.file));
+                    let text = read.entry(&frame.file).or_insert_with(|| (self.source)(fixed.relative(&frame.file)));
                     let line = text.as_deref().and_then(|t| t.lines().nth((frame.line as usize).checked_sub(1)?));
-                    (tidy(&frame.file).into(), line.map(|l| (frame.line as usize, l.trim().to_string())))
+                    (fixed.relative(&frame.file).into(), line.map(|l| (frame.line as usize, l.trim().to_string())))
                 }
             };
             let Some((number, text)) = text else { continue };
@@ -221,6 +225,20 @@ fn first(mut causes: Vec<Cause>) -> Vec<Cause> {
         causes.push(said("more", &format!("and {more} more places")));
     }
     causes
+}
+
+/// Where a new function begins, if it is the fix that has it.
+fn heading(fixed: &Fixed, code: &[Origin]) -> Option<Cause> {
+    let frame = code.iter().find_map(|o| o.frames.last())?;
+    let (file, text) = fixed.text(&frame.file, true)?;
+    let head = text.head(frame.line, &frame.function).filter(|line| line.touched)?;
+    Some(Cause {
+        kind: "line".into(),
+        file: file.into(),
+        line: Some(head.number),
+        text: head.text.clone(),
+        through: None,
+    })
 }
 
 /// Where differing instructions come from, where there is no fix to compare with.
@@ -263,10 +281,7 @@ fn stem(name: &str) -> &str {
 }
 
 /// Functions that are inlined now and were not before, or the reverse.
-fn inlining(before: &[Origin], after: &[Origin], function: &ChangedFunction) -> Vec<Cause> {
-    if function.original.is_none() {
-        return Vec::new();
-    }
+fn inlining(before: &[Origin], after: &[Origin]) -> Vec<Cause> {
     let inlined = |code: &[Origin]| -> BTreeSet<String> {
         let names =
             |o: &Origin| o.frames[..o.frames.len().saturating_sub(1)].iter().map(|f| f.function.clone()).collect();

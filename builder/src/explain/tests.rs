@@ -63,7 +63,7 @@ fn caused(change: impl Fn(&str) -> String, debug: &str) -> Vec<(String, Vec<Stri
     let patched = compile(dir.path(), &kept, debug);
     let objects = [&original, &patched].map(|bytes| read(bytes, Take::NoDebug).unwrap());
     let changes = diff(&objects[0], &objects[1], &Layouts::default()).unwrap();
-    let fixed = Fixed::between("a/b.c", OLD.as_bytes(), &kept);
+    let fixed = Fixed::between(dir.path().to_str().unwrap(), "a/b.c", OLD.as_bytes(), &kept);
     let found = causes(&original, &patched, &changes, Some(&fixed), &|_| None);
     found.into_iter().map(|(name, all)| (name, all.iter().map(Cause::to_string).collect())).collect()
 }
@@ -88,6 +88,20 @@ fn a_line_that_is_taken_away() {
     assert_eq!(found[0].0, "by_line");
     assert!(found[0].1.iter().all(|c| c.contains("(taken away)")), "{found:?}");
     assert!(found[0].1.contains(&"a/b.c:17: out(x, \"three\"); (taken away)".to_string()), "{found:?}");
+}
+
+#[test]
+fn a_new_function() {
+    let change = |old: &str| {
+        let call = old.replace("small(x), \"inline\"", "extra(x), \"inline\"");
+        let extra =
+            "static __attribute__((noinline)) int extra(int x)\n{\n\treturn out(x, \"extra\");\n}\n\nint by_inline";
+        call.replace("int by_inline", extra)
+    };
+    let found = caused(change, "-g1");
+    assert_eq!(found[0].0, "by_inline");
+    assert_eq!(found[0].1, ["a/b.c:28: return out(extra(x), \"inline\");"]);
+    assert_eq!(found[1].1, ["a/b.c:21: static __attribute__((noinline)) int extra(int x)"]);
 }
 
 #[test]

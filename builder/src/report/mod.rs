@@ -300,8 +300,11 @@ fn references(out: &mut String, manifest: &Manifest) {
     if !manifest.livepatch_symbols.is_empty() {
         let _ = writeln!(
             out,
-            "<details open><summary>{} livepatch relocations, to these symbols</summary>\n<table class=\"list\"><thead><tr><th>symbol</th><th>object</th><th>position</th></tr></thead><tbody>",
-            manifest.livepatch_relocations
+            "<details open><summary>{}, to these symbols</summary>\n<table class=\"list\"><thead><tr><th>symbol</th><th>object</th><th>position</th></tr></thead><tbody>",
+            match manifest.livepatch_relocations {
+                1 => "One livepatch relocation".into(),
+                n => format!("{n} livepatch relocations"),
+            }
         );
         for s in &manifest.livepatch_symbols {
             let _ = writeln!(

@@ -132,7 +132,7 @@ fn code_that_debug_flags_change() {
     let new = format!("\tif (unlikely(!hnum))\n\t\treturn NULL;\n\n{old}");
     let fix = kernel.fix("the-fix.patch", "net/ipv4/udp.c", old, &new);
     let ran = kernel.build::<&str>(&fix, &[]);
-    assert!(ran.succeeds().out.contains("changed  __udp4_lib_lookup: "), "{}", ran.out);
+    assert!(ran.succeeds().out.contains("changed  __udp4_lib_lookup  "), "{}", ran.out);
 }
 
 fn same_bytes() {
