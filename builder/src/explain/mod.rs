@@ -171,7 +171,9 @@ impl Explainer<'_, '_> {
                 break;
             }
         }
-        found.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        // A macro that makes functions has its line in all of them: once is enough, by the shortest way.
+        found.sort_by(|a, b| (&a.file, a.line, &a.through).cmp(&(&b.file, b.line, &b.through)));
+        found.dedup_by(|b, a| (&a.file, a.line) == (&b.file, b.line));
         found
     }
 
