@@ -198,16 +198,21 @@ impl Object {
         unsafe { &*object.cast() }
     }
 
+    /// Whether it is the kernel image itself, and no module.
+    #[inline]
+    pub fn is_vmlinux(&self) -> bool {
+        // SAFETY: The C side does not change the name.
+        unsafe { (*self.0.get()).name.is_null() }
+    }
+
     /// The module's name; [`None`] for vmlinux.
     #[inline]
     pub fn name(&self) -> Option<&CStr> {
-        // SAFETY: The C side does not change the name.
-        let name = unsafe { (*self.0.get()).name };
-        if name.is_null() {
+        if self.is_vmlinux() {
             return None;
         }
-        // SAFETY: It is a C string that lives as long as the object.
-        Some(unsafe { CStr::from_ptr(name.cast()) })
+        // SAFETY: The C side does not change the name, a C string that lives as long as the object.
+        Some(unsafe { CStr::from_ptr((*self.0.get()).name.cast()) })
     }
 
     /// The state `id` as the object's own patch declares it, if it does.
@@ -238,7 +243,7 @@ impl Object {
     /// the kernel cannot tell: [`EINVAL`] for them.
     #[inline]
     pub fn previous_state(&self, id: c_ulong) -> Result<Option<&State>> {
-        if self.name().is_some() {
+        if !self.is_vmlinux() {
             return Err(EINVAL);
         }
         // SAFETY: Callbacks of vmlinux are called during a transition alone.

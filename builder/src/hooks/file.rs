@@ -41,8 +41,33 @@ pub fn read(path: &Path) -> Result<HooksFile> {
     let file = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
     let bytes = files::read(path).context("the hooks file")?;
     let text = String::from_utf8(bytes).map_err(|_| malformed(&file, 0, "it is no text in UTF-8"))?;
+    check_size(&text).map_err(|why| malformed(&file, 0, why))?;
     let (callbacks, states) = declared(&text).map_err(|e| malformed(&file, e.span().start().line, &e.to_string()))?;
     Ok(HooksFile { sha256: files::sha256(text.as_bytes()), file, text, callbacks, states })
+}
+
+/// The most bytes of a hooks file.
+const MAX_BYTES: usize = 1 << 20;
+/// The most brackets that can be open at a time, those in strings and comments counted.
+const MAX_DEPTH: usize = 200;
+
+/// The parser calls itself for what stands in brackets.
+fn check_size(text: &str) -> Result<(), &'static str> {
+    if text.len() > MAX_BYTES {
+        return Err("it has more than 1 MiB");
+    }
+    let mut depth = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Err("its brackets are nested too deeply");
+        }
+    }
+    Ok(())
 }
 
 fn malformed(file: &str, line: usize, why: &str) -> Refused {
@@ -260,6 +285,13 @@ mod tests {
         assert_eq!(states, [State { id: 0x6b6d_0001, version: 2 }, State { id: 7, version: 1 }]);
         let (callbacks, states) = declared("livepatch_hooks! { states: { 1: 1 } }").unwrap();
         assert!(callbacks.is_empty() && states.len() == 1);
+    }
+
+    #[test]
+    fn what_would_take_the_parser_too_deep_is_refused() {
+        assert!(check_size(GOOD).is_ok());
+        let deep = format!("const X: u8 = {}0{};", "(".repeat(100_000), ")".repeat(100_000));
+        assert!(check_size(&deep).is_err() && check_size(&" ".repeat(MAX_BYTES + 1)).is_err());
     }
 
     #[test]
