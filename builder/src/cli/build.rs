@@ -130,12 +130,6 @@ fn summary(manifest: &Manifest) -> String {
         }
     }
     for c in &manifest.callbacks {
-        println!("  {:12} of {}: {} ({})", c.kind.name(), c.object, c.function, c.source);
-    }
-    for s in &manifest.states {
-        println!("  state {:#x} in version {}", s.id, s.version);
-    }
-    for c in &manifest.callbacks {
         out.push_str(&format!("  {:12} of {}: {} ({})\n", c.kind.name(), c.object, c.function, c.source));
     }
     for s in &manifest.states {
