@@ -3,12 +3,51 @@
 //! time it took; plain lines elsewhere, so that CI logs read well.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Steps that run side by side share the terminal through this.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+thread_local! {
+    /// Where the steps of this thread go while [`listen`] runs.
+    static HEARD: RefCell<Option<Vec<Took>>> = const { RefCell::new(None) };
+}
+
+/// A step that is over.
+#[derive(Clone, Debug)]
+pub struct Took {
+    /// What it did, as [`step`] was told.
+    pub what: String,
+    /// How long that took.
+    pub time: Duration,
+}
+
+/// Runs `work` without a word: the steps that begin and end on this thread meanwhile come back with its result, whether
+/// they came to their end or failed.
+pub fn listen<T>(work: impl FnOnce() -> T) -> (T, Vec<Took>) {
+    let before = HEARD.replace(Some(Vec::new()));
+    let result = work();
+    (result, HEARD.replace(before).unwrap_or_default())
+}
+
+/// Whether someone listens to this thread.
+fn is_heard() -> bool {
+    HEARD.with_borrow(|heard| heard.is_some())
+}
+
+/// Hands a step that is over to who listens; false where nobody does.
+fn hear(what: &str, time: Duration) -> bool {
+    HEARD.with_borrow_mut(|heard| match heard {
+        Some(heard) => {
+            heard.push(Took { what: what.into(), time });
+            true
+        }
+        None => false,
+    })
+}
 
 /// A step under way. Dropped without [`Step::done`], it says that the step did not finish.
 pub struct Step {
@@ -22,7 +61,7 @@ pub struct Step {
 pub fn step(what: impl Into<String>) -> Step {
     let what = what.into();
     let mut bar = ProgressBar::new_spinner();
-    if std::io::stderr().is_terminal() {
+    if std::io::stderr().is_terminal() && !is_heard() {
         bar = BARS.add(bar);
         bar.set_style(
             ProgressStyle::with_template("  {spinner} {msg} ({elapsed})")
@@ -46,6 +85,9 @@ impl Step {
     pub fn done(mut self, result: &str) {
         self.open = false;
         self.bar.finish_and_clear();
+        if hear(&self.what, self.begun.elapsed()) {
+            return;
+        }
         let took = self.begun.elapsed().as_secs_f32();
         let sep = if result.is_empty() { "" } else { ": " };
         BARS.suspend(|| eprintln!("  {}{sep}{result} [{took:.1} s]", self.what));
@@ -56,8 +98,28 @@ impl Drop for Step {
     fn drop(&mut self) {
         if self.open {
             self.bar.finish_and_clear();
+            if hear(&self.what, self.begun.elapsed()) {
+                return;
+            }
             let took = self.begun.elapsed().as_secs_f32();
             BARS.suspend(|| eprintln!("  {}: failed [{took:.1} s]", self.what));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_hears_what_was_done_and_what_was_not() {
+        let (result, heard) = listen(|| {
+            step("compiling").done("2 units");
+            let _broken_off = step("linking");
+            7
+        });
+        assert_eq!(result, 7);
+        assert_eq!(heard.iter().map(|t| t.what.as_str()).collect::<Vec<_>>(), ["compiling", "linking"]);
+        assert!(!is_heard());
     }
 }

@@ -213,7 +213,11 @@ fn moved_on(name: &str, cut: &Cut, error: &anyhow::Error) -> String {
     )
 }
 
-fn diff(older: &Path, newer: &Path, path: &str) -> Result<String> {
+/// The unified difference of two files under the name `path`.
+///
+/// # Errors
+/// Files that are not there, are not text, or do not differ.
+pub fn diff(older: &Path, newer: &Path, path: &str) -> Result<String> {
     for side in [older, newer] {
         ensure!(side.is_file(), "there is no {}", side.display());
     }

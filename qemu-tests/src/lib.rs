@@ -14,6 +14,7 @@ pub mod expect;
 pub mod guest;
 pub mod judge;
 pub mod kernellog;
+pub mod loads;
 pub mod machine;
 pub mod protocol;
 pub mod scenario;

@@ -2,6 +2,7 @@
 //! Chores for people who work on kmend: `cargo xtask NAME`. A chore is a row of the table below.
 
 mod ci;
+mod corpus;
 mod demo;
 mod deps;
 mod kernel;
@@ -33,6 +34,11 @@ const CHORES: &[Chore] = &[
         name: "qemu",
         run: proofs::run,
         help: "boot the kernels with scenarios and real fixes; `qemu all` with every one; `qemu --help` for more",
+    },
+    Chore {
+        name: "corpus",
+        run: corpus::run,
+        help: "run the builder on the fixes of whole stable releases: docs/corpus.md",
     },
     Chore { name: "demo", run: demo::run, help: "from nothing to a real fix at work in a booted kernel, narrated" },
     Chore {

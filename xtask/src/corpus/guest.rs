@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Loads some of the modules that came out into one guest: records in, a verdict each out.
+
+use super::record::{Outcome, Record, Store};
+use anyhow::Result;
+use kmend_builder::image::modules;
+use kmend_builder::target::Target;
+use qemu_tests::guest::End;
+use qemu_tests::judge::Verdict;
+use qemu_tests::loads::{self, Patch};
+
+/// How many modules a guest loads.
+pub const MANY: usize = 30;
+
+/// What became of the modules that were loaded.
+pub struct Loaded {
+    /// Each module's fix, and what was said of it.
+    pub verdicts: Vec<(String, Verdict)>,
+    /// How the guest ended.
+    pub end: End,
+}
+
+impl Loaded {
+    /// Whether all was well.
+    pub fn passed(&self) -> bool {
+        self.end == End::Done && self.verdicts.iter().all(|(_, v)| *v == Verdict::Pass)
+    }
+
+    /// The paragraph about it.
+    pub fn text(&self) -> String {
+        let good = self.verdicts.iter().filter(|(_, v)| *v == Verdict::Pass).count();
+        let mut text = format!(
+            "\n{} of the modules were loaded in one guest, one after the other, each with the shipped modules that it \
+             patches: {good} came into force everywhere, left the kernel healthy and were reverted.\n",
+            self.verdicts.len()
+        );
+        for (path, verdict) in &self.verdicts {
+            if let Verdict::Fail(why) | Verdict::NotHere(why) = verdict {
+                text += &format!("* {path}: {}\n", why.lines().map(str::trim).take(3).collect::<Vec<_>>().join(" "));
+            }
+        }
+        text
+    }
+}
+
+/// Loads [`MANY`] of the modules of `records`, the first of them, in one guest.
+pub fn load(target: &Target, records: &[Record], store: &Store) -> Result<Loaded> {
+    let shipped = modules::index(target)?;
+    let chosen: Vec<&Record> = records.iter().filter(|r| r.outcome == Outcome::Patchable).take(MANY).collect();
+    let patches: Vec<Patch> = chosen
+        .iter()
+        .map(|r| Patch {
+            name: r.module.clone(),
+            file: store.module(&r.module),
+            replaces: r.replaces.clone(),
+            before: r.objects().into_iter().filter(|o| shipped.contains_key(*o)).map(String::from).collect(),
+            after: Vec::new(),
+        })
+        .collect();
+    let (verdicts, outcome) = loads::load_each(target, &patches)?;
+    let verdicts = chosen.iter().map(|r| r.path.clone()).zip(verdicts).collect();
+    Ok(Loaded { verdicts, end: outcome.end })
+}
