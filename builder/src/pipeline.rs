@@ -2,6 +2,7 @@
 //! The straight line from fixes to a live patch module. Each call is a stage and takes what the one before
 //! it returned.
 
+use crate::compile::narrow::{narrow, Limit};
 use crate::compile::{self, ObjectPair};
 use crate::diff::{self, patchability, ChangeSet};
 use crate::elf::read::{read, Take};
@@ -41,6 +42,8 @@ pub struct Request {
     pub hooks: Option<PathBuf>,
     /// Atomic replace.
     pub replace: bool,
+    /// How many units the fixes may reach.
+    pub limit: Limit,
 }
 
 /// What came out.
@@ -77,9 +80,11 @@ pub fn build(request: &Request) -> Result<Outcome> {
     let work = tempfile::Builder::new().prefix("kmend-").tempdir().context("cannot make a temporary folder")?;
 
     let tree = source::apply(target, &request.fixes, work.path())?;
-    let affected = affected::units(target, &tree)?;
+    let affected = affected::units(target, &tree, request.limit)?;
+    let mut affected = narrow(target, &tree, affected, request.limit, work.path())?;
     let units = compile_units(target, &tree, &affected, work.path())?;
     let image = load_image(target, &units)?;
+    let units = with_changes(units, &tree, &image, &mut affected.notes)?;
     let symvers = Symvers::load(&target.symvers)?;
 
     let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
@@ -142,6 +147,28 @@ fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, work:
             Ok(Unit { pair, original, patched, moved })
         })
         .collect()
+}
+
+/// Leaves out the units that a changed header reaches and that compile to the same code all the same; what
+/// nobody changed has nothing to prove. One stays in any case.
+fn with_changes(units: Vec<Unit>, tree: &PatchedTree, image: &Image, notes: &mut Vec<String>) -> Result<Vec<Unit>> {
+    let mut kept = Vec::new();
+    let mut same = Vec::new();
+    for unit in units {
+        let touched = tree.files.contains_key(&unit.pair.unit.source);
+        if touched || changes_of(&unit, image)?.is_any() {
+            kept.push(unit);
+        } else {
+            same.push(unit);
+        }
+    }
+    if kept.is_empty() {
+        kept.extend(same.pop());
+    }
+    if !same.is_empty() {
+        notes.push(format!("{} compile to the same code with and without the fix", compile::count(same.len())));
+    }
+    Ok(kept)
 }
 
 fn load(pair: &ObjectPair, bytes: &[u8], which: &str) -> Result<Object> {
@@ -408,12 +435,14 @@ fn describe(
     livepatch: &Livepatch,
 ) -> Manifest {
     let target = &request.target;
-    let sympos = |source: &str, name: &str| {
+    let sympos = |unit: &compile::Unit, name: &str| {
+        let source = &unit.source;
         registration
             .objects
             .iter()
+            .filter(|o| o.module == unit.module)
             .flat_map(|o| &o.funcs)
-            .find(|f| f.source == source && f.old_name == name)
+            .find(|f| f.source == *source && f.old_name == name)
             .map(|f| f.sympos)
     };
     let units = units
@@ -437,7 +466,7 @@ fn describe(
                     };
                     FunctionFacts {
                         status: if f.original.is_some() { "changed" } else { "new" }.into(),
-                        sympos: sympos(source, &name),
+                        sympos: sympos(&unit.pair.unit, &name),
                         proven_at: proven_at.filter(|_| f.original.is_some()),
                         reasons: f.reasons.clone(),
                         causes: causes.get(&changes.patched.items[f.item].name).cloned().unwrap_or_default(),

@@ -2,6 +2,7 @@
 //! kmend-build build: fixes in, live patch module out.
 
 use super::report;
+use crate::compile::narrow::Limit;
 use crate::manifest::Manifest;
 use crate::pipeline::{self, Outcome, Request};
 use crate::report::End;
@@ -37,6 +38,9 @@ pub struct BuildArgs {
     /// Print JSON instead of text: the manifest, or the refusals
     #[arg(long)]
     json: bool,
+    /// Compile up to N units for what the fixes change in headers, and look at ten times as many [default: 200]
+    #[arg(long, value_name = "N")]
+    max_units: Option<usize>,
     /// Unified diffs against the target's source, in the order in which they apply
     #[arg(required = true, value_name = "FIX.patch")]
     fixes: Vec<PathBuf>,
@@ -61,6 +65,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         fixes: args.fixes.clone(),
         hooks: args.hooks.clone(),
         replace: !args.no_replace,
+        limit: args.max_units.map(Limit).unwrap_or_default(),
     };
     let module = args.output.join(format!("{name}.ko"));
     let outcome = match pipeline::build(&request) {

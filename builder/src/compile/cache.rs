@@ -38,6 +38,13 @@ struct Header {
     sha256: String,
 }
 
+#[derive(Serialize, Deserialize)]
+struct Digest {
+    version: String,
+    inputs: Vec<(String, String)>,
+    digest: String,
+}
+
 /// The entries of one target.
 pub struct Cache<'a> {
     target: &'a Target,
@@ -94,14 +101,7 @@ impl<'a> Cache<'a> {
     /// Stores a unit's objects; `inputs` are the files that the compiler read. Nothing is stored while one of them
     /// is being edited (changed since `begun`) or when one cannot be read.
     pub fn put(&self, key: &str, inputs: &[String], begun: SystemTime, objects: &Originals) -> Result<()> {
-        let mut hashed = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            let changed = std::fs::metadata(self.host(input)).and_then(|m| m.modified());
-            match (self.hash(input), changed) {
-                (Some(sha), Ok(changed)) if changed < begun => hashed.push((input.clone(), sha)),
-                _ => return Ok(()),
-            }
-        }
+        let Some(hashed) = self.hashed(inputs, begun) else { return Ok(()) };
         let all = [objects.shipped.as_slice(), &objects.original, &objects.moved].concat();
         let body = zstd::bulk::compress(&all, 1).context("cannot compress an object for the cache")?;
         let header = Header {
@@ -116,6 +116,32 @@ impl<'a> Cache<'a> {
         entry.push(b'\n');
         entry.extend(body);
         files::write(&self.path(key), &entry)
+    }
+
+    /// The inputs with their checksums; None when one was changed since `begun` or cannot be read.
+    fn hashed(&self, inputs: &[String], begun: SystemTime) -> Option<Vec<(String, String)>> {
+        let mut hashed = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let changed = std::fs::metadata(self.host(input)).and_then(|m| m.modified()).ok()?;
+            hashed.push((input.clone(), self.hash(input).filter(|_| changed < begun)?));
+        }
+        Some(hashed)
+    }
+
+    /// What is kept of a preprocessed unit under `key`: its checksum, and the files that the compiler read.
+    pub fn digest(&self, key: &str) -> Option<(String, Vec<String>)> {
+        let text = std::fs::read(self.path(key)).ok()?;
+        let kept: Digest = serde_json::from_slice(&text).ok()?;
+        let sound =
+            kept.version == VERSION && kept.inputs.iter().all(|(path, sha)| self.hash(path).as_ref() == Some(sha));
+        sound.then(|| (kept.digest, kept.inputs.into_iter().map(|(path, _)| path).collect()))
+    }
+
+    /// Stores the checksum of a preprocessed unit, as [`Cache::put`] does objects.
+    pub fn put_digest(&self, key: &str, inputs: &[String], begun: SystemTime, digest: &str) -> Result<()> {
+        let Some(inputs) = self.hashed(inputs, begun) else { return Ok(()) };
+        let kept = Digest { version: VERSION.into(), inputs, digest: digest.into() };
+        files::write_quickly(&self.path(key), &serde_json::to_vec(&kept).context("cannot write a cache entry")?)
     }
 
     /// Where a file that the compiler read stands on this machine.

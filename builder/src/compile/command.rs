@@ -99,6 +99,13 @@ impl Saved {
         call
     }
 
+    /// The call that stops behind the preprocessor and leaves out where each line is from.
+    pub fn preprocess(&self, text: &str, deps: &str, flags: &[&str]) -> Vec<String> {
+        let mut call = self.call(text, deps, &[flags, &["-P"]].concat());
+        call.iter_mut().rev().filter(|w| *w == "-c").take(1).for_each(|w| *w = "-E".into());
+        call
+    }
+
     /// The call that assembles what [`Saved::to_assembly`] made.
     pub fn assemble(&self, assembly: &str, object: &str) -> Vec<String> {
         let mut call = self.argv.clone();
@@ -115,6 +122,16 @@ impl Saved {
     pub fn modname(&self) -> Option<&str> {
         let value = self.argv.iter().find_map(|w| w.strip_prefix("-DKBUILD_MODNAME="))?;
         Some(value.trim_matches(['"', '\'']))
+    }
+
+    /// The klp objects that the object is linked into: None for vmlinux. A file that several modules share is compiled
+    /// once, and its KBUILD_MODNAME names them all (`a:b`).
+    pub fn linked_into(&self) -> Vec<Option<String>> {
+        if !self.for_module() {
+            return vec![None];
+        }
+        let names = self.modname().unwrap_or_default().split(':').filter(|n| !n.is_empty());
+        names.map(|n| Some(n.to_string())).collect()
     }
 
     /// Why this is no code of the running kernel's own, if so: vdso, boot loader stub, purgatory …
@@ -239,6 +256,14 @@ mod tests {
         assert_eq!((saved.source.as_str(), saved.object.as_str()), ("a/b.c", "a/b.o"));
         assert!(saved.for_module());
         assert_eq!(saved.modname(), Some("a_b"));
+        assert_eq!(saved.linked_into(), [Some("a_b".to_string())]);
+        let shared = Saved::read(&CMD.replace("a_b", "a_b:c")).unwrap();
+        assert_eq!(shared.linked_into(), [Some("a_b".to_string()), Some("c".to_string())]);
+        assert_eq!(Saved::read(&CMD.replace("-DMODULE ", "")).unwrap().linked_into(), [None]);
+        assert_eq!(
+            saved.preprocess("t", "d", &[]).join(" "),
+            saved.call("t", "d", &["-P"]).join(" ").replace(" -c ", " -E ")
+        );
         assert_eq!(saved.not_kernel(), None);
         assert_eq!(saved.unusable_flag(), None);
         let call = saved.call("/w/o", "/w/d", &["-fdata-sections"]).join(" ");

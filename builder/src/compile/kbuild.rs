@@ -77,9 +77,13 @@ pub fn ask(target: &Target, dirs: &BTreeSet<String>) -> Result<Objects> {
     let new: Vec<&str> = all.iter().map(String::as_str).filter(|d| !told.contains_key(*d) && has_makefile(d)).collect();
     let mut words = String::new();
     if !new.is_empty() {
-        let said = make(target, "kmend-ask", &format!("KMEND_DIRS={}", new.join(" ")), "asking kbuild what it builds")?;
-        read_answers(&String::from_utf8_lossy(&said.stdout), &mut told);
-        words = String::from_utf8_lossy(&said.stderr).lines().map(|l| format!("\n    {l}")).collect();
+        // A command line has a limit; this stays well below it.
+        for some in new.chunks(1000) {
+            let about = format!("KMEND_DIRS={}", some.join(" "));
+            let said = make(target, &[], "kmend-ask", &about, "asking kbuild what it builds")?;
+            read_answers(&String::from_utf8_lossy(&said.stdout), &mut told);
+            words.extend(String::from_utf8_lossy(&said.stderr).lines().map(|l| format!("\n    {l}")));
+        }
     }
     let (objects, reached) = linked(&told);
     let silent = |d: &&String| has_makefile(d) && told.get(*d).is_none_or(|t| t.failed) && reached.contains(*d);
@@ -157,20 +161,71 @@ pub fn plain(path: &str) -> String {
     }
 }
 
-/// Where kbuild saves the command of `object`, on this machine.
+/// Where kbuild saves the command of `object`, on this machine; where it never compiled it, what it said that it
+/// would save ([`ask_commands`]).
 pub fn saved_file(target: &Target, object: &str) -> PathBuf {
     let (dir, name) = object.rsplit_once('/').unwrap_or((".", object));
-    target.tree.join(dir).join(format!(".{name}.cmd"))
+    let saved = target.tree.join(dir).join(format!(".{name}.cmd"));
+    if owns(target) && !saved.is_file() {
+        let told = told_file(target, object).ok().filter(|f| f.is_file());
+        return told.unwrap_or(saved);
+    }
+    saved
+}
+
+/// Where the command is kept that kbuild would use for `object`.
+pub fn told_file(target: &Target, object: &str) -> Result<PathBuf> {
+    let dir = files::cache_dir()?.join("commands").join(tree_id(target));
+    Ok(dir.join(format!("{}.cmd", object.replace('/', "%2F"))))
+}
+
+/// Asks kbuild for the commands of `objects` (its spelling) without compiling any of them: make says what it would do
+/// (`-n`), and part of that is the text that kbuild would save as the object's command. It is kept outside of the
+/// tree. Returns the objects that kbuild said nothing of.
+pub fn ask_commands<'o>(target: &Target, objects: &[&'o str]) -> Result<Vec<&'o str>> {
+    let mut missing = Vec::new();
+    // A command line has a limit; this stays well below it.
+    for some in objects.chunks(500) {
+        let about = format!("KMEND_OBJECTS={}", some.join(" "));
+        // Also where an object stands there already (if-changed-cond is kbuild's own name for "has to be made").
+        let said = make(target, &["-n", "if-changed-cond=y"], "kmend-make", &about, "asking kbuild for its commands")?;
+        let told = commands(&String::from_utf8_lossy(&said.stdout));
+        for object in some {
+            match told.get(*object) {
+                Some(command) => {
+                    let text = format!("savedcmd_{object} := {command}\n");
+                    files::write_quickly(&told_file(target, &plain(object))?, text.as_bytes())?;
+                }
+                None => missing.push(*object),
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// The commands in what `make -n` prints, by object: the last argument of
+/// `scripts/basic/fixdep DEPFILE OBJECT 'COMMAND' > …`, as scripts/Kbuild.include has it (cmd_and_fixdep).
+fn commands(text: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for rest in text.split("scripts/basic/fixdep ").skip(1) {
+        let Some((_deps, rest)) = rest.split_once(' ') else { continue };
+        let Some((object, rest)) = rest.split_once(" '") else { continue };
+        let Some(end) = rest.match_indices('\'').map(|(at, _)| at).find(|at| rest[at + 1..].starts_with(" > ")) else {
+            continue;
+        };
+        found.insert(object.to_string(), rest[..end].replace(r"'\''", "'"));
+    }
+    found
 }
 
 /// Lets kbuild compile `objects` (its spelling) in the target's tree, once and for all.
 pub fn make_objects(target: &Target, objects: &[&str]) -> Result<()> {
     let what = format!("kbuild of {} compiling {}", target.name, objects.join(" "));
-    make(target, "kmend-make", &format!("KMEND_OBJECTS={}", objects.join(" ")), &what)?;
+    make(target, &[], "kmend-make", &format!("KMEND_OBJECTS={}", objects.join(" ")), &what)?;
     Ok(())
 }
 
-fn make(target: &Target, goal: &str, about: &str, what: &str) -> Result<Output> {
+fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str) -> Result<Output> {
     let (sandbox, _lock);
     if owns(target) {
         let id = files::sha256(target.tree.as_os_str().as_encoded_bytes());
@@ -185,6 +240,7 @@ fn make(target: &Target, goal: &str, about: &str, what: &str) -> Result<Output> 
     let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
     let mut args = vec!["-s", jobs.as_str(), eval.as_str()];
     args.extend(target.make_vars.iter().map(String::as_str).filter(|v| !v.starts_with("KERNELRELEASE=")));
+    args.extend(more);
     args.extend([release.as_str(), about, goal]);
     sandbox::run(&mut sandbox.command("make", &args), what)
         .with_context(|| format!("the tree of {} ({}) cannot be used", target.name, target.tree.display()))
@@ -223,6 +279,16 @@ mod tests {
         read_answers("kmend|fs|y|fs/a.o  fs/b.o \nnoise\nkmend|fs|m|\nkmend|x|failed|\nkmend|y\n", &mut told);
         assert_eq!(told["fs"].y, ["fs/a.o", "fs/b.o"]);
         assert!(told["x"].failed && !told["fs"].failed && told.len() == 2);
+    }
+
+    #[test]
+    fn commands_that_make_would_run() {
+        let text = "make -f ./scripts/Makefile.build obj=fs\nset -e; gcc -c -o fs/a.o fs/a.c; \
+                    ./scripts/basic/fixdep fs/.a.o.d fs/a.o 'gcc -DX='\\''\"a\"'\\'' -c -o fs/a.o fs/a.c ; ./objtool fs/a.o' \
+                    > fs/.a.o.cmd; rm -f fs/.a.o.d\nscripts/basic/fixdep x y\n  true\nscripts/basic/fixdep fs/.b.o.d fs/b.o 'cut";
+        let found = commands(text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found["fs/a.o"], "gcc -DX='\"a\"' -c -o fs/a.o fs/a.c ; ./objtool fs/a.o");
     }
 
     #[test]

@@ -4,7 +4,10 @@
 pub mod cache;
 pub mod command;
 pub mod kbuild;
+pub mod narrow;
+mod overlay;
 pub mod probe;
+mod tokens;
 
 use crate::arch::{by_name, Transplant};
 use crate::error::{Refusal, Refused};
@@ -177,11 +180,7 @@ fn compile_with(
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let works = units.iter().map(|unit| Work::new(cache, target, unit)).collect::<Result<Vec<_>>>()?;
     let plain = target.sandbox().writable(&out, WORK);
-    let headers = work.join("headers");
-    for (path, text) in OWN_HEADERS {
-        files::write(&headers.join(path), text.as_bytes())?;
-    }
-    let patched = over(tree, target, target.sandbox()).read_only(&headers, HEADERS).writable(&out, WORK);
+    let patched = patched_sandbox(tree, target, work)?.writable(&out, WORK);
     let mut jobs = VecDeque::new();
     for (i, w) in works.iter().enumerate() {
         // The original begins first: where it does not compile, the fix is not to blame.
@@ -245,7 +244,17 @@ fn compile_with(
     Ok(pairs)
 }
 
-fn count(units: usize) -> String {
+/// Where patched code is compiled: the tree as the fixes leave it, and the headers that kmend itself provides.
+fn patched_sandbox(tree: &PatchedTree, target: &Target, work: &Path) -> Result<Sandbox> {
+    let headers = work.join("headers");
+    for (path, text) in OWN_HEADERS {
+        files::write(&headers.join(path), text.as_bytes())?;
+    }
+    Ok(overlay::over(tree, target, target.sandbox(), &work.join("folders"))?.read_only(&headers, HEADERS))
+}
+
+/// `3 units`.
+pub(crate) fn count(units: usize) -> String {
     format!("{units} unit{}", if units == 1 { "" } else { "s" })
 }
 
@@ -255,16 +264,6 @@ fn names(units: &[Unit]) -> String {
         [one, two] => format!("{} and {}", one.source, two.source),
         _ => count(units.len()),
     }
-}
-
-/// The sandbox with the patched files laid over the tree, one by one, so that their paths stay what they are.
-fn over(tree: &PatchedTree, target: &Target, mut sandbox: Sandbox) -> Sandbox {
-    for (path, file) in &tree.files {
-        if file.original.is_some() && file.patched.is_some() {
-            sandbox = sandbox.read_only(&tree.overlay.join(path), &format!("{}/{path}", target.tree_inside));
-        }
-    }
-    sandbox
 }
 
 /// `.incbin` reads files that no dependency list names.

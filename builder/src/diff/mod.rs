@@ -61,6 +61,18 @@ pub struct ChangeSet<'o> {
     pub lost: Vec<Refusal>,
 }
 
+impl ChangeSet<'_> {
+    /// Whether anything differs at all, or cannot be told.
+    pub fn is_any(&self) -> bool {
+        !(self.functions.is_empty()
+            && self.data.is_empty()
+            && self.unnamed_code.is_empty()
+            && self.new_data.is_empty()
+            && self.refusals.is_empty()
+            && self.lost.is_empty())
+    }
+}
+
 /// Compares two objects of one unit, both compiled with a section for each function and datum.
 ///
 /// # Errors

@@ -317,11 +317,6 @@ fn references(out: &mut String, manifest: &Manifest) {
         }
         out.push_str("</tbody></table></details>\n");
     }
-    let callbacks = manifest.callbacks.iter().map(|c| format!("{} of {}: {}", c.kind.name(), c.object, c.function));
-    let callbacks: Vec<String> = callbacks.collect();
-    listed(out, "Callbacks", callbacks.iter().map(String::as_str));
-    let states: Vec<String> = manifest.states.iter().map(|s| format!("{:#x} in version {}", s.id, s.version)).collect();
-    listed(out, "States", states.iter().map(String::as_str));
     listed(out, "Exported symbols", manifest.exports.iter().map(String::as_str));
     if !manifest.notes.is_empty() {
         out.push_str("<h2>Notes</h2>\n<ul>\n");

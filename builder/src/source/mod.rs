@@ -4,9 +4,11 @@
 pub mod affected;
 pub mod clex;
 pub mod includes;
+mod kind;
 pub mod lines;
 pub mod patchfile;
 pub mod title;
+mod unbuilt;
 
 use crate::error::{Refusal, Refused};
 use crate::files;
@@ -59,8 +61,10 @@ impl PatchedTree {
 
 /// A file while the fixes are applied to it.
 struct Current {
+    /// None for one that a fix adds.
     original: Option<Vec<u8>>,
-    now: Vec<u8>,
+    /// None for one that a fix deletes.
+    now: Option<Vec<u8>>,
 }
 
 /// Applies `fixes` in order, each on top of those before it, to copies in `work` of the files they touch.
@@ -90,12 +94,14 @@ pub fn apply(target: &Target, fixes: &[PathBuf], work: &Path) -> Result<PatchedT
     let overlay = work.join("patched");
     let mut touched = BTreeMap::new();
     for (path, file) in current {
-        let patched = match &file.original {
-            Some(original) if is_c(&path) => lines::keep_numbers(original, &file.now),
-            _ => file.now,
+        let patched = match (&file.original, file.now) {
+            (Some(original), Some(now)) if is_c(&path) => Some(lines::keep_numbers(original, &now)),
+            (_, now) => now,
         };
-        files::write(&overlay.join(&path), &patched)?;
-        touched.insert(path, TouchedFile { original: file.original, patched: Some(patched) });
+        if let Some(patched) = &patched {
+            files::write(&overlay.join(&path), patched)?;
+        }
+        touched.insert(path, TouchedFile { original: file.original, patched });
     }
     Ok(PatchedTree { files: touched, fixes: done, overlay, notes })
 }
@@ -147,7 +153,7 @@ fn apply_one(
 ) -> Result<Result<Vec<String>, Refusal>> {
     let place = format!("{}, line {}", fix.file, diff.line);
     let no = |code: &str, reason: String, hint: &str| Ok(Err(Refusal::new(code, "", &place, reason, hint)));
-    let exists = |p: &str| current.contains_key(p) || target.tree.join(p).is_file();
+    let exists = |p: &str| current.get(p).map_or_else(|| target.tree.join(p).is_file(), |c| c.now.is_some());
     let Some(path) = tree_path(diff, &exists) else {
         let name = diff.old.as_deref().or(diff.new.as_deref()).unwrap_or_default();
         let same = diff.old.as_deref().map(strip_one) == diff.new.as_deref().map(strip_one);
@@ -166,10 +172,6 @@ fn apply_one(
         return no("patch-path", reason, "name the file itself in the fix");
     }
     let adds = diff.old.is_none() || (!exists(&path) && diff.hunks[0].old_len == 0);
-    if diff.new.is_none() {
-        let reason = format!("it deletes {path}");
-        return no("patch-unsupported", reason, "a live patch replaces functions: leave the file in place");
-    }
     if adds {
         let hunk = &diff.hunks[0];
         if diff.hunks.len() != 1 || hunk.old_len != 0 {
@@ -180,7 +182,9 @@ fn apply_one(
             return no("patch-already-applied", reason, "the fix, or a part of it, is in this kernel: leave it out");
         }
         let now: Vec<u8> = hunk.lines_with(b'+').flatten().copied().collect();
-        current.insert(path, Current { original: None, now });
+        // One that was deleted before comes back.
+        let original = current.remove(&path).and_then(|c| c.original);
+        current.insert(path, Current { original, now: Some(now) });
         return Ok(Ok(Vec::new()));
     }
     if let Some(bare) = diff.hunks.iter().find(|h| h.lines_with(b' ').chain(h.lines_with(b'-')).next().is_none()) {
@@ -188,8 +192,8 @@ fn apply_one(
             format!("the hunk in line {} adds lines without any context, so its place cannot be checked", bare.line);
         return no("patch-malformed", reason, "make the patch again with three lines of context (diff -U3)");
     }
-    let before = match current.get(&path) {
-        Some(file) => file.now.clone(),
+    let before = match current.get(&path).and_then(|file| file.now.clone()) {
+        Some(now) => now,
         None => files::read(&target.tree.join(&path))?,
     };
     match run_patch(&before, diff, &path, scratch)? {
@@ -208,6 +212,11 @@ fn apply_one(
                     return no("patch-ambiguous", reason, hint);
                 }
             }
+            if diff.new.is_none() && !now.is_empty() {
+                let reason = format!("it deletes {path}, of which this kernel's source has more lines");
+                return no("patch-does-not-apply", reason, "take the fix as it was backported to this kernel's series");
+            }
+            let now = diff.new.is_some().then_some(now);
             match current.get_mut(&path) {
                 Some(file) => file.now = now,
                 None => _ = current.insert(path.clone(), Current { original: Some(before), now }),

@@ -135,9 +135,6 @@ fn check_extended_header(line: &[u8], at: usize) -> Result<(), Fault> {
     if is("GIT binary patch") || (is("Binary files ") && line.ends_with(b" differ")) {
         return unsupported(at, "it changes a binary file", "only text changes can be live patched");
     }
-    if is("deleted file mode ") {
-        return unsupported(at, "it deletes a file", "a live patch replaces functions; leave the file in place");
-    }
     if line.ends_with(b"mode 120000") || line.ends_with(b"mode 160000") {
         return unsupported(at, "it makes or changes a symbolic link or a submodule", "leave that part out of the fix");
     }
@@ -336,7 +333,6 @@ mod tests {
         assert_eq!(code(&format!("{git}rename from x\nrename to y\n")), ("patch-unsupported", 2));
         assert_eq!(code(&format!("{git}old mode 100644\nnew mode 100755\n")), ("patch-unsupported", 1));
         assert_eq!(code(&format!("{git}GIT binary patch\n")), ("patch-unsupported", 2));
-        assert_eq!(code(&format!("{git}deleted file mode 100644\n")), ("patch-unsupported", 2));
         assert_eq!(code(&format!("{git}new file mode 120000\n")), ("patch-unsupported", 2));
         assert_eq!(code("Binary files a/x and b/x differ\n"), ("patch-unsupported", 1));
     }

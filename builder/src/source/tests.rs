@@ -148,12 +148,29 @@ fn adds_files_and_refuses_the_rest() {
     }
     let r = b.refusal(&["--- a/fs/link.c\n+++ b/fs/link.c\n@@ -1 +1 @@\n-int a;\n+int d;\n"]);
     assert_eq!(r.code, "patch-path");
-    let r = b.refusal(&["--- a/fs/only.c\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-int x;\n-int y;\n"]);
-    assert_eq!(r.code, "patch-unsupported");
+    let r = b.refusal(&["--- a/fs/only.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-int x;\n"]);
+    assert_eq!(r.code, "patch-does-not-apply");
     let r = b.refusal(&["--- a/fs/only.c\n+++ b/fs/only.c\n@@ -1,0 +2,1 @@\n+int z;\n"]);
     assert!(r.reason.contains("without any context"), "{}", r.reason);
     let r = b.refusal(&["--- a/../f.c\n+++ b/f.c\n@@ -1 +1 @@\n-a\n+b\n"]);
     assert_eq!((r.code.as_str(), r.section.as_str()), ("patch-path", "0.patch, line 1"));
     assert!(b.apply(&[]).is_err());
     assert!(apply(&b.target, &[b.dir.path().to_path_buf()], b.dir.path()).is_err());
+}
+
+#[test]
+fn deletes_files() {
+    let b = bench();
+    let deletes = "--- a/fs/only.c\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-int x;\n-int y;\n";
+    let git = "diff --git a/fs/only.c b/fs/only.c\ndeleted file mode 100644\nindex 1..0\n";
+    let tree = b.apply(&[&format!("{git}{deletes}")]).unwrap();
+    let file = &tree.files["fs/only.c"];
+    assert_eq!((file.original.as_deref(), &file.patched), (Some(&b"int x;\nint y;\n"[..]), &None));
+    assert!(!tree.overlay.join("fs/only.c").exists());
+    // What is gone cannot be changed, and can come back.
+    let changes = "--- a/fs/only.c\n+++ b/fs/only.c\n@@ -1,2 +1,2 @@\n int x;\n-int y;\n+int z;\n";
+    assert_eq!(b.refusal(&[deletes, changes]).code, "patch-does-not-apply");
+    let adds = "--- /dev/null\n+++ b/fs/only.c\n@@ -0,0 +1 @@\n+int z;\n";
+    let file = b.apply(&[deletes, adds]).unwrap().files["fs/only.c"].clone();
+    assert!(file.original.is_some() && file.patched.is_some());
 }

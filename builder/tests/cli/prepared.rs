@@ -4,6 +4,8 @@
 use super::kernel::{Kernel, SMALL};
 use super::tool::{collect, command, names, on_full_disk};
 use super::Test;
+use kmend_builder::compile::command::Saved;
+use kmend_builder::compile::kbuild;
 use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,6 +15,10 @@ pub const TESTS: &[Test] = &[
     ("already_applied", already_applied),
     ("code_that_is_not_built", code_that_is_not_built),
     ("files_that_are_not_c", files_that_are_not_c),
+    ("headers", headers),
+    ("header_that_all_include", header_that_all_include),
+    ("new_and_deleted_files", new_and_deleted_files),
+    ("commands_that_were_not_run", commands_that_were_not_run),
     ("does_not_compile", does_not_compile),
     ("nothing_changed", nothing_changed),
     ("init_and_data", init_and_data),
@@ -61,7 +67,9 @@ fn code_that_is_not_built() {
     kernel.refuses(&add("tools/lib/string.c"), &["[not-built]", "user space"]);
     if kernel.target.arch == "x86_64" {
         kernel.refuses(&add("arch/x86/boot/main.c"), &["[not-kernel-code]", "before the kernel"]);
+        kernel.refuses(&add("arch/x86/realmode/rm/wakemain.c"), &["[not-kernel-code]", "real-mode code"]);
     }
+    kernel.refuses(&add("lib/vdso/gettimeofday.c"), &["[not-kernel-code]", "user space (vdso)"]);
     let fix = kernel.patch("the-fix.patch", "fs/proc/added.c", "", "int x;\n");
     kernel.refuses(&fix, &["[new-file] fs/proc/added.c"]);
 }
@@ -72,7 +80,6 @@ fn files_that_are_not_c() {
         let text = kernel.source(path);
         kernel.patch("the-fix.patch", path, &text, &(text.clone() + "\n"))
     };
-    kernel.refuses(&add("include/linux/seq_file.h"), &["include/linux/seq_file.h"]);
     let assembler = match kernel.target.arch.as_str() {
         "ppc64le" => "arch/powerpc/kernel/entry_64.S",
         _ => "arch/x86/entry/entry_64.S",
@@ -81,6 +88,91 @@ fn files_that_are_not_c() {
     kernel.refuses(&add("fs/Kconfig"), &["[build-file-changed] fs/Kconfig"]);
     kernel.refuses(&add("fs/proc/Makefile"), &["[build-file-changed] fs/proc/Makefile"]);
     kernel.refuses(&add("rust/kernel/lib.rs"), &["[rust-file] rust/kernel/lib.rs"]);
+}
+
+/// A header that a few units include.
+const HEADER: &str = "fs/proc/fd.h";
+
+fn headers() {
+    let kernel = Kernel::new().with_shared_objects();
+    // Two of those that include it look at the number of the file.
+    let old = "\treturn PROC_I(inode)->fd;";
+    let fix = kernel.fix("the-fix.patch", HEADER, old, "\treturn PROC_I(inode)->fd & 0xffffff;");
+    let ran = kernel.build(&fix, &["-n", "header"]);
+    assert!(ran.succeeds().out.contains("fs/proc/fd.c (vmlinux)\n  changed "), "{}", ran.out);
+    assert!(ran.out.contains("include what the fix changes and are made of the same code"), "{}", ran.out);
+    fs::remove_dir_all(kernel.out()).unwrap();
+    // Nobody's code hangs on a function that nobody calls, nor on remarks.
+    let end = "\n#endif";
+    let unused =
+        format!("\nstatic inline int kmend_unused(void)\n{{\n\treturn 1;\n}}\n\nint kmend_nowhere(int);\n{end}");
+    for new in [unused, format!("/* A remark. */{end}"), format!("#define KMEND_UNUSED 1{end}")] {
+        let fix = kernel.fix("the-fix.patch", HEADER, end, &new);
+        kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", "made of the same code"]);
+    }
+    // What the compiler cannot read is told by the unit that includes it.
+    let fix = kernel.fix("the-fix.patch", HEADER, old, "\treturn no_such_thing_here;");
+    kernel.refuses(&fix, &["[does-not-compile] fs/proc/", "fs/proc/fd.h:", "no_such_thing_here"]);
+    let fix = kernel.fix("the-fix.patch", HEADER, end, &format!("#include \"kmend_none.h\"{end}"));
+    kernel.refuses(&fix, &["[does-not-compile] fs/proc/", "kmend_none.h"]);
+}
+
+fn header_that_all_include() {
+    let kernel = Kernel::new();
+    let all = "include/linux/sched.h";
+    let text = kernel.source(all);
+    let fix = kernel.patch("the-fix.patch", all, &text, &(text.clone() + "int kmend_added;\n"));
+    kernel.refuses(&fix, &["[reaches-too-many] include/linux/sched.h", "files of the kernel's source", "--max-units "]);
+    let end = "\n#endif";
+    let fix = kernel.fix("the-fix.patch", HEADER, end, &format!("\nextern int kmend_added;{end}"));
+    let ran = kernel.build(&fix, &["--max-units", "1"]);
+    ran.fails(2, &["[reaches-too-many] fs/proc/fd.h", "at most 1 "]);
+}
+
+fn new_and_deleted_files() {
+    let kernel = Kernel::new().with_shared_objects();
+    let text = kernel.source(SMALL);
+    let new = "fs/proc/kmend_new.h";
+    let body = "static inline const char *kmend_end(void)\n{\n\treturn \" changed\\n\";\n}\n";
+    let header = fs::read_to_string(kernel.patch("new.patch", new, "", body)).unwrap();
+    let user = text.replace("seq_putc(m, '\\n');", "seq_puts(m, kmend_end());");
+    let user = user.replacen("#include", "#include \"kmend_new.h\"\n#include", 1);
+    let user = fs::read_to_string(kernel.patch("user.patch", SMALL, &text, &user)).unwrap();
+    let fix = super::tool::put(kernel.dir.path(), "both.patch", format!("{header}{user}"));
+    let ran = kernel.build(&fix, &["-n", "both"]);
+    assert!(ran.succeeds().out.contains("changed  cmdline_proc_show"), "{}", ran.out);
+    fs::remove_dir_all(kernel.out()).unwrap();
+    assert!(!kernel.target.tree.join(new).exists());
+    // A .c file of its own is built by no makefile.
+    kernel.refuses(
+        &kernel.patch("the-fix.patch", "fs/proc/kmend_new.c", "", "int x;\n"),
+        &["[new-file] fs/proc/kmend_new.c"],
+    );
+    let gone = |path: &str| {
+        let text = kernel.source(path);
+        let lines: String = text.lines().map(|l| format!("-{l}\n")).collect();
+        let diff = format!("--- a/{path}\n+++ /dev/null\n@@ -1,{} +0,0 @@\n{lines}", text.lines().count());
+        super::tool::put(kernel.dir.path(), "the-fix.patch", diff)
+    };
+    kernel.refuses(&gone(SMALL), &["[deleted-file] fs/proc/cmdline.c", "part of the running kernel"]);
+    // Those that include it are found, and do not compile.
+    kernel.refuses(&gone(HEADER), &["[does-not-compile] fs/proc/", "fd.h"]);
+    assert!(kernel.target.tree.join(HEADER).is_file());
+}
+
+fn commands_that_were_not_run() {
+    let kernel = Kernel::new();
+    let objects = ["fs/proc/cmdline.o"];
+    // kbuild has compiled this one: what it saved is what it says that it would.
+    if !kbuild::owns(&kernel.target) {
+        return;
+    }
+    kbuild::make_objects(&kernel.target, &objects).unwrap();
+    assert!(kbuild::ask_commands(&kernel.target, &objects).unwrap().is_empty());
+    let told =
+        Saved::read(&fs::read_to_string(kbuild::told_file(&kernel.target, objects[0]).unwrap()).unwrap()).unwrap();
+    let saved = kernel.target.tree.join("fs/proc/.cmdline.o.cmd");
+    assert_eq!(told, Saved::read(&fs::read_to_string(saved).unwrap()).unwrap());
 }
 
 fn does_not_compile() {

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Who includes what: a target's tree in, for a changed file all files out that it reaches by `#include`.
+//!
+//! Objects that were never compiled have no dependency lists, so the text is what there is: of every C file, header and
+//! assembler file the names in its `#include` lines, and of the makefiles the headers that they force on a folder's
+//! files. Which folder a name is looked for in hangs on flags and conditionals that only kbuild knows; a name that does
+//! not stand beside the file that includes it is therefore taken for every file whose path ends in it. That gives too
+//! many files, never too few; the preprocessor has the last word (`compile/narrow.rs`). All of the tree has to be read
+//! to know, so the answer is kept.
+
+pub(super) mod scan;
+
+use crate::compile::kbuild::{owns, plain, tree_id};
+use crate::files;
+use crate::progress;
+use crate::target::Target;
+use anyhow::{Context, Result};
+use scan::{How, Scanner};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt::Write;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
+
+/// Folders whose files never become kernel code of this target.
+const SKIPPED: &[&str] = &["Documentation", "scripts", "samples", "tools", "LICENSES"];
+
+/// Raised when what is kept, or how it is found, changes.
+const VERSION: &str = "kmend includes 2";
+
+/// All includes of a tree, by name. Files go by their number.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Index {
+    version: String,
+    /// Of all files' paths, sizes and times; empty for a tree that does not change.
+    fingerprint: String,
+    files: Vec<String>,
+    /// `#include "NAME"`.
+    quoted: BTreeMap<String, Vec<u32>>,
+    /// `#include <NAME>` and all other ways.
+    anywhere: BTreeMap<String, Vec<u32>>,
+    /// Headers that a makefile forces on the C files below a folder (empty: on all).
+    forced: Vec<(String, String)>,
+    /// Files with an include whose name a macro computes: they may include anything.
+    computed: Vec<u32>,
+}
+
+/// Finds all includes in the tree of `target`, or takes what is kept of it.
+pub fn index(target: &Target) -> Result<Index> {
+    let path = files::cache_dir()?.join("index").join(format!("includes-{}.json", tree_id(target)));
+    let kept: Option<Index> = std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok());
+    let kept = match (kept.filter(Index::is_sound), owns(target)) {
+        (Some(kept), true) => return Ok(kept),
+        (kept, _) => kept,
+    };
+    let (sources, makefiles) = walk(&target.tree, &target.arch)?;
+    let fingerprint =
+        if owns(target) { String::new() } else { fingerprint(&target.tree, &[&sources[..], &makefiles].concat()) };
+    if let Some(kept) = kept.filter(|k| k.fingerprint == fingerprint) {
+        return Ok(kept);
+    }
+    let step = progress::step("finding out which files include which (kept for the next time)");
+    let config = std::fs::read_to_string(&target.config).unwrap_or_default();
+    let mut found = search(&target.tree, sources, &makefiles, &config)?;
+    found.fingerprint = fingerprint;
+    files::write_quickly(&path, &serde_json::to_vec(&found).context("cannot write the list of includes")?)?;
+    step.done(&format!("{} files", found.files.len()));
+    Ok(found)
+}
+
+fn fingerprint(tree: &Path, sources: &[String]) -> String {
+    let mut text = String::new();
+    for path in sources {
+        let meta = std::fs::metadata(tree.join(path)).ok();
+        let time = meta.as_ref().and_then(|m| m.modified().ok()).and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        let _ = writeln!(text, "{path} {} {}", meta.map_or(0, |m| m.len()), time.unwrap_or_default().as_nanos());
+    }
+    files::sha256(text.as_bytes())
+}
+
+/// The folder of an architecture under arch/, by its `uname -m` name.
+pub fn arch_folder(arch: &str) -> &str {
+    match arch {
+        "x86_64" | "i686" => "x86",
+        "ppc64le" | "ppc64" => "powerpc",
+        "aarch64" => "arm64",
+        "s390x" => "s390",
+        "loongarch64" => "loongarch",
+        "riscv64" => "riscv",
+        other => other,
+    }
+}
+
+/// The C files, headers and assembler files that may become code of this target, and the makefiles; sorted.
+fn walk(tree: &Path, arch: &str) -> Result<(Vec<String>, Vec<String>)> {
+    let (mut sources, mut makefiles) = (Vec::new(), Vec::new());
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        let dir = tree.join(&folder);
+        let entries = std::fs::read_dir(&dir).with_context(|| format!("cannot read the folder {}", dir.display()))?;
+        for entry in entries {
+            let entry = entry.with_context(|| format!("cannot read the folder {}", dir.display()))?;
+            let kind = entry.file_type().with_context(|| format!("cannot read {}", entry.path().display()))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            if kind.is_dir() {
+                let skip = (folder.is_empty() && (SKIPPED.contains(&name.as_str()) || name.starts_with('.')))
+                    || (folder == "arch" && name != arch_folder(arch));
+                if !skip {
+                    folders.push(path);
+                }
+            } else if is_source(&name) {
+                sources.push(path);
+            } else if name.starts_with("Makefile") || name == "Kbuild" {
+                makefiles.push(path);
+            }
+        }
+    }
+    sources.sort();
+    makefiles.sort();
+    // kbuild's own makefiles stand in a folder that holds no code of the kernel.
+    makefiles.extend(["scripts/Makefile.lib".to_string(), "scripts/Makefile.build".into()]);
+    Ok((sources, makefiles))
+}
+
+fn is_source(name: &str) -> bool {
+    [".c", ".h", ".S"].iter().any(|end| name.ends_with(end))
+}
+
+fn search(tree: &Path, sources: Vec<String>, makefiles: &[String], config: &str) -> Result<Index> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let queue = Mutex::new((0..sources.len()).step_by(256));
+    let all = Mutex::new(Vec::new());
+    let next = || queue.lock().ok().and_then(|mut q| q.next());
+    let work = || -> Result<()> {
+        let (scanner, mut text) = (Scanner::default(), Vec::new());
+        let mut found = Vec::new();
+        while let Some(begin) = next() {
+            for (at, path) in sources.iter().enumerate().skip(begin).take(256) {
+                text.clear();
+                let file = tree.join(path);
+                std::fs::File::open(&file)
+                    .and_then(|mut f| f.read_to_end(&mut text))
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                found.push((at as u32, scanner.scan(&text)));
+            }
+        }
+        if let Ok(mut all) = all.lock() {
+            all.append(&mut found);
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running.into_iter().try_for_each(|r| r.join().unwrap_or_else(|_| anyhow::bail!("reading the tree broke off")))
+    })?;
+    let mut all = all.into_inner().unwrap_or_default();
+    all.sort_by_key(|(at, _)| *at);
+    let mut index = Index { version: VERSION.into(), ..Index::default() };
+    // An option that names a header and is not set is no include.
+    let off = |name: &str| {
+        name.starts_with("CONFIG_") && !config.lines().any(|l| l.strip_prefix(name).is_some_and(|r| r.starts_with('=')))
+    };
+    for (at, includes) in all {
+        for (how, name) in includes.names {
+            let map = if how == How::Quoted { &mut index.quoted } else { &mut index.anywhere };
+            let list = map.entry(name).or_default();
+            if list.last() != Some(&at) {
+                list.push(at);
+            }
+        }
+        if includes.computed.iter().any(|name| !off(name)) {
+            index.computed.push(at);
+        }
+    }
+    for makefile in makefiles {
+        let text = std::fs::read(tree.join(makefile)).unwrap_or_default();
+        let folder = makefile.rsplit_once('/').map_or("", |(d, _)| d);
+        // What the architecture's makefile says, and kbuild's own, holds for all files.
+        let top = folder == "scripts" || (folder.starts_with("arch/") && folder.matches('/').count() == 1);
+        let folder = if top { "" } else { folder };
+        let names = scan::forced(&String::from_utf8_lossy(&text));
+        index.forced.extend(names.into_iter().map(|n| (folder.to_string(), n)));
+    }
+    index.forced.sort();
+    index.forced.dedup();
+    index.files = sources;
+    Ok(index)
+}
+
+/// An include's name without the parts that lead upwards: what the path of the included file ends in.
+fn tail(name: &str) -> String {
+    let plain = plain(name);
+    plain.trim_start_matches("../").to_string()
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn ends_in(path: &str, tail: &str) -> bool {
+    path.strip_suffix(tail).is_some_and(|head| head.is_empty() || head.ends_with('/'))
+}
+
+/// Whether an include of `name` may mean the file at `path`.
+pub fn may_be(name: &str, path: &str) -> bool {
+    ends_in(path, &tail(name))
+}
+
+/// One spelling of an include.
+struct Spelling<'a> {
+    name: &'a str,
+    tail: String,
+    quoted: bool,
+    by: &'a [u32],
+}
+
+/// An index that is ready to be asked.
+pub struct Includers<'a> {
+    index: &'a Index,
+    files: HashSet<&'a str>,
+    /// By the last part of the name.
+    spellings: HashMap<String, Vec<Spelling<'a>>>,
+}
+
+impl Index {
+    fn is_sound(&self) -> bool {
+        let known = |list: &Vec<u32>| list.iter().all(|n| (*n as usize) < self.files.len());
+        self.version == VERSION && self.quoted.values().chain(self.anywhere.values()).chain([&self.computed]).all(known)
+    }
+
+    /// Prepares the index for questions.
+    pub fn includers(&self) -> Includers<'_> {
+        let mut spellings: HashMap<String, Vec<Spelling<'_>>> = HashMap::new();
+        let all = self.quoted.iter().map(|s| (s, true)).chain(self.anywhere.iter().map(|s| (s, false)));
+        for ((name, by), quoted) in all {
+            let tail = tail(name);
+            spellings.entry(last(&tail).to_string()).or_default().push(Spelling { name, tail, quoted, by });
+        }
+        Includers { index: self, files: self.files.iter().map(String::as_str).collect(), spellings }
+    }
+}
+
+impl<'a> Includers<'a> {
+    /// `path` and every file that includes it, directly or through another; `path` comes first and need not be in the
+    /// tree (a file that a fix adds), the others are sorted.
+    pub fn closure(&self, path: &str) -> Vec<String> {
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut next: Vec<&str> = self.of(path);
+        // What a macro computes may be this very header. No kernel computes the name of a .c file, and one that is
+        // not built must be told as such.
+        if !path.ends_with(".c") {
+            next.extend(self.index.computed.iter().map(|n| self.index.files[*n as usize].as_str()));
+        }
+        while let Some(file) = next.pop() {
+            if file != path && seen.insert(file) {
+                next.extend(self.of(file));
+            }
+        }
+        [path].into_iter().chain(seen).map(String::from).collect()
+    }
+
+    /// The files that include `path` directly.
+    fn of(&self, path: &str) -> Vec<&'a str> {
+        let files = &self.index.files;
+        let mut found = Vec::new();
+        for s in self.spellings.get(last(path)).into_iter().flatten().filter(|s| ends_in(path, &s.tail)) {
+            for file in s.by.iter().map(|n| files[*n as usize].as_str()) {
+                // The compiler looks beside the including file first, and stops there.
+                let beside = || plain(&format!("{}/{}", file.rsplit_once('/').map_or(".", |(d, _)| d), s.name));
+                if s.quoted {
+                    let beside = beside();
+                    if beside != path && self.files.contains(beside.as_str()) {
+                        continue;
+                    }
+                }
+                found.push(file);
+            }
+        }
+        for (folder, _) in self.index.forced.iter().filter(|(_, name)| ends_in(path, &tail(name))) {
+            let below =
+                |f: &&str| folder.is_empty() || f.strip_prefix(folder.as_str()).is_some_and(|r| r.starts_with('/'));
+            found.extend(files.iter().map(String::as_str).filter(|f| !f.ends_with(".h")).filter(below));
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            files.iter().for_each(|(path, text)| files::write(&dir.path().join(path), text.as_bytes()).unwrap());
+            Self(dir)
+        }
+
+        fn index(&self) -> Index {
+            let (sources, makefiles) = walk(self.0.path(), "x86_64").unwrap();
+            search(self.0.path(), sources, &makefiles, "CONFIG_SET=\"x.h\"\n").unwrap()
+        }
+
+        fn closure(&self, path: &str) -> Vec<String> {
+            self.index().includers().closure(path)
+        }
+    }
+
+    #[test]
+    fn c_files_that_others_include() {
+        let tree = Tree::new(&[
+            ("kernel/all.c", "#include \"part.c\"\n  #  include <../lib/x.c>\n"),
+            ("kernel/part.c", "#include \"../lib/x.c\"\n"),
+            ("lib/x.c", "int x;\n"),
+            ("arch/arm/y.c", "#include \"../../lib/x.c\"\n"),
+            ("tools/z.c", "#include \"../lib/x.c\"\n"),
+        ]);
+        assert_eq!(tree.closure("kernel/part.c"), ["kernel/part.c", "kernel/all.c"]);
+        assert_eq!(tree.closure("lib/x.c"), ["lib/x.c", "kernel/all.c", "kernel/part.c"]);
+        assert_eq!(tree.closure("kernel/all.c"), ["kernel/all.c"]);
+    }
+
+    #[test]
+    fn headers_through_headers_and_wrappers() {
+        let tree = Tree::new(&[
+            ("include/asm-generic/deep.h", ""),
+            ("arch/x86/include/generated/asm/deep.h", "#include <asm-generic/deep.h>\n"),
+            ("include/linux/wide.h", "#ifdef X\n#include <asm/deep.h>\n#endif\n"),
+            ("include/uapi/linux/wide.h", ""),
+            ("fs/a.c", "#include <linux/wide.h>\n"),
+            ("fs/b.S", "#include <asm/deep.h>\n"),
+            ("fs/c.c", "#include <linux/other.h>\n"),
+        ]);
+        let all = [
+            "include/asm-generic/deep.h",
+            "arch/x86/include/generated/asm/deep.h",
+            "fs/a.c",
+            "fs/b.S",
+            "include/linux/wide.h",
+        ];
+        assert_eq!(tree.closure("include/asm-generic/deep.h"), all);
+        // Which of the two is meant hangs on the order of -I: both are.
+        assert_eq!(tree.closure("include/uapi/linux/wide.h"), ["include/uapi/linux/wide.h", "fs/a.c"]);
+    }
+
+    #[test]
+    fn beside_the_file_first_else_anywhere() {
+        let tree = Tree::new(&[
+            ("drv/one/core.h", ""),
+            ("drv/two/core.h", ""),
+            ("drv/two/far.h", ""),
+            ("drv/one/a.c", "#include \"core.h\"\n#include \"far.h\"\n"),
+            ("drv/two/b.c", "#include \"./core.h\"\n#include \"far.h\"\n"),
+            ("drv/sub/c.c", "#include \"core.h\"\n#include \"../two/far.h\"\n"),
+            // Other words that end alike.
+            ("drv/sub/d.c", "#include \"score.h\"\n#include \"x/core.h\"\n"),
+        ]);
+        assert_eq!(tree.closure("drv/one/core.h"), ["drv/one/core.h", "drv/one/a.c", "drv/sub/c.c"]);
+        assert_eq!(tree.closure("drv/two/core.h"), ["drv/two/core.h", "drv/sub/c.c", "drv/two/b.c"]);
+        assert_eq!(tree.closure("drv/two/far.h").len(), 4);
+        // A header that a fix adds may be found before the one that was found till now.
+        assert_eq!(tree.closure("drv/new/core.h"), ["drv/new/core.h", "drv/sub/c.c"]);
+    }
+
+    #[test]
+    fn computed_and_forced_includes() {
+        let tree = Tree::new(&[
+            ("include/trace/define_trace.h", "#include TRACE_INCLUDE(TRACE_INCLUDE_FILE)\n"),
+            ("drv/trace.h", "#define TRACE_INCLUDE_FILE trace\n#include <trace/define_trace.h>\n"),
+            ("drv/ev.h", "#define TRACE_INCLUDE_FILE ../drv/trace\n"),
+            ("drv/a.c", "#define CREATE_TRACE_POINTS\n#include \"trace.h\"\n"),
+            ("drv/b.c", "#include \"ev.h\"\n"),
+            ("drv/any.c", "#include WHICH\n"),
+            ("drv/none.c", "#include CONFIG_NOT_SET\n"),
+            ("drv/some.c", "#include CONFIG_SET\n"),
+            ("drv/forced.h", ""),
+            ("drv/Makefile", "ccflags-y += -include $(src)/forced.h\n"),
+            ("lib/c.c", "int c;\n"),
+        ]);
+        assert_eq!(
+            tree.closure("drv/trace.h"),
+            ["drv/trace.h", "drv/a.c", "drv/any.c", "drv/b.c", "drv/ev.h", "drv/some.c"]
+        );
+        let forced = tree.closure("drv/forced.h");
+        assert_eq!(forced, ["drv/forced.h", "drv/a.c", "drv/any.c", "drv/b.c", "drv/none.c", "drv/some.c"]);
+    }
+
+    #[test]
+    fn what_is_kept_is_checked() {
+        let tree = Tree::new(&[("a.c", "#include \"b.h\"\n"), ("b.h", "")]);
+        let good = tree.index();
+        assert!(good.is_sound());
+        let text = serde_json::to_string(&good).unwrap();
+        let read = |text: &str| serde_json::from_str::<Index>(text).unwrap().is_sound();
+        assert!(read(&text));
+        assert!(!read(&text.replace("[0]", "[2]")));
+        assert!(!read(&text.replace(VERSION, "another")));
+    }
+}
