@@ -98,6 +98,7 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
             fixes: vec![fix.clone()],
             hooks: None,
             replace: true,
+            limit: Default::default(),
         };
         let error = match pipeline::build(&request) {
             Ok(built) => {

@@ -150,6 +150,7 @@ fn build(bench: &Bench, name: &str, fix: &Path) -> Option<Result<pipeline::Outco
         fixes: vec![fix.into()],
         hooks: None,
         replace: false,
+        limit: Default::default(),
     };
     catch_unwind(AssertUnwindSafe(|| pipeline::build(&request))).ok()
 }
