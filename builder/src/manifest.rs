@@ -5,6 +5,7 @@ use crate::elf::note::{self, Note};
 use crate::elf::{Object, Section};
 use crate::explain::Cause;
 use crate::hooks::{Kind, State};
+use crate::prove::stage::{Shown, Unproven};
 use crate::resolve::KlpSymbol;
 use crate::source::Fix;
 use anyhow::{ensure, Context, Result};
@@ -40,7 +41,10 @@ pub struct Manifest {
     /// What was compiled, and what changed there.
     pub units: Vec<UnitFacts>,
     /// Livepatch relocations by klp object and symbol.
-    pub livepatch_symbols: Vec<KlpSymbol>,
+    pub livepatch_symbols: Vec<SymbolFacts>,
+    /// Functions without a proof that `--allow-unproven` let through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_unproven: Vec<Unproven>,
     /// How many livepatch relocations the module has.
     pub livepatch_relocations: usize,
     /// What is called when it is applied and taken back.
@@ -114,6 +118,17 @@ pub struct UnitFacts {
     pub proven: usize,
     /// Functions of the unit.
     pub functions_total: usize,
+}
+
+/// A symbol that livepatch resolves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SymbolFacts {
+    /// The symbol.
+    #[serde(flatten)]
+    pub symbol: KlpSymbol,
+    /// How it was shown to be what the patched code means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_by: Option<Shown>,
 }
 
 /// One function of a live patch.

@@ -15,10 +15,11 @@ use crate::extract::{self, Extract};
 use crate::hooks::{self, Callbacks, Hooks};
 use crate::image::symvers::Symvers;
 use crate::image::{modules, Image};
-use crate::manifest::{FileFacts, FunctionFacts, Manifest, TargetFacts, UnitFacts, SCHEMA};
+use crate::manifest::{FileFacts, FunctionFacts, Manifest, SymbolFacts, TargetFacts, UnitFacts, SCHEMA};
 use crate::postlink::{post_link, Livepatch};
+use crate::prove::elsewhere::Elsewhere;
 use crate::prove::module::Module;
-use crate::prove::stage::{prove_all, Claim, Proven};
+use crate::prove::stage::{self, prove_all, Claim, Proven, Shown};
 use crate::prove::Verdict;
 use crate::resolve::{self, Resolved, World};
 use crate::source::affected::{self, Affected};
@@ -26,7 +27,7 @@ use crate::source::{self, PatchedTree};
 use crate::target::Target;
 use crate::{files, link, progress, verify};
 use anyhow::{bail, Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What to build.
@@ -44,6 +45,8 @@ pub struct Request {
     pub replace: bool,
     /// How many units the fixes may reach.
     pub limit: Limit,
+    /// Functions that may lack a proof.
+    pub allow_unproven: BTreeSet<String>,
 }
 
 /// What came out.
@@ -92,7 +95,9 @@ pub fn build(request: &Request) -> Result<Outcome> {
     let hooks = gather_hooks(target, &units, &extracts, hooks_file.as_ref())?;
     let modules = load_modules(target, &units, &extracts, &symvers)?;
     let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;
-    let proven = prove_units(target, &units, &mut shipped, &changes, &image, &modules, work.path())?;
+    let elsewhere = Elsewhere::new(target, work.path());
+    let world = stage::World { image: &image, modules: &modules, symvers: &symvers, elsewhere: &elsewhere };
+    let proven = prove_units(request, &units, &mut shipped, &changes, &extracts, &world)?;
     let mut resolved = resolve_all(
         &units,
         &shipped,
@@ -100,7 +105,7 @@ pub fn build(request: &Request) -> Result<Outcome> {
         &proven,
         &World { image: &image, modules: &modules, symvers: &symvers },
     )?;
-    let mut registration = register(request, &tree, &units, &changes, &extracts, &proven, &image, &modules)?;
+    let mut registration = register(request, &tree, &units, &extracts, &proven, &image, &modules)?;
     registration.hook(hooks, hooks_file.is_some());
     let source = emit::emit(&registration)?;
     resolved.payloads.iter_mut().filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
@@ -291,41 +296,52 @@ fn load_modules(
 }
 
 /// Stage prove. A unit with functions in doubt is compiled once more with kbuild's own debug flags: in rare cases gcc
-/// makes other code without debug information.
+/// makes other code without debug information. What may lack a proof is let through only after that.
 fn prove_units(
-    target: &Target,
+    request: &Request,
     units: &[Unit],
     shipped: &mut [Object],
     changes: &[ChangeSet<'_>],
-    image: &Image,
-    modules: &BTreeMap<String, Module>,
-    work: &Path,
+    extracts: &[Extract],
+    world: &stage::World<'_>,
 ) -> Result<Proven> {
-    let claim = |shipped: &[Object]| {
+    let (target, work) = (&request.target, world.elsewhere.work);
+    let pairs: Vec<(Option<&str>, &Extract)> =
+        units.iter().zip(extracts).map(|(u, e)| (u.pair.unit.module.as_deref(), e)).collect();
+    let references = resolve::left_to_livepatch(&pairs, world.symvers);
+    let claim = |shipped: &[Object], allowed: &BTreeSet<String>| {
         let claims: Vec<Claim<'_>> = units
             .iter()
             .zip(shipped)
-            .zip(changes)
-            .map(|((u, shipped), changes)| Claim {
+            .zip(changes.iter().zip(&references))
+            .map(|((u, shipped), (changes, references))| Claim {
                 source: &u.pair.unit.source,
                 module: u.pair.unit.module.as_deref(),
                 shipped,
                 changes,
+                references: references.clone(),
             })
             .collect();
-        prove_all(&claims, image, modules)
+        prove_all(&claims, world, allowed)
     };
-    let refused = match claim(shipped) {
-        Err(error) => error.downcast::<Refused>()?,
-        proven => return proven,
+    let proven = match claim(shipped, &BTreeSet::new()) {
+        Ok(proven) => proven,
+        Err(error) => {
+            let refused = error.downcast::<Refused>()?;
+            let in_doubt = |u: &Unit| refused.0.iter().any(|r| r.section == u.pair.unit.source);
+            let again: Vec<usize> = (0..units.len()).filter(|&i| in_doubt(&units[i])).collect();
+            let named: Vec<&compile::Unit> = again.iter().map(|&i| &units[i].pair.unit).collect();
+            for (i, object) in again.into_iter().zip(compile::compile_shipped(target, &named, true, work)?) {
+                shipped[i] = load(&units[i].pair, &object, "as shipped, with debug information")?;
+            }
+            claim(shipped, &request.allow_unproven)?
+        }
     };
-    let in_doubt = |u: &Unit| refused.0.iter().any(|r| r.section == u.pair.unit.source);
-    let again: Vec<usize> = (0..units.len()).filter(|&i| in_doubt(&units[i])).collect();
-    let named: Vec<&compile::Unit> = again.iter().map(|&i| &units[i].pair.unit).collect();
-    for (i, object) in again.into_iter().zip(compile::compile_shipped(target, &named, true, work)?) {
-        shipped[i] = load(&units[i].pair, &object, "as shipped, with debug information")?;
+    let unused = |name: &&String| !proven.unproven().iter().any(|u| u.function == **name);
+    if let Some(name) = request.allow_unproven.iter().find(unused) {
+        bail!("--allow-unproven {name} is not needed: either it is proven, or the patched code neither replaces nor uses it; leave it out");
     }
-    claim(shipped)
+    Ok(proven)
 }
 
 fn resolve_all(
@@ -356,21 +372,20 @@ fn register(
     request: &Request,
     tree: &PatchedTree,
     units: &[Unit],
-    changes: &[ChangeSet<'_>],
     extracts: &[Extract],
     proven: &Proven,
     image: &Image,
     modules: &BTreeMap<String, Module>,
 ) -> Result<Registration> {
     let mut objects: BTreeMap<Option<String>, Vec<KlpFunc>> = BTreeMap::new();
-    for (((unit, extract), proof), _) in units.iter().zip(extracts).zip(proven.proofs()).zip(changes) {
+    for (n, (unit, extract)) in units.iter().zip(extracts).enumerate() {
         for replaced in &extract.replaced {
-            let Some(Verdict::Proven(spot)) = proof.functions.get(&replaced.old_name) else {
+            let Some(spot) = proven.place(n, &replaced.old_name) else {
                 bail!("{} was not proven", replaced.old_name);
             };
             let sympos = match &unit.pair.unit.module {
                 None => image.kallsyms.sympos(&replaced.old_name, spot.at),
-                Some(name) => modules.get(name).and_then(|m| m.sympos(&replaced.old_name, *spot)),
+                Some(name) => modules.get(name).and_then(|m| m.sympos(&replaced.old_name, spot)),
             };
             let sympos = sympos
                 .with_context(|| format!("{} has no symbol of its own in the running kernel", replaced.old_name))?;
@@ -404,7 +419,8 @@ fn check(
     symvers: &Symvers,
 ) -> Result<()> {
     let step = progress::step("reading the module as the kernel's loader will");
-    let faults = verify::verify(module, &verify::Against { release: &target.release, image, modules, symvers })?;
+    let against = verify::Against { release: &target.release, build_id: &target.build_id, image, modules, symvers };
+    let faults = verify::verify(module, &against)?;
     if !faults.is_empty() {
         bail!("the finished module is wrong; this is a fault in kmend, please report it:\n  {}", faults.join("\n  "));
     }
@@ -491,8 +507,11 @@ fn describe(
         ("machine".to_string(), machine().to_string()),
     ]);
     tools.extend(target.rustc.clone().map(|rustc| ("rustc".to_string(), rustc)));
-    let mut livepatch_symbols: Vec<_> = resolved.klp.values().cloned().collect();
-    livepatch_symbols.sort();
+    let mut livepatch_symbols: BTreeMap<_, BTreeSet<Shown>> = BTreeMap::new();
+    for ((unit, name), symbol) in &resolved.found {
+        livepatch_symbols.entry(symbol.clone()).or_default().extend(proven.shown(*unit, name));
+    }
+    let strongest = |(symbol, shown): (_, BTreeSet<Shown>)| SymbolFacts { symbol, shown_by: shown.first().copied() };
     Manifest {
         schema: SCHEMA,
         name: request.name.clone(),
@@ -507,7 +526,8 @@ fn describe(
         },
         fixes: tree.fixes.clone(),
         units,
-        livepatch_symbols,
+        livepatch_symbols: livepatch_symbols.into_iter().map(strongest).collect(),
+        allowed_unproven: proven.unproven().to_vec(),
         livepatch_relocations: livepatch.relocations,
         callbacks: registration.callback_facts(),
         states: registration.states.clone(),

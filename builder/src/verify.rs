@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage verify: reads a finished live patch as the kernel's loader will, and says what it would refuse.
 
+mod loader;
+
 use crate::arch::Field;
 use crate::elf::read::{read, Take};
 use crate::elf::*;
 use crate::image::symvers::Symvers;
 use crate::image::Image;
+use crate::manifest::Manifest;
 use crate::prove::module::Module;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -22,13 +25,23 @@ pub struct KlpName {
 }
 
 impl KlpName {
-    /// Parses the name; None where it is not well formed.
+    /// Parses the name as the kernel does (kernel/livepatch/core.c, klp_resolve_symbols: `%55[^.].%511[^,],%lu`); None
+    /// where it is not well formed.
     pub fn parse(text: &str) -> Option<Self> {
         let (object, rest) = text.strip_prefix(".klp.sym.")?.split_once('.')?;
-        let (name, sympos) = rest.rsplit_once(',')?;
-        let ok = !object.is_empty() && object.len() < 56 && !name.is_empty();
-        ok.then_some(Self { object: object.into(), name: name.into(), sympos: sympos.parse().ok()? })
+        let (name, sympos) = rest.split_once(',')?;
+        let ok = is_object_name(object) && !name.is_empty() && name.len() < LONGEST_SYMBOL;
+        let digits = !sympos.is_empty() && sympos.bytes().all(|b| b.is_ascii_digit());
+        (ok && digits).then_some(Self { object: object.into(), name: name.into(), sympos: sympos.parse().ok()? })
     }
+}
+
+/// The kernel's KSYM_NAME_LEN, its end included.
+const LONGEST_SYMBOL: usize = 512;
+
+/// `vmlinux` or what can be a module's name (MODULE_NAME_LEN).
+fn is_object_name(name: &str) -> bool {
+    !name.is_empty() && name.len() < 56 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// `NAME=value` pairs of .modinfo.
@@ -47,6 +60,8 @@ pub fn modinfo(object: &Object) -> Vec<(String, String)> {
 pub struct Against<'a> {
     /// `uname -r`.
     pub release: &'a str,
+    /// Its GNU build id, hexadecimal.
+    pub build_id: &'a str,
     /// The shipped image.
     pub image: &'a Image,
     /// Shipped modules, as far as they were needed.
@@ -70,16 +85,22 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
     if get("livepatch") != Some("Y") {
         faults.push(".modinfo does not say livepatch=Y".into());
     }
-    match get("vermagic") {
-        Some(magic) if magic.split(' ').next() == Some(against.release) => {}
-        other => faults.push(format!("vermagic is {other:?}, the kernel's release is {}", against.release)),
-    }
+    faults.extend(loader::faults(&object, &info, against));
+    faults.extend(pinned(&object, against));
     for s in &object.sections {
         let klp = s.name.starts_with(".klp.rela.");
         if klp != (s.flags & SHF_RELA_LIVEPATCH != 0) {
             faults.push(format!("section {}: name and SHF_RELA_LIVEPATCH do not go together", s.name));
         }
         if !klp {
+            let early = s.relocs.iter().find(|r| object.symbols[r.symbol].place == Place::Livepatch);
+            faults.extend(early.map(|r| {
+                let name = &object.symbols[r.symbol].name;
+                format!(
+                    "section {}: the relocation at {:#x} refers to {name} before livepatch finds it",
+                    s.name, r.offset
+                )
+            }));
             continue;
         }
         let target = object.sections.get(s.info as usize);
@@ -96,6 +117,9 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
             faults.push(format!("section {}: its name does not end in that of its target {}", s.name, target.name));
             continue;
         };
+        if !is_object_name(needs) {
+            faults.push(format!("section {}: {needs:?} is no name of a klp object", s.name));
+        }
         // These are read before relocations that wait for a module are applied.
         if needs != "vmlinux"
             && matches!(target.name.as_str(), "__jump_table" | ".static_call_sites" | ".altinstructions")
@@ -103,7 +127,7 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
             faults.push(format!("section {}: {} cannot wait for a module", s.name, target.name));
         }
         for r in &s.relocs {
-            check_relocation(&object, s, target, needs, r, &mut faults);
+            check_relocation(&object, s, target, needs, r, against, &mut faults);
         }
     }
     for symbol in object.symbols.iter().skip(1) {
@@ -112,10 +136,6 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
                 None => faults.push(format!("livepatch symbol {:?} is not .klp.sym.OBJECT.NAME,SYMPOS", symbol.name)),
                 Some(klp) => faults.extend(unknown(&klp, against)),
             },
-            Place::Undefined if object.arch.is_linker_symbol(&symbol.name) => {}
-            Place::Undefined if symbol.bind != Bind::Weak && against.symvers.get(&symbol.name).is_none() => {
-                faults.push(format!("symbol {} is undefined and the kernel does not export it", symbol.name));
-            }
             _ if symbol.name.starts_with(".klp.") => {
                 faults.push(format!("symbol {} is no livepatch symbol", symbol.name))
             }
@@ -126,12 +146,36 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
     Ok(faults)
 }
 
+/// The kernel that the module's manifest names must be this very one: a release says little, the build id all.
+fn pinned(object: &Object, against: &Against<'_>) -> Vec<String> {
+    let mut faults = Vec::new();
+    match against.image.build_id() {
+        Ok(id) if id == against.build_id => {}
+        Ok(id) => {
+            faults.push(format!("the target's record has the build id {}, its kernel image {id}", against.build_id))
+        }
+        Err(error) => faults.push(format!("the build id of the kernel image cannot be read: {error:#}")),
+    }
+    match Manifest::of_module(object) {
+        Ok(Some(manifest)) if manifest.target.build_id != against.build_id => faults.push(format!(
+            "it was proven against the kernel with build id {}, this one has {}",
+            manifest.target.build_id, against.build_id
+        )),
+        // Whoever made it otherwise gets no such word from it.
+        Ok(_) => {}
+        Err(error) => faults.push(format!("its manifest cannot be read: {error:#}")),
+    }
+    faults
+}
+
+#[allow(clippy::too_many_arguments)]
 fn check_relocation(
     object: &Object,
     section: &Section,
     target: &Section,
     needs: &str,
     r: &Reloc,
+    against: &Against<'_>,
     faults: &mut Vec<String>,
 ) {
     let at = format!("section {}: relocation at {:#x}", section.name, r.offset);
@@ -144,6 +188,11 @@ fn check_relocation(
     if let Some(klp) = KlpName::parse(&symbol.name) {
         if (klp.object == "vmlinux") != (needs == "vmlinux") {
             faults.push(format!("{at}: a relocation for {needs} refers to {}", symbol.name));
+        } else if klp.object != needs && !depends_on(needs, &klp.object, against) {
+            faults.push(format!(
+                "{at}: a relocation for {needs} refers to {}, and {needs} can be loaded without {}",
+                symbol.name, klp.object
+            ));
         }
     }
     match object.arch.field(r.kind) {
@@ -161,11 +210,22 @@ fn check_relocation(
     }
 }
 
+/// True where the shipped module `name` cannot be loaded without `other`.
+fn depends_on(name: &str, other: &str, against: &Against<'_>) -> bool {
+    against.modules.get(name).is_some_and(|m| m.depends().iter().any(|d| d == other))
+}
+
 fn unknown(klp: &KlpName, against: &Against<'_>) -> Option<String> {
     let count = if klp.object == "vmlinux" {
         against.image.kallsyms.named(&klp.name).count()
     } else {
-        against.modules.get(&klp.object)?.named(&klp.name).count()
+        match against.modules.get(&klp.object) {
+            Some(module) => module.named(&klp.name).count(),
+            None => {
+                let KlpName { object, name, .. } = klp;
+                return Some(format!("livepatch symbol {name} of {object}: the kernel has no such module"));
+            }
+        }
     };
     let ok = if klp.sympos == 0 { count == 1 } else { klp.sympos <= count as u64 };
     (!ok).then(|| {
@@ -181,6 +241,10 @@ mod tests {
     fn names() {
         let klp = KlpName::parse(".klp.sym.vmlinux.foo.isra.0,2").unwrap();
         assert_eq!((klp.object.as_str(), klp.name.as_str(), klp.sympos), ("vmlinux", "foo.isra.0", 2));
+        assert_eq!(KlpName::parse(".klp.sym.vmlinux.foo,1,2"), None);
+        assert_eq!(KlpName::parse(".klp.sym.vmlinux.foo,+1"), None);
+        assert_eq!(KlpName::parse(&format!(".klp.sym.vmlinux.{},1", "x".repeat(512))), None);
+        assert_eq!(KlpName::parse(&format!(".klp.sym.{}.foo,1", "x".repeat(56))), None);
         assert_eq!(KlpName::parse(".klp.sym.vmlinux.foo"), None);
         assert_eq!(KlpName::parse(".klp.sym..foo,1"), None);
         assert_eq!(KlpName::parse("foo"), None);

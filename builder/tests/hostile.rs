@@ -159,7 +159,8 @@ fn modules() {
     let image = Image::parse(synthetic::image(FORMS[0])).unwrap();
     let symvers = Symvers::parse(synthetic::SYMVERS).unwrap();
     let modules = Default::default();
-    let against = verify::Against { release: "7.2.12", image: &image, modules: &modules, symvers: &symvers };
+    let against =
+        verify::Against { release: "7.2.12", build_id: "00", image: &image, modules: &modules, symvers: &symvers };
     torment("module", &good, 20_000, |bytes| {
         let _ = verify::verify(bytes, &against);
         inspect::inspect(bytes).ok()

@@ -7,6 +7,7 @@ mod demo;
 mod deps;
 mod kernel;
 mod proofs;
+mod prove;
 mod say;
 mod tidy;
 
@@ -39,6 +40,11 @@ const CHORES: &[Chore] = &[
         name: "corpus",
         run: corpus::run,
         help: "run the builder on the fixes of whole stable releases: docs/corpus.md",
+    },
+    Chore {
+        name: "prove",
+        run: prove::run,
+        help: "how much of whole kernels is proven: `prove [-t TARGET] [--units N|all] [--seed WORD]`",
     },
     Chore { name: "demo", run: demo::run, help: "from nothing to a real fix at work in a booted kernel, narrated" },
     Chore {

@@ -22,6 +22,6 @@ fuzz_target!(|data: &[u8]| {
         serde_json::to_string(&report).expect("every report can be JSON");
     }
     let against =
-        verify::Against { release: "7.2.12", image: &WORLD.0, modules: &Default::default(), symvers: &WORLD.1 };
+        verify::Against { release: "7.2.12", build_id: "00", image: &WORLD.0, modules: &Default::default(), symvers: &WORLD.1 };
     let _ = verify::verify(data, &against);
 });

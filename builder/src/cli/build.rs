@@ -41,6 +41,9 @@ pub struct BuildArgs {
     /// Compile up to N units for what the fixes change in headers, and look at ten times as many [default: 200]
     #[arg(long, value_name = "N")]
     max_units: Option<usize>,
+    /// Let a function through that is not proven to be what the kernel runs; may be given again for others
+    #[arg(long, value_name = "FUNCTION")]
+    allow_unproven: Vec<String>,
     /// Unified diffs against the target's source, in the order in which they apply
     #[arg(required = true, value_name = "FIX.patch")]
     fixes: Vec<PathBuf>,
@@ -66,6 +69,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         hooks: args.hooks.clone(),
         replace: !args.no_replace,
         limit: args.max_units.map(Limit).unwrap_or_default(),
+        allow_unproven: args.allow_unproven.iter().cloned().collect(),
     };
     let module = args.output.join(format!("{name}.ko"));
     let outcome = match pipeline::build(&request) {
@@ -133,6 +137,9 @@ fn summary(manifest: &Manifest) -> String {
         if !unit.data.is_empty() {
             line("  ", &format!("brings   {}", unit.data.join(", ")));
         }
+    }
+    for unproven in &manifest.allowed_unproven {
+        out.push_str(&format!("NOT PROVEN, let through by --allow-unproven: {unproven}\n"));
     }
     for c in &manifest.callbacks {
         out.push_str(&format!("  {:12} of {}: {} ({})\n", c.kind.name(), c.object, c.function, c.source));

@@ -83,6 +83,10 @@ fn text(report: &Report) -> String {
         line(field("made for", &format!("{}{version}, build id {}", t.name, t.build_id)));
         line("fixes".into());
         manifest.fixes.iter().for_each(|fix| line(format!("  {} ({})", fix.title, fix.file)));
+        if !manifest.allowed_unproven.is_empty() {
+            line("NOT PROVEN, let through by --allow-unproven".into());
+        }
+        manifest.allowed_unproven.iter().for_each(|unproven| line(format!("  {unproven}")));
     }
     for object in report.objects.iter().flatten() {
         line(format!("replaces in {}", object.name));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Asks a target's kbuild: folders in, the objects that go into vmlinux and modules out; and lets it compile
-//! objects for the first time, so that their commands are saved.
+//! Asks a target's kbuild: folders in, the objects that go into vmlinux and modules out; and lets it say how it
+//! compiles them.
 //!
 //! kbuild's own makefiles answer, with the target's configuration. A single target (`make a/b.o`) would not do:
 //! kbuild builds a file that way although the configuration leaves it out.
@@ -22,6 +22,9 @@ kmend-tell: ; @: $(info kmend|$(obj)|y|$(real-obj-y)) $(info kmend|$(obj)|m|$(re
 $(info kmend|$(obj)|lib|$(lib-y))
 kmend-make: ; @+$(MAKE) --no-print-directory -f $(srctree)/scripts/Makefile.build obj=. need-builtin=1 need-modorder=1 \
 $(addprefix ./,$(KMEND_OBJECTS))";
+
+/// One command line can name this many folders.
+const MOST_FOLDERS: usize = 256;
 
 /// The objects of one folder's makefile, as kbuild spells them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -68,32 +71,64 @@ pub fn ask(target: &Target, dirs: &BTreeSet<String>) -> Result<Objects> {
         let parts: Vec<&str> = dir.split('/').collect();
         all.extend((1..=parts.len()).map(|n| parts[..n].join("/")));
     }
-    let has_makefile = |d: &str| ["Kbuild", "Makefile"].iter().any(|m| target.tree.join(d).join(m).is_file());
-    let kept = files::cache_dir()?.join("index").join(format!("kbuild-{}.json", tree_id(target)));
-    let mut told: BTreeMap<String, Told> = match std::fs::read(&kept) {
-        Ok(bytes) if owns(target) => serde_json::from_slice(&bytes).unwrap_or_default(),
-        _ => BTreeMap::new(),
-    };
-    let new: Vec<&str> = all.iter().map(String::as_str).filter(|d| !told.contains_key(*d) && has_makefile(d)).collect();
-    let mut words = String::new();
-    if !new.is_empty() {
-        // A command line has a limit; this stays well below it.
-        for some in new.chunks(1000) {
-            let about = format!("KMEND_DIRS={}", some.join(" "));
-            let said = make(target, &[], "kmend-ask", &about, "asking kbuild what it builds")?;
-            read_answers(&String::from_utf8_lossy(&said.stdout), &mut told);
-            words.extend(String::from_utf8_lossy(&said.stderr).lines().map(|l| format!("\n    {l}")));
-        }
-    }
+    let mut told = kept_answers(target)?;
+    let words = ask_new(target, &all, &mut told)?;
     let (objects, reached) = linked(&told);
-    let silent = |d: &&String| has_makefile(d) && told.get(*d).is_none_or(|t| t.failed) && reached.contains(*d);
+    let silent = |d: &&String| has_makefile(target, d) && told.get(*d).is_none_or(|t| t.failed) && reached.contains(*d);
     if let Some(dir) = all.iter().find(silent) {
         bail!("kbuild of {} does not say what it builds in {dir}; is the tree complete?{words}", target.name);
     }
-    if owns(target) && !new.is_empty() {
-        files::write(&kept, &serde_json::to_vec(&told).context("cannot write down what kbuild builds")?)?;
-    }
     Ok(objects)
+}
+
+/// All objects that go into vmlinux and modules, by plain path, sorted. Takes minutes the first time.
+pub fn everything(target: &Target) -> Result<Vec<String>> {
+    let mut told = kept_answers(target)?;
+    loop {
+        let (objects, reached) = linked(&told);
+        let new: BTreeSet<String> =
+            reached.into_iter().filter(|d| !told.contains_key(d) && has_makefile(target, d)).collect();
+        if new.is_empty() {
+            return Ok(objects.spelled.into_keys().collect());
+        }
+        let before = told.len();
+        let words = ask_new(target, &new, &mut told)?;
+        if told.len() == before {
+            bail!("kbuild of {} does not say what it builds; is the tree complete?{words}", target.name);
+        }
+    }
+}
+
+fn has_makefile(target: &Target, dir: &str) -> bool {
+    ["Kbuild", "Makefile"].iter().any(|m| target.tree.join(dir).join(m).is_file())
+}
+
+fn kept_file(target: &Target) -> Result<PathBuf> {
+    Ok(files::cache_dir()?.join("index").join(format!("kbuild-{}.json", tree_id(target))))
+}
+
+fn kept_answers(target: &Target) -> Result<BTreeMap<String, Told>> {
+    Ok(match std::fs::read(kept_file(target)?) {
+        Ok(bytes) if owns(target) => serde_json::from_slice(&bytes).unwrap_or_default(),
+        _ => BTreeMap::new(),
+    })
+}
+
+/// Asks about those of `dirs` that are not in `told` yet; returns make's words, indented.
+fn ask_new(target: &Target, dirs: &BTreeSet<String>, told: &mut BTreeMap<String, Told>) -> Result<String> {
+    let new: Vec<&str> =
+        dirs.iter().map(String::as_str).filter(|d| !told.contains_key(*d) && has_makefile(target, d)).collect();
+    let mut words = String::new();
+    for new in new.chunks(MOST_FOLDERS) {
+        let said =
+            make(target, &[], "kmend-ask", &format!("KMEND_DIRS={}", new.join(" ")), "asking kbuild what it builds")?;
+        read_answers(&String::from_utf8_lossy(&said.stdout), told);
+        words.extend(String::from_utf8_lossy(&said.stderr).lines().map(|l| format!("\n    {l}")));
+    }
+    if owns(target) && !new.is_empty() {
+        files::write(&kept_file(target)?, &serde_json::to_vec(&told).context("cannot write down what kbuild builds")?)?;
+    }
+    Ok(words)
 }
 
 fn read_answers(text: &str, told: &mut BTreeMap<String, Told>) {

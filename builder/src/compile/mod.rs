@@ -117,6 +117,11 @@ impl<'a> Work<'a> {
         let known = cache.get(&key);
         Ok(Self { unit, saved, transplant, key, known })
     }
+
+    /// The key under which the unit as shipped is kept without its other forms.
+    fn alone(&self) -> String {
+        files::sha256(format!("{} as shipped alone", self.key).as_bytes())
+    }
 }
 
 #[derive(Default)]
@@ -142,7 +147,8 @@ pub fn compile(target: &Target, tree: &PatchedTree, units: &[Unit], work: &Path)
 }
 
 /// Compiles each unit as it was shipped, and no other way; in the order of `units`. With `debug`, with debug
-/// information where kbuild has it: gcc is meant to make the same code without, and does so nearly always.
+/// information where kbuild has it: gcc is meant to make the same code without, and does so nearly always. Those without are
+/// kept for the next time.
 pub fn compile_shipped(target: &Target, units: &[&Unit], debug: bool, work: &Path) -> Result<Vec<Vec<u8>>> {
     let step = progress::step(match (units, debug) {
         ([one], false) => format!("compiling {}", one.source),
@@ -151,13 +157,22 @@ pub fn compile_shipped(target: &Target, units: &[&Unit], debug: bool, work: &Pat
     });
     let variant = if debug { Variant::ShippedWithDebug } else { Variant::Shipped };
     let cache = Cache::open(target)?;
-    let works = units.iter().map(|unit| Work::new(&cache, target, unit)).collect::<Result<Vec<_>>>()?;
-    let works: Vec<Work<'_>> = works.into_iter().map(|w| Work { known: w.known.filter(|_| !debug), ..w }).collect();
+    let mut works = units.iter().map(|unit| Work::new(&cache, target, unit)).collect::<Result<Vec<_>>>()?;
+    for w in &mut works {
+        w.known = w.known.take().or_else(|| cache.get(&w.alone())).filter(|_| !debug);
+    }
+    let begun = SystemTime::now();
     let sandbox = target.sandbox().writable(work, WORK);
     let new = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| (i, variant)).collect();
     let mut made = run_jobs(new, |i, variant| {
         compile_one(&sandbox, &works[i], variant, i, work).map_err(|e| explain(e, target, "", works[i].unit, variant))
     })?;
+    for ((i, _), new) in made.iter().filter(|_| !debug) {
+        if !embeds_files(target, &works[*i].unit.source) {
+            let alone = Originals { shipped: new.object.clone(), original: Vec::new(), moved: Vec::new() };
+            cache.put(&works[*i].alone(), &new.inputs, begun, &alone)?;
+        }
+    }
     made.sort_by_key(|((i, _), _)| std::cmp::Reverse(*i));
     step.done(&format!("{}, {} from the cache", count(units.len()), units.len() - made.len()));
     let missing = |unit: &Unit| anyhow!("{} was not compiled", unit.source);

@@ -96,6 +96,40 @@ impl Image {
         Ok(found.map(|(base, _)| base))
     }
 
+    /// The file.
+    pub fn all_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its GNU build id, hexadecimal.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn build_id(&self) -> Result<String> {
+        vmlinuz::build_id(self.bytes.as_slice())
+    }
+
+    /// What the vermagic of a module has to be (include/linux/vermagic.h); None where the image does not say.
+    pub fn vermagic(&self, release: &str) -> Option<String> {
+        let mut named = self.kallsyms.named("vermagic").filter(|s| !s.is_code());
+        if let (Some(symbol), None) = (named.next(), named.next()) {
+            let text = self.string(symbol.address).map(|t| String::from_utf8_lossy(t).into_owned());
+            return text.filter(|t| t.split(' ').next() == Some(release));
+        }
+        // Without data in kallsyms by its form: the banner, the other text that holds the release, has a word before it.
+        let start = format!("{release} ");
+        let mut found = memchr::memmem::find_iter(&self.bytes, start.as_bytes()).filter_map(|at| {
+            let end = at + self.bytes[at..].iter().take(256).position(|&b| b == 0)?;
+            let is_first = at
+                .checked_sub(1)
+                .is_none_or(|before| !self.bytes[before].is_ascii_graphic() && self.bytes[before] != b' ');
+            let text = std::str::from_utf8(&self.bytes[at..end]).ok()?;
+            (is_first && text.ends_with(' ')).then(|| text.to_string())
+        });
+        let first = found.next()?;
+        found.all(|other| other == first).then_some(first)
+    }
+
     /// The bytes at an address; None where the image holds none (zero-initialised memory, or outside).
     pub fn bytes(&self, address: u64, len: u64) -> Option<&[u8]> {
         let from = file_offset(&self.segments, address, len)?;

@@ -12,6 +12,8 @@ pub struct Export {
     pub module: Option<String>,
     /// Its namespace; empty for none.
     pub namespace: String,
+    /// Its checksum; 0 in a kernel that has none.
+    pub crc: u32,
 }
 
 /// All exports by name.
@@ -32,12 +34,13 @@ impl Symvers {
         let mut map = HashMap::new();
         for (n, line) in text.lines().enumerate() {
             let fields: Vec<&str> = line.split('\t').collect();
-            let [_, name, module, _kind, rest @ ..] = fields.as_slice() else {
-                bail!("line {}: {line:?} is not CRC, symbol, module and kind with tabs between", n + 1);
-            };
+            let bad = || format!("line {}: {line:?} is not CRC, symbol, module and kind with tabs between", n + 1);
+            let [crc, name, module, _kind, rest @ ..] = fields.as_slice() else { bail!("{}", bad()) };
+            let digits = crc.strip_prefix("0x").with_context(bad)?;
+            let crc = u32::from_str_radix(digits, 16).ok().with_context(bad)?;
             let module = (*module != "vmlinux").then(|| module.rsplit('/').next().unwrap_or(module).replace('-', "_"));
             let namespace = rest.first().copied().unwrap_or("").to_string();
-            map.insert((*name).to_string(), Export { module, namespace });
+            map.insert((*name).to_string(), Export { module, namespace, crc });
         }
         Ok(Self(map))
     }
@@ -59,11 +62,12 @@ mod tests {
 
     #[test]
     fn reads_both_kinds_of_line() {
-        let text = "0x0\ta\tvmlinux\tEXPORT_SYMBOL\t\n0x0\tb\tdrivers/block/z-ram\tEXPORT_SYMBOL_GPL\tNS\n";
+        let text = "0x0\ta\tvmlinux\tEXPORT_SYMBOL\t\n0xfe02\tb\tdrivers/block/z-ram\tEXPORT_SYMBOL_GPL\tNS\n";
         let s = Symvers::parse(text).unwrap();
         assert!(s.is_open("a"));
-        assert_eq!(s.get("b"), Some(&Export { module: Some("z_ram".into()), namespace: "NS".into() }));
+        assert_eq!(s.get("b"), Some(&Export { module: Some("z_ram".into()), namespace: "NS".into(), crc: 0xfe02 }));
         assert!(!s.is_open("b"));
         assert!(Symvers::parse("0x0 a vmlinux").is_err());
+        assert!(Symvers::parse("x\ta\tvmlinux\tEXPORT_SYMBOL\t").is_err());
     }
 }

@@ -158,6 +158,7 @@ fn manifest() -> Manifest {
             functions_total: 1,
         }],
         livepatch_symbols: Vec::new(),
+        allowed_unproven: Vec::new(),
         livepatch_relocations: 0,
         exports: Vec::new(),
         notes: Vec::new(),

@@ -6,14 +6,19 @@
 //! reference is compared, references as targets, not masked. What this settles on the way, the place of
 //! each section, tells namesakes apart and gives static data their addresses.
 
+pub mod elsewhere;
+pub mod explain;
 pub mod module;
+mod place;
+pub mod report;
 pub mod stage;
 pub mod vmlinux;
 
-use crate::arch::Field;
+use crate::arch::{Arch, Field};
+use crate::disasm::Line;
 use crate::elf::{Bind, Object, Reloc, SecId, SymId, SymKind};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 /// A place in what is shipped: an address in vmlinux, or an offset in a section of a module.
@@ -88,6 +93,8 @@ pub trait Shipped {
     fn is_named(&self, name: &str, spot: Spot) -> Named;
     /// A place in words.
     fn describe(&self, spot: Spot) -> String;
+    /// `len` bytes of code as assembly, counted from the place on.
+    fn lines(&self, arch: &dyn Arch, spot: Spot, len: u64) -> Vec<Line>;
 }
 
 /// Whether a name stands at a place.
@@ -144,16 +151,28 @@ fn jump_sites(object: &Object, jump_entry: u64) -> HashMap<SecId, Vec<u64>> {
 
 /// Proves a unit: `object` is the original, compiled with exactly kbuild's flags.
 pub fn prove(object: &Object, shipped: &dyn Shipped, jump_entry: u64) -> Proof {
-    let mut run = Run { object, shipped, sites: jump_sites(object, jump_entry), proof: Proof::default() };
-    let mut left = run.functions();
-    for sure in [true, false] {
-        run.place_by_functions(sure);
-        left = run.compare_placed(left);
+    let sites = jump_sites(object, jump_entry);
+    // Sections that nothing but namesakes speaks for are not believed, nor what was learned from them.
+    let mut doubted: BTreeMap<SecId, String> = BTreeMap::new();
+    loop {
+        let mut run = Run { sites: &sites, doubted: &doubted, ..Run::new(object, shipped) };
+        let mut left = run.functions();
+        for sure in [true, false] {
+            run.place_by_functions(sure);
+            left = run.compare_placed(left);
+            while run.follow_pointers() {
+                left = run.compare_placed(left);
+            }
+        }
+        for (id, range) in left {
+            run.compare(id, range);
+        }
+        let more = run.in_doubt();
+        if more.is_empty() {
+            return run.proof;
+        }
+        doubted.extend(more);
     }
-    for (id, range) in left {
-        run.compare(id, range);
-    }
-    run.proof
 }
 
 /// Bytes of an entry of a table of addresses ([`Arch::is_toc`](crate::arch::Arch::is_toc)).
@@ -162,8 +181,24 @@ const TABLE_ENTRY: u64 = 8;
 struct Run<'a> {
     object: &'a Object,
     shipped: &'a dyn Shipped,
-    sites: HashMap<SecId, Vec<u64>>,
+    sites: &'a HashMap<SecId, Vec<u64>>,
+    /// Sections that are not to be placed, and why.
+    doubted: &'a BTreeMap<SecId, String>,
     proof: Proof,
+    /// Why a section has no place, where more is known than that.
+    unplaced: HashMap<SecId, String>,
+    /// What the function that is being compared has taught so far.
+    learned: Learned,
+    /// Pairs of a section and another one that its proven functions refer to where it stands.
+    links: BTreeSet<(SecId, SecId)>,
+}
+
+/// What one function's references teach; believed once the whole function is proven.
+#[derive(Default)]
+struct Learned {
+    sections: Vec<SecId>,
+    symbols: Vec<String>,
+    links: Vec<(SecId, SecId)>,
 }
 
 impl Run<'_> {
@@ -193,48 +228,6 @@ impl Run<'_> {
             }
             left = later;
         }
-    }
-
-    /// Finds for each code section the one place at which most of its functions stand by name and the bytes of the
-    /// functions agree best. With `sure`, only where a function without namesakes agrees: small ones that stand
-    /// in many units, all alike, are better placed by the references of others.
-    fn place_by_functions(&mut self, sure: bool) {
-        let mut votes: HashMap<SecId, HashMap<Spot, Vec<SymId>>> = HashMap::new();
-        for (id, _) in self.functions() {
-            let symbol = &self.object.symbols[id];
-            let Some(section) = symbol.section() else { continue };
-            for spot in self.shipped.functions(&symbol.name) {
-                votes.entry(section).or_default().entry(spot.moved(-(symbol.value as i64))).or_default().push(id);
-            }
-        }
-        for (section, places) in votes {
-            if self.proof.sections.contains_key(&section) {
-                continue;
-            }
-            let mut best: Vec<(usize, usize, Spot)> = places
-                .iter()
-                .map(|(&base, ids)| {
-                    let same = ids.iter().filter(|&&id| self.agrees(id, base)).count();
-                    (same, ids.len(), base)
-                })
-                .collect();
-            best.sort_by_key(|&(same, named, base)| (std::cmp::Reverse((same, named)), base));
-            let tie = best.len() > 1 && (best[0].0, best[0].1) == (best[1].0, best[1].1);
-            let unique = |&id: &SymId| self.shipped.functions(&self.object.symbols[id].name).len() == 1;
-            let base = best[0].2;
-            if !tie && (!sure || places[&base].iter().any(|id| unique(id) && self.agrees(*id, base))) {
-                self.proof.sections.insert(section, base);
-            }
-        }
-    }
-
-    /// True when the function's bytes, references aside, stand at `base`.
-    fn agrees(&self, id: SymId, base: Spot) -> bool {
-        let symbol = &self.object.symbols[id];
-        let Some(section) = symbol.section() else { return false };
-        let range = symbol.value..symbol.value + symbol.size;
-        let piece = Piece { object: self.object, section, spot: base.moved(range.start as i64), range };
-        self.shipped.code(&piece).is_some_and(|bytes| self.first_difference(&piece, &bytes).is_none())
     }
 
     /// The first byte of a code range that differs from the shipped one, fields of relocations aside and
@@ -269,11 +262,7 @@ impl Run<'_> {
         let name = symbol.name.clone();
         let Some(section) = symbol.section() else { return };
         let verdict = match self.proof.sections.get(&section) {
-            None => Verdict::Differs {
-                at: None,
-                offset: 0,
-                why: "no function of this name and these bytes is in the shipped kernel".into(),
-            },
+            None => Verdict::Differs { at: None, offset: 0, why: self.why_unplaced(section) },
             Some(&base) => {
                 let spot = base.moved(range.start as i64);
                 let lead = self.object.arch.lead_in(&self.object.sections[section], range.start);
@@ -281,8 +270,15 @@ impl Run<'_> {
                 let found = self.difference(section, in_front, spot.moved(-(lead as i64)));
                 let found = found.map(|(_, why)| (0, format!("in front of its entry: {why}")));
                 match found.or_else(|| self.difference(section, range, spot)) {
-                    None => Verdict::Proven(spot),
-                    Some((offset, why)) => Verdict::Differs { at: Some(spot), offset, why },
+                    None => {
+                        self.links.append(&mut self.learned.links.drain(..).collect());
+                        self.learned = Learned::default();
+                        Verdict::Proven(spot)
+                    }
+                    Some((offset, why)) => {
+                        self.forget();
+                        Verdict::Differs { at: Some(spot), offset, why }
+                    }
                 }
             }
         };
@@ -416,6 +412,7 @@ impl Run<'_> {
             };
         }
         let base = place.moved(-(symbol.value as i64));
+        self.learned.links.push((piece.section, home));
         match self.proof.sections.get(&home) {
             Some(&known) if known == base => Ok(()),
             // A weak symbol may have been overridden by another unit's.
@@ -428,6 +425,9 @@ impl Run<'_> {
                 self.shipped.describe(known.moved(symbol.value as i64))
             )),
             None => {
+                if let Some(why) = self.doubted.get(&home) {
+                    return Err(why.clone());
+                }
                 if let Some(other) = self.misplaced(home, base) {
                     return Err(format!(
                         "the shipped code refers to {}; where {} stood as the rebuilt code has it, {other} would stand in \
@@ -437,9 +437,17 @@ impl Run<'_> {
                     ));
                 }
                 self.proof.sections.insert(home, base);
+                self.learned.sections.push(home);
                 Ok(())
             }
         }
+    }
+
+    /// Takes back what a function has taught that turned out to be another one.
+    fn forget(&mut self) {
+        let learned = std::mem::take(&mut self.learned);
+        learned.sections.iter().for_each(|s| _ = self.proof.sections.remove(s));
+        learned.symbols.iter().for_each(|s| _ = self.proof.symbols.remove(s));
     }
 
     /// The first symbol of a section that does not stand where it would if the section stood at `base`.
@@ -453,13 +461,18 @@ impl Run<'_> {
     }
 
     fn learn(&mut self, name: &str, place: Spot) -> Result<(), String> {
-        match self.proof.symbols.insert(name.into(), place) {
-            Some(before) if before != place => Err(format!(
+        match self.proof.symbols.get(name) {
+            Some(&before) if before != place => Err(format!(
                 "{name} is {} here and {} elsewhere in the same unit",
                 self.shipped.describe(place),
                 self.shipped.describe(before)
             )),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => {
+                self.proof.symbols.insert(name.into(), place);
+                self.learned.symbols.push(name.into());
+                Ok(())
+            }
         }
     }
 }

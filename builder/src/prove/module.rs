@@ -3,8 +3,9 @@
 //! are relocations.
 
 use super::{Leads, Named, Piece, Shipped, Spot};
-use crate::arch::Field;
-use crate::elf::{Object, Reloc, SymKind};
+use crate::arch::{Arch, Field};
+use crate::disasm::Line;
+use crate::elf::{Object, Reloc, SymKind, SHF_ALLOC};
 use std::borrow::Cow;
 
 /// A module file.
@@ -14,13 +15,30 @@ pub struct Module {
 }
 
 impl Module {
-    /// The symbols of this name that the kernel would list for the module, in sympos order.
+    /// The symbols of this name that the kernel would list for the module, in sympos order: those that it loads
+    /// (kernel/module/kallsyms.c, is_core_symbol), and those of its start as long as that lasts.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a crate::elf::Symbol> {
-        self.object.symbols.iter().filter(move |s| s.name == name && s.section().is_some())
+        let is_loaded = |s: &crate::elf::Symbol| {
+            s.section().is_some_and(|id| self.object.sections[id].flags & u64::from(SHF_ALLOC) != 0)
+        };
+        self.object.symbols.iter().filter(move |s| s.name == name && is_loaded(s))
     }
 
-    /// sympos of the symbol `name` at `spot`: 0 where it is unique, else from 1.
+    /// The modules without which this one cannot be loaded.
+    pub fn depends(&self) -> Vec<String> {
+        let info = crate::verify::modinfo(&self.object);
+        let all = info.iter().filter(|(n, _)| n == "depends").flat_map(|(_, v)| v.split(','));
+        all.filter(|d| !d.is_empty()).map(|d| d.replace('-', "_")).collect()
+    }
+
+    /// sympos of the symbol `name` at `spot`: 0 where it is unique, else from 1. None where there is no such symbol, or where
+    /// a namesake is gone once the module has started: positions are others then.
     pub fn sympos(&self, name: &str, spot: Spot) -> Option<u64> {
+        let starts =
+            |s: &crate::elf::Symbol| s.section().is_some_and(|id| self.object.sections[id].name.starts_with(".init"));
+        if self.named(name).count() > 1 && self.named(name).any(starts) {
+            return None;
+        }
         let all: Vec<Spot> = self.named(name).map(|s| Spot { space: s.section().unwrap_or(0), at: s.value }).collect();
         let position = all.iter().position(|&s| s == spot)?;
         Some(if all.len() == 1 { 0 } else { position as u64 + 1 })
@@ -115,5 +133,9 @@ impl Shipped for Module {
             Some(symbol) => format!("{}+{:#x}", symbol.name, at.at - symbol.value),
             None => format!("{}+{:#x}", self.object.sections.get(at.space).map_or("?", |s| &s.name), at.at),
         }
+    }
+
+    fn lines(&self, _arch: &dyn Arch, at: Spot, len: u64) -> Vec<Line> {
+        super::explain::of_module(&self.object, at, len)
     }
 }

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Stage prove: all units in, [`Proven`] out: every function that is replaced stands in the shipped kernel.
+//! Stage prove: all units in, [`Proven`] out: every function that is replaced stands in the shipped kernel, and so does
+//! everything that the patched code refers to by way of livepatch.
 
+use super::elsewhere::{Elsewhere, Wanted};
+use super::explain;
 use super::module::Module;
-use super::{prove, Proof, Shipped, Spot, Verdict};
+use super::{prove, Named, Proof, Shipped, Spot, Verdict};
 use crate::diff::ChangeSet;
-use crate::elf::Object;
+use crate::elf::{Object, SymKind};
 use crate::error::{Refusal, Refused};
+use crate::extract::{External, Origin};
+use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::progress;
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// One unit to be proven.
 pub struct Claim<'a> {
@@ -21,16 +28,97 @@ pub struct Claim<'a> {
     pub shipped: &'a Object,
     /// What the fix changes in it.
     pub changes: &'a ChangeSet<'a>,
+    /// What its patched code refers to by way of livepatch.
+    pub references: Vec<&'a External>,
+}
+
+/// How it was shown that a symbol is what the patched code means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shown {
+    /// A function: it stands in the shipped kernel byte for byte.
+    Bytes,
+    /// Proven code of the shipped kernel refers to it, and that reference was followed.
+    Reference,
+    /// A datum: the one global symbol of this name.
+    Name,
+    /// It is exported: what modules reach by its name.
+    Export,
+    /// It was not shown; `--allow-unproven` names it.
+    Allowed,
+}
+
+/// A function that was let through without a proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unproven {
+    /// Its name.
+    pub function: String,
+    /// `vmlinux` or a module's name.
+    pub object: String,
+    /// Replaced, or only referred to.
+    pub replaced: bool,
+    /// Why it is not proven.
+    pub reason: String,
+}
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { function, object, reason, .. } = self;
+        let what = if self.replaced { "replaces" } else { "uses" };
+        write!(f, "the live patch {what} {function} of {object}: {reason}")
+    }
 }
 
 /// Proofs of all units, in their order, under which every replaced function stands in the shipped kernel.
 /// Only [`prove_all`] makes one.
-pub struct Proven(Vec<Proof>);
+pub struct Proven {
+    proofs: Vec<Proof>,
+    places: BTreeMap<(usize, String), Spot>,
+    shown: BTreeMap<(usize, String), Shown>,
+    unproven: Vec<Unproven>,
+}
 
 impl Proven {
     /// The proofs, one a unit.
     pub fn proofs(&self) -> &[Proof] {
-        &self.0
+        &self.proofs
+    }
+
+    /// Where a function that unit number `unit` replaces stands.
+    pub fn place(&self, unit: usize, name: &str) -> Option<Spot> {
+        self.places.get(&(unit, name.to_string())).copied()
+    }
+
+    /// How it was shown that `name` is what unit number `unit` means by it.
+    pub fn shown(&self, unit: usize, name: &str) -> Option<Shown> {
+        self.shown.get(&(unit, name.to_string())).copied()
+    }
+
+    /// What was let through.
+    pub fn unproven(&self) -> &[Unproven] {
+        &self.unproven
+    }
+}
+
+/// What is shipped, and what else may be asked.
+pub struct World<'a> {
+    /// The image.
+    pub image: &'a Image,
+    /// The modules that are patched.
+    pub modules: &'a BTreeMap<String, Module>,
+    /// All exports.
+    pub symvers: &'a Symvers,
+    /// Who proves functions of other units.
+    pub elsewhere: &'a Elsewhere<'a>,
+}
+
+impl World<'_> {
+    /// Why `name` of a unit is not proven: what differs, the likely cause, the code on both sides.
+    pub fn explain(&self, object: &Object, proof: &Proof, name: &str, shipped: &dyn Shipped, what: String) -> String {
+        let cause = self.elsewhere.evidence(self.image).cause(proof, name);
+        let code = explain::code(object, proof, name, shipped);
+        let code: String = code.iter().flat_map(|code| code.lines()).map(|line| format!("\n      {line}")).collect();
+        format!("{what}; {cause}{code}")
     }
 }
 
@@ -47,7 +135,7 @@ pub fn prove_unit(
     Ok(prove(object, shipped(module, image, modules)?, jump_entry(image)))
 }
 
-fn shipped<'a>(
+pub(super) fn shipped<'a>(
     module: Option<&str>,
     image: &'a Image,
     modules: &'a BTreeMap<String, Module>,
@@ -70,45 +158,224 @@ pub fn describe(spot: Spot, module: Option<&str>, image: &Image, modules: &BTree
     Ok(shipped(module, image, modules)?.describe(spot))
 }
 
-/// Proves each unit against the image or its module.
+/// Proves each unit against the image or its module; then what they refer to. Functions in `allowed` may lack a proof.
 ///
 /// # Errors
-/// [`Refused`] with each replaced function that does not stand in the shipped kernel.
-pub fn prove_all(claims: &[Claim<'_>], image: &Image, modules: &BTreeMap<String, Module>) -> Result<Proven> {
+/// [`Refused`] with each function that does not stand in the shipped kernel. Those of the units' own files come first: as
+/// long as there are any, others are not looked for.
+pub fn prove_all(claims: &[Claim<'_>], world: &World<'_>, allowed: &BTreeSet<String>) -> Result<Proven> {
     let step = progress::step("proving the originals against the shipped kernel");
-    let mut refusals = Vec::new();
-    let mut proofs = Vec::new();
+    let mut run = Run { claims, world, allowed, refusals: Vec::new(), wanted: Vec::new(), out: Proven::new() };
     for claim in claims {
-        let shipped = shipped(claim.module, image, modules)?;
-        let proof = prove(claim.shipped, shipped, jump_entry(image));
-        for original in claim.changes.functions.iter().filter_map(|f| f.original) {
-            let name = &claim.changes.original.items[original].name;
-            if let Some(why) = why_not(&proof, name, shipped) {
-                refusals.push(Refusal::new(
-                    "unproven",
-                    name,
-                    claim.source,
-                    why,
-                    "check that compiler, .config and source are those that the running kernel was built from",
-                ));
-            }
-        }
-        proofs.push(proof);
+        let shipped = shipped(claim.module, world.image, world.modules)?;
+        run.out.proofs.push(prove(claim.shipped, shipped, jump_entry(world.image)));
     }
-    if !refusals.is_empty() {
-        step.done(&format!("{} that the fix changes in doubt", refusals.len()));
-        return Err(Refused(refusals).into());
+    for n in 0..claims.len() {
+        run.replaced(n)?;
+        run.referred(n);
     }
-    let total: usize = proofs.iter().map(|p| p.functions.len()).sum();
-    let proven: usize = proofs.iter().map(Proof::proven).sum();
+    if !run.refusals.is_empty() {
+        step.done(&format!("{} that the fix changes or uses in doubt", run.refusals.len()));
+        return Err(Refused(run.refusals).into());
+    }
+    let total: usize = run.out.proofs.iter().map(|p| p.functions.len()).sum();
+    let proven: usize = run.out.proofs.iter().map(Proof::proven).sum();
+    run.elsewhere()?;
+    if !run.refusals.is_empty() {
+        step.done(&format!("{} that the fix uses in doubt", run.refusals.len()));
+        return Err(Refused(run.refusals).into());
+    }
     step.done(&format!("{proven} of {total} functions of these files stand there byte for byte"));
-    Ok(Proven(proofs))
+    Ok(run.out)
 }
 
-/// Why a function is not proven; None where it is.
-fn why_not(proof: &Proof, name: &str, shipped: &dyn Shipped) -> Option<String> {
-    Some(match proof.functions.get(name) {
-        Some(Verdict::Proven(_)) => return None,
+impl Proven {
+    fn new() -> Self {
+        Self { proofs: Vec::new(), places: BTreeMap::new(), shown: BTreeMap::new(), unproven: Vec::new() }
+    }
+}
+
+struct Run<'a> {
+    claims: &'a [Claim<'a>],
+    world: &'a World<'a>,
+    allowed: &'a BTreeSet<String>,
+    refusals: Vec<Refusal>,
+    /// What only a unit that was not compiled can show, by the unit that refers to it.
+    wanted: Vec<(usize, Wanted)>,
+    out: Proven,
+}
+
+impl Run<'_> {
+    /// The functions that unit number `n` replaces.
+    fn replaced(&mut self, n: usize) -> Result<()> {
+        let claim = &self.claims[n];
+        let shipped = shipped(claim.module, self.world.image, self.world.modules)?;
+        for original in claim.changes.functions.iter().filter_map(|f| f.original) {
+            let name = &claim.changes.original.items[original].name;
+            let Err(why) = proven_at(&self.out.proofs[n], name, shipped) else {
+                if let Some(Verdict::Proven(spot)) = self.out.proofs[n].functions.get(name) {
+                    self.out.places.insert((n, name.clone()), *spot);
+                }
+                continue;
+            };
+            if !self.allowed.contains(name) {
+                let why = self.world.explain(claim.shipped, &self.out.proofs[n], name, shipped, why);
+                self.refuse(n, name, why);
+                continue;
+            }
+            match place_of_unproven(&self.out.proofs[n], claim.shipped, name, shipped) {
+                Some(spot) => {
+                    self.out.places.insert((n, name.clone()), spot);
+                    self.let_through(n, name, why, true);
+                }
+                None => self.refuse(
+                    n,
+                    name,
+                    format!("{why}; it was to be let through, but the kernel has several functions of this name and nothing shows which is this file's"),
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// What unit number `n` refers to, as far as the units at hand can show it.
+    fn referred(&mut self, n: usize) {
+        let claim = &self.claims[n];
+        for external in &claim.references {
+            let name = &external.name;
+            match self.shown(n, external) {
+                Ok(Some(shown)) => _ = self.out.shown.insert((n, name.clone()), shown),
+                // `resolve` finds it, or refuses it by name.
+                Ok(None) => {}
+                Err(why) if self.allowed.contains(name) => {
+                    self.out.shown.insert((n, name.clone()), Shown::Allowed);
+                    self.let_through(n, name, why, false);
+                }
+                Err(why) => {
+                    let why = match shipped(claim.module, self.world.image, self.world.modules) {
+                        Ok(shipped) => self.world.explain(claim.shipped, &self.out.proofs[n], name, shipped, why),
+                        Err(_) => why,
+                    };
+                    self.refuse(n, name, format!("the patched code refers to it, and it is not proven: {why}"));
+                }
+            }
+        }
+    }
+
+    /// How a reference is shown to lead where the patched code means it to; None where that is not settled here; why not
+    /// for a function of this unit.
+    fn shown(&mut self, n: usize, external: &External) -> Result<Option<Shown>, String> {
+        let claim = &self.claims[n];
+        let (name, proof) = (&external.name, &self.out.proofs[n]);
+        let own = claim.shipped.symbols.iter().find(|s| s.name == *name && s.section().is_some());
+        if let (Some(symbol), Origin::Unit { .. }) = (own, &external.origin) {
+            let overridden = symbol.bind == crate::elf::Bind::Weak && proof.symbols.contains_key(name);
+            let is_code = symbol.section().is_some_and(|s| claim.shipped.sections[s].is_text());
+            return match proof.functions.get(name) {
+                _ if overridden => Ok(Some(Shown::Reference)),
+                Some(Verdict::Proven(_)) => Ok(Some(Shown::Bytes)),
+                Some(Verdict::Differs { .. }) => {
+                    let shipped = shipped(claim.module, self.world.image, self.world.modules);
+                    let shipped = shipped.map_err(|e| e.to_string())?;
+                    Err(proven_at(proof, name, shipped).err().unwrap_or_default())
+                }
+                None if is_code && symbol.kind != SymKind::Section => Err("it is code without a size".into()),
+                None if proof.spot(claim.shipped, name).is_some() => Ok(Some(Shown::Reference)),
+                None => Ok(self.by_name(n, name)),
+            };
+        }
+        // Of all units of the same klp object: a global name means the same in each.
+        let learned = self.claims.iter().zip(&self.out.proofs).any(|(other, proof)| match proof.functions.get(name) {
+            _ if other.module != claim.module => false,
+            Some(verdict) => matches!(verdict, Verdict::Proven(_)) && is_global(other.shipped, name),
+            None => proof.symbols.contains_key(name) && !is_local_anywhere(other.shipped, name),
+        });
+        if learned {
+            return Ok(Some(Shown::Reference));
+        }
+        Ok(self.by_name(n, name))
+    }
+
+    /// A symbol of which only its name is known, and that a new reference of the patched code goes to.
+    fn by_name(&mut self, n: usize, name: &str) -> Option<Shown> {
+        let claim = &self.claims[n];
+        let wanted = |at: Spot, module: Option<&str>| Wanted {
+            name: name.into(),
+            module: module.map(String::from),
+            at,
+            near: claim.source.into(),
+        };
+        let in_module = claim.module.and_then(|m| self.world.modules.get(m));
+        if let Some(module) = in_module {
+            let mut all = module.named(name).filter(|s| !s.is_local());
+            if let Some(symbol) = all.next() {
+                let spot = Spot { space: symbol.section()?, at: symbol.value };
+                if symbol.kind != SymKind::Func {
+                    return Some(Shown::Name);
+                }
+                self.wanted.push((n, wanted(spot, claim.module)));
+                return None;
+            }
+        }
+        if self.world.symvers.get(name).is_some() {
+            return Some(Shown::Export);
+        }
+        let mut globals = self.world.image.kallsyms.named(name).filter(|s| s.is_global());
+        let (symbol, None) = (globals.next()?, globals.next()) else { return None };
+        if !symbol.is_code() {
+            return Some(Shown::Name);
+        }
+        self.wanted.push((n, wanted(Spot { space: 0, at: symbol.address }, None)));
+        None
+    }
+
+    /// Functions of units that were not compiled.
+    fn elsewhere(&mut self) -> Result<()> {
+        for (n, wanted) in std::mem::take(&mut self.wanted) {
+            let key = (n, wanted.name.clone());
+            match self.world.elsewhere.prove(&wanted, self.world)? {
+                Ok(()) => _ = self.out.shown.insert(key, Shown::Bytes),
+                Err(why) if self.allowed.contains(&wanted.name) => {
+                    self.out.shown.insert(key, Shown::Allowed);
+                    self.let_through(n, &wanted.name, why, false);
+                }
+                Err(why) => self.refuse(
+                    n,
+                    &wanted.name,
+                    format!("the patched code refers to it, the original did not, and it is not proven: {why}"),
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, n: usize, name: &str, why: String) {
+        let hint = "check that compiler, .config and source are those that the running kernel was built from; \
+                    `--allow-unproven` lets a function through whose difference you have looked at";
+        self.refusals.push(Refusal::new("unproven", name, self.claims[n].source, why, hint));
+    }
+
+    fn let_through(&mut self, n: usize, name: &str, reason: String, replaced: bool) {
+        let object = self.claims[n].module.unwrap_or("vmlinux").to_string();
+        let new = Unproven { function: name.into(), object, replaced, reason };
+        if !self.out.unproven.contains(&new) {
+            self.out.unproven.push(new);
+        }
+    }
+}
+
+fn is_global(object: &Object, name: &str) -> bool {
+    object.symbols.iter().any(|s| s.name == name && s.section().is_some() && !s.is_local())
+}
+
+fn is_local_anywhere(object: &Object, name: &str) -> bool {
+    object.symbols.iter().any(|s| s.name == name && s.section().is_some() && s.is_local())
+}
+
+/// Why a function is not proven.
+fn proven_at(proof: &Proof, name: &str, shipped: &dyn Shipped) -> Result<(), String> {
+    Err(match proof.functions.get(name) {
+        Some(Verdict::Proven(_)) => return Ok(()),
         Some(Verdict::Differs { at: Some(at), offset, why }) => {
             format!(
                 "the rebuilt original differs from the shipped code at {} in byte {offset:#x}: {why}",
@@ -118,4 +385,20 @@ fn why_not(proof: &Proof, name: &str, shipped: &dyn Shipped) -> Option<String> {
         Some(Verdict::Differs { at: None, why, .. }) => why.clone(),
         None => "the original, compiled with the kernel's own flags, has no such function".into(),
     })
+}
+
+/// Where a function stands that is not proven: it is the one of its name, or it stands among functions of its file that are
+/// proven.
+fn place_of_unproven(proof: &Proof, object: &Object, name: &str, shipped: &dyn Shipped) -> Option<Spot> {
+    if let [only] = shipped.functions(name)[..] {
+        return Some(only);
+    }
+    let at = match proof.functions.get(name)? {
+        Verdict::Differs { at, .. } => (*at)?,
+        Verdict::Proven(at) => *at,
+    };
+    let home = object.symbols.iter().find(|s| s.name == name && s.section().is_some())?.section();
+    let proven = |n: &str| matches!(proof.functions.get(n), Some(Verdict::Proven(_)));
+    let beside = object.symbols.iter().any(|s| s.section() == home && s.kind == SymKind::Func && proven(&s.name));
+    (beside && shipped.is_named(name, at) == Named::Yes).then_some(at)
 }

@@ -112,27 +112,27 @@ fn load(path: &Path) -> Object {
 }
 
 fn image(dir: &Path) -> Image {
-    run(
-        dir,
-        "powerpc64le-linux-gnu-ld",
-        &[
-            "-EL",
-            "-m",
-            "elf64lppc",
-            "-pie",
-            "--no-dynamic-linker",
-            "-z",
-            "notext",
-            "-e",
-            "callee",
-            "-Ttext=0xc000000000008000",
-            "--section-start=.far=0xc000000000800000",
-            "unit.o",
-            "rest.o",
-            "-o",
-            "image",
-        ],
-    );
+    link(dir, &["unit.o", "rest.o"])
+}
+
+fn link(dir: &Path, objects: &[&str]) -> Image {
+    let mut args = vec![
+        "-EL",
+        "-m",
+        "elf64lppc",
+        "-pie",
+        "--no-dynamic-linker",
+        "-z",
+        "notext",
+        "-e",
+        "callee",
+        "-Ttext=0xc000000000008000",
+        "--section-start=.far=0xc000000000800000",
+        "-o",
+        "image",
+    ];
+    args.extend(objects);
+    run(dir, "powerpc64le-linux-gnu-ld", &args);
     let bytes = std::fs::read(dir.join("image")).unwrap();
     let file = object::File::parse(bytes.as_slice()).unwrap();
     let mut symbols: Vec<KernelSymbol> = file
@@ -208,4 +208,72 @@ fn the_image_was_edited_in_each_known_way() {
     assert!(words("both")[2..].contains(&nop));
     assert_eq!(words("calls_missing").iter().filter(|w| **w == nop).count(), 3);
     assert!(!image.pointers.is_empty(), "the entry that uses_entry reads is a pointer");
+}
+
+/// A file with a function whose name others have too, alone in its section.
+const NAMESAKE: &str = r#"
+int ask(const char *);
+static __attribute__((used)) int show(int x) { return ask(TEXT) + x * FACTOR; }
+#ifdef TABLE
+int (*TABLE[2])(int) = { show };
+__attribute__((section(".text.user"))) int USER(int x) { return TABLE[x](1); }
+#endif
+"#;
+
+const ASKED: &str = "int callee(int x) { return x; }\nint ask(const char *text) { return *text; }\n";
+
+/// Compiles two files of [`NAMESAKE`], each with its defines; links what `shipped` makes of them; proves the first.
+fn namesake(first: &[&str], shipped: &[&str], second: &[&str]) -> (Verdict, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let make = |name: &str, defines: &[&str]| {
+        let defines: Vec<String> = defines.iter().map(|d| d.to_string()).collect();
+        compile(dir, name, NAMESAKE, "medium", &defines);
+    };
+    compile(dir, "asked", ASKED, "medium", &[]);
+    make("first", first);
+    let object = load(&dir.join("first.o"));
+    make("first", shipped);
+    make("second", second);
+    let image = link(dir, &["asked.o", "first.o", "second.o"]);
+    let verdict = prove(&object, &image, 0).functions["show"].clone();
+    let why = match &verdict {
+        Verdict::Differs { why, .. } => why.clone(),
+        Verdict::Proven(_) => String::new(),
+    };
+    (verdict, why)
+}
+
+#[test]
+fn namesakes_are_told_apart_by_what_refers_to_them() {
+    let one = ["TEXT=\"one\"", "FACTOR=3", "TABLE=first_table", "USER=first_user"];
+    let two = ["TEXT=\"one\"", "FACTOR=3", "TABLE=second_table", "USER=second_user"];
+    let (Verdict::Proven(first), _) = namesake(&one, &one, &two) else { panic!("the first is not proven") };
+    let (Verdict::Proven(second), _) = namesake(&two, &one, &two) else { panic!("the second is not proven") };
+    assert!(first < second, "{first:?} {second:?}");
+    // The one that is this file's was changed; the other one looks as it should.
+    let changed = ["TEXT=\"one\"", "FACTOR=5", "TABLE=first_table", "USER=first_user"];
+    let (verdict, why) = namesake(&one, &changed, &two);
+    assert!(matches!(verdict, Verdict::Differs { at: Some(at), .. } if at == first), "{verdict:?}");
+    assert!(why.starts_with("shipped bytes are"), "{why}");
+}
+
+#[test]
+fn namesakes_that_nothing_tells_apart_are_not_proven() {
+    let one = ["TEXT=\"one\"", "FACTOR=3"];
+    let two = ["TEXT=\"two\"", "FACTOR=3"];
+    let (_, why) = namesake(&one, &one, &one);
+    assert!(
+        why.starts_with("2 functions of this name in the shipped kernel are alike in bytes and references"),
+        "{why}"
+    );
+    // Only one of them is as it was rebuilt: this file's, or the other while this file's was changed.
+    for shipped in [one, ["TEXT=\"three\"", "FACTOR=3"]] {
+        let second = if shipped == one { two } else { one };
+        let (_, why) = namesake(&one, &shipped, &second);
+        assert!(
+            why.contains("has 2 functions show; one has these bytes, but nothing else of this file shows"),
+            "{why}"
+        );
+    }
 }

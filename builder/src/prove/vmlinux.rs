@@ -3,7 +3,8 @@
 
 use super::{Leads, Named, Piece, Shipped, Spot};
 use crate::arch::linked::{Linked, Memory, Target};
-use crate::arch::Field;
+use crate::arch::{Arch, Field};
+use crate::disasm::{self, Line};
 use crate::elf::Reloc;
 use crate::image::Image;
 use std::borrow::Cow;
@@ -117,5 +118,9 @@ impl Shipped for Image {
             }
             _ => format!("{:#x}", at.at),
         }
+    }
+
+    fn lines(&self, arch: &dyn Arch, at: Spot, len: u64) -> Vec<Line> {
+        disasm::of_kernel(arch, &self.kallsyms, Image::bytes(self, at.at, len).unwrap_or_default(), at.at)
     }
 }

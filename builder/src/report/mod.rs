@@ -310,9 +310,9 @@ fn references(out: &mut String, manifest: &Manifest) {
             let _ = writeln!(
                 out,
                 "<tr><td class=\"code\">{}</td><td>{}</td><td>{}</td></tr>",
-                escape(&s.name),
-                escape(s.object.as_deref().unwrap_or("vmlinux")),
-                if s.sympos == 0 { "the only one".into() } else { format!("number {}", s.sympos) }
+                escape(&s.symbol.name),
+                escape(s.symbol.object.as_deref().unwrap_or("vmlinux")),
+                if s.symbol.sympos == 0 { "the only one".into() } else { format!("number {}", s.symbol.sympos) }
             );
         }
         out.push_str("</tbody></table></details>\n");

@@ -67,6 +67,8 @@ pub struct Resolved {
     pub payloads: Vec<Object>,
     /// Livepatch symbols by the name that stands for each in the payloads.
     pub klp: BTreeMap<String, KlpSymbol>,
+    /// The livepatch symbol for each name that a unit (by its number) refers to.
+    pub found: BTreeMap<(usize, String), KlpSymbol>,
     /// Exported symbols that the module uses as any module does.
     pub exports: Vec<String>,
     /// What a person should know: tracepoints that are off.
@@ -83,20 +85,39 @@ pub fn modules_needed(units: &[(Option<&str>, &Extract)], symvers: &Symvers) -> 
     all
 }
 
+/// The externals of each unit that livepatch has to find: neither the module loader nor another payload does.
+pub fn left_to_livepatch<'e>(units: &[(Option<&str>, &'e Extract)], symvers: &Symvers) -> Vec<Vec<&'e External>> {
+    let provided = provided(units.iter().map(|(_, e)| *e));
+    let left = |(module, extract): &(Option<&str>, &'e Extract)| {
+        extract.externals.iter().filter(|e| !is_found(*module, e, symvers, &provided)).collect()
+    };
+    units.iter().map(left).collect()
+}
+
+/// The global names that the payloads bring along.
+fn provided<'e>(extracts: impl Iterator<Item = &'e Extract>) -> HashSet<&'e str> {
+    let symbols = extracts.flat_map(|e| &e.object.symbols);
+    symbols.filter(|s| !s.is_local() && s.section().is_some()).map(|s| s.name.as_str()).collect()
+}
+
+/// True where the module loader or another payload has the symbol.
+fn is_found(module: Option<&str>, external: &External, symvers: &Symvers, provided: &HashSet<&str>) -> bool {
+    let name = &external.name;
+    // A module's own exports are reached in the module itself, which may come later than the live patch.
+    let is_own = module.is_some() && matches!(external.origin, Origin::Unit { .. });
+    (external.origin == Origin::Elsewhere || matches!(external.origin, Origin::Unit { local: false, .. }))
+        && (provided.contains(name.as_str()) || (symvers.is_open(name) && !is_own))
+}
+
 /// Resolves all units.
 ///
 /// # Errors
 /// Symbols that cannot be told, or that livepatch would resolve too late.
 pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Refusal>> {
-    let provided: HashSet<&str> = units
-        .iter()
-        .flat_map(|u| &u.extract.object.symbols)
-        .filter(|s| !s.is_local() && s.section().is_some())
-        .map(|s| s.name.as_str())
-        .collect();
+    let provided = provided(units.iter().map(|u| u.extract));
     let mut out = Resolved::default();
     let mut refusals = Vec::new();
-    for unit in units {
+    for (n, unit) in units.iter().enumerate() {
         let mut object = unit.extract.object.clone();
         let late = late_symbols(unit, world, &provided);
         let layouts = &world.image.layouts;
@@ -108,6 +129,7 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
             match find(unit, external, world, &provided) {
                 Ok(None) => out.exports.push(external.name.clone()),
                 Ok(Some(klp)) => {
+                    out.found.insert((n, external.name.clone()), klp.clone());
                     rename(&mut object, &external.name, &stand_in(&mut out.klp, klp.clone()));
                 }
                 Err(refusal) => refusals.push(refusal),
@@ -140,9 +162,7 @@ fn find(
 ) -> Result<Option<KlpSymbol>, Refusal> {
     let name = &external.name;
     let needs = unit.module.map(str::to_string);
-    if (external.origin == Origin::Elsewhere || matches!(external.origin, Origin::Unit { local: false, .. }))
-        && (provided.contains(name.as_str()) || (world.symvers.is_open(name) && !is_own(unit, external)))
-    {
+    if is_found(unit.module, external, world.symvers, provided) {
         return Ok(None);
     }
     let unknown = |why: String, hint: &str| Refusal::new("unknown-symbol", name, "", why, hint);
@@ -200,6 +220,14 @@ fn find(
                     "check that the fix belongs to this kernel",
                 )
             })?;
+            if let (Some(other), Some(module)) = (&export.module, world.modules.get(own)) {
+                if !module.depends().contains(other) {
+                    return Err(unknown(
+                        format!("it is exported by the module {other}, which may be missing when {own} is loaded: {own} does not depend on it"),
+                        "use only what the module uses already, or what vmlinux exports",
+                    ));
+                }
+            }
             let sympos = match &export.module {
                 None => world
                     .image
@@ -218,11 +246,6 @@ fn find(
             Ok(Some(KlpSymbol { needs, object: export.module.clone(), name: name.clone(), sympos }))
         }
     }
-}
-
-/// A module's own exports are reached in the module itself, which may come later than the live patch.
-fn is_own(unit: &Unit<'_>, external: &External) -> bool {
-    unit.module.is_some() && matches!(external.origin, Origin::Unit { .. })
 }
 
 /// The name that stands for a livepatch symbol in the payloads.

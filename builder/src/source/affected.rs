@@ -121,6 +121,42 @@ pub fn reached_by(target: &Target, sources: &[&str]) -> Result<Vec<Unit>> {
     bail!("not all of these files are C code of {} ({}):\n  {}", target.name, target.release, reasons.join("\n  "))
 }
 
+/// The units that one file reaches; none where it reaches none that could be compiled.
+///
+/// # Errors
+/// kbuild does not say what it builds.
+pub fn reached_by_one(target: &Target, source: &str) -> Result<Vec<Unit>> {
+    Ok(find(target, &[source], None)?.units.into_iter().collect())
+}
+
+/// A source that becomes no unit, and why.
+pub type LeftOut = (String, String);
+
+/// Those of `sources` that become units of the kernel or a module, and why each of the others does not.
+///
+/// # Errors
+/// kbuild does not say what it builds.
+pub fn units_of(target: &Target, sources: &[&str]) -> Result<(Vec<Unit>, Vec<LeftOut>)> {
+    let found = find(target, sources, None)?;
+    let units: Vec<Unit> = found.units.into_iter().filter(|u| sources.contains(&u.source.as_str())).collect();
+    let why = |source: &str| {
+        let refused = found.refusals.iter().find(|r| r.section == source).map(|r| r.reason.clone());
+        refused.or_else(|| found.unbuilt.get(source).cloned()).unwrap_or_else(|| "it becomes no unit of its own".into())
+    };
+    let is_unit = |source: &&&str| units.iter().any(|u| u.source == **source);
+    let others = sources.iter().filter(|s| !is_unit(s)).map(|s| (s.to_string(), why(s))).collect();
+    Ok((units, others))
+}
+
+/// The C files of all objects that the config builds into vmlinux and modules, sorted.
+///
+/// # Errors
+/// kbuild does not say what it builds.
+pub fn everything(target: &Target) -> Result<Vec<String>> {
+    let sources = kbuild::everything(target)?.into_iter().filter_map(|o| Some(format!("{}.c", o.strip_suffix(".o")?)));
+    Ok(sources.filter(|s| not_kernel_folder(s).is_none() && target.tree.join(s).is_file()).collect())
+}
+
 fn not_built(target: &Target, source: &str, why: &str) -> Refusal {
     let reason = format!("{} does not contain this file: {why}", target.release);
     let hint = "this kernel does not run that code, so it needs no live patch for it";

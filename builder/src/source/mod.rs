@@ -3,6 +3,7 @@
 
 pub mod affected;
 pub mod clex;
+pub mod definitions;
 pub mod includes;
 mod kind;
 pub mod lines;

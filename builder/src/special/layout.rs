@@ -19,6 +19,7 @@ pub const STRUCTS: &[&str] = &[
     "paravirt_patch_site",
     "orc_entry",
     "pi_entry",
+    "modversion_info",
 ];
 
 /// Known sizes, bytes by struct name.

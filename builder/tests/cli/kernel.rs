@@ -32,7 +32,7 @@ impl Kernel {
         for kept in ["index", "bindings"] {
             let own = kernel.cache().join(kept);
             std::fs::create_dir_all(&own).unwrap();
-            for name in names(&shared.join(kept)) {
+            for name in names(&shared.join(kept)).into_iter().filter(|n| shared.join(kept).join(n).is_file()) {
                 std::fs::copy(shared.join(kept).join(&name), own.join(&name)).unwrap();
             }
         }

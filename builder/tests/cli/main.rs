@@ -9,6 +9,7 @@ mod fake;
 mod fixes;
 mod hooks;
 mod kernel;
+mod mutants;
 mod objects;
 mod output;
 mod prepared;
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
     for (variable, group, tests) in [
         ("KMEND_TEST_TARGET", "target", prepared::TESTS),
         ("KMEND_TEST_TARGET", "target", hooks::TESTS),
+        ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),
+        ("KMEND_TEST_TARGET_WITHOUT_RUST", "mutants", mutants::WITH_CHECKSUMS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", without_rust::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", hooks::TESTS_WITHOUT_RUST),
     ] {

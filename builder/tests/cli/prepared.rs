@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = &[
     ("nothing_changed", nothing_changed),
     ("init_and_data", init_and_data),
     ("files_are_proven", files_are_proven),
+    ("what_is_referred_to_is_proven", what_is_referred_to_is_proven),
     ("same_bytes", same_bytes),
     ("names_and_replace", names_and_replace),
     ("module_names", module_names),
@@ -225,6 +226,49 @@ fn code_that_debug_flags_change() {
     let fix = kernel.fix("the-fix.patch", "net/ipv4/udp.c", old, &new);
     let ran = kernel.build::<&str>(&fix, &[]);
     assert!(ran.succeeds().out.contains("changed  __udp4_lib_lookup  "), "{}", ran.out);
+}
+
+fn what_is_referred_to_is_proven() {
+    let kernel = Kernel::new().with_shared_objects();
+    let new = "seq_printf(m, \"%u\\n\", name_to_int(&(struct qstr)QSTR_INIT(\"7\", 1)));";
+    let fix = kernel.fix("refers.patch", SMALL, "seq_putc(m, '\\n');", new);
+    let ran = kernel.build(&fix, &["-n", "refers"]);
+    assert!(ran.succeeds().err.contains("fs/proc/util.c"), "{}", ran.err);
+    let manifest = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(kernel.out().join(format!("{name}.json"))).unwrap()).unwrap()
+    };
+    let shown = |manifest: &serde_json::Value, name: &str| {
+        let all = manifest["livepatch_symbols"].as_array().unwrap();
+        let symbol = all.iter().find(|s| s["name"] == name).unwrap_or_else(|| panic!("{name}: {manifest}"));
+        symbol["shown_by"].clone()
+    };
+    let made = manifest("refers");
+    assert_eq!((shown(&made, "name_to_int"), shown(&made, "saved_command_line")), ("bytes".into(), "reference".into()));
+    assert_eq!(made["allowed_unproven"], serde_json::Value::Null);
+    let unused = ["-n", "refers", "--allow-unproven", "name_to_int"];
+    kernel.build(&fix, &unused).fails(1, &["--allow-unproven name_to_int is not needed"]);
+
+    // Another compiler's code, as far as this test is concerned.
+    let mut other = kernel.target.clone();
+    other.cc_flags.push("-fno-omit-frame-pointer".into());
+    kernel.store(&other);
+    let refused =
+        |more: &[&str], says: &[&str]| _ = kernel.build(&fix, &[&["-n", "other"], more].concat()).fails(2, says);
+    let own = ["--allow-unproven", "cmdline_proc_show"];
+    let words = ["[unproven] cmdline_proc_show (fs/proc/cmdline.c)", "most likely", "as rebuilt:\n", "as shipped:\n"];
+    refused(&[], &words);
+    refused(&own, &["[unproven] name_to_int (fs/proc/cmdline.c)", "fs/proc/util.c, rebuilt, differs there"]);
+    let ran = kernel.build(&fix, &[&["-n", "other"], &own[..], &["--allow-unproven", "name_to_int"]].concat());
+    let said = "NOT PROVEN, let through by --allow-unproven: the live patch ";
+    for what in ["replaces cmdline_proc_show of vmlinux", "uses name_to_int of vmlinux"] {
+        assert!(ran.succeeds().out.contains(&format!("{said}{what}")), "{}", ran.out);
+    }
+    let made = manifest("other");
+    assert_eq!(made["allowed_unproven"].as_array().unwrap().len(), 2);
+    assert_eq!(shown(&made, "name_to_int"), "allowed");
+    let ko = kernel.out().join("other.ko");
+    let seen = collect(command(&kernel.cache()).arg("inspect").arg(&ko));
+    assert!(seen.succeeds().out.contains("NOT PROVEN") && seen.out.contains("uses name_to_int"), "{}", seen.out);
 }
 
 fn same_bytes() {

@@ -93,6 +93,7 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
         let diffs = bench.diffs.iter().filter(|(p, _)| carried.contains(p)).map(|(_, d)| d.as_str());
         files::write(&fix, format!("Subject: all of {series}\n\n{}", diffs.collect::<String>()).as_bytes())?;
         let request = Request {
+            allow_unproven: Default::default(),
             target: bench.fixes.target.clone(),
             name: name.clone(),
             fixes: vec![fix.clone()],

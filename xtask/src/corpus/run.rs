@@ -145,6 +145,7 @@ fn attempt(bench: &Bench, path: &str, files_of: &BTreeSet<String>) -> Result<Rec
 /// A run of the builder, whatever comes of it: None for a panic.
 fn build(bench: &Bench, name: &str, fix: &Path) -> Option<Result<pipeline::Outcome>> {
     let request = Request {
+        allow_unproven: Default::default(),
         target: bench.fixes.target.clone(),
         name: name.into(),
         fixes: vec![fix.into()],

@@ -70,7 +70,8 @@ pub fn index(target: &Target) -> Result<Index> {
     Ok(found)
 }
 
-fn fingerprint(tree: &Path, sources: &[String]) -> String {
+/// Of all files' paths, sizes and times.
+pub(super) fn fingerprint(tree: &Path, sources: &[String]) -> String {
     let mut text = String::new();
     for path in sources {
         let meta = std::fs::metadata(tree.join(path)).ok();
@@ -94,7 +95,7 @@ pub fn arch_folder(arch: &str) -> &str {
 }
 
 /// The C files, headers and assembler files that may become code of this target, and the makefiles; sorted.
-fn walk(tree: &Path, arch: &str) -> Result<(Vec<String>, Vec<String>)> {
+pub(super) fn walk(tree: &Path, arch: &str) -> Result<(Vec<String>, Vec<String>)> {
     let (mut sources, mut makefiles) = (Vec::new(), Vec::new());
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Functions of units that the fix does not reach, and that the patched code refers to all the same: a name and a place
+//! in, a proof or the reason why there is none out. The unit that defines it is looked for and compiled as it was shipped.
+
+use super::explain::Evidence;
+use super::stage::{self, prove_unit, World};
+use super::{Spot, Verdict};
+use crate::compile::{self, Unit};
+use crate::elf::read::{read, Take};
+use crate::elf::SymKind;
+use crate::image::Image;
+use crate::progress;
+use crate::source::affected;
+use crate::source::definitions::Definitions;
+use crate::target::Target;
+use anyhow::Result;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A function that is to be proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name, a global one.
+    pub name: String,
+    /// The module it is in; None for vmlinux.
+    pub module: Option<String>,
+    /// Where the shipped kernel has it.
+    pub at: Spot,
+    /// The file that refers to it.
+    pub near: String,
+}
+
+/// More files than this are not tried: each is a run of the compiler.
+const MOST_FILES: usize = 6;
+
+/// Neighbours in the image on either side that are asked where they come from.
+const NEIGHBOURS: usize = 6;
+
+/// Who finds and compiles other units.
+pub struct Elsewhere<'a> {
+    /// The kernel.
+    pub target: &'a Target,
+    /// A folder for objects.
+    pub work: &'a Path,
+    /// What speaks for causes, once it was asked for.
+    evidence: OnceCell<Evidence>,
+}
+
+impl<'a> Elsewhere<'a> {
+    /// For one kernel; objects pass through the folder `work`.
+    pub fn new(target: &'a Target, work: &'a Path) -> Self {
+        Self { target, work, evidence: OnceCell::new() }
+    }
+
+    /// What speaks for one cause or another where code is not proven.
+    pub fn evidence(&self, image: &Image) -> &Evidence {
+        self.evidence.get_or_init(|| Evidence::of(self.target, image))
+    }
+
+    /// Proves one function; the inner error says why it is not proven.
+    ///
+    /// # Errors
+    /// A tree or a disk that cannot be read.
+    pub fn prove(&self, wanted: &Wanted, world: &World<'_>) -> Result<Result<(), String>> {
+        let step = progress::step(format!("proving {}, which the patched code refers to", wanted.name));
+        let definitions = Definitions::of(self.target)?;
+        let mut why = "no C file of this kernel was found that defines it".to_string();
+        let mut files = definitions.files(&wanted.name, &wanted.near);
+        files.truncate(MOST_FILES);
+        for round in 0..2 {
+            if round == 1 {
+                // A macro makes the name: its neighbours come from the same file.
+                let tried = std::mem::take(&mut files);
+                files = by_neighbours(wanted, world, &definitions);
+                files.retain(|f| !tried.contains(f));
+                files.truncate(MOST_FILES);
+            }
+            for file in &files {
+                for unit in affected::reached_by_one(self.target, file)?.iter().filter(|u| u.module == wanted.module) {
+                    match self.in_unit(unit, wanted, world)? {
+                        None => {}
+                        Some(Ok(())) => {
+                            step.done(&unit.source);
+                            return Ok(Ok(()));
+                        }
+                        Some(Err(reason)) => why = reason,
+                    }
+                }
+            }
+        }
+        step.done(&why);
+        Ok(Err(why))
+    }
+
+    /// None where the unit does not define it.
+    fn in_unit(&self, unit: &Unit, wanted: &Wanted, world: &World<'_>) -> Result<Option<Result<(), String>>> {
+        let mut why = None;
+        for debug in [false, true] {
+            let made = compile::compile_shipped(self.target, &[unit], debug, self.work)?;
+            let made = made.into_iter().next().unwrap_or_default();
+            let object = read(&made, Take::NoDebug)?;
+            let defines = object
+                .symbols
+                .iter()
+                .any(|s| s.name == wanted.name && !s.is_local() && s.kind == SymKind::Func && s.section().is_some());
+            if !defines {
+                return Ok(None);
+            }
+            let proof = prove_unit(&object, unit.module.as_deref(), world.image, world.modules)?;
+            why = match proof.functions.get(&wanted.name) {
+                Some(Verdict::Proven(at)) if *at == wanted.at => return Ok(Some(Ok(()))),
+                Some(Verdict::Proven(_)) => Some(format!("the one of {} stands at another place", unit.source)),
+                Some(Verdict::Differs { offset, why, .. }) => {
+                    let what = format!("{}, rebuilt, differs there in byte {offset:#x}: {why}", unit.source);
+                    let shipped = stage::shipped(unit.module.as_deref(), world.image, world.modules)?;
+                    Some(world.explain(&object, &proof, &wanted.name, shipped, what))
+                }
+                None => None,
+            };
+        }
+        Ok(why.map(Err))
+    }
+}
+
+/// The files that define most of the functions around the place.
+fn by_neighbours(wanted: &Wanted, world: &World<'_>, definitions: &Definitions) -> Vec<String> {
+    let mut around: Vec<(u64, &str)> = match &wanted.module {
+        None => {
+            let symbols = world.image.kallsyms.symbols();
+            let here = symbols.partition_point(|s| s.address < wanted.at.at);
+            let near = here.saturating_sub(4 * NEIGHBOURS)..(here + 4 * NEIGHBOURS).min(symbols.len());
+            symbols[near].iter().filter(|s| s.is_code()).map(|s| (s.address, s.name.as_str())).collect()
+        }
+        Some(name) => {
+            let symbols = world.modules.get(name).map(|m| m.object.symbols.as_slice()).unwrap_or_default();
+            let near = symbols.iter().filter(|s| s.section() == Some(wanted.at.space) && s.kind == SymKind::Func);
+            near.map(|s| (s.value, s.name.as_str())).collect()
+        }
+    };
+    around.sort_by_key(|(at, _)| at.abs_diff(wanted.at.at));
+    around.truncate(2 * NEIGHBOURS);
+    let mut votes: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, name) in around {
+        let plain = name.split('.').next().unwrap_or(name);
+        for file in definitions.files(plain, &wanted.near).into_iter().take(MOST_FILES) {
+            *votes.entry(file).or_default() += 1;
+        }
+    }
+    let mut files: Vec<(usize, String)> = votes.into_iter().map(|(file, n)| (n, file)).collect();
+    files.sort_by_key(|(n, file)| (std::cmp::Reverse(*n), file.clone()));
+    files.into_iter().filter(|(n, _)| *n > 1).map(|(_, file)| file).collect()
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Whole files against the shipped kernel, without any fix: units in, which of their functions stand there out.
+//! `kmend-build prove` and `cargo xtask prove` show it.
+
+use super::explain::{self, Evidence};
+use super::module::Module;
+use super::{stage, Proof, Verdict};
+use crate::compile::{self, Unit};
+use crate::elf::read::{read, Take};
+use crate::elf::Object;
+use crate::image::{modules, Image};
+use crate::target::Target;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// One unit compared with what is shipped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitReport {
+    /// Its source file.
+    pub source: String,
+    /// `vmlinux`, or the module's name.
+    pub object: String,
+    /// How many functions it has.
+    pub functions: usize,
+    /// How many of them stand in the shipped kernel as they were rebuilt.
+    pub proven: usize,
+    /// Bytes of all its functions.
+    pub bytes: u64,
+    /// Bytes of those that stand there.
+    pub bytes_proven: u64,
+    /// The others.
+    pub differs: Vec<Difference>,
+}
+
+/// A function that does not stand in the shipped kernel as it was rebuilt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Its name.
+    pub function: String,
+    /// Where it was compared; none where no place was found.
+    pub at: Option<String>,
+    /// Offset of the first difference in the function.
+    pub offset: u64,
+    /// What differs.
+    pub reason: String,
+    /// The likely cause, with the evidence for it.
+    #[serde(default)]
+    pub cause: String,
+    /// The rebuilt and the shipped code around it, as assembly; empty where there is nothing to compare.
+    #[serde(default)]
+    pub code: String,
+}
+
+/// What is shipped of a target, read as far as it is asked for.
+pub struct World<'a> {
+    target: &'a Target,
+    image: Image,
+    modules: BTreeMap<String, Module>,
+    evidence: OnceCell<Evidence>,
+}
+
+impl<'a> World<'a> {
+    /// Reads the image of `target`; `unit` is any of its units.
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    pub fn load(target: &'a Target, unit: Option<&Unit>) -> Result<Self> {
+        Ok(Self {
+            target,
+            image: compile::probe::image(target, unit)?,
+            modules: BTreeMap::new(),
+            evidence: OnceCell::new(),
+        })
+    }
+
+    /// The shipped image.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Compiles `units` as shipped and compares them. Those in doubt are compiled once more with kbuild's own debug flags:
+    /// in rare cases gcc makes other code without debug information.
+    ///
+    /// # Errors
+    /// A unit that does not compile, a module that the target does not have.
+    pub fn compare(&mut self, units: &[&Unit], work: &Path) -> Result<Vec<UnitReport>> {
+        // Only those of these units are kept: all modules together take much memory.
+        let named: BTreeSet<&String> = units.iter().filter_map(|u| u.module.as_ref()).collect();
+        self.modules.retain(|name, _| named.contains(name));
+        for name in named {
+            if !self.modules.contains_key(name) {
+                self.modules.insert(name.clone(), modules::load(self.target, name)?);
+            }
+        }
+        let objects = compile::compile_shipped(self.target, units, false, work)?;
+        let mut all = self.compare_objects(units, &objects)?;
+        let in_doubt: Vec<usize> = (0..all.len()).filter(|&i| all[i].proven < all[i].functions).collect();
+        if !in_doubt.is_empty() {
+            let again: Vec<&Unit> = in_doubt.iter().map(|&i| units[i]).collect();
+            let objects = compile::compile_shipped(self.target, &again, true, work)?;
+            for (i, other) in in_doubt.into_iter().zip(self.compare_objects(&again, &objects)?) {
+                if other.proven > all[i].proven {
+                    all[i] = other;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn compare_objects(&self, units: &[&Unit], objects: &[Vec<u8>]) -> Result<Vec<UnitReport>> {
+        units.iter().zip(objects).map(|(unit, object)| self.compare_one(unit, object)).collect()
+    }
+
+    fn compare_one(&self, unit: &Unit, object: &[u8]) -> Result<UnitReport> {
+        let object = read(object, Take::NoDebug).with_context(|| format!("{} (as shipped)", unit.object))?;
+        let module = unit.module.as_deref();
+        let proof = stage::prove_unit(&object, module, &self.image, &self.modules)?;
+        let mut differs = Vec::new();
+        for (function, verdict) in &proof.functions {
+            if let Verdict::Differs { at, offset, why } = verdict {
+                let at = at.map(|at| stage::describe(at, module, &self.image, &self.modules)).transpose()?;
+                let evidence = self.evidence.get_or_init(|| Evidence::of(self.target, &self.image));
+                let shipped = stage::shipped(module, &self.image, &self.modules)?;
+                differs.push(Difference {
+                    function: function.clone(),
+                    at,
+                    offset: *offset,
+                    reason: why.clone(),
+                    cause: evidence.cause(&proof, function),
+                    code: explain::code(&object, &proof, function, shipped).unwrap_or_default(),
+                });
+            }
+        }
+        Ok(UnitReport {
+            source: unit.source.clone(),
+            object: module.unwrap_or("vmlinux").into(),
+            functions: proof.functions.len(),
+            proven: proof.proven(),
+            bytes: bytes(&object, &proof, |_| true),
+            bytes_proven: bytes(&object, &proof, |v| matches!(v, Verdict::Proven(_))),
+            differs,
+        })
+    }
+}
+
+/// Bytes of the functions with a verdict of this kind.
+fn bytes(object: &Object, proof: &Proof, kind: impl Fn(&Verdict) -> bool) -> u64 {
+    let counts = |name: &str| proof.functions.get(name).is_some_and(&kind);
+    let sizes: BTreeMap<&str, u64> = object
+        .symbols
+        .iter()
+        .filter(|s| s.kind == crate::elf::SymKind::Func && s.section().is_some() && counts(&s.name))
+        .map(|s| (s.name.as_str(), s.size))
+        .collect();
+    sizes.values().sum()
+}
