@@ -160,6 +160,8 @@ fn manifest() -> Manifest {
         livepatch_symbols: Vec::new(),
         livepatch_relocations: 0,
         exports: Vec::new(),
+        warnings: Vec::new(),
+        allowed_layouts: Vec::new(),
         notes: Vec::new(),
         tools: BTreeMap::new(),
     }
