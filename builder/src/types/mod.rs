@@ -70,6 +70,10 @@ fn record(old_size: u64, old: &[Member], new_size: u64, new: &[Member]) -> Vec<S
         said.push(format!("{new_size} bytes instead of {old_size}"));
     }
     let find = |all: &[Member], name: &str| all.iter().find(|m| m.name == name).cloned();
+    for n in new.iter().filter(|n| !n.name.is_empty() && find(old, &n.name).is_none()) {
+        let hole = if old_size == new_size { ", in what was padding or another field" } else { "" };
+        said.push(format!("{} is new at {}, {}{hole}", n.name, place(n), bits(n.size)));
+    }
     for m in old.iter().filter(|m| !m.name.is_empty()) {
         match find(new, &m.name) {
             None => said.push(format!("{} at {} is gone", m.name, place(m))),
@@ -79,10 +83,6 @@ fn record(old_size: u64, old: &[Member], new_size: u64, new: &[Member]) -> Vec<S
             }
             Some(_) => {}
         }
-    }
-    for n in new.iter().filter(|n| !n.name.is_empty() && find(old, &n.name).is_none()) {
-        let hole = if old_size == new_size { ", in what was padding or another field" } else { "" };
-        said.push(format!("{} is new at {}, {}{hole}", n.name, place(n), bits(n.size)));
     }
     if said.len() > TOLD {
         let more = said.len() - TOLD;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A place that the kernel changes at boot, in its own image alone (arch/powerpc/include/asm/feature-fixups.h).
 //#Arch: ppc64le
+//#Refuse: changed-at-boot work
 #include "kernel.h"
 
 int work(int x)

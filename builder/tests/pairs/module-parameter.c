@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A module parameter more: read when the module was loaded.
+//#Refuse: init-data __param_limit
 #include "kernel.h"
 
 struct kernel_param {
