@@ -2,7 +2,7 @@
 //! Compiles units once more, original and patched, for a question that few fixes raise: units, the patched files and
 //! what to do otherwise in, pairs of objects out. Nothing of it is kept in the cache.
 
-use super::{compile_one, explain, over, run_jobs, Unit, Variant, Work, NO_DEBUG, SECTIONS};
+use super::{compile_one, explain, patched_sandbox, run_jobs, Unit, Variant, Work, NO_DEBUG, SECTIONS};
 use crate::compile::cache::Cache;
 use crate::progress;
 use crate::source::PatchedTree;
@@ -33,7 +33,7 @@ pub fn fallback(target: &Target) -> bool {
     FALLBACK.iter().all(|(header, instead)| [header, instead].iter().all(|f| target.tree.join(f).is_file()))
 }
 
-/// Compiles each of `units`, which [`super::compile`] has compiled in `work` before, as it was and as the fixes leave it; the objects in the order of `units`.
+/// Compiles each of `units` as it was and as the fixes leave it; the objects in the order of `units`.
 ///
 /// # Errors
 /// What the compiler says.
@@ -48,7 +48,10 @@ pub fn again(
         How::Types => "compiling with debug information, to compare types",
         How::ReadsVariables => "compiling again, for code that the kernel changes at boot",
     });
-    let out = work.join("again");
+    let out = work.join(match how {
+        How::Types => "types",
+        How::ReadsVariables => "variables",
+    });
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let cache = Cache::open(target)?;
     let works = units.iter().map(|unit| Work::new(&cache, target, unit)).collect::<Result<Vec<_>>>()?;
@@ -57,9 +60,7 @@ pub fn again(
         How::ReadsVariables => [SECTIONS, &[NO_DEBUG]].concat(),
     };
     let mut plain = target.sandbox().writable(&out, crate::sandbox::WORK);
-    let mut patched = over(tree, target, target.sandbox())
-        .read_only(&work.join("headers"), super::HEADERS)
-        .writable(&out, crate::sandbox::WORK);
+    let mut patched = patched_sandbox(tree, target, &out)?.writable(&out, crate::sandbox::WORK);
     if how == How::ReadsVariables {
         for (header, instead) in FALLBACK {
             let place = format!("{}/{header}", target.tree_inside);
