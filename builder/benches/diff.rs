@@ -120,7 +120,8 @@ fn memory(original: &Path, patched: &Path, layout: &str) -> u64 {
     };
     std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
     let before = status("RssAnon");
-    let outcome = kmend_builder::cli::diff::compare(original, patched, Some(layout)).expect("it compares");
+    let outcome =
+        kmend_builder::cli::diff::compare(original, patched, Some(layout), &Default::default()).expect("it compares");
     assert_eq!(outcome.report.functions.len(), 1);
     status("VmHWM").saturating_sub(status("RssFile") + before)
 }

@@ -41,4 +41,5 @@ pub mod sandbox;
 pub mod source;
 pub mod special;
 pub mod target;
+pub mod types;
 pub mod verify;

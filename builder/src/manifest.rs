@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The manifest: what a live patch is for, what is in it and how it came about. docs/manifest.md has the schema.
 
+use crate::diff::warnings::Warning;
 use crate::elf::note::{self, Note};
 use crate::elf::{Object, Section};
 use crate::explain::Cause;
@@ -60,6 +61,12 @@ pub struct Manifest {
     pub exports: Vec<String>,
     /// Remarks on the way: parts of the fixes that do not concern this kernel, hunks found elsewhere.
     pub notes: Vec<String>,
+    /// What to expect when it is loaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+    /// Types whose changed layout was let pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_layouts: Vec<String>,
     /// Tools and their versions.
     pub tools: BTreeMap<String, String>,
 }

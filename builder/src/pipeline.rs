@@ -3,7 +3,7 @@
 //! it returned.
 
 use crate::compile::narrow::{narrow, Limit};
-use crate::compile::{self, ObjectPair};
+use crate::compile::{self, again, ObjectPair};
 use crate::diff::{self, patchability, ChangeSet};
 use crate::elf::read::{read, Take};
 use crate::elf::{self, Object};
@@ -25,7 +25,7 @@ use crate::resolve::{self, Resolved, World};
 use crate::source::affected::{self, Affected};
 use crate::source::{self, PatchedTree};
 use crate::target::Target;
-use crate::{files, link, progress, verify};
+use crate::{files, link, progress, types, verify};
 use anyhow::{bail, Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -47,6 +47,8 @@ pub struct Request {
     pub limit: Limit,
     /// Functions that may lack a proof.
     pub allow_unproven: BTreeSet<String>,
+    /// Types whose layout may change.
+    pub allow_layout: BTreeSet<String>,
 }
 
 /// What came out.
@@ -87,11 +89,14 @@ pub fn build(request: &Request) -> Result<Outcome> {
     let mut affected = narrow(target, &tree, affected, request.limit, work.path())?;
     let units = compile_units(target, &tree, &affected, work.path())?;
     let image = load_image(target, &units)?;
-    let units = with_changes(units, &tree, &image, &mut affected.notes)?;
+    let mut units = with_changes(units, &tree, &image, &mut affected.notes)?;
+    read_variables(target, &tree, &mut units, &image, work.path())?;
     let symvers = Symvers::load(&target.symvers)?;
 
     let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
-    let extracts = extract_all(&units, &changes)?;
+    let named: Vec<_> = units.iter().map(|u| &u.pair.unit).zip(&changes).collect();
+    let layouts = types::stage::check(target, &tree, &named, &request.allow_layout, work.path())?;
+    let extracts = extract_all(&units, &changes, layouts)?;
     let hooks = gather_hooks(target, &units, &extracts, hooks_file.as_ref())?;
     let modules = load_modules(target, &units, &extracts, &symvers)?;
     let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;
@@ -211,6 +216,29 @@ fn causes(
     units.iter().zip(changes).map(of_unit).collect()
 }
 
+/// Units of vmlinux with code that the kernel changes at boot get a pair of objects that do without.
+fn read_variables(target: &Target, tree: &PatchedTree, units: &mut [Unit], image: &Image, work: &Path) -> Result<()> {
+    if !again::fallback(target) {
+        return Ok(());
+    }
+    let mut concerned = Vec::new();
+    for (i, unit) in units.iter().enumerate().filter(|(_, u)| u.moved.is_none() && u.pair.unit.module.is_none()) {
+        if patchability::is_changed_at_boot(&diff::diff(&unit.original, &unit.patched, &image.layouts)?) {
+            concerned.push(i);
+        }
+    }
+    if concerned.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<&compile::Unit> = concerned.iter().map(|&i| &units[i].pair.unit).collect();
+    let objects = again::again(target, tree, &named, again::How::ReadsVariables, work)?;
+    for (i, (original, patched)) in concerned.into_iter().zip(objects) {
+        let load = |bytes: &[u8]| load(&units[i].pair, bytes, "without code that is changed at boot");
+        units[i].moved = Some((load(&original)?, load(&patched)?));
+    }
+    Ok(())
+}
+
 fn load_image(target: &Target, units: &[Unit]) -> Result<Image> {
     let step = progress::step("reading the shipped kernel image");
     let image = compile::probe::image(target, units.first().map(|u| &u.pair.unit))?;
@@ -219,8 +247,8 @@ fn load_image(target: &Target, units: &[Unit]) -> Result<Image> {
 }
 
 /// The stages patchability and extract: every refusal of every unit is shown at once.
-fn extract_all(units: &[Unit], changes: &[ChangeSet<'_>]) -> Result<Vec<Extract>> {
-    let mut refusals = Vec::new();
+/// `refusals` are those that were found before.
+fn extract_all(units: &[Unit], changes: &[ChangeSet<'_>], mut refusals: Vec<Refusal>) -> Result<Vec<Extract>> {
     let mut extracts = Vec::new();
     for (n, (unit, changes)) in units.iter().zip(changes).enumerate() {
         let callbacks = patchability::kpatch_callbacks(changes);
@@ -533,6 +561,8 @@ fn describe(
         states: registration.states.clone(),
         hooks_file: None,
         exports: resolved.exports.clone(),
+        warnings: changes.iter().flat_map(diff::warnings::warnings).collect(),
+        allowed_layouts: request.allow_layout.iter().cloned().collect(),
         notes: tree.notes.iter().chain(&affected.notes).chain(&resolved.notes).cloned().collect(),
         tools,
     }

@@ -276,6 +276,7 @@ fn code_without_toc() {
 fn damage(bench: &Bench, old: &Path, new: &Path, rounds: usize) {
     let bytes = std::fs::read(new).unwrap();
     let damaged = bench.path("damaged.o");
+    let none = std::collections::BTreeSet::new();
     let mut seed = 1_u64;
     let mut random = |below: usize| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -291,8 +292,9 @@ fn damage(bench: &Bench, old: &Path, new: &Path, rounds: usize) {
             copy.truncate(random(copy.len()));
         }
         std::fs::write(&damaged, &copy).unwrap();
-        let _ = kmend_builder::cli::diff::compare(old, &damaged, Some("jump_entry=16,fixup_entry=48,bug_entry=12"));
-        let _ = kmend_builder::cli::diff::compare(&damaged, old, None);
+        let _ =
+            kmend_builder::cli::diff::compare(old, &damaged, Some("jump_entry=16,fixup_entry=48,bug_entry=12"), &none);
+        let _ = kmend_builder::cli::diff::compare(&damaged, old, None, &none);
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 /// Codes in the text of one source file, less its tests. Where a file makes refusals, each of its strings of the
 /// form `two-words` is a code: that is a rule for these files, so that no code escapes.
 fn codes(text: &str) -> BTreeSet<String> {
-    const MAKERS: [&str; 3] = ["Refusal::new(", "Kind::Refused(", "Err(Fault {"];
+    const MAKERS: [&str; 4] = ["Warning::new(", "Refusal::new(", "Kind::Refused(", "Err(Fault {"];
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
     let mut found = BTreeSet::new();
     if !MAKERS.iter().any(|m| text.contains(m)) {
@@ -61,4 +61,21 @@ fn codes_are_found() {
     let found: Vec<String> = codes(text).into_iter().collect();
     assert_eq!(found, ["lto", "not-this", "two-words"]);
     assert!(codes("fn f() { \"kmend-build\" }").is_empty());
+}
+
+/// The last column of each table of docs/constructs.md, one name a pair.
+fn pairs_named(text: &str) -> Vec<String> {
+    let rows = text.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| construct "));
+    let last = rows.filter_map(|row| row.trim_end().strip_suffix(" |")?.rsplit("| ").next());
+    let names = last.flat_map(|cell| cell.split([',', ';']).map(str::trim));
+    names.filter(|n| !n.contains([' ', '.', '`'])).map(String::from).collect()
+}
+
+#[test]
+fn the_tests_of_constructs_are_there() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = pairs_named(&std::fs::read_to_string(home.join("../docs/constructs.md")).unwrap());
+    assert!(named.len() > 60 && named.iter().any(|n| n == "cswtch"), "{named:?}");
+    let missing: Vec<&String> = named.iter().filter(|n| !home.join(format!("tests/pairs/{n}.c")).is_file()).collect();
+    assert!(missing.is_empty(), "docs/constructs.md names pairs that are not there: {missing:?}");
 }

@@ -34,9 +34,13 @@ struct Flavour {
 }
 
 fn compile(extra: &str) -> Flavour {
+    compile_source(SOURCE, extra)
+}
+
+fn compile_source(text: &str, extra: &str) -> Flavour {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("unit.c");
-    std::fs::write(&source, SOURCE).unwrap();
+    std::fs::write(&source, text).unwrap();
     let object = |define: Option<&str>| {
         let out = folder.path().join("unit.o");
         let compiler = cc::Build::new()
@@ -129,4 +133,18 @@ fn flags_that_change_nothing_change_nothing() {
     let before = carried(&changes);
     adopt(&mut changes, &both.changes());
     assert_eq!(carried(&changes), before);
+}
+
+#[test]
+fn a_cold_part_that_the_kernel_lacks_takes_the_place_of_nothing() {
+    let text = "#ifdef PATCHED\n#define STEP 3\n#else\n#define STEP 2\n#endif\n\
+        extern void trap(int) __attribute__((cold)); extern int seen(int);\n\
+        int fourth(int x) { if (seen(x)) { trap(x); trap(seen(STEP)); } return x + STEP; }\n";
+    let kernel = compile_source(text, "-fno-reorder-blocks-and-partition");
+    let module = compile_source(text, "-freorder-blocks-and-partition");
+    assert_eq!(carried(&kernel.changes()).0, ["fourth"]);
+    let mut changes = module.changes();
+    assert_eq!(carried(&changes).0, ["fourth", "fourth.cold"]);
+    adopt(&mut changes, &kernel.changes());
+    assert_eq!(carried(&changes), (vec!["fourth".to_string()], vec!["fourth.cold".to_string()]));
 }

@@ -8,6 +8,7 @@
 //! | `//#Arch: x86_64, because` | the pair is for one architecture only |
 //! | `//#Flags: -g0` | further flags for the compiler, behind those of `pairs/machine.rs` |
 //! | `//#Layout: jump_entry=16` | sizes, as `--layout` takes them |
+//! | `//#Allow: cell` | a type whose layout may change, as `--allow-layout` takes it |
 //! | `//#Strip: --strip-debug` | strip is run over both objects |
 //! | `//#Expect: changed NAME`, `new NAME` | a function that the live patch carries |
 //! | `//#Data: new NAME` | a datum that it carries |
@@ -15,6 +16,7 @@
 //! | `//#Callback: KIND NAME` | a function to be called when the live patch is applied or taken back |
 //! | `//#Special: SECTION N` | so many special section entries go along; `ftrace` is the list of places for ftrace |
 //! | `//#Refuse: CODE NAME` | a refusal, with its symbol or else its section |
+//! | `//#Warn: CODE NAME` | a warning |
 //! | `//#Nothing` | nothing changed |
 //!
 //! Each may be for one architecture: `//#Special[ppc64le]: __ftr_fixup 1`.
@@ -32,6 +34,7 @@ use kmend_builder::extract::Origin;
 use kmend_builder::special::row_of;
 use libtest_mimic::{Arguments, Failed, Trial};
 use machine::{Machine, MACHINES};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -109,9 +112,10 @@ fn outcome(source: &Path, text: &str, machine: &Machine, model: &str) -> Result<
         Ok(object)
     };
     let (original, patched) = (compile("original.o", &[])?, compile("patched.o", &["-DPATCHED"])?);
+    let allowed: BTreeSet<String> = values("//#Allow:").collect();
     let layout: Vec<String> = values("//#Layout:").collect();
     let layout = (!layout.is_empty()).then(|| layout.join(","));
-    let outcome = compare(&original, &patched, layout.as_deref()).map_err(|e| format!("{model}: {e:#}"))?;
+    let outcome = compare(&original, &patched, layout.as_deref(), &allowed).map_err(|e| format!("{model}: {e:#}"))?;
     if let Some(extract) = &outcome.extract {
         sound(&extract.object, &patched, machine).map_err(|e| format!("{model}: {e}"))?;
     }
@@ -158,7 +162,7 @@ fn comments<'t>(text: &'t str, machine: &'t str) -> impl Iterator<Item = String>
 }
 
 fn is_expectation(line: &str) -> bool {
-    let keys = ["Expect", "Data", "Kernel", "Callback", "Special", "Refuse", "Nothing"];
+    let keys = ["Expect", "Data", "Kernel", "Callback", "Special", "Refuse", "Warn", "Nothing"];
     line.strip_prefix("//#").is_some_and(|rest| keys.iter().any(|key| rest.starts_with(key)))
 }
 
@@ -171,6 +175,9 @@ fn facts(outcome: &Outcome, machine: &Machine) -> Vec<String> {
     for refusal in &outcome.report.refusals {
         let about = if refusal.symbol.is_empty() { &refusal.section } else { &refusal.symbol };
         facts.push(format!("//#Refuse: {} {}", refusal.code, plain(about)));
+    }
+    for warning in &outcome.report.warnings {
+        facts.push(format!("//#Warn: {} {}", warning.code, plain(&warning.symbol)));
     }
     let Some(extract) = &outcome.extract else { return facts };
     for function in &outcome.report.functions {

@@ -165,6 +165,10 @@ pub trait Arch: Debug + Sync {
     /// Branches of `range` that leave it without a relocation; None when the code cannot be decoded.
     fn local_branches(&self, section: &Section, range: Range<u64>) -> Option<Vec<LocalBranch>>;
 
+    /// True where control can leave the code in `range` for good: by a return, or by a jump elsewhere; `stays` says which
+    /// relocated jumps do not. True as well where the code cannot be decoded.
+    fn leaves(&self, section: &Section, range: Range<u64>, stays: &dyn Fn(&Reloc) -> bool) -> bool;
+
     /// The addend of a [`Arch::call_reloc`] that leads `distance` bytes behind the symbol, or behind where
     /// [`Arch::entered`] says.
     fn branch_addend(&self, distance: i64) -> i64;

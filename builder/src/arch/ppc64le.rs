@@ -172,6 +172,27 @@ impl Arch for Power {
         Some(found)
     }
 
+    fn leaves(&self, section: &Section, range: Range<u64>, stays: &dyn Fn(&Reloc) -> bool) -> bool {
+        if !range.start.is_multiple_of(INSTRUCTION) {
+            return true;
+        }
+        instructions(section, range.clone()).any(|(at, word)| match flow(word) {
+            Flow::Branch { link: true, .. }
+            | Flow::Conditional { link: true, .. }
+            | Flow::Indirect { link: true, .. } => false,
+            Flow::Branch { to, .. } | Flow::Conditional { to, .. } => {
+                let relocs = section.relocs_in(at..at + INSTRUCTION).iter();
+                let mut relocs = relocs.filter(|r| is_branch(r.kind)).peekable();
+                match relocs.peek() {
+                    Some(_) => !relocs.all(stays),
+                    None => !to.and_then(|to| at.checked_add_signed(to)).is_some_and(|to| range.contains(&to)),
+                }
+            }
+            Flow::Indirect { .. } | Flow::Return => true,
+            Flow::Next | Flow::System | Flow::Trap => false,
+        })
+    }
+
     fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)> {
         // Field and instruction begin together; the lowest bit links.
         let word = section.bytes(reloc.offset..reloc.offset + 4).first()?;

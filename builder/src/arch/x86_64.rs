@@ -137,6 +137,30 @@ impl Arch for Amd64 {
         Some(found)
     }
 
+    fn leaves(&self, section: &Section, range: Range<u64>, stays: &dyn Fn(&Reloc) -> bool) -> bool {
+        let mut decoder = decoder(section, range.clone());
+        let mut instruction = Instruction::default();
+        while decoder.can_decode() {
+            decoder.decode_out(&mut instruction);
+            let next = instruction.next_ip();
+            let out = match instruction.flow_control() {
+                _ if instruction.is_invalid() => true,
+                FlowControl::Return | FlowControl::IndirectBranch => true,
+                FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
+                    match section.relocs_in(instruction.ip()..next) {
+                        [] => !range.contains(&instruction.near_branch_target()),
+                        relocs => !relocs.iter().all(stays),
+                    }
+                }
+                _ => false,
+            };
+            if out {
+                return true;
+            }
+        }
+        false
+    }
+
     fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)> {
         // call rel32, jmp rel32, jcc rel32.
         let opcode = |back: u64| section.data.get(reloc.offset.checked_sub(back)? as usize).copied();

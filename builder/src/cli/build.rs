@@ -29,6 +29,9 @@ pub struct BuildArgs {
     /// Rust file with callbacks and states, to be compiled into the module (docs/authors.md)
     #[arg(long, value_name = "HOOKS.rs")]
     hooks: Option<PathBuf>,
+    /// Let a changed layout of this struct, union or enum pass; it stands in the manifest. May be given several times
+    #[arg(long, value_name = "STRUCT")]
+    allow_layout: Vec<String>,
     /// Leave older live patches active instead of taking their place
     #[arg(long)]
     no_replace: bool,
@@ -70,6 +73,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         replace: !args.no_replace,
         limit: args.max_units.map(Limit).unwrap_or_default(),
         allow_unproven: args.allow_unproven.iter().cloned().collect(),
+        allow_layout: args.allow_layout.iter().cloned().collect(),
     };
     let module = args.output.join(format!("{name}.ko"));
     let outcome = match pipeline::build(&request) {
@@ -146,6 +150,9 @@ fn summary(manifest: &Manifest) -> String {
     }
     for s in &manifest.states {
         out.push_str(&format!("  state {:#x} in version {}\n", s.id, s.version));
+    }
+    for warning in &manifest.warnings {
+        out.push_str(&format!("warning: {warning}\n"));
     }
     for note in &manifest.notes {
         out.push_str(&format!("note: {note}\n"));

@@ -2,6 +2,7 @@
 //! kmend-build diff: the diff engine alone, on two objects.
 
 use super::report;
+use crate::diff::warnings::{warnings, Warning};
 use crate::diff::{self, patchability, ChangeSet};
 use crate::elf::read::{read, Take};
 use crate::error::{NothingChanged, Refusal, Refused};
@@ -9,11 +10,12 @@ use crate::explain::{self, Cause, FunctionCode};
 use crate::hooks::Kind;
 use crate::special::layout::Layouts;
 use crate::special::{self, Fate};
+use crate::types::{self, dwarf::Types};
 use crate::{elf, extract, files};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Compare two objects of one source file and say what a live patch would have to carry.
@@ -34,6 +36,9 @@ pub struct DiffArgs {
     /// Write the comparison as one HTML page with both versions of the code side by side
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// Let a changed layout of this struct, union or enum pass; may be given several times
+    #[arg(long, value_name = "STRUCT")]
+    allow_layout: Vec<String>,
     /// Write the extracted object here
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -55,6 +60,9 @@ pub struct Report {
     pub callbacks: Vec<CallbackReport>,
     /// Why there can be no live patch; empty where there can.
     pub refusals: Vec<Refusal>,
+    /// What to expect of one all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// One function of a [`Report`].
@@ -114,7 +122,8 @@ impl Outcome {
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> Result<()> {
-    let outcome = compare(&args.original, &args.patched, args.layout.as_deref())?;
+    let outcome =
+        compare(&args.original, &args.patched, args.layout.as_deref(), &args.allow_layout.iter().cloned().collect())?;
     for note in &outcome.notes {
         eprintln!("kmend-build: note: {note}");
     }
@@ -138,19 +147,27 @@ pub fn run(args: &DiffArgs) -> Result<()> {
     }
 }
 
-/// Compares two objects of one source file. `layout` is the text of `--layout`.
+/// Compares two objects of one source file. `layout` is the text of `--layout`, `allowed` what `--allow-layout` names.
 ///
 /// # Errors
 /// Files that cannot be read, or that are no objects of one architecture that kmend knows.
-pub fn compare(original: &Path, patched: &Path, layout: Option<&str>) -> Result<Outcome> {
+pub fn compare(original: &Path, patched: &Path, layout: Option<&str>, allowed: &BTreeSet<String>) -> Result<Outcome> {
     let name = patched.display().to_string();
     let (original, original_bytes, layouts_o) = load(original)?;
     let (patched, patched_bytes, layouts_p) = load(patched)?;
+    let types = |bytes: &[u8]| Types::read(bytes).with_context(|| name.clone());
     let mut layouts = layout.map(Layouts::parse).transpose()?.unwrap_or_default();
     layouts.fill(layouts_p);
     layouts.fill(layouts_o);
     let changes = diff::diff(&original, &patched, &layouts)?;
-    let (extracted, refusals) = match patchability::check(&changes) {
+    let mut seen = Vec::new();
+    if !changes.functions.is_empty() {
+        let exported = patchability::exports_of(&changes.original);
+        seen = types::refusals(&types(&original_bytes)?, &types(&patched_bytes)?, allowed, &|name| {
+            exported.contains(name)
+        });
+    }
+    let (mut extracted, mut refusals) = match patchability::check(&changes) {
         Ok(_) if changes.functions.is_empty() => (None, Vec::new()),
         Ok(patchable) => match extract::extract(patchable, "0") {
             Ok(extract) => (Some(extract), Vec::new()),
@@ -158,6 +175,10 @@ pub fn compare(original: &Path, patched: &Path, layout: Option<&str>) -> Result<
         },
         Err(refusals) => (None, refusals),
     };
+    if !seen.is_empty() {
+        extracted = None;
+        refusals.extend(seen);
+    }
     let special = extracted.as_ref().map_or_else(|| count_entries(&changes), |e| e.special.clone());
     let causes = explain::causes(&original_bytes, &patched_bytes, &changes, None, &|_| None);
     let mut report = report_of(&changes, special, &refusals, &causes);
@@ -238,6 +259,7 @@ fn report_of(
         special_sections,
         callbacks: Vec::new(),
         refusals: refusals.to_vec(),
+        warnings: warnings(changes),
     }
 }
 
@@ -255,5 +277,8 @@ fn print_text(report: &Report) {
     }
     for (section, n) in &report.special_sections {
         println!("special  {section}: {n} {}", if *n == 1 { "entry" } else { "entries" });
+    }
+    for warning in &report.warnings {
+        println!("warning  {warning}");
     }
 }

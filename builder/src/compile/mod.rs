@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage compile: units and the patched files in, three objects each out, made with kbuild's own command.
 
+pub mod again;
 pub mod cache;
 pub mod command;
 pub mod kbuild;
@@ -165,7 +166,8 @@ pub fn compile_shipped(target: &Target, units: &[&Unit], debug: bool, work: &Pat
     let sandbox = target.sandbox().writable(work, WORK);
     let new = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| (i, variant)).collect();
     let mut made = run_jobs(new, |i, variant| {
-        compile_one(&sandbox, &works[i], variant, i, work).map_err(|e| explain(e, target, "", works[i].unit, variant))
+        compile_one(&sandbox, &works[i], variant, None, i, work)
+            .map_err(|e| explain(e, target, "", works[i].unit, variant))
     })?;
     for ((i, _), new) in made.iter().filter(|_| !debug) {
         if !embeds_files(target, &works[*i].unit.source) {
@@ -216,7 +218,7 @@ fn compile_with(
     let begun = SystemTime::now();
     let mut made = run_jobs(jobs, |i, variant| {
         let sandbox = if variant.is_patched() { &patched } else { &plain };
-        compile_one(sandbox, &works[i], variant, i, &out)
+        compile_one(sandbox, &works[i], variant, None, i, &out)
             .map_err(|e| explain(e, target, &tree.titles(), works[i].unit, variant))
     })?;
     let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
@@ -334,7 +336,15 @@ impl std::fmt::Display for CompilerSays {
 
 impl std::error::Error for CompilerSays {}
 
-fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Path) -> Result<Made> {
+/// Compiles one variant; `other` are flags in the place of the variant's own, less [`OWN`].
+fn compile_one(
+    sandbox: &Sandbox,
+    w: &Work,
+    variant: Variant,
+    other: Option<&[&str]>,
+    i: usize,
+    out: &Path,
+) -> Result<Made> {
     let (tag, flags) = match variant {
         Variant::Patched => ("patched", [SECTIONS, LINE_TABLES, OWN].concat()),
         Variant::Original => ("original", [SECTIONS, LINE_TABLES].concat()),
@@ -344,6 +354,8 @@ fn compile_one(sandbox: &Sandbox, w: &Work, variant: Variant, i: usize, out: &Pa
         Variant::MovedPatched => ("patched.moved", [SECTIONS, &[NO_DEBUG], OWN].concat()),
         Variant::MovedOriginal => ("original.moved", [SECTIONS, &[NO_DEBUG]].concat()),
     };
+    let own = if variant == Variant::Patched { OWN } else { &[] };
+    let flags = other.map_or(flags, |other| [other, own].concat());
     let name = format!("{i}.{tag}");
     let (object, deps) = (format!("{WORK}/{name}.o"), format!("{WORK}/{name}.d"));
     let transplant = w.transplant.filter(|_| matches!(variant, Variant::MovedPatched | Variant::MovedOriginal));

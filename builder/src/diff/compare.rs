@@ -2,9 +2,11 @@
 //! Says whether two twins are the same: bytes beside the relocated fields, then what they refer to.
 
 use super::correlate::Twins;
+use super::sites::Site;
 use super::view::{string_at, ItemId, ItemKind, Ref, View};
 use super::{lines, Entries};
 use crate::elf::{Reloc, SecId};
+use crate::special::known::{class_of, Class};
 use crate::special::{row_of, Entry, Fate};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,6 +21,8 @@ pub struct Comparer<'a, 'o> {
     pub twins: &'a Twins,
     /// Special section entries by the item whose code they name: original, patched.
     pub entries: [&'a Entries; 2],
+    /// What else speaks of places in functions: original, patched.
+    pub sites: [&'a HashMap<ItemId, Vec<Site>>; 2],
     memo: RefCell<HashMap<(ItemId, ItemId), bool>>,
     moves: lines::Moves,
 }
@@ -41,8 +45,14 @@ impl Piece<'_> {
 
 impl<'a, 'o> Comparer<'a, 'o> {
     /// Makes a comparer.
-    pub fn new(original: &'a View<'o>, patched: &'a View<'o>, twins: &'a Twins, entries: [&'a Entries; 2]) -> Self {
-        Self { original, patched, twins, entries, memo: RefCell::default(), moves: lines::Moves::default() }
+    pub fn new(
+        original: &'a View<'o>,
+        patched: &'a View<'o>,
+        twins: &'a Twins,
+        entries: [&'a Entries; 2],
+        sites: [&'a HashMap<ItemId, Vec<Site>>; 2],
+    ) -> Self {
+        Self { original, patched, twins, entries, sites, memo: RefCell::default(), moves: lines::Moves::default() }
     }
 
     /// Why a function differs from its twin; empty where it does not.
@@ -82,6 +92,18 @@ impl<'a, 'o> Comparer<'a, 'o> {
                     break;
                 }
             }
+        }
+        // The bytes there may be the same whatever the kernel writes over them.
+        let at_boot = |view: &View<'_>, sites: Option<&Vec<Site>>| -> Vec<(String, i64)> {
+            let all = sites.into_iter().flatten().map(|s| (view.object.sections[s.section].name.clone(), s.offset));
+            let mut all: Vec<_> = all.filter(|(n, _)| matches!(class_of(n), Some(Class::AtBoot(_)) | None)).collect();
+            all.sort();
+            all
+        };
+        let (so, sp) = (at_boot(self.original, self.sites[0].get(&o)), at_boot(self.patched, self.sites[1].get(&p)));
+        let other = so.iter().find(|s| !sp.contains(s)).or_else(|| sp.iter().find(|s| !so.contains(s)));
+        if let Some((name, _)) = other.filter(|_| reasons.is_empty()) {
+            reasons.push(format!("{name}: other places in the code"));
         }
         reasons
     }

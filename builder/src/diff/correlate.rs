@@ -41,15 +41,39 @@ pub fn correlate(original: &View<'_>, patched: &View<'_>) -> Twins {
     by_key(&mut twins, original, patched, |view, id| {
         let item = &view.items[id];
         let numbered = item.kind == ItemKind::Data && names::without_number(&item.name).is_some();
-        (!numbered && !item.is_own_copy(view.object)).then(|| item.name.clone())
+        let counted = names::without_btf_counter(&item.name).is_some();
+        (!numbered && !counted && !item.is_own_copy(view.object)).then(|| item.name.clone())
     });
     by_key(&mut twins, original, patched, |view, id| {
         let item = &view.items[id];
         (item.kind == ItemKind::Function).then(|| names::without_clone_number(&item.name))
     });
     by_key(&mut twins, original, patched, |view, id| names::without_line(&view.items[id].name));
+    btf_ids(&mut twins, original, patched);
     by_users(&mut twins, original, patched);
     twins
+}
+
+/// Pairs BTF ids, which have a counter and a line in their names, in order where there are as many on each side.
+fn btf_ids(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
+    let groups = |view: &View<'_>, known: &[Option<ItemId>]| {
+        let mut groups: BTreeMap<String, Vec<ItemId>> = BTreeMap::new();
+        for (id, item) in view.items.iter().enumerate().filter(|&(id, _)| known[id].is_none()) {
+            if let Some(plain) = names::without_btf_counter(&item.name) {
+                groups.entry(plain.to_string()).or_default().push(id);
+            }
+        }
+        groups
+    };
+    let mut in_patched = groups(patched, &twins.of_patched);
+    for (plain, of_original) in groups(original, &twins.of_original) {
+        let of_patched = in_patched.remove(&plain).unwrap_or_default();
+        if of_original.len() == of_patched.len() {
+            for (o, p) in of_original.into_iter().zip(of_patched) {
+                twins.pair(o, p);
+            }
+        }
+    }
 }
 
 /// Pairs the clones of a function where there are as many on each side: all their numbers may have moved

@@ -10,7 +10,9 @@ mod lines;
 pub mod moved;
 pub mod names;
 pub mod patchability;
+pub mod sites;
 pub mod view;
+pub mod warnings;
 
 use crate::elf::{Object, SecId};
 use crate::error::Refusal;
@@ -53,6 +55,8 @@ pub struct ChangeSet<'o> {
     pub absent: HashSet<ItemId>,
     /// The patched object's special section entries.
     pub entries: Entries,
+    /// What of the patched object, beside the special sections, speaks of places inside of functions.
+    pub sites: HashMap<ItemId, Vec<sites::Site>>,
     /// Size of struct static_call_site, where it is known.
     pub static_call_site: Option<u64>,
     /// What was refused on the way: entry sizes, unknown sections.
@@ -70,6 +74,15 @@ impl ChangeSet<'_> {
             && self.new_data.is_empty()
             && self.refusals.is_empty()
             && self.lost.is_empty())
+    }
+
+    /// True for a constant with addresses inside of a function that is replaced: the new code needs one of its own.
+    pub fn goes_with_code(&self, item: ItemId) -> bool {
+        !self.patched.section(item).is_writable()
+            && self
+                .functions
+                .iter()
+                .any(|f| self.sites.get(&f.item).is_some_and(|sites| sites.iter().any(|site| site.datum == Some(item))))
     }
 }
 
@@ -94,8 +107,9 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
     let ignored = ignore::Ignored::of(&vp);
     let (mut functions, mut data, mut new_data) = (Vec::new(), Vec::new(), Vec::new());
     let unnamed_code;
+    let (sites_o, sites_p) = (sites::sites(&vo), sites::sites(&vp));
     {
-        let comparer = Comparer::new(&vo, &vp, &twins, [&entries_o, &entries_p]);
+        let comparer = Comparer::new(&vo, &vp, &twins, [&entries_o, &entries_p], [&sites_o, &sites_p]);
         for (p, item) in vp.items.iter().enumerate() {
             let section = &vp.section(p).name;
             let left_out = match item.kind {
@@ -138,6 +152,7 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
         new_data,
         absent: HashSet::new(),
         entries: entries_p,
+        sites: sites_p,
         static_call_site,
         refusals,
         lost: Vec::new(),

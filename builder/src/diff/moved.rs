@@ -47,6 +47,13 @@ pub fn adopt(moved: &mut ChangeSet<'_>, kernel: &ChangeSet<'_>) {
     }
     moved.unnamed_code.clone_from(&kernel.unnamed_code);
     add_families(&moved.patched, &moved.twins, &mut moved.functions);
+    // Where the running kernel has no such part there is nothing that it takes the place of.
+    for function in &mut moved.functions {
+        let name = moved.patched.items[function.item].name.as_str();
+        if names::cold_parent(name).is_some() && !in_kernel.contains_key(name) {
+            function.original = None;
+        }
+    }
 }
 
 /// Functions by name.

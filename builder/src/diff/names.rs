@@ -38,6 +38,14 @@ pub fn without_line(name: &str) -> Option<String> {
     Some(format!("__initcall__kmod_{}__{}", &rest[..at], numbers(&rest[at + 2..])?))
 }
 
+/// The name of a BTF id without the counter and the line at its end: `__BTF_ID__struct__sock__12345` →
+/// `__BTF_ID__struct__sock` (include/linux/btf_ids.h). None for other names.
+pub fn without_btf_counter(name: &str) -> Option<&str> {
+    let (plain, number) = name.rsplit_once("__")?;
+    let counted = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    (name.starts_with("__BTF_ID__") && counted).then_some(plain)
+}
+
 /// What stands behind two numbers, each with an underscore behind it.
 fn numbers(text: &str) -> Option<&str> {
     (0..2).try_fold(text, |text, _| {
@@ -127,6 +135,13 @@ mod tests {
         assert_eq!(plain("__initcall__kmod_a__b__1_2_c__3_4_d6s").unwrap(), "__initcall__kmod_a__b__c__3_4_d6s");
         assert_eq!(plain("__initcall__kmod_dev__net_dev_init4"), None);
         assert_eq!(plain("count.12"), None);
+    }
+
+    #[test]
+    fn btf_ids() {
+        assert_eq!(without_btf_counter("__BTF_ID__struct__sock__1298"), Some("__BTF_ID__struct__sock"));
+        assert_eq!(without_btf_counter("__BTF_ID__set8__x"), None);
+        assert_eq!(without_btf_counter("count__1"), None);
     }
 
     #[test]

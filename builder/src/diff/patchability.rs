@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage patchability: a [`ChangeSet`] in, the reasons out why it cannot become a live patch.
 
-use super::view::{ItemKind, Ref, View};
-use super::{names, ChangeSet};
-use crate::elf::SHT_NOTE;
+use super::view::{ItemId, ItemKind, Ref, View};
+use super::{compare, names, ChangeSet};
+use crate::elf::{SecId, SHT_NOTE};
 use crate::error::Refusal;
 use crate::special;
-use std::collections::BTreeMap;
+use crate::special::known::{self, Class};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes against which nothing speaks: only [`check`] makes one, and only of this `extract` takes code.
 #[derive(Clone, Copy)]
@@ -41,7 +42,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
         check_function(changes, function, &mut found);
     }
     let patched = &changes.patched;
-    for (item, why) in &changes.data {
+    for (item, why) in changes.data.iter().filter(|(item, _)| !changes.goes_with_code(*item)) {
         let it = &patched.items[*item];
         let section = &patched.section(*item).name;
         found.push(Refusal::new(
@@ -64,7 +65,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     for &item in changes.new_data.iter().filter(|&&item| !patched.items[item].is_own_copy(patched.object)) {
         let it = &patched.items[item];
         let section = &patched.section(item).name;
-        if section.starts_with(".init") || section == "__param" {
+        if matches!(known::class_of(section), Some(Class::Start)) || section == "__param" {
             found.push(Refusal::new(
                 "init-data",
                 &it.name,
@@ -72,7 +73,17 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
                 "the fix adds data that the kernel reads only while it starts or loads the module".into(),
                 "a live patch comes after that; leave this part out",
             ));
-        } else if !it.is_own_copy(patched.object) && !is_plain(section) {
+        } else if section.contains("ro_after_init") {
+            found.push(Refusal::new(
+                "init-data",
+                &it.name,
+                section,
+                "the fix adds a variable that is closed to writing once the kernel or module has started".into(),
+                "a live patch comes after that; leave __ro_after_init out, or make it const",
+            ));
+        } else if let Some(Class::Table(record)) = known::class_of(section) {
+            found.push(kernel_table(&it.name, section, record));
+        } else if !is_plain(section) {
             found.push(Refusal::new(
                 "unknown-section",
                 &it.name,
@@ -145,6 +156,7 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             ));
         }
     }
+    sites(changes, function.item, found);
     let mut ambiguous: Vec<&String> = patched
         .references(function.item)
         .iter()
@@ -168,6 +180,13 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
     }
 }
 
+/// True where the kernel changes the code of a function that the fix changes while it starts, in its own image alone.
+pub fn is_changed_at_boot(changes: &ChangeSet<'_>) -> bool {
+    let sites = changes.functions.iter().filter_map(|f| changes.sites.get(&f.item)).flatten();
+    let mut names = sites.map(|site| changes.patched.object.sections[site.section].name.as_str());
+    names.any(|name| matches!(known::class_of(name), Some(Class::AtBoot(_))))
+}
+
 /// kpatch's macros that ask for something to be run: the diff passes them over, a live patch that is to be
 /// loaded must not.
 pub fn kpatch_callbacks(changes: &ChangeSet<'_>) -> Vec<Refusal> {
@@ -186,54 +205,66 @@ pub fn kpatch_callbacks(changes: &ChangeSet<'_>) -> Vec<Refusal> {
         .collect()
 }
 
-/// Symbols that the fix exports anew, or under another licence or namespace.
-fn exports(changes: &ChangeSet<'_>) -> Vec<Refusal> {
+/// What an object exports: name → the list it stands in, and what else the export says (licence, namespace).
+fn exported(view: &View<'_>) -> BTreeMap<String, (String, Vec<u8>)> {
     // include/linux/export-internal.h and, before 6.4, include/linux/export.h.
     let is_table =
         |name: &str| name == ".export_symbol" || name.starts_with("__ksymtab") || name.starts_with("___ksymtab");
-    let named = |view: &View<'_>| -> BTreeMap<String, String> {
-        let mut all = BTreeMap::new();
-        for (id, section) in view.object.sections.iter().enumerate().filter(|(_, s)| is_table(&s.name)) {
-            for r in &section.relocs {
-                let name = match view.reference(id, r.offset..r.offset + 1, r) {
-                    Ref::Item { item, .. } if view.items[item].kind != ItemKind::Anonymous => {
-                        view.items[item].name.clone()
-                    }
-                    Ref::External { symbol, .. } => view.object.symbols[symbol].name.clone(),
-                    _ => continue,
-                };
-                all.entry(name).or_insert_with(|| section.name.clone());
+    let mut all = BTreeMap::new();
+    for (id, section) in view.object.sections.iter().enumerate().filter(|(_, s)| is_table(&s.name)) {
+        let mut before = 0;
+        for r in &section.relocs {
+            let said_from = std::mem::replace(&mut before, r.offset);
+            let name = match view.reference(id, r.offset..r.offset + 1, r) {
+                Ref::Item { item, .. } if view.items[item].kind != ItemKind::Anonymous => view.items[item].name.clone(),
+                Ref::External { symbol, .. } => view.object.symbols[symbol].name.clone(),
+                _ => continue,
+            };
+            let list = section.name.split('+').next().unwrap_or_default().to_string();
+            // From 6.4 on licence and namespace stand before the address; before that behind it, as addresses of strings.
+            let mut said = section.bytes(said_from..r.offset).to_vec();
+            said.drain(..said.iter().position(|&b| b != 0).unwrap_or(said.len()));
+            said.truncate(said.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1));
+            for after in section.relocs_in(r.offset + 1..section.size).iter().take(2) {
+                if let Ref::String { section: home, start, .. } =
+                    view.reference(id, after.offset..after.offset + 1, after)
+                {
+                    said.extend_from_slice(super::view::string_at(&view.object.sections[home], start));
+                }
             }
+            all.entry(name).or_insert((list, said));
         }
-        all
-    };
-    let texts = |view: &View<'_>| -> Vec<Vec<u8>> {
-        view.object.sections.iter().filter(|s| s.name == ".export_symbol").map(|s| s.data.clone()).collect()
-    };
-    let (old, new) = (named(&changes.original), named(&changes.patched));
-    let added: Vec<Refusal> = new
-        .iter()
-        .filter(|(name, _)| !old.contains_key(*name))
-        .map(|(name, section)| {
-            Refusal::new(
+    }
+    all
+}
+
+/// Names that the original exports: what other modules may use.
+pub fn exports_of(view: &View<'_>) -> BTreeSet<String> {
+    exported(view).into_keys().collect()
+}
+
+/// Symbols that the fix exports anew, or under another licence or namespace.
+fn exports(changes: &ChangeSet<'_>) -> Vec<Refusal> {
+    let (old, new) = (exported(&changes.original), exported(&changes.patched));
+    let differing = new.iter().filter(|(name, now)| old.get(*name) != Some(now));
+    differing
+        .map(|(name, (section, _))| match old.get(name) {
+            None => Refusal::new(
                 "export-added",
                 name,
                 section,
                 "the fix exports a new symbol".into(),
                 "a live patch cannot add exports; leave the EXPORT_SYMBOL out of the fix",
-            )
+            ),
+            Some(_) => Refusal::new(
+                "export-changed",
+                name,
+                section,
+                "the fix changes the licence or namespace of an export".into(),
+                "a live patch cannot change exports; leave this part of the fix out",
+            ),
         })
-        .collect();
-    if added.is_empty() && old.len() == new.len() && texts(&changes.original) != texts(&changes.patched) {
-        return vec![Refusal::new(
-            "export-changed",
-            "",
-            ".export_symbol",
-            "the fix changes the licence or namespace of an export".into(),
-            "a live patch cannot change exports; leave this part of the fix out",
-        )];
-    }
-    added
+        .collect()
 }
 
 /// Loaded sections that are neither code, data nor in the special section table, and that differ.
@@ -249,62 +280,98 @@ fn unknown_sections(changes: &ChangeSet<'_>) -> Vec<Refusal> {
         {
             continue;
         }
-        if super::ignore::is_macro_section(&section.name) {
+        if super::ignore::is_macro_section(&section.name)
+            || section.is_text()
+            || section.is_constants()
+            || is_plain(&section.name)
+        {
             continue;
         }
-        // Unwind tables that the kernel does not read.
-        if section.is_text() || section.is_constants() || is_plain(&section.name) || section.name == ".eh_frame" {
+        // What speaks of places in the code was compared with the code.
+        let class = known::class_of(&section.name);
+        let records = unnamed(p, id);
+        if records.is_empty() || matches!(class, Some(Class::AtBoot(_))) {
             continue;
         }
-        // Sections of named data were compared item by item.
-        let anonymous = |view: &View<'_>, id: usize| {
-            view.items
-                .iter()
-                .filter(|i| i.section == id && i.kind == ItemKind::Anonymous)
-                .map(|i| i.range.end - i.range.start)
-                .sum::<u64>()
-        };
-        if anonymous(p, id) == 0 {
+        let twin = o.object.sections.iter().position(|s| s.name == section.name);
+        if twin.is_some_and(|twin| unnamed(o, twin) == records) {
             continue;
         }
-        let same = o.object.sections.iter().any(|s| {
-            s.name == section.name
-                && s.data == section.data
-                && s.size == section.size
-                && s.relocs.len() == section.relocs.len()
-        });
-        if !same {
-            found.push(Refusal::new(
+        found.push(match class {
+            Some(Class::Table(record)) => kernel_table("", &section.name, record),
+            _ => Refusal::new(
                 "unknown-section",
                 "",
                 &section.name,
                 "the fix changes a section that kmend does not know".into(),
                 "leave the part of the fix that puts something there out, or ask for the section to be supported",
-            ));
-        }
+            ),
+        });
     }
     found
 }
 
-/// Sections whose anonymous contents belong to the code that refers to them.
+/// What a section holds that was not compared by its name: bytes, and the references in words.
+fn unnamed(view: &View<'_>, section: SecId) -> Vec<(Vec<u8>, Vec<String>)> {
+    let pieces = view.items.iter().enumerate().filter(|(_, i)| i.section == section && i.is_own_copy(view.object));
+    pieces
+        .map(|(id, _)| {
+            let references = view.references(id).into_iter();
+            let words = references.map(|(r, to)| format!("{} {}", r.kind, compare::describe(view, &to)));
+            (view.bytes(id).to_vec(), words.collect())
+        })
+        .collect()
+}
+
+fn kernel_table(name: &str, section: &str, record: &str) -> Refusal {
+    Refusal::new(
+        "kernel-table",
+        name,
+        section,
+        format!("the fix adds or changes {record}: the kernel reads the list of these in its own image, or when it loads the module"),
+        "a live patch comes after that; leave this part of the fix out",
+    )
+}
+
+/// What speaks of places inside of a function that is replaced, and would go on to mean the old one.
+fn sites(changes: &ChangeSet<'_>, function: ItemId, found: &mut Vec<Refusal>) {
+    let patched = &changes.patched;
+    let name = &patched.items[function].name;
+    for site in changes.sites.get(&function).into_iter().flatten() {
+        let section = &patched.object.sections[site.section].name;
+        found.push(match (known::class_of(section), site.datum) {
+            (Some(Class::Data | Class::Start), Some(datum)) => {
+                let new = changes.twins.of_patched[datum].is_none();
+                if new || changes.goes_with_code(datum) {
+                    continue;
+                }
+                Refusal::new(
+                    "points-into-code",
+                    &patched.items[datum].name,
+                    section,
+                    format!("it holds addresses inside of {name}(), which the fix changes, and would go on to lead into the old code"),
+                    "make the table const, or leave the function alone",
+                )
+            }
+            (Some(Class::AtBoot(what)), _) => Refusal::new(
+                "changed-at-boot",
+                name,
+                section,
+                format!("while the kernel starts it writes {what} into this code, and does so in its own image alone"),
+                "move the change into a function that uses no such value",
+            ),
+            _ => Refusal::new(
+                "unknown-section",
+                name,
+                section,
+                "this section speaks of places in the code of the function, and kmend does not know in which way".into(),
+                "leave the function alone, or ask for the section to be supported",
+            ),
+        });
+    }
+}
+
+/// Sections whose contents are compared by name, or belong to the code that refers to them.
 fn is_plain(name: &str) -> bool {
-    [
-        ".rodata",
-        ".data",
-        ".bss",
-        ".modinfo",
-        ".init",
-        ".exit",
-        ".sbss",
-        ".sdata",
-        "__ksymtab",
-        "___ksymtab",
-        "__kcrctab",
-        "___kcrctab",
-        ".export_symbol",
-        "__dyndbg",
-        "__verbose",
-    ]
-    .iter()
-    .any(|start| name == *start || name.strip_prefix(start).is_some_and(|rest| rest.starts_with(['.', '_', '+'])))
+    matches!(known::class_of(name), Some(Class::Data | Class::Start | Class::File))
 }

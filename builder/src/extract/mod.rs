@@ -323,7 +323,7 @@ impl<'a, 'o> Run<'a, 'o> {
         let twin = self.changes.twins.of_patched[id];
         let comes_along = match item.kind {
             ItemKind::Function => self.functions.contains(&id) || self.changes.absent.contains(&id),
-            ItemKind::Data => twin.is_none() || item.is_own_copy(view.object),
+            ItemKind::Data => twin.is_none() || item.is_own_copy(view.object) || self.changes.goes_with_code(id),
             ItemKind::Anonymous => true,
         };
         if comes_along {

@@ -161,6 +161,8 @@ fn manifest() -> Manifest {
         allowed_unproven: Vec::new(),
         livepatch_relocations: 0,
         exports: Vec::new(),
+        warnings: Vec::new(),
+        allowed_layouts: Vec::new(),
         notes: Vec::new(),
         tools: BTreeMap::new(),
     }

@@ -6,6 +6,10 @@ use super::tool::{collect, command, names, on_full_disk};
 use super::Test;
 use kmend_builder::compile::command::Saved;
 use kmend_builder::compile::kbuild;
+use kmend_builder::elf::read::{read, Take};
+use kmend_builder::image::modules;
+use kmend_builder::special::{known::class_of, row_of};
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
@@ -22,6 +26,9 @@ pub const TESTS: &[Test] = &[
     ("does_not_compile", does_not_compile),
     ("nothing_changed", nothing_changed),
     ("init_and_data", init_and_data),
+    ("sections_are_known", sections_are_known),
+    ("struct_changes", struct_changes),
+    ("values_written_at_boot", values_written_at_boot),
     ("files_are_proven", files_are_proven),
     ("what_is_referred_to_is_proven", what_is_referred_to_is_proven),
     ("same_bytes", same_bytes),
@@ -196,6 +203,57 @@ fn init_and_data() {
     let kernel = Kernel::new().with_shared_objects();
     let fix = kernel.fix("the-fix.patch", SMALL, "\treturn 0;\n}\nfs_initcall", "\treturn 1;\n}\nfs_initcall");
     kernel.refuses(&fix, &["[init-function] proc_cmdline_init", SMALL]);
+}
+
+/// One in ten of the shipped modules: each name of a section is one that kmend knows.
+fn sections_are_known() {
+    let kernel = Kernel::new();
+    let modules = modules::index(&kernel.target).unwrap();
+    assert!(!modules.is_empty(), "{} has no modules", kernel.target.name);
+    let (mut unknown, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for path in modules.values().step_by(10) {
+        let object = read(&modules::bytes(path).unwrap(), Take::NoDebug).unwrap();
+        for section in object.sections.into_iter().filter(|s| !s.name.is_empty()) {
+            if class_of(&section.name).is_none() && row_of(&section.name).is_none() {
+                unknown.insert(format!("{} in {}", section.name, path.display()));
+            }
+            names.insert(section.name);
+        }
+    }
+    assert!(names.len() > 10, "{names:?}");
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// A field more in a struct that the kernel has objects of.
+fn struct_changes() {
+    let kernel = Kernel::new().with_shared_objects();
+    let fix =
+        kernel.fix("struct.patch", "kernel/kthread.c", "struct kthread {\n", "struct kthread {\n\tlong kmend_added;\n");
+    let says = [
+        "[struct-layout] struct kthread (kernel/kthread.c)",
+        "kmend_added is new at offset 0",
+        "--allow-layout kthread",
+    ];
+    kernel.refuses(&fix, &says);
+}
+
+/// Code of x86_64 into which the kernel writes the address of a table at boot: what a live patch carries reads it.
+fn values_written_at_boot() {
+    let kernel = Kernel::new().with_shared_objects();
+    if !kmend_builder::compile::again::fallback(&kernel.target) {
+        return;
+    }
+    let fix = kernel.fix(
+        "dcache.patch",
+        "fs/dcache.c",
+        "struct dentry *__d_lookup(const struct dentry *parent, const struct qstr *name)\n{\n\tunsigned int hash = name->hash;",
+        "struct dentry *__d_lookup(const struct dentry *parent, const struct qstr *name)\n{\n\tunsigned int hash = name->hash + !parent;",
+    );
+    kernel.build(&fix, &["-n", "kmend_dcache"]).succeeds();
+    let module = fs::read(kernel.out().join("kmend_dcache.ko")).unwrap();
+    let holds = |bytes: &[u8]| module.windows(bytes.len()).any(|w| w == bytes);
+    assert!(!holds(&0x0123_4567_89ab_cdef_u64.to_le_bytes()), "the code waits for the kernel to write into it");
+    assert!(holds(b".klp.sym.vmlinux.dentry_hashtable,"), "it does not read the table's variable");
 }
 
 fn files_are_proven() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // An export under another licence.
-//#Refuse: export-changed .export_symbol
+//#Refuse: export-changed outside
 #include "kernel.h"
 
 int helper(int x)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A field in the middle moves what stands behind it: every user changes.
+// A field in the middle moves what stands behind it: every user changes. The author says that all users are here.
+//#Allow: thing
 //#Expect: changed get_b
 //#Expect: changed set_b
 //#Special: ftrace 2

@@ -100,6 +100,7 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
             hooks: None,
             replace: true,
             limit: Default::default(),
+            allow_layout: Default::default(),
         };
         let error = match pipeline::build(&request) {
             Ok(built) => {

@@ -152,6 +152,7 @@ fn build(bench: &Bench, name: &str, fix: &Path) -> Option<Result<pipeline::Outco
         hooks: None,
         replace: false,
         limit: Default::default(),
+        allow_layout: Default::default(),
     };
     catch_unwind(AssertUnwindSafe(|| pipeline::build(&request))).ok()
 }

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What an author should know of changes that can be live patched all the same: a [`ChangeSet`] in, warnings out.
+
+use super::view::{ItemId, ItemKind, Ref, View};
+use super::{names, patchability, ChangeSet};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// One warning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Its stable name, kebab-case.
+    pub code: String,
+    /// What it is about.
+    pub symbol: String,
+    /// What to expect, in one sentence.
+    pub reason: String,
+}
+
+impl Warning {
+    fn new(code: &str, symbol: &str, reason: &str) -> Self {
+        Self { code: code.into(), symbol: symbol.into(), reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] {}: {}", self.code, self.symbol, self.reason)
+    }
+}
+
+/// Functions that a kernel thread's main loop asks whether it is to go on (include/linux/kthread.h).
+const ASKED_BY_THREADS: &[&str] = &[
+    "kthread_should_stop",
+    "kthread_should_park",
+    "kthread_should_stop_or_park",
+    "kthread_freezable_should_stop",
+    "kthread_parkme",
+];
+
+/// All warnings for these changes.
+pub fn warnings(changes: &ChangeSet<'_>) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let original = &changes.original;
+    for o in changes.functions.iter().filter_map(|f| f.original) {
+        let name = &original.items[o].name;
+        if names::cold_parent(name).is_some() {
+            continue;
+        }
+        if never_returns(original, o) {
+            found.push(Warning::new(
+                "never-returns",
+                name,
+                "the running function never returns: a task that is in it keeps the transition from ending, and runs the old code as long as it lives",
+            ));
+        } else if is_thread_loop(original, o) {
+            found.push(Warning::new(
+                "thread-loop",
+                name,
+                "it is the main loop of a kernel thread, or waits on behalf of one: a thread that is in it keeps the transition from ending until it comes back or is stopped",
+            ));
+        }
+    }
+    let (old, new) = (patchability::exports_of(original), patchability::exports_of(&changes.patched));
+    for name in old.difference(&new) {
+        found.push(Warning::new("export-removed", name, "the running kernel goes on to export it"));
+    }
+    let (old, new) = (modinfo(original), modinfo(&changes.patched));
+    if let Some(text) = new.difference(&old).chain(old.difference(&new)).next() {
+        found.push(Warning::new(
+            "modinfo-changed",
+            text,
+            "what a module says of itself (aliases, parameters, firmware) is read from its file: a live patch does not change it",
+        ));
+    }
+    found
+}
+
+/// True where no instruction of a function, or of its cold part, leads out of it for good.
+fn never_returns(view: &View<'_>, function: ItemId) -> bool {
+    let name = &view.items[function].name;
+    let is_part = |id: ItemId| id == function || names::cold_parent(&view.items[id].name) == Some(name);
+    let parts = (0..view.items.len()).filter(|&id| view.items[id].kind == ItemKind::Function && is_part(id));
+    let mut parts = parts.peekable();
+    parts.peek().is_some()
+        && parts.all(|id| {
+            let item = &view.items[id];
+            let stays = |r: &crate::elf::Reloc| match view.reference(item.section, item.range.clone(), r) {
+                Ref::Item { item, .. } => is_part(item),
+                _ => false,
+            };
+            !view.object.arch.leaves(view.section(id), item.anchor..item.range.end, &stays)
+        })
+}
+
+fn is_thread_loop(view: &View<'_>, function: ItemId) -> bool {
+    let mut references = view.references(function).into_iter().map(|(_, r)| view.through_toc(r));
+    references.any(|r| match r {
+        Ref::External { symbol, .. } => ASKED_BY_THREADS.contains(&view.object.symbol_name(symbol)),
+        Ref::Item { item, .. } => item != function && ASKED_BY_THREADS.contains(&view.items[item].name.as_str()),
+        _ => false,
+    })
+}
+
+fn modinfo(view: &View<'_>) -> BTreeSet<String> {
+    let sections = view.object.sections.iter().filter(|s| s.name == ".modinfo");
+    let texts = sections.flat_map(|s| s.data.split(|&b| b == 0).filter(|t| !t.is_empty()));
+    texts.map(|t| String::from_utf8_lossy(t).into_owned()).collect()
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Types that the fix changes: the debug information of both objects of a unit in, refusals out. Objects of the running
+//! kernel keep the layout that they were made with, and code that is not patched goes on to know the old one.
+
+pub mod dwarf;
+pub mod stage;
+
+use crate::error::Refusal;
+use dwarf::{Member, Shape, Types};
+use std::collections::BTreeSet;
+
+/// Names as `--allow-layout` takes them: `struct foo`, or `foo` alone.
+pub fn is_allowed(allowed: &BTreeSet<String>, name: &str) -> bool {
+    let bare = name.rsplit(' ').next().unwrap_or(name);
+    allowed.contains(name) || allowed.contains(bare)
+}
+
+/// Types that both know and that look different, but for those in `allowed`. `exported` says which functions
+/// modules may call.
+pub fn refusals(
+    original: &Types,
+    patched: &Types,
+    allowed: &BTreeSet<String>,
+    exported: &dyn Fn(&str) -> bool,
+) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    for (name, old) in &original.shapes {
+        let Some(new) = patched.shapes.get(name).filter(|new| *new != old) else { continue };
+        let moved = match (old, new) {
+            (Shape::Record { size: a, members: x }, Shape::Record { size: b, members: y }) => record(*a, x, *b, y),
+            (Shape::Enum(x), Shape::Enum(y)) => values(x, y),
+            _ => vec!["it is another kind of type".into()],
+        };
+        if moved.is_empty() || is_allowed(allowed, name) {
+            continue;
+        }
+        let bare = name.rsplit(' ').next().unwrap_or(name);
+        found.push(Refusal::new(
+            "struct-layout",
+            name,
+            "",
+            format!("the fix changes what it looks like in memory: {}", moved.join("; ")),
+            &format!(
+                "objects of the running kernel keep the old layout, and a new field in them is not initialised: put the field \
+                 into a shadow variable; --allow-layout {bare} where you know that no other code and no object that exists \
+                 is concerned"
+            ),
+        ));
+    }
+    for (name, old) in original.prototypes.iter().filter(|(name, _)| exported(name)) {
+        if let Some(new) = patched.prototypes.get(name).filter(|new| *new != old) {
+            found.push(Refusal::new(
+                "export-changed",
+                name,
+                "",
+                format!("the fix changes the prototype of an exported function, from {old} to {new}; other modules go on to call it the old way"),
+                "leave the function as it is, and add a new one beside it",
+            ));
+        }
+    }
+    found
+}
+
+/// How many differences are told.
+const TOLD: usize = 6;
+
+fn record(old_size: u64, old: &[Member], new_size: u64, new: &[Member]) -> Vec<String> {
+    let mut said = Vec::new();
+    if old_size != new_size {
+        said.push(format!("{new_size} bytes instead of {old_size}"));
+    }
+    let find = |all: &[Member], name: &str| all.iter().find(|m| m.name == name).cloned();
+    for n in new.iter().filter(|n| !n.name.is_empty() && find(old, &n.name).is_none()) {
+        let hole = if old_size == new_size { ", in what was padding or another field" } else { "" };
+        said.push(format!("{} is new at {}, {}{hole}", n.name, place(n), bits(n.size)));
+    }
+    for m in old.iter().filter(|m| !m.name.is_empty()) {
+        match find(new, &m.name) {
+            None => said.push(format!("{} at {} is gone", m.name, place(m))),
+            Some(n) if n.at != m.at => said.push(format!("{} moved from {} to {}", m.name, place(m), place(&n))),
+            Some(n) if n.size != m.size => {
+                said.push(format!("{} at {} has {} instead of {}", m.name, place(m), bits(n.size), bits(m.size)))
+            }
+            Some(_) => {}
+        }
+    }
+    if said.len() > TOLD {
+        let more = said.len() - TOLD;
+        said.truncate(TOLD);
+        said.push(format!("{more} more"));
+    }
+    said
+}
+
+/// Values that mean something else than before. New ones at the end are fine, also before a last one that counts them.
+fn values(old: &[(String, i128)], new: &[(String, i128)]) -> Vec<String> {
+    let last = |all: &[(String, i128)]| all.last().map(|(name, _)| name.clone());
+    let counts = |name: &String| last(old).as_ref() == Some(name) && last(new).as_ref() == Some(name);
+    let mut said = Vec::new();
+    for (name, value) in old {
+        match new.iter().find(|(n, _)| n == name) {
+            None => said.push(format!("{name} ({value}) is gone")),
+            Some((_, now)) if now != value && !(counts(name) && now > value) => {
+                said.push(format!("{name} is {now} instead of {value}"))
+            }
+            Some(_) => {}
+        }
+    }
+    said.truncate(TOLD);
+    said
+}
+
+fn place(m: &Member) -> String {
+    match m.at % 8 {
+        0 => format!("offset {}", m.at / 8),
+        bit => format!("offset {}, bit {bit}", m.at / 8),
+    }
+}
+
+fn bits(size: u64) -> String {
+    match size % 8 {
+        0 => format!("{} bytes", size / 8),
+        _ => format!("{size} bits"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enumeration(values: &[(&str, i128)]) -> Vec<(String, i128)> {
+        values.iter().map(|(n, v)| (n.to_string(), *v)).collect()
+    }
+
+    #[test]
+    fn enums_may_grow() {
+        let old = enumeration(&[("A", 0), ("B", 1), ("MAX", 2)]);
+        assert!(values(&old, &enumeration(&[("A", 0), ("B", 1), ("C", 2), ("MAX", 3)])).is_empty());
+        assert!(values(&old[..2], &enumeration(&[("A", 0), ("B", 1), ("C", 2)])).is_empty());
+        assert_eq!(values(&old, &enumeration(&[("A", 0), ("X", 1), ("B", 2), ("MAX", 3)])), ["B is 2 instead of 1"]);
+        assert_eq!(values(&old, &enumeration(&[("A", 0), ("MAX", 2)])), ["B (1) is gone"]);
+    }
+
+    #[test]
+    fn fields_in_words() {
+        let m = |name: &str, at, size| Member { name: name.into(), at, size };
+        let old = [m("a", 0, 32), m("b", 64, 64)];
+        assert!(record(16, &old, 16, &old).is_empty());
+        let grown = [m("a", 0, 32), m("c", 32, 1), m("b", 64, 64)];
+        assert_eq!(
+            record(16, &old, 16, &grown),
+            ["c is new at offset 4, 1 bits, in what was padding or another field"]
+        );
+        let moved = [m("b", 0, 64), m("a", 64, 64)];
+        assert_eq!(
+            record(16, &old, 24, &moved),
+            ["24 bytes instead of 16", "a moved from offset 0 to offset 8", "b moved from offset 8 to offset 0"]
+        );
+        assert_eq!(record(8, &old[..1], 8, &[m("a", 0, 64)]), ["a at offset 0 has 8 bytes instead of 4 bytes"]);
+    }
+
+    #[test]
+    fn names_on_the_command_line() {
+        let allowed = BTreeSet::from(["foo".to_string(), "struct bar".to_string()]);
+        assert!(
+            is_allowed(&allowed, "struct foo") && is_allowed(&allowed, "foo") && is_allowed(&allowed, "struct bar")
+        );
+        assert!(!is_allowed(&allowed, "union bar") && !is_allowed(&allowed, "struct other"));
+    }
+}
