@@ -101,6 +101,16 @@ impl Image {
         &self.bytes
     }
 
+    /// True where code stands that the kernel keeps. The letters of kallsyms do not say it: in some images data have that of
+    /// code (`jiffies` in 7.2 of Debian).
+    pub fn is_code_at(&self, address: u64) -> bool {
+        let at = |name: &str| self.kallsyms.named(name).next().map(|s| s.address);
+        match (at("_stext"), at("_etext")) {
+            (Some(start), Some(end)) => (start..end).contains(&address),
+            _ => self.kallsyms.symbols().iter().any(|s| s.address == address && s.is_code()),
+        }
+    }
+
     /// Its GNU build id, hexadecimal.
     ///
     /// # Errors

@@ -322,7 +322,7 @@ impl Run<'_> {
         }
         let mut globals = self.world.image.kallsyms.named(name).filter(|s| s.is_global());
         let (symbol, None) = (globals.next()?, globals.next()) else { return None };
-        if !symbol.is_code() {
+        if !self.world.image.is_code_at(symbol.address) {
             return Some(Shown::Name);
         }
         self.wanted.push((n, wanted(Spot { space: 0, at: symbol.address }, None)));
