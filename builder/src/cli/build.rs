@@ -4,7 +4,7 @@
 use super::report;
 use crate::compile::narrow::Limit;
 use crate::manifest::Manifest;
-use crate::pipeline::{self, Outcome, Request};
+use crate::pipeline::{self, Outcome, Request, Seen};
 use crate::report::End;
 use crate::{files, target};
 use anyhow::{Context, Result};
@@ -76,11 +76,12 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         allow_layout: args.allow_layout.iter().cloned().collect(),
     };
     let module = args.output.join(format!("{name}.ko"));
-    let outcome = match pipeline::build(&request) {
+    let mut seen = Seen::default();
+    let outcome = match pipeline::build(&request, &mut seen) {
         Ok(outcome) => outcome,
         Err(error) => {
             if let Some(end) = report::end_of(&error) {
-                tell(args, &request, end, None, &module)?;
+                tell(args, &request, end, (None, &seen), &module)?;
             }
             return Err(error);
         }
@@ -92,7 +93,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         (file("json"), json.as_bytes()),
         (file("ko"), &outcome.module),
     ])?;
-    tell(args, &request, End::Built(&outcome.manifest), Some(&outcome), &module)?;
+    tell(args, &request, End::Built(&outcome.manifest), (Some(&outcome), &seen), &module)?;
     if !args.json {
         print!("{}", summary(&outcome.manifest));
         println!("{}", module.display());
@@ -101,12 +102,18 @@ pub fn run(args: &BuildArgs) -> Result<()> {
 }
 
 /// The page and the JSON that were asked for.
-fn tell(args: &BuildArgs, request: &Request, end: End<'_>, outcome: Option<&Outcome>, module: &Path) -> Result<()> {
+fn tell(
+    args: &BuildArgs,
+    request: &Request,
+    end: End<'_>,
+    (outcome, seen): (Option<&Outcome>, &Seen),
+    module: &Path,
+) -> Result<()> {
     if args.json {
-        println!("{}", report::build_json(request, &end, module)?);
+        println!("{}", report::build_json(request, &end, seen, module)?);
     }
     match &args.report {
-        Some(file) => report::build_page(file, request, end, outcome),
+        Some(file) => report::build_page(file, request, end, outcome, seen),
         None => Ok(()),
     }
 }

@@ -4,8 +4,8 @@
 use super::diff::Report;
 use crate::error::{NothingChanged, Refusal, Refused};
 use crate::explain::FunctionCode;
-use crate::manifest::Manifest;
-use crate::pipeline::{Outcome, Request};
+use crate::manifest::{Manifest, UnitFacts};
+use crate::pipeline::{Outcome, Request, Seen};
 use crate::report::{units, End, FixText, Function, Page, Unit};
 use crate::source::{title, Fix};
 use crate::target::Target;
@@ -31,6 +31,9 @@ struct BuildReport<'a> {
     manifest: Option<&'a Manifest>,
     /// Why there can be no live patch; empty where there can.
     refusals: &'a [Refusal],
+    /// What the fix changes, where it was refused after that was known.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    changes: &'a [UnitFacts],
 }
 
 /// A build that was refused, or that found nothing to do, as an end; None for other errors.
@@ -40,7 +43,7 @@ pub fn end_of(error: &anyhow::Error) -> Option<End<'_>> {
 }
 
 /// `build --json`.
-pub fn build_json(request: &Request, end: &End<'_>, module: &Path) -> Result<String> {
+pub fn build_json(request: &Request, end: &End<'_>, seen: &Seen, module: &Path) -> Result<String> {
     let (result, manifest, refusals): (_, _, &[Refusal]) = match end {
         End::Built(manifest) => ("built", Some(*manifest), &[]),
         End::Patchable => ("built", None, &[]),
@@ -48,18 +51,20 @@ pub fn build_json(request: &Request, end: &End<'_>, module: &Path) -> Result<Str
         End::Unchanged(_) => ("unchanged", None, &[]),
     };
     let module = manifest.map(|_| module.display().to_string());
-    let report = BuildReport { result, name: &request.name, target: &request.target.name, module, manifest, refusals };
+    let (name, target) = (&request.name, &request.target.name);
+    let changes: &[UnitFacts] = if manifest.is_some() { &[] } else { &seen.units };
+    let report = BuildReport { result, name, target, module, manifest, refusals, changes };
     Ok(serde_json::to_string_pretty(&report)?)
 }
 
 /// `build --report`.
-pub fn build_page(file: &Path, request: &Request, end: End<'_>, outcome: Option<&Outcome>) -> Result<()> {
+pub fn build_page(file: &Path, request: &Request, end: End<'_>, outcome: Option<&Outcome>, seen: &Seen) -> Result<()> {
     let page = Page {
         name: request.name.clone(),
         facts: facts(&request.target, outcome),
         fixes: request.fixes.iter().map(|f| fix(f)).collect(),
-        units: outcome.map(|o| units(&o.manifest)).unwrap_or_default(),
-        code: outcome.map_or(&[], |o| &o.code),
+        units: units(&seen.units),
+        code: &seen.code,
         end,
     };
     write(file, &page)

@@ -5,6 +5,7 @@
 //! kbuild's own makefiles answer, with the target's configuration. A single target (`make a/b.o`) would not do:
 //! kbuild builds a file that way although the configuration leaves it out.
 
+use super::command::Saved;
 use crate::files;
 use crate::sandbox;
 use crate::target::Target;
@@ -44,6 +45,11 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// All objects, as kbuild spells them.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.spelled.values().map(String::as_str)
+    }
+
     /// kbuild's spelling of `object` (`a/b/../c.o` for `a/c.o`); None when it goes into nothing.
     pub fn spelling(&self, object: &str) -> Option<&str> {
         self.spelled.get(object).map(String::as_str)
@@ -210,8 +216,17 @@ pub fn saved_file(target: &Target, object: &str) -> PathBuf {
 
 /// Where the command is kept that kbuild would use for `object`.
 pub fn told_file(target: &Target, object: &str) -> Result<PathBuf> {
-    let dir = files::cache_dir()?.join("commands").join(tree_id(target));
+    let dir = files::cache_dir()?.join("told-commands").join(tree_id(target));
     Ok(dir.join(format!("{}.cmd", object.replace('/', "%2F"))))
+}
+
+/// Whether kbuild's command for `object` is known. What it only said is believed where it can be read.
+pub fn is_known(target: &Target, object: &str) -> bool {
+    let file = saved_file(target, object);
+    match told_file(target, object) {
+        Ok(told) if told == file => std::fs::read_to_string(file).is_ok_and(|text| Saved::read(&text).is_ok()),
+        _ => file.is_file(),
+    }
 }
 
 /// Asks kbuild for the commands of `objects` (its spelling) without compiling any of them: make says what it would do
@@ -222,14 +237,15 @@ pub fn ask_commands<'o>(target: &Target, objects: &[&'o str]) -> Result<Vec<&'o 
     // A command line has a limit; this stays well below it.
     for some in objects.chunks(500) {
         let about = format!("KMEND_OBJECTS={}", some.join(" "));
-        // Also where an object stands there already (if-changed-cond is kbuild's own name for "has to be made").
-        let said = make(target, &["-n", "if-changed-cond=y"], "kmend-make", &about, "asking kbuild for its commands")?;
+        // Also where an object stands there already (if-changed-cond is kbuild's own name for "has to be made"); what two
+        // makes say at once is not to be mixed (-O).
+        let how = ["-n", "-Otarget", "if-changed-cond=y"];
+        let said = make(target, &how, "kmend-make", &about, "asking kbuild for its commands")?;
         let told = commands(&String::from_utf8_lossy(&said.stdout));
         for object in some {
             match told.get(*object) {
                 Some(command) => {
-                    let text = format!("savedcmd_{object} := {command}\n");
-                    files::write_quickly(&told_file(target, &plain(object))?, text.as_bytes())?;
+                    files::write_quickly(&told_file(target, &plain(object))?, command.as_bytes())?;
                 }
                 None => missing.push(*object),
             }
@@ -238,8 +254,9 @@ pub fn ask_commands<'o>(target: &Target, objects: &[&'o str]) -> Result<Vec<&'o 
     Ok(missing)
 }
 
-/// The commands in what `make -n` prints, by object: the last argument of
-/// `scripts/basic/fixdep DEPFILE OBJECT 'COMMAND' > …`, as scripts/Kbuild.include has it (cmd_and_fixdep).
+/// The commands in what `make -n` prints, by object and as kbuild saves them: the last argument of
+/// `scripts/basic/fixdep DEPFILE OBJECT 'COMMAND' > …`, as scripts/Kbuild.include has it (cmd_and_fixdep). What does not
+/// read as the command of that very object is left out.
 fn commands(text: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for rest in text.split("scripts/basic/fixdep ").skip(1) {
@@ -248,7 +265,10 @@ fn commands(text: &str) -> BTreeMap<String, String> {
         let Some(end) = rest.match_indices('\'').map(|(at, _)| at).find(|at| rest[at + 1..].starts_with(" > ")) else {
             continue;
         };
-        found.insert(object.to_string(), rest[..end].replace(r"'\''", "'"));
+        let text = format!("savedcmd_{object} := {}\n", rest[..end].replace(r"'\''", "'"));
+        if Saved::read(&text).is_ok() {
+            found.insert(object.to_string(), text);
+        }
     }
     found
 }
@@ -323,7 +343,10 @@ mod tests {
                     > fs/.a.o.cmd; rm -f fs/.a.o.d\nscripts/basic/fixdep x y\n  true\nscripts/basic/fixdep fs/.b.o.d fs/b.o 'cut";
         let found = commands(text);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found["fs/a.o"], "gcc -DX='\"a\"' -c -o fs/a.o fs/a.c ; ./objtool fs/a.o");
+        assert_eq!(found["fs/a.o"], "savedcmd_fs/a.o := gcc -DX='\"a\"' -c -o fs/a.o fs/a.c ; ./objtool fs/a.o\n");
+        let mixed = "scripts/basic/fixdep fs/.a.o.d fs/a.o 'gcc -c -o fs/ascripts/basic/fixdep fs/.b.o.d fs/b.o 'gcc -c -o fs/c.o \
+                     fs/c.c' > fs/.a.o.cmd\n";
+        assert!(commands(mixed).is_empty(), "{:?}", commands(mixed));
     }
 
     #[test]

@@ -6,7 +6,7 @@ pub mod html;
 
 use crate::error::Refusal;
 use crate::explain::{Cause, FunctionCode};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, UnitFacts};
 use crate::source::Fix;
 use html::escape;
 use std::collections::BTreeMap;
@@ -85,9 +85,9 @@ pub struct Page<'a> {
     pub code: &'a [FunctionCode],
 }
 
-/// The units of a manifest.
-pub fn units(manifest: &Manifest) -> Vec<Unit> {
-    let unit = |u: &crate::manifest::UnitFacts| Unit {
+/// The units of a build.
+pub fn units(facts: &[UnitFacts]) -> Vec<Unit> {
+    let unit = |u: &UnitFacts| Unit {
         source: u.source.clone(),
         object: u.object.clone(),
         functions: u
@@ -104,9 +104,9 @@ pub fn units(manifest: &Manifest) -> Vec<Unit> {
             .collect(),
         data: u.data.clone(),
         special: u.special_sections.clone(),
-        proven: Some((u.proven, u.functions_total)),
+        proven: (u.functions_total > 0).then_some((u.proven, u.functions_total)),
     };
-    manifest.units.iter().map(unit).collect()
+    facts.iter().map(unit).collect()
 }
 
 impl Page<'_> {
@@ -155,7 +155,9 @@ impl Page<'_> {
         if self.units.iter().all(|u| u.functions.is_empty()) {
             return;
         }
-        out.push_str("<h2>Functions</h2>\n<table class=\"list\">\n<thead><tr><th>function</th><th></th><th>file</th><th>brought in by</th></tr></thead>\n<tbody>\n");
+        let title = if matches!(self.end, End::Refused(_)) { "What it would change" } else { "Functions" };
+        let _ = write!(out, "<h2>{title}</h2>\n");
+        out.push_str("<table class=\"list\">\n<thead><tr><th>function</th><th></th><th>file</th><th>brought in by</th></tr></thead>\n<tbody>\n");
         for (n, unit) in self.units.iter().enumerate() {
             for (m, f) in unit.functions.iter().enumerate() {
                 let by =

@@ -209,7 +209,7 @@ fn find(target: &Target, sources: &[&str], limit: Option<Limit>) -> Result<Found
         limit.check_units(sources, built.len())?;
     }
     let touched: BTreeSet<&str> = sources.iter().copied().collect();
-    let new = built.iter().filter(|(s, _)| !kbuild::saved_file(target, &object(s)).is_file());
+    let new = built.iter().filter(|(s, _)| !kbuild::is_known(target, &object(s)));
     let (mut make, ask): (Vec<&str>, Vec<&str>) =
         new.fold((Vec::new(), Vec::new()), |(mut make, mut ask), (source, object)| {
             if touched.contains(source) || limit.is_none() { &mut make } else { &mut ask }.push(*object);

@@ -26,6 +26,7 @@ pub const TESTS: &[Test] = &[
     ("does_not_compile", does_not_compile),
     ("nothing_changed", nothing_changed),
     ("init_and_data", init_and_data),
+    ("a_refusal_shows_the_changes", a_refusal_shows_the_changes),
     ("sections_are_known", sections_are_known),
     ("struct_changes", struct_changes),
     ("values_written_at_boot", values_written_at_boot),
@@ -181,6 +182,12 @@ fn commands_that_were_not_run() {
         Saved::read(&fs::read_to_string(kbuild::told_file(&kernel.target, objects[0]).unwrap()).unwrap()).unwrap();
     let saved = kernel.target.tree.join("fs/proc/.cmdline.o.cmd");
     assert_eq!(told, Saved::read(&fs::read_to_string(saved).unwrap()).unwrap());
+    // Many at once, which several makes tell of at the same time.
+    let folders = ["fs/ext4", "fs/nfsd", "net/ipv4", "net/core", "drivers/pci", "drivers/acpi/acpica", "sound/core"];
+    let about = kbuild::ask(&kernel.target, &folders.map(String::from).into()).unwrap();
+    let many: Vec<&str> = about.all().filter(|o| folders.iter().any(|f| o.starts_with(f))).collect();
+    assert!(many.len() > 200, "{many:?}");
+    assert_eq!(kbuild::ask_commands(&kernel.target, &many).unwrap(), Vec::<&str>::new());
 }
 
 fn does_not_compile() {
@@ -203,6 +210,26 @@ fn init_and_data() {
     let kernel = Kernel::new().with_shared_objects();
     let fix = kernel.fix("the-fix.patch", SMALL, "\treturn 0;\n}\nfs_initcall", "\treturn 1;\n}\nfs_initcall");
     kernel.refuses(&fix, &["[init-function] proc_cmdline_init", SMALL]);
+}
+
+/// A build that is refused shows what the fix would change all the same.
+fn a_refusal_shows_the_changes() {
+    let kernel = Kernel::new().with_shared_objects();
+    let old = kernel.source(SMALL);
+    let new = old.replace("\treturn 0;\n}\nfs_initcall", "\treturn 1;\n}\nfs_initcall");
+    let fix =
+        kernel.patch("the-fix.patch", SMALL, &old, &new.replace("seq_putc(m, '\\n')", "seq_puts(m, \"more\\n\")"));
+    let page = kernel.dir.path().join("page.html");
+    let ran = kernel.build(&fix, &["--json".as_ref(), "--report".as_ref(), page.as_os_str()]);
+    let json: serde_json::Value = serde_json::from_str(&ran.fails(2, &["[init-function]"]).out).unwrap();
+    let functions = json["changes"][0]["functions"].as_array().expect("functions");
+    let show = functions.iter().find(|f| f["name"] == "cmdline_proc_show").expect("the function that is not to blame");
+    assert_eq!(show["causes"][0]["kind"], "line", "{show}");
+    let html = fs::read_to_string(&page).unwrap();
+    for part in ["What it would change", "cmdline_proc_show", "as it runs now", "seq_puts"] {
+        assert!(html.contains(part), "{part} is missing in the page");
+    }
+    assert!(!html.contains("stand in the shipped kernel"), "nothing was proven");
 }
 
 /// One in ten of the shipped modules: each name of a section is one that kmend knows.

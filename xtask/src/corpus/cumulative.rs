@@ -102,7 +102,7 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
             limit: Default::default(),
             allow_layout: Default::default(),
         };
-        let error = match pipeline::build(&request) {
+        let error = match pipeline::build(&request, &mut Default::default()) {
             Ok(built) => {
                 let file = files::cache_dir()?.join("corpus").join(series).join(format!("{name}.ko"));
                 files::write(&file, &built.module)?;

@@ -154,7 +154,7 @@ fn build(bench: &Bench, name: &str, fix: &Path) -> Option<Result<pipeline::Outco
         limit: Default::default(),
         allow_layout: Default::default(),
     };
-    catch_unwind(AssertUnwindSafe(|| pipeline::build(&request))).ok()
+    catch_unwind(AssertUnwindSafe(|| pipeline::build(&request, &mut Default::default()))).ok()
 }
 
 /// Writes into `record` what came out; the module comes back.

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Units on their way through the line: compiled pairs in; units with their objects, those that hold changes, and what
+//! brought the changes, out.
+
+use super::Changed;
+use crate::compile::{self, again, ObjectPair};
+use crate::diff::{self, patchability, ChangeSet};
+use crate::elf::read::{read, Take};
+use crate::elf::Object;
+use crate::explain::fixed::Fixed;
+use crate::explain::{self, Cause};
+use crate::files;
+use crate::image::Image;
+use crate::source::affected::Affected;
+use crate::source::PatchedTree;
+use crate::target::Target;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// One unit with all that is known of it.
+pub struct Unit {
+    /// The objects as they were compiled.
+    pub pair: ObjectPair,
+    /// The original, with a section for each function.
+    pub original: Object,
+    /// The patched one.
+    pub patched: Object,
+    /// Both, compiled to run in another module, where the architecture needs that.
+    pub moved: Option<(Object, Object)>,
+}
+
+/// Compiles all units, and reads the objects.
+pub fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, work: &Path) -> Result<Vec<Unit>> {
+    let pairs = compile::compile(target, tree, &affected.units, work)?;
+    pairs
+        .into_iter()
+        .map(|pair| {
+            let load = |bytes: &[u8], which: &str| load(&pair, bytes, which);
+            let (original, patched) = (load(&pair.original, "original")?, load(&pair.patched, "patched")?);
+            let moved = match &pair.moved {
+                Some(m) => {
+                    Some((load(&m.original, "original, to be moved")?, load(&m.patched, "patched, to be moved")?))
+                }
+                None => None,
+            };
+            Ok(Unit { pair, original, patched, moved })
+        })
+        .collect()
+}
+
+/// Leaves out the units that a changed header reaches and that compile to the same code all the same; what
+/// nobody changed has nothing to prove. One stays in any case.
+pub fn with_changes(units: Vec<Unit>, tree: &PatchedTree, image: &Image, notes: &mut Vec<String>) -> Result<Vec<Unit>> {
+    let mut kept = Vec::new();
+    let mut same = Vec::new();
+    for unit in units {
+        let touched = tree.files.contains_key(&unit.pair.unit.source);
+        if touched || changes_of(&unit, image)?.is_any() {
+            kept.push(unit);
+        } else {
+            same.push(unit);
+        }
+    }
+    if kept.is_empty() {
+        kept.extend(same.pop());
+    }
+    if !same.is_empty() {
+        notes.push(format!("{} compile to the same code with and without the fix", compile::count(same.len())));
+    }
+    Ok(kept)
+}
+
+/// Reads one object of a unit.
+pub fn load(pair: &ObjectPair, bytes: &[u8], which: &str) -> Result<Object> {
+    read(bytes, Take::NoDebug).with_context(|| format!("{} ({which})", pair.unit.object))
+}
+
+/// What the fix changes in a unit, in code that can run in the live patch.
+pub fn changes_of<'u>(unit: &'u Unit, image: &Image) -> Result<ChangeSet<'u>> {
+    let changes = diff::diff(&unit.original, &unit.patched, &image.layouts)?;
+    let Some((original, patched)) = &unit.moved else { return Ok(changes) };
+    let mut moved = diff::diff(original, patched, &image.layouts)?;
+    diff::moved::adopt(&mut moved, &changes);
+    Ok(moved)
+}
+
+/// Which lines of the fixes brought which change: for each unit, by the name of the patched function.
+pub fn causes(target: &Target, changed: &Changed<'_>) -> Result<Vec<BTreeMap<String, Vec<Cause>>>> {
+    let Changed { tree, image, .. } = *changed;
+    let fixed = Fixed::of(tree, &target.tree_inside);
+    let source = |file: &str| files::read_text(&target.tree.join(file)).ok();
+    let of_unit = |(unit, changes): (&Unit, &ChangeSet<'_>)| {
+        let (original, patched) = (&unit.pair.original, &unit.pair.patched);
+        if unit.moved.is_none() {
+            return Ok(explain::causes(original, patched, changes, Some(&fixed), &source));
+        }
+        // Code that moves has no line tables.
+        let kernel = diff::diff(&unit.original, &unit.patched, &image.layouts)?;
+        Ok(explain::causes(original, patched, &kernel, Some(&fixed), &source))
+    };
+    changed.each().map(of_unit).collect()
+}
+
+/// Units of vmlinux with code that the kernel changes at boot get a pair of objects that do without.
+pub fn read_variables(
+    target: &Target,
+    tree: &PatchedTree,
+    units: &mut [Unit],
+    image: &Image,
+    work: &Path,
+) -> Result<()> {
+    if !again::fallback(target) {
+        return Ok(());
+    }
+    let mut concerned = Vec::new();
+    for (i, unit) in units.iter().enumerate().filter(|(_, u)| u.moved.is_none() && u.pair.unit.module.is_none()) {
+        if patchability::is_changed_at_boot(&diff::diff(&unit.original, &unit.patched, &image.layouts)?) {
+            concerned.push(i);
+        }
+    }
+    if concerned.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<&compile::Unit> = concerned.iter().map(|&i| &units[i].pair.unit).collect();
+    let objects = again::again(target, tree, &named, again::How::ReadsVariables, work)?;
+    for (i, (original, patched)) in concerned.into_iter().zip(objects) {
+        let load = |bytes: &[u8]| load(&units[i].pair, bytes, "without code that is changed at boot");
+        units[i].moved = Some((load(&original)?, load(&patched)?));
+    }
+    Ok(())
+}
