@@ -4,19 +4,23 @@
 
 use super::{compile_one, explain, patched_sandbox, run_jobs, Unit, Variant, Work, NO_DEBUG, SECTIONS};
 use crate::compile::cache::Cache;
+use crate::files;
 use crate::progress;
 use crate::source::PatchedTree;
 use crate::target::Target;
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is done otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// With debug information, for what types look like.
     Types,
-    /// Without code that the kernel changes at boot in its own image alone: see [`fallback`].
+    /// Without code that the kernel changes at boot in its own image alone.
     ReadsVariables,
+    /// Static keys are read and static calls go where their keys lead at the moment, both without a site that the kernel
+    /// changes: it changes those of a live patch when that is loaded, which may be before the module with the keys.
+    ReadsKeys,
 }
 
 /// Debug information that the object holds itself, unpacked.
@@ -28,9 +32,38 @@ const DEBUG: &[&str] = &["-g2", "-gno-split-dwarf", "-gz=none"];
 /// include/asm-generic/runtime-const.h, from 6.11 on.
 const FALLBACK: &[(&str, &str)] = &[("arch/x86/include/asm/runtime-const.h", "include/asm-generic/runtime-const.h")];
 
-/// True where the target has what [`How::ReadsVariables`] needs.
-pub fn fallback(target: &Target) -> bool {
-    FALLBACK.iter().all(|(header, instead)| [header, instead].iter().all(|f| target.tree.join(f).is_file()))
+/// What is read behind headers of the tree for [`How::ReadsKeys`].
+const BEHIND: &[(&str, &str)] = &[
+    ("include/linux/jump_label.h", include_str!("../../../kmod/keys/jump_label.h")),
+    ("include/linux/static_call_types.h", include_str!("../../../kmod/keys/static_call_types.h")),
+];
+
+/// Whether this can be done: the target has the headers that are laid over, and the fixes leave them alone.
+pub fn is_possible(how: How, target: &Target, tree: &PatchedTree) -> bool {
+    let there = |f: &str| target.tree.join(f).is_file() && !tree.files.contains_key(f);
+    match how {
+        How::Types => true,
+        How::ReadsVariables => FALLBACK.iter().all(|(header, instead)| there(header) && there(instead)),
+        How::ReadsKeys => BEHIND.iter().all(|(header, _)| there(header)),
+    }
+}
+
+/// The headers that take the place of others: path in the tree, and the file. New ones are written to `out`.
+fn headers(how: How, target: &Target, out: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+    match how {
+        How::Types => Ok(Vec::new()),
+        How::ReadsVariables => {
+            Ok(FALLBACK.iter().map(|(header, instead)| (*header, target.tree.join(instead))).collect())
+        }
+        How::ReadsKeys => BEHIND
+            .iter()
+            .map(|(header, more)| {
+                let file = out.join(header.replace('/', "-"));
+                files::write(&file, (files::read_text(&target.tree.join(header))? + more).as_bytes())?;
+                Ok((*header, file))
+            })
+            .collect(),
+    }
 }
 
 /// Compiles each of `units` as it was and as the fixes leave it; the objects in the order of `units`.
@@ -47,26 +80,26 @@ pub fn again(
     let step = progress::step(match how {
         How::Types => "compiling with debug information, to compare types",
         How::ReadsVariables => "compiling again, for code that the kernel changes at boot",
+        How::ReadsKeys => "compiling again, for static keys and static calls of modules",
     });
     let out = work.join(match how {
         How::Types => "types",
         How::ReadsVariables => "variables",
+        How::ReadsKeys => "keys",
     });
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let cache = Cache::open(target)?;
     let works = units.iter().map(|unit| Work::new(&cache, target, unit)).collect::<Result<Vec<_>>>()?;
     let flags = match how {
         How::Types => DEBUG.to_vec(),
-        How::ReadsVariables => [SECTIONS, &[NO_DEBUG]].concat(),
+        How::ReadsVariables | How::ReadsKeys => [SECTIONS, &[NO_DEBUG]].concat(),
     };
     let mut plain = target.sandbox().writable(&out, crate::sandbox::WORK);
     let mut patched = patched_sandbox(tree, target, &out)?.writable(&out, crate::sandbox::WORK);
-    if how == How::ReadsVariables {
-        for (header, instead) in FALLBACK {
-            let place = format!("{}/{header}", target.tree_inside);
-            plain = plain.read_only(&target.tree.join(instead), &place);
-            patched = patched.read_only(&target.tree.join(instead), &place);
-        }
+    for (header, file) in headers(how, target, &out)? {
+        let place = format!("{}/{header}", target.tree_inside);
+        plain = plain.read_only(&file, &place);
+        patched = patched.read_only(&file, &place);
     }
     let jobs = (0..works.len()).flat_map(|i| [(i, Variant::Original), (i, Variant::Patched)]).collect();
     let mut made = run_jobs(jobs, |i, variant| {

@@ -142,7 +142,7 @@ pub fn manifest(request: &Request, changed: &Changed<'_>, found: &Found<'_>) -> 
         exports: resolved.exports.clone(),
         warnings: changed.changes.iter().flat_map(diff::warnings::warnings).collect(),
         allowed_layouts: request.allow_layout.iter().cloned().collect(),
-        notes: changed.tree.notes.iter().chain(&changed.affected.notes).chain(&resolved.notes).cloned().collect(),
+        notes: changed.tree.notes.iter().chain(&changed.affected.notes).cloned().collect(),
         tools,
     }
 }

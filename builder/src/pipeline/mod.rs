@@ -80,6 +80,7 @@ struct Changed<'u> {
     /// One for each unit.
     changes: Vec<ChangeSet<'u>>,
     image: &'u Image,
+    symvers: &'u Symvers,
 }
 
 /// Builds a live patch. What is seen on the way is put into `seen`, of a build that is refused too.
@@ -99,10 +100,12 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
     let units = compile_units(target, &tree, &affected, work.path())?;
     let image = load_image(target, &units)?;
     let mut units = units::with_changes(units, &tree, &image, &mut affected.notes)?;
-    units::read_variables(target, &tree, &mut units, &image, work.path())?;
+    let symvers = Symvers::load(&target.symvers)?;
+    units::do_without(target, &tree, &mut units, &image, &symvers, work.path())?;
 
     let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
-    let changed = Changed { tree: &tree, affected: &affected, units: &units, changes, image: &image };
+    let changed =
+        Changed { tree: &tree, affected: &affected, units: &units, changes, image: &image, symvers: &symvers };
     let result = carry_over(request, &changed, hooks_file, work.path());
     if result.as_ref().is_err_and(|error| !error.is::<Refused>()) {
         return result;
@@ -122,20 +125,19 @@ fn carry_over(
     hooks_file: Option<hooks::file::HooksFile>,
     work: &Path,
 ) -> Result<Outcome> {
-    let Changed { tree, units, image, .. } = *changed;
+    let Changed { tree, units, image, symvers, .. } = *changed;
     let changes = changed.changes.as_slice();
     let target = &request.target;
     let named: Vec<_> = changed.each().map(|(u, c)| (&u.pair.unit, c)).collect();
     let layouts = types::stage::check(target, tree, &named, &request.allow_layout, work)?;
-    let symvers = Symvers::load(&target.symvers)?;
     let extracts = extract_all(units, changes, layouts)?;
     let hooks = gather_hooks(target, units, &extracts, hooks_file.as_ref())?;
-    let modules = load_modules(target, units, &extracts, &symvers)?;
+    let modules = load_modules(target, units, &extracts, symvers)?;
     let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;
     let elsewhere = Elsewhere::new(target, work);
-    let world = stage::World { image, modules: &modules, symvers: &symvers, elsewhere: &elsewhere };
+    let world = stage::World { image, modules: &modules, symvers, elsewhere: &elsewhere };
     let proven = prove_units(request, units, &mut shipped, changes, &extracts, &world)?;
-    let world = World { image, modules: &modules, symvers: &symvers };
+    let world = World { image, modules: &modules, symvers };
     let mut resolved = resolve_all(units, &shipped, &extracts, &proven, &world)?;
     let mut registration = register(request, changed, &extracts, &proven, &modules)?;
     registration.hook(hooks, hooks_file.is_some());
@@ -159,7 +161,7 @@ fn carry_over(
     let module = livepatch.with_manifest(&manifest)?;
     manifest.module_sha256 = Some(files::sha256(&module));
     step.done(&format!("{} bytes, {} livepatch relocations", module.len(), manifest.livepatch_relocations));
-    check(target, &module, image, &modules, &symvers)?;
+    check(target, &module, image, &modules, symvers)?;
     Ok(Outcome { module, source, manifest })
 }
 

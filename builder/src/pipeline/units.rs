@@ -3,14 +3,17 @@
 //! brought the changes, out.
 
 use super::Changed;
-use crate::compile::{self, again, ObjectPair};
+use crate::compile::again::{self, How};
+use crate::compile::{self, ObjectPair};
 use crate::diff::{self, patchability, ChangeSet};
 use crate::elf::read::{read, Take};
 use crate::elf::Object;
 use crate::explain::fixed::Fixed;
 use crate::explain::{self, Cause};
 use crate::files;
+use crate::image::symvers::Symvers;
 use crate::image::Image;
+use crate::resolve::late;
 use crate::source::affected::Affected;
 use crate::source::PatchedTree;
 use crate::target::Target;
@@ -102,31 +105,41 @@ pub fn causes(target: &Target, changed: &Changed<'_>) -> Result<Vec<BTreeMap<Str
     changed.each().map(of_unit).collect()
 }
 
-/// Units of vmlinux with code that the kernel changes at boot get a pair of objects that do without.
-pub fn read_variables(
+/// Units with code that would not work in a live patch as it is compiled get a pair of objects that do without it: in
+/// vmlinux, what the kernel changes at boot; in modules, keys that come with the module.
+pub fn do_without(
     target: &Target,
     tree: &PatchedTree,
     units: &mut [Unit],
     image: &Image,
+    symvers: &Symvers,
     work: &Path,
 ) -> Result<()> {
-    if !again::fallback(target) {
-        return Ok(());
-    }
-    let mut concerned = Vec::new();
-    for (i, unit) in units.iter().enumerate().filter(|(_, u)| u.moved.is_none() && u.pair.unit.module.is_none()) {
-        if patchability::is_changed_at_boot(&diff::diff(&unit.original, &unit.patched, &image.layouts)?) {
-            concerned.push(i);
+    for how in [How::ReadsVariables, How::ReadsKeys] {
+        if !again::is_possible(how, target, tree) {
+            continue;
         }
-    }
-    if concerned.is_empty() {
-        return Ok(());
-    }
-    let named: Vec<&compile::Unit> = concerned.iter().map(|&i| &units[i].pair.unit).collect();
-    let objects = again::again(target, tree, &named, again::How::ReadsVariables, work)?;
-    for (i, (original, patched)) in concerned.into_iter().zip(objects) {
-        let load = |bytes: &[u8]| load(&units[i].pair, bytes, "without code that is changed at boot");
-        units[i].moved = Some((load(&original)?, load(&patched)?));
+        let mut concerned = Vec::new();
+        for (i, unit) in units.iter().enumerate().filter(|(_, u)| u.moved.is_none()) {
+            let changes = diff::diff(&unit.original, &unit.patched, &image.layouts)?;
+            let is_concerned = match (how, &unit.pair.unit.module) {
+                (How::ReadsVariables, None) => patchability::is_changed_at_boot(&changes),
+                (How::ReadsKeys, Some(_)) => late::uses_keys(&changes, symvers),
+                _ => false,
+            };
+            if is_concerned {
+                concerned.push(i);
+            }
+        }
+        if concerned.is_empty() {
+            continue;
+        }
+        let named: Vec<&compile::Unit> = concerned.iter().map(|&i| &units[i].pair.unit).collect();
+        let objects = again::again(target, tree, &named, how, work)?;
+        for (i, (original, patched)) in concerned.into_iter().zip(objects) {
+            let load = |bytes: &[u8]| load(&units[i].pair, bytes, "compiled again");
+            units[i].moved = Some((load(&original)?, load(&patched)?));
+        }
     }
     Ok(())
 }

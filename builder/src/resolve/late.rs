@@ -1,151 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Relocations that come too late. Jump labels, static calls and alternatives are read when the live patch
 //! module loads; a relocation that waits for another module is applied after that
-//! (kernel/livepatch/core.c, klp_init_object_loaded). What depends on it is refused; a tracepoint alone is
-//! switched off in the patched function, and said.
+//! (kernel/livepatch/core.c, klp_init_object_loaded). Code with static keys and static calls of modules is compiled in
+//! another way (`compile/again.rs`); what depends on such a relocation all the same is refused.
 
-use crate::elf::*;
+use crate::diff::view::{ItemKind, Ref};
+use crate::diff::ChangeSet;
+use crate::elf::Object;
 use crate::error::Refusal;
+use crate::image::symvers::Symvers;
+use crate::special::known::{class_of, Class};
 use std::collections::HashSet;
 
-/// Room for a `struct static_key` of any kernel (include/linux/jump_label.h: 16 bytes), zeroed: a key that is off.
-const KEY_ROOM: u64 = 64;
+/// What the names of static calls' trampolines begin with (include/linux/static_call_types.h).
+pub const TRAMPOLINE: &str = "__SCT__";
+/// What the names of their keys begin with.
+pub const KEY: &str = "__SCK__";
 
-/// An exported function without effect (kernel/static_call.c).
-const NO_EFFECT: &str = "__static_call_return0";
-
-/// What [`silence_tracepoints`] did.
-#[derive(Debug, Default)]
-pub struct Silenced {
-    /// Symbols that the payload does not refer to any more.
-    pub gone: HashSet<String>,
-    /// A remark for each tracepoint.
-    pub notes: Vec<String>,
-}
-
-/// Switches the tracepoints off whose keys are among `late`. Each gets a key of the live patch's own, which
-/// nothing ever switches on; the calls behind it go to a function without effect, so that objtool does not
-/// take them for static calls.
-pub fn silence_tracepoints(object: &mut Object, late: &HashSet<String>, jump_entry: u64, call_site: u64) -> Silenced {
-    let mut done = Silenced::default();
-    let named = |object: &Object, start: &str| -> Vec<(SymId, String)> {
-        let all = object.symbols.iter().enumerate().filter(|(_, s)| s.is_undefined() && late.contains(&s.name));
-        all.filter_map(|(id, s)| Some((id, s.name.strip_prefix(start)?.to_string()))).collect()
+/// Whether changed code of a module's unit uses static keys or static calls that are not vmlinux's.
+pub fn uses_keys(changes: &ChangeSet<'_>, symvers: &Symvers) -> bool {
+    let view = &changes.patched;
+    // What the running module has, or another one.
+    let is_late = |to: Ref| match to {
+        Ref::External { symbol, .. } => !symvers.is_open(&view.object.symbols[symbol].name),
+        Ref::Item { item, .. } => {
+            // Descriptors of dynamic debug go along with the code.
+            let is_kept =
+                class_of(&view.section(item).name) == Some(Class::Data) && view.section(item).name != "__dyndbg";
+            view.items[item].kind == ItemKind::Data && is_kept && changes.twins.of_patched[item].is_some()
+        }
+        _ => false,
     };
-    let keys = named(object, "__tracepoint_");
-    if keys.is_empty() || jump_entry == 0 {
-        return done;
-    }
-    let mut silenced = HashSet::new();
-    for (key, tracepoint) in keys {
-        let Some(table) = object.section_by_name("__jump_table") else { continue };
-        // Code behind the tracepoint may read it; that reference stays, and is applied with the module.
-        let elsewhere = object
-            .sections
-            .iter()
-            .enumerate()
-            .any(|(id, s)| id != table && s.relocs.iter().any(|r| r.symbol == key && s.is_text()));
-        let functions: HashSet<String> = object.sections[table]
-            .relocs
-            .iter()
-            .filter(|r| r.symbol == key)
-            .filter_map(|r| object.sections[table].relocs_in(r.offset / jump_entry * jump_entry..r.offset).first())
-            .map(|code| object.symbols[code.symbol].name.clone())
-            .collect();
-        if functions.is_empty() {
-            continue;
-        }
-        let own = own_key(object, &tracepoint);
-        for r in object.sections[table].relocs.iter_mut().filter(|r| r.symbol == key) {
-            // The low bits say which branch is the likely one and that objtool puts a nop there.
-            r.symbol = own;
-            r.addend &= 3;
-        }
-        let mut functions: Vec<String> = functions.into_iter().collect();
-        functions.sort();
-        done.notes.push(format!(
-            "the tracepoint {tracepoint} is off in the patched {}: its key is in a module",
-            functions.join(", ")
-        ));
-        if !elsewhere {
-            done.gone.insert(format!("__tracepoint_{tracepoint}"));
-        }
-        silenced.insert(tracepoint);
-    }
-    // A call that no silenced key guards is left as it is, and refused.
-    let calls: Vec<_> =
-        named(object, "__SCT__tp_func_").into_iter().filter(|(_, name)| silenced.contains(name)).collect();
-    if !calls.is_empty() {
-        let none = object.undefined(NO_EFFECT);
-        for (call, name) in calls {
-            for r in object.sections.iter_mut().flat_map(|s| &mut s.relocs).filter(|r| r.symbol == call) {
-                r.symbol = none;
-            }
-            done.gone.insert(format!("__SCT__tp_func_{name}"));
-            done.gone.insert(format!("__SCK__tp_func_{name}"));
-        }
-    }
-    // A weak undefined symbol that nothing refers to does not survive the link.
-    for symbol in object.symbols.iter_mut().filter(|s| s.is_undefined() && done.gone.contains(&s.name)) {
-        symbol.bind = Bind::Weak;
-    }
-    if let (Some(id), true) = (object.section_by_name(".static_call_sites"), call_site > 0) {
-        let section = &object.sections[id];
-        let is_gone = |entry: &u64| {
-            let relocs = section.relocs_in(entry * call_site..(entry + 1) * call_site);
-            relocs.iter().any(|r| done.gone.contains(&object.symbols[r.symbol].name))
-        };
-        let gone: Vec<u64> = (0..section.size / call_site).filter(is_gone).collect();
-        remove_entries(&mut object.sections[id], call_site, &gone);
-    }
-    done
-}
-
-/// A static key of the payload's own, off.
-fn own_key(object: &mut Object, tracepoint: &str) -> SymId {
-    object.sections.push(Section {
-        name: format!(".data.kmend_key_{tracepoint}"),
-        kind: SHT_PROGBITS,
-        flags: u64::from(SHF_ALLOC | SHF_WRITE),
-        align: 8,
-        data: vec![0; KEY_ROOM as usize],
-        size: KEY_ROOM,
-        ..Section::default()
-    });
-    let place = Place::In(object.sections.len() - 1);
-    let name = format!("kmend_key_{tracepoint}");
-    // Local symbols stand before the others; a global one can be added at the end, and is weak so that
-    // two units may have the same.
-    object.symbols.push(Symbol {
-        name,
-        kind: SymKind::Data,
-        bind: Bind::Weak,
-        place,
-        value: 0,
-        size: KEY_ROOM,
-        other: 0,
-    });
-    object.symbols.len() - 1
-}
-
-fn remove_entries(section: &mut Section, size: u64, gone: &[u64]) {
-    if gone.is_empty() {
-        return;
-    }
-    let mut data = Vec::new();
-    let mut relocs = Vec::new();
-    let mut kept = 0;
-    for entry in (0..section.size / size).filter(|entry| !gone.contains(entry)) {
-        let range = entry * size..(entry + 1) * size;
-        data.extend_from_slice(section.bytes(range.clone()));
-        for r in section.relocs_in(range.clone()) {
-            relocs.push(Reloc { offset: r.offset - range.start + kept * size, ..*r });
-        }
-        kept += 1;
-    }
-    section.data = data;
-    section.relocs = relocs;
-    section.size = kept * size;
+    let is_trampoline = |to: Ref| match to {
+        Ref::External { symbol, .. } => view.object.symbols[symbol].name.starts_with(TRAMPOLINE),
+        Ref::Item { item, .. } => view.items[item].name.starts_with(TRAMPOLINE),
+        _ => false,
+    };
+    changes.functions.iter().any(|f| {
+        let calls = view.references(f.item).into_iter().map(|(_, to)| to);
+        let mut late_calls = calls.filter(|to| is_trampoline(*to)).filter(|to| match to {
+            Ref::Item { .. } => true,
+            to => is_late(*to),
+        });
+        let mut jumps = changes.entries.by_item.get(&f.item).into_iter().flatten();
+        late_calls.next().is_some()
+            || jumps.any(|entry| {
+                let section = &view.object.sections[entry.section];
+                let mut keys = section.relocs_in(entry.range.clone()).iter();
+                section.name == "__jump_table"
+                    && keys.any(|r| is_late(view.reference(entry.section, entry.range.clone(), r)))
+            })
+    })
 }
 
 /// What in a payload depends on relocations that come too late; `late` are its symbols that wait for `module`.

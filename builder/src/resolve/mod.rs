@@ -7,7 +7,7 @@ pub mod late;
 use crate::elf::*;
 use crate::error::Refusal;
 use crate::extract::{External, Extract, Origin};
-use crate::image::symvers::Symvers;
+use crate::image::symvers::{Export, Symvers};
 use crate::image::Image;
 use crate::prove::module::Module;
 use crate::prove::{Proof, Shipped, Spot};
@@ -71,18 +71,23 @@ pub struct Resolved {
     pub found: BTreeMap<(usize, String), KlpSymbol>,
     /// Exported symbols that the module uses as any module does.
     pub exports: Vec<String>,
-    /// What a person should know: tracepoints that are off.
-    pub notes: Vec<String>,
 }
 
 /// Modules whose exports the units use, so that they have to be at hand for [`resolve`].
 pub fn modules_needed(units: &[(Option<&str>, &Extract)], symvers: &Symvers) -> Vec<String> {
     let mut all: Vec<String> = units.iter().filter_map(|(m, _)| m.map(str::to_string)).collect();
     let used = units.iter().flat_map(|(_, e)| &e.externals).filter(|e| e.origin == Origin::Elsewhere);
-    all.extend(used.filter_map(|e| symvers.get(&e.name)?.module.clone()));
+    all.extend(used.filter_map(|e| exporter(&e.name, symvers)?.module.clone()));
     all.sort();
     all.dedup();
     all
+}
+
+/// The export by which a module may use `name`. Of a static call the trampoline alone may be exported; livepatch can
+/// name the key itself.
+fn exporter<'s>(name: &str, symvers: &'s Symvers) -> Option<&'s Export> {
+    let trampoline = || symvers.get(&format!("{}{}", late::TRAMPOLINE, name.strip_prefix(late::KEY)?));
+    symvers.get(name).or_else(trampoline)
 }
 
 /// The externals of each unit that livepatch has to find: neither the module loader nor another payload does.
@@ -120,12 +125,8 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
     for (n, unit) in units.iter().enumerate() {
         let mut object = unit.extract.object.clone();
         let late = late_symbols(unit, world, &provided);
-        let layouts = &world.image.layouts;
-        let size = |name| layouts.size(name).unwrap_or(0);
-        let silenced = late::silence_tracepoints(&mut object, &late, size("jump_entry"), size("static_call_site"));
-        out.notes.extend(silenced.notes);
         refusals.extend(late::refusals(&object, unit.module.unwrap_or(""), &late));
-        for external in unit.extract.externals.iter().filter(|e| !silenced.gone.contains(&e.name)) {
+        for external in &unit.extract.externals {
             match find(unit, external, world, &provided) {
                 Ok(None) => out.exports.push(external.name.clone()),
                 Ok(Some(klp)) => {
@@ -205,16 +206,7 @@ fn find(
                     return Ok(Some(KlpSymbol { needs, object: Some(own.into()), name: name.clone(), sympos }));
                 }
             }
-            // A module may call a static call of which only the trampoline is exported. objtool would put the
-            // trampoline in the place of the key; livepatch can name the key itself.
-            let trampoline = name.strip_prefix("__SCK__").map(|call| format!("__SCT__{call}"));
-            if trampoline.is_some_and(|t| world.symvers.is_open(&t)) && world.symvers.get(name).is_none() {
-                let mut keys = world.image.kallsyms.named(name);
-                if let (Some(_), None) = (keys.next(), keys.next()) {
-                    return Ok(Some(KlpSymbol { needs: None, object: None, name: name.clone(), sympos: 0 }));
-                }
-            }
-            let export = world.symvers.get(name).ok_or_else(|| {
+            let export = exporter(name, world.symvers).ok_or_else(|| {
                 unknown(
                     format!("it is neither in the shipped module {own} nor exported by any other"),
                     "check that the fix belongs to this kernel",

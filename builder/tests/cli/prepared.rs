@@ -30,6 +30,7 @@ pub const TESTS: &[Test] = &[
     ("sections_are_known", sections_are_known),
     ("struct_changes", struct_changes),
     ("values_written_at_boot", values_written_at_boot),
+    ("keys_of_modules", keys_of_modules),
     ("files_are_proven", files_are_proven),
     ("what_is_referred_to_is_proven", what_is_referred_to_is_proven),
     ("same_bytes", same_bytes),
@@ -267,7 +268,7 @@ fn struct_changes() {
 /// Code of x86_64 into which the kernel writes the address of a table at boot: what a live patch carries reads it.
 fn values_written_at_boot() {
     let kernel = Kernel::new().with_shared_objects();
-    if !kmend_builder::compile::again::fallback(&kernel.target) {
+    if !kernel.target.tree.join("arch/x86/include/asm/runtime-const.h").is_file() {
         return;
     }
     let fix = kernel.fix(
@@ -281,6 +282,24 @@ fn values_written_at_boot() {
     let holds = |bytes: &[u8]| module.windows(bytes.len()).any(|w| w == bytes);
     assert!(!holds(&0x0123_4567_89ab_cdef_u64.to_le_bytes()), "the code waits for the kernel to write into it");
     assert!(holds(b".klp.sym.vmlinux.dentry_hashtable,"), "it does not read the table's variable");
+}
+
+/// A static key and a static call of kvm, which may come after the live patch: both are read where they stand.
+fn keys_of_modules() {
+    let kernel = Kernel::new().with_shared_objects();
+    if kernel.target.arch != "x86_64" {
+        return;
+    }
+    let asks = "\tif (lapic_in_kernel(vcpu)) {\n\t\tkvm_pmu_call(deliver_pmi)(vcpu);";
+    let new = asks.replace("(vcpu)) {", "(vcpu) && vcpu->vcpu_id != 77) {");
+    let fix = kernel.fix("kvm.patch", "arch/x86/kvm/pmu.c", asks, &new);
+    kernel.build(&fix, &["-n", "kmend_kvm"]).succeeds();
+    let module = fs::read(kernel.out().join("kmend_kvm.ko")).unwrap();
+    let holds = |text: &str| module.windows(text.len()).any(|w| w == text.as_bytes());
+    for symbol in ["__SCK__kvm_x86_pmu_deliver_pmi", "kvm_has_noapic_vcpu"] {
+        assert!(holds(&format!(".klp.sym.kvm.{symbol},")), "{symbol} is not read");
+    }
+    assert!(!holds("__SCT__kvm"), "it calls a trampoline");
 }
 
 fn files_are_proven() {

@@ -5,6 +5,7 @@ use super::fixes::Fixes;
 use super::needs::{self, needs};
 use super::record::{Outcome, Record, Store};
 use anyhow::{Context, Result};
+use kmend_builder::compile::narrow::Limit;
 use kmend_builder::error::{NothingChanged, Refused};
 use kmend_builder::files;
 use kmend_builder::manifest::{FunctionFacts, Manifest, UnitFacts};
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 /// What a run needs besides its fixes.
@@ -32,42 +33,23 @@ pub struct Bench<'a> {
     pub earlier: &'a [String],
 }
 
+/// How many units a fix may reach, a fifth of what `build` lets pass: what a header reaches beyond that takes many minutes
+/// with two processors.
+pub const LIMIT: Limit = Limit(40);
+
 /// So many fixes are made ready together.
 const TOGETHER: usize = 6;
 
-/// Runs all of `paths`; each record is handed to `tell` as soon as it stands.
+/// Runs all of `paths`, one more at a time than there are processors: while one waits for the linker, the others compile.
+/// Each record is handed to `tell` as soon as it stands; they come back in the order of `paths`.
 pub fn run(bench: &Bench, paths: &[String], tell: &(dyn Fn(&Record) + Sync)) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
-    let mut chunks = paths.chunks(TOGETHER).peekable();
-    if let Some(first) = chunks.peek() {
-        make_ready(bench, first);
-    }
-    while let Some(chunk) = chunks.next() {
-        let done = std::thread::scope(|scope| {
-            if let Some(next) = chunks.peek() {
-                scope.spawn(|| make_ready(bench, next));
-            }
-            run_chunk(bench, chunk, tell)
-        });
-        records.extend(done?);
-    }
-    Ok(records)
-}
-
-/// Lets kbuild compile the files for the first time, all together: alone, each would wait for a make of its own. What goes
-/// wrong here is found again, and told, with the fix that it belongs to.
-fn make_ready(bench: &Bench, paths: &[String]) {
-    let sources: Vec<&str> = paths.iter().map(String::as_str).filter(|p| p.ends_with(".c")).collect();
-    let _ = listen(|| affected::reached_by(&bench.fixes.target, &sources).map(|_| ()));
-}
-
-/// One fix more at a time than there are processors: while one waits for the linker, the others compile.
-fn run_chunk(bench: &Bench, paths: &[String], tell: &(dyn Fn(&Record) + Sync)) -> Result<Vec<Record>> {
     let next = AtomicUsize::new(0);
+    let ready = Ready::default();
     let done: Mutex<BTreeMap<usize, Result<Record>>> = Mutex::new(BTreeMap::new());
     let worker = || loop {
         let n = next.fetch_add(1, Ordering::Relaxed);
         let Some(path) = paths.get(n) else { return };
+        ready.wait_for(n);
         let record = one(bench, path);
         if let Ok(record) = &record {
             tell(record);
@@ -77,8 +59,47 @@ fn run_chunk(bench: &Bench, paths: &[String], tell: &(dyn Fn(&Record) + Sync)) -
         }
     };
     let at_once = std::thread::available_parallelism().map_or(1, usize::from) + 1;
-    std::thread::scope(|scope| (0..at_once).for_each(|_| _ = scope.spawn(worker)));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for (n, chunk) in paths.chunks(TOGETHER).enumerate() {
+                // No further ahead than what is worked on.
+                while n * TOGETHER > next.load(Ordering::Relaxed) + TOGETHER {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+                make_ready(bench, chunk);
+                ready.are((n + 1) * TOGETHER);
+            }
+        });
+        (0..at_once).for_each(|_| _ = scope.spawn(worker));
+    });
     done.into_inner().map_err(|_| anyhow::anyhow!("a thread failed"))?.into_values().collect()
+}
+
+/// How many fixes are ready.
+#[derive(Default)]
+struct Ready {
+    many: Mutex<usize>,
+    more: Condvar,
+}
+
+impl Ready {
+    fn are(&self, many: usize) {
+        *self.many.lock().unwrap_or_else(PoisonError::into_inner) = many;
+        self.more.notify_all();
+    }
+
+    fn wait_for(&self, n: usize) {
+        let many = self.many.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.more.wait_while(many, |many| *many <= n));
+    }
+}
+
+/// Lets kbuild compile the files for the first time, all together: alone, each would wait for a make of its own. What goes
+/// wrong here is found again, and told, with the fix that it belongs to.
+fn make_ready(bench: &Bench, paths: &[String]) {
+    let sources: Vec<&str> = paths.iter().map(String::as_str).filter(|p| p.ends_with(".c")).collect();
+    let ask = || affected::reached_by(&bench.fixes.target, &sources).map(|_| ());
+    let _ = catch_unwind(AssertUnwindSafe(|| listen(ask)));
 }
 
 /// A fix alone, and, where it does not compile so, with the files that it needs.
@@ -151,7 +172,7 @@ fn build(bench: &Bench, name: &str, fix: &Path) -> Option<Result<pipeline::Outco
         fixes: vec![fix.into()],
         hooks: None,
         replace: false,
-        limit: Default::default(),
+        limit: LIMIT,
         allow_layout: Default::default(),
     };
     catch_unwind(AssertUnwindSafe(|| pipeline::build(&request, &mut Default::default()))).ok()

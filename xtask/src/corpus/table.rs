@@ -19,7 +19,10 @@ const NOT_CODE: &[(&str, &str)] = &[
     ("new-file", "adds a file"),
     ("not-built", "is not built"),
     ("not-kernel-code", "runs before the kernel or in user space"),
-    ("struct-changed", "changes the layout of a struct"),
+    ("struct-layout", "changes the layout of a struct"),
+    ("kernel-table", "adds a record that the kernel reads once"),
+    ("deleted-file", "deletes a file"),
+    ("assembler-file", "is written in assembler"),
 ];
 
 /// The head of the document.
@@ -35,10 +38,14 @@ renews one part. Each fix ends in one of these ways:
 * **refused**: by name; the codes are explained in [authors.md](authors.md);
 * **failed**: an error instead of a reason, which is a fault in kmend.
 
+A fix may reach 40 units here, where `kmend-build build` lets 200 pass: a header that more include takes many minutes on a
+small machine, and counts as refused (`reaches-too-many`).
+
 A release is not cut into its fixes: a file that does not compile alone is tried again together with the files that it
 needs, up to twelve. A fix is said to change only code when none of its refusals is about data, about code that has run
-or about a file that is no part of this kernel (`data-changed`, `init-function`, `init-data`, `refers-to-init`,
-`export-added`, `export-changed`, `new-file`, `not-built`, `not-kernel-code`, `struct-changed`).
+or about a file that is no part of this kernel or not C (`data-changed`, `init-function`, `init-data`, `refers-to-init`,
+`export-added`, `export-changed`, `kernel-table`, `struct-layout`, `new-file`, `deleted-file`, `not-built`, `not-kernel-code`,
+`assembler-file`).
 ";
 
 /// What a section is made of.
