@@ -18,9 +18,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Prints each klp object with whether it is patched: /sys/kernel/livepatch/PATCH/OBJECT/patched, since Linux 6.1.
+/// Prints each klp object with whether it is patched (/sys/kernel/livepatch/PATCH/OBJECT/patched, since Linux 6.1), and
+/// whether it is there.
 const PROBE: &str = "#!/bin/busybox sh\ncd /sys/kernel/livepatch/$NAME && for object in */; do\n\
-                     echo \"${object%/} $(cat $object/patched)\"\ndone\n";
+                     object=${object%/} there=no\n\
+                     [ $object = vmlinux ] || [ -d /sys/module/$object ] && there=yes\n\
+                     echo \"$object: there $there, patched $(cat $object/patched)\"\ndone\n";
 
 /// A finished live patch.
 #[derive(Clone, Debug)]
@@ -43,7 +46,12 @@ impl Patch {
         let modprobe = |name: &String| Step::Modprobe(Modprobe { module: name.clone(), args: Vec::new() });
         let look = |phase: &str, there: &[&[String]]| {
             let is_there = |object: &str| object == "vmlinux" || there.concat().iter().any(|m| m == object);
-            let lines = self.objects().into_iter().map(|o| format!("{o} {}", u8::from(is_there(o)))).collect();
+            // Others may come along, where one of these depends on them.
+            let line = |o: &str| match is_there(o) {
+                true => format!("{o}: there yes, patched 1"),
+                false => format!("~{o}: (there yes, patched 1|there no, patched 0)"),
+            };
+            let lines = self.objects().into_iter().map(line).collect();
             Step::Observe(Observe { phase: phase.into(), expect: Some(lines), same_as: None })
         };
         let mut steps: Vec<Step> = self.before.iter().map(modprobe).collect();
@@ -119,8 +127,10 @@ mod tests {
             expected.collect()
         };
         assert_eq!(s.steps.len(), 5);
-        assert_eq!(looks(&s), [["bridge 1", "vmlinux 1"]]);
+        let there = ["bridge: there yes, patched 1", "vmlinux: there yes, patched 1"];
+        assert_eq!(looks(&s), [there]);
         let later = Patch { before: vec![], after: vec!["bridge".into()], ..patch };
-        assert_eq!(looks(&later.scenario(Path::new("/"))), [["bridge 0", "vmlinux 1"], ["bridge 1", "vmlinux 1"]]);
+        let either = ["~bridge: (there yes, patched 1|there no, patched 0)", there[1]];
+        assert_eq!(looks(&later.scenario(Path::new("/"))), [either, there]);
     }
 }

@@ -67,6 +67,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     eprintln!("building {name} for {} ({})", target.name, target.release);
     let request = Request {
         target,
+        image: None,
         name: name.clone(),
         fixes: args.fixes.clone(),
         hooks: args.hooks.clone(),

@@ -6,7 +6,7 @@
 use crate::source::clex::{scan, Directive};
 use crate::source::PatchedTree;
 use similar::{capture_diff_slices, Algorithm, DiffOp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// One line of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Fixed {
     patched: BTreeMap<String, Text>,
     /// Macros whose definition changes or that are new.
     pub macros: Vec<Macro>,
+    /// Types in whose definition lines change or go away: `struct ops (fs/a.c:12)`.
+    pub types: BTreeSet<String>,
 }
 
 impl Fixed {
@@ -96,6 +98,7 @@ impl Fixed {
         let before = Text::new(&old, &(1..=old.len() as u32).collect::<Vec<_>>(), &gone);
         let after = Text::new(&plain, &numbers, &come);
         self.macros.extend(after.macros(path));
+        self.types.extend(before.types(path).chain(after.types(path)));
         self.original.insert(path.into(), before);
         self.patched.insert(path.into(), after);
     }
@@ -104,6 +107,13 @@ impl Fixed {
     pub fn text(&self, file: &str, patched: bool) -> Option<(&str, &Text)> {
         let all = if patched { &self.patched } else { &self.original };
         all.get_key_value(self.relative(file)).map(|(path, text)| (path.as_str(), text))
+    }
+
+    /// Lines that the fixes touch in the definition of `function`, wherever the compiler says that its code comes from:
+    /// what is returned last is often counted to the closing brace.
+    pub fn within<'s>(&'s self, function: &'s str, patched: bool) -> impl Iterator<Item = (&'s str, &'s Line)> {
+        let all = if patched { &self.patched } else { &self.original };
+        all.iter().flat_map(move |(path, text)| text.within(function).map(move |line| (path.as_str(), line)))
     }
 
     /// The compiler's name for a file, relative to the tree.
@@ -168,6 +178,28 @@ impl Text {
             }
         }
         None
+    }
+
+    /// Structs, unions and enums of which a line is touched.
+    fn types<'t>(&'t self, path: &'t str) -> impl Iterator<Item = String> + 't {
+        let touched = self.lines.iter().zip(&self.heads).filter(|(line, _)| line.touched && !line.text.is_empty());
+        touched.filter_map(move |(_, &head)| {
+            let head = &self.lines[head];
+            let name = head.text.strip_suffix('{')?.trim();
+            let is_type = ["struct ", "union ", "enum "].iter().any(|kind| name.starts_with(kind));
+            (is_type && !name.contains(['(', '='])).then(|| format!("{name} ({path}:{})", head.number))
+        })
+    }
+
+    /// Lines that are touched in the definition of `function`.
+    fn within<'s>(&'s self, function: &'s str) -> impl Iterator<Item = &'s Line> {
+        let is_in = move |head: usize| {
+            let next = self.lines.get(head + 1).map_or("", |l| l.text.as_str());
+            let is_head = |text: &str| mentions(text, function) && !text.ends_with(';');
+            is_head(&self.lines[head].text) || is_head(next)
+        };
+        let says = |line: &Line| line.touched && !matches!(line.text.as_str(), "" | "{" | "}");
+        self.lines.iter().zip(&self.heads).filter(move |(line, &head)| says(line) && is_in(head)).map(|(line, _)| line)
     }
 
     /// Macros of which a line is touched.

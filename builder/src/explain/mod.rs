@@ -18,7 +18,7 @@ use std::fmt;
 /// What brought a change into a function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// `line`, `removed-line`, `macro`, `inlining`, `callee`, `compiler` or `place`.
+    /// `line`, `removed-line`, `macro`, `inlining`, `callee`, `layout`, `compiler` or `place`.
     pub kind: String,
     /// Source file, relative to the tree.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -132,17 +132,23 @@ impl Explainer<'_, '_> {
         if function.original.is_none() {
             return heading(fixed, &after).into_iter().collect();
         }
-        let tries: [&dyn Fn() -> Vec<Cause>; 6] = [
+        let tries: [&dyn Fn() -> Vec<Cause>; 8] = [
             &|| self.lines(fixed, &after, true, true),
             &|| self.lines(fixed, &before, false, true),
             &|| self.macros(fixed, &after),
             &|| self.lines(fixed, &after, true, false),
             &|| callees(vo, vp, function),
             &|| inlining(&before, &after),
+            &|| within(fixed, &vp.items[function.item].name, true),
+            &|| within(fixed, &vp.items[function.item].name, false),
         ];
         let found = tries.iter().map(|find| find()).find(|found| !found.is_empty());
         first(found.unwrap_or_else(|| {
             let cold = names::cold_parent(&vp.items[function.item].name).is_some();
+            if let (Some(one), false) = (fixed.types.first(), cold) {
+                let more = if fixed.types.len() > 1 { " and other types" } else { "" };
+                return vec![said("layout", &format!("no line of the fix stands in it; the fix changes {one}{more}"))];
+            }
             let text =
                 "no line of the fix stands in it: the compiler chose otherwise here (registers, order, inlining)";
             (!cold).then(|| said("compiler", text)).into_iter().collect()
@@ -276,6 +282,18 @@ fn callees(vo: &View<'_>, vp: &View<'_>, function: &ChangedFunction) -> Vec<Caus
         Some(said("callee", &format!("it calls {new} where it called {was}: the compiler made that anew")))
     });
     renamed.collect()
+}
+
+/// Lines of the fix in the function's own definition.
+fn within(fixed: &Fixed, name: &str, patched: bool) -> Vec<Cause> {
+    let cause = |(file, line): (&str, &fixed::Line)| Cause {
+        kind: if patched { "line" } else { "removed-line" }.into(),
+        file: file.into(),
+        line: Some(line.number),
+        text: line.text.clone(),
+        through: None,
+    };
+    fixed.within(stem(name), patched).map(cause).collect()
 }
 
 fn stem(name: &str) -> &str {

@@ -38,6 +38,21 @@ int by_macro(int x)
 	return x > LIMIT ? out(x, \"macro\") : 0;
 }
 
+struct box {
+	int height;
+	int width;
+};
+
+int by_layout(struct box *box)
+{
+	return out(box->width, \"layout\");
+}
+
+int box_is_empty(void)
+{
+	return 0;
+}
+
 int untouched(int x)
 {
 	return out(x, \"untouched\") + __LINE__;
@@ -108,6 +123,21 @@ fn a_new_function() {
 fn an_inlined_function() {
     let found = caused(|old| old.replace("return x + 1;", "return x * 77;"), "-g1");
     assert_eq!(found, one("by_inline", "a/b.c:6: return x * 77; (in small, inlined here)"));
+}
+
+#[test]
+fn a_line_that_the_compiler_counts_to_the_brace() {
+    let found = caused(
+        |old| old.replace("int box_is_empty(void)\n{\n\treturn 0;", "int box_is_empty(void)\n{\n\treturn 1;"),
+        "-g1",
+    );
+    assert_eq!(found, one("box_is_empty", "a/b.c:43: return 1;"));
+}
+
+#[test]
+fn a_layout() {
+    let found = caused(|old| old.replace("\tint width;\n", "\tint depth;\n\tint width;\n"), "-g1");
+    assert_eq!(found, one("by_layout", "no line of the fix stands in it; the fix changes struct box (a/b.c:31)"));
 }
 
 #[test]

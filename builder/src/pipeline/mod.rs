@@ -29,13 +29,16 @@ use crate::{files, link, progress, types, verify};
 use anyhow::{bail, Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use units::{changes_of, compile_units, load, Unit};
 
 /// What to build.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// The kernel it is for.
     pub target: Target,
+    /// Its shipped image, where it was read already ([`image`]).
+    pub image: Option<Arc<Image>>,
     /// Name of the module.
     pub name: String,
     /// The fixes, in order.
@@ -98,7 +101,10 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
     let affected = affected::units(target, &tree, request.limit)?;
     let mut affected = narrow(target, &tree, affected, request.limit, work.path())?;
     let units = compile_units(target, &tree, &affected, work.path())?;
-    let image = load_image(target, &units)?;
+    let image = match &request.image {
+        Some(image) => Arc::clone(image),
+        None => image(target, units.first().map(|u| &u.pair.unit))?,
+    };
     let mut units = units::with_changes(units, &tree, &image, &mut affected.notes)?;
     let symvers = Symvers::load(&target.symvers)?;
     units::do_without(target, &tree, &mut units, &image, &symvers, work.path())?;
@@ -172,11 +178,12 @@ impl<'u> Changed<'u> {
     }
 }
 
-fn load_image(target: &Target, units: &[Unit]) -> Result<Image> {
+/// Reads the shipped image of `target`; `unit` is any of its C units.
+pub fn image(target: &Target, unit: Option<&compile::Unit>) -> Result<Arc<Image>> {
     let step = progress::step("reading the shipped kernel image");
-    let image = compile::probe::image(target, units.first().map(|u| &u.pair.unit))?;
+    let image = compile::probe::image(target, unit)?;
     step.done(&format!("{} symbols", image.kallsyms.symbols().len()));
-    Ok(image)
+    Ok(Arc::new(image))
 }
 
 /// The stages patchability and extract: every refusal of every unit is shown at once.

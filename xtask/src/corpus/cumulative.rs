@@ -2,6 +2,7 @@
 //! One module for all fixes of a release: the records of its fixes in; the module, what it carries and what not, and
 //! what a guest said of it out.
 
+use super::guest::NOT_HERE;
 use super::record::{Outcome, Record};
 use super::run::{self, Bench};
 use anyhow::{bail, Context, Result};
@@ -95,6 +96,7 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
         let request = Request {
             allow_unproven: Default::default(),
             target: bench.fixes.target.clone(),
+            image: bench.image.clone(),
             name: name.clone(),
             fixes: vec![fix.clone()],
             hooks: None,
@@ -142,8 +144,12 @@ fn load(
 ) -> Result<Cumulative> {
     let replaces = run::replaces(manifest);
     let objects: BTreeSet<&str> = replaces.iter().filter_map(|r| r.split_once('/')).map(|(o, _)| o).collect();
-    let modules: Vec<String> =
-        objects.iter().filter(|o| **o != "vmlinux").take(COMING).map(|o| o.to_string()).collect();
+    let modules: Vec<String> = objects
+        .iter()
+        .filter(|o| **o != "vmlinux" && !NOT_HERE.contains(o))
+        .take(COMING)
+        .map(|o| o.to_string())
+        .collect();
     let patch = Patch {
         name: name.clone(),
         file: PathBuf::from(file),

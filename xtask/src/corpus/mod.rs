@@ -28,7 +28,7 @@ use std::time::Instant;
 const SEED: &str = "kmend";
 
 /// Runs the corpus of a series, or of all, and writes the page: `corpus [SERIES [HOW MANY] [keep|choose]]`. A number takes
-/// the place of the pair's own; `keep` builds nothing again that an earlier state of the builder has built; `choose` makes
+/// the place of the pair's own; `keep` tries nothing again that an earlier state of the builder has settled; `choose` makes
 /// the list of those in `make test` anew, and no page. `corpus check` runs these.
 pub fn run(args: &[String]) -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -58,7 +58,7 @@ pub fn run(args: &[String]) -> Result<()> {
 struct How {
     /// How many fixes are drawn, where not as many as the pair says.
     most: Option<usize>,
-    /// What earlier states of the builder have built is not built again.
+    /// What earlier states of the builder have settled is not tried again.
     keep: bool,
     /// The list of those that run in `make test` is what comes out, and not the page.
     choose: bool,
@@ -83,7 +83,8 @@ fn run_pair(pair: &Pair, how: How) -> Result<()> {
     let builder = builder()?;
     let builders = store.builders(&builder)?;
     let earlier = if how.keep { builders.as_slice() } else { &[] };
-    let bench = Bench { fixes: &fixes, diffs: &diffs, store: &store, builder: &builder, earlier };
+    let bench =
+        Bench { fixes: &fixes, diffs: &diffs, store: &store, builder: &builder, earlier, image: run::image(&fixes)? };
     let done = AtomicUsize::new(0);
     let tell = |record: &Record| {
         let n = done.fetch_add(1, Ordering::Relaxed) + 1;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use kmend_builder::compile::narrow::Limit;
 use kmend_builder::error::{NothingChanged, Refused};
 use kmend_builder::files;
+use kmend_builder::image::Image;
 use kmend_builder::manifest::{FunctionFacts, Manifest, UnitFacts};
 use kmend_builder::pipeline::{self, Request};
 use kmend_builder::progress::{listen, Took};
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 /// What a run needs besides its fixes.
@@ -29,8 +30,16 @@ pub struct Bench<'a> {
     pub store: &'a Store,
     /// A checksum of the builder.
     pub builder: &'a str,
-    /// Those of earlier states of it, whose modules are kept: where it has only learned more, they would come out again.
+    /// Those of earlier states of it whose answers are taken, the newest first.
     pub earlier: &'a [String],
+    /// The kernel's image, read once for all; None where that needs a unit of it first (a kernel without BTF).
+    pub image: Option<Arc<Image>>,
+}
+
+/// The image of a kernel that says itself how long the structs of special sections are.
+pub fn image(fixes: &Fixes) -> Result<Option<Arc<Image>>> {
+    let image = pipeline::image(&fixes.target, None)?;
+    Ok(Some(image).filter(|image| !image.layouts.is_empty()))
 }
 
 /// How many units a fix may reach, a fifth of what `build` lets pass: what a header reaches beyond that takes many minutes
@@ -131,8 +140,8 @@ fn attempt(bench: &Bench, path: &str, files_of: &BTreeSet<String>) -> Result<Rec
     let patch = format!("Subject: {path}\n\n{}", diffs.concat());
     let key_of = |builder: &str| files::key(&[builder, &target.build_id, &patch]);
     let key = key_of(bench.builder);
-    let is_built = |r: &Record| matches!(r.outcome, Outcome::Patchable | Outcome::Unchanged);
-    let kept = || bench.earlier.iter().find_map(|b| bench.store.get(&key_of(b)).filter(is_built));
+    let is_settled = |r: &Record| !matches!(r.outcome, Outcome::Failed | Outcome::Crashed);
+    let kept = || bench.earlier.iter().find_map(|b| bench.store.get(&key_of(b)).filter(is_settled));
     if let Some(record) = bench.store.get(&key).or_else(kept) {
         return Ok(record);
     }
@@ -168,6 +177,7 @@ fn build(bench: &Bench, name: &str, fix: &Path) -> Option<Result<pipeline::Outco
     let request = Request {
         allow_unproven: Default::default(),
         target: bench.fixes.target.clone(),
+        image: bench.image.clone(),
         name: name.into(),
         fixes: vec![fix.into()],
         hooks: None,

@@ -25,6 +25,11 @@ const NOT_CODE: &[(&str, &str)] = &[
     ("assembler-file", "is written in assembler"),
 ];
 
+/// What no live patch can replace.
+const UNTRACED: &str = "no-ftrace-site";
+/// What takes longer than a run of the corpus allows.
+const FAR: &str = "reaches-too-many";
+
 /// The head of the document.
 const HEAD: &str = "# A corpus of real fixes
 
@@ -77,6 +82,10 @@ pub struct CodeOnly {
     pub fixes: usize,
     /// Those of them that are patchable.
     pub patchable: usize,
+    /// Those that change a function which the kernel does not let ftrace redirect.
+    pub untraced: usize,
+    /// Those of the rest whose header reaches more than is tried here.
+    pub far: usize,
 }
 
 /// How many fixes change only code, and how many of them are patchable. Those that compile to the same code change none.
@@ -87,7 +96,13 @@ pub fn code_only(records: &[Record]) -> CodeOnly {
         Outcome::Refused => !r.codes().iter().any(|code| NOT_CODE.iter().any(|(c, _)| c == code)),
     };
     let fixes: Vec<&Record> = records.iter().filter(is_code).collect();
-    CodeOnly { fixes: fixes.len(), patchable: fixes.iter().filter(|r| r.outcome == Outcome::Patchable).count() }
+    let with = |r: &&&Record, code: &str| r.codes().contains(code);
+    CodeOnly {
+        fixes: fixes.len(),
+        patchable: fixes.iter().filter(|r| r.outcome == Outcome::Patchable).count(),
+        untraced: fixes.iter().filter(|r| with(r, UNTRACED)).count(),
+        far: fixes.iter().filter(|r| with(r, FAR) && !with(r, UNTRACED)).count(),
+    }
 }
 
 /// `document` with `section` in the place of the one of the same series, or behind the others.
@@ -119,7 +134,7 @@ pub fn section(s: &Section) -> String {
         false => format!(" Of the other {rest}, {} were drawn by chance.\n\n", records.len()),
     };
     if s.earlier > 0 {
-        text += &format!("{} of the modules were built by earlier states of the builder.\n\n", s.earlier);
+        text += &format!("{} of the answers are those of earlier states of the builder.\n\n", s.earlier);
     }
     text += "| outcome | fixes | share |\n|---|---:|---:|\n";
     for (outcome, name) in [
@@ -133,11 +148,18 @@ pub fn section(s: &Section) -> String {
         text += &format!("| {name} | {n} | {} |\n", percent(n, records.len()));
     }
     let code = code_only(records);
-    let (n, all) = (code.patchable, code.fixes);
+    let CodeOnly { fixes: all, patchable: n, untraced, far } = code;
     text += &format!("\nOf the {all} fixes that change only code, {n} are patchable: **{}**.", percent(n, all));
+    let rest = all - untraced - far;
+    text += &format!(
+        " {untraced} others change functions that the kernel does not let ftrace redirect (`{UNTRACED}`; `kernel/trace/` is \
+         all of that kind), and {far} a header that reaches too far for this run (`{FAR}`): without both it is {n} of {rest}, \
+         **{}**.",
+        percent(n, rest)
+    );
     let replaced: usize = records.iter().map(|r| r.replaces.len()).sum();
     let with = records.iter().filter(|r| r.outcome == Outcome::Patchable && !r.with.is_empty()).count();
-    text += &format!(" They replace {replaced} functions; {with} of them need other files.\n");
+    text += &format!(" The modules replace {replaced} functions; {with} of them need other files.\n");
     text += &times(s);
     text += &codes(records);
     text += &specials(records);
@@ -254,7 +276,9 @@ mod tests {
             refused("data-changed"),
             refused("unproven"),
         ];
-        assert_eq!(code_only(&records), CodeOnly { fixes: 2, patchable: 1 });
+        assert_eq!(code_only(&records), CodeOnly { fixes: 2, patchable: 1, untraced: 0, far: 0 });
+        let more = [refused("no-ftrace-site"), refused("reaches-too-many"), record("a.c", Outcome::Patchable)];
+        assert_eq!(code_only(&more), CodeOnly { fixes: 3, patchable: 1, untraced: 1, far: 1 });
     }
 
     #[test]
