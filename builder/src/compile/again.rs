@@ -101,7 +101,11 @@ pub fn again(
         plain = plain.read_only(&file, &place);
         patched = patched.read_only(&file, &place);
     }
-    let jobs = (0..works.len()).flat_map(|i| [(i, Variant::Original), (i, Variant::Patched)]).collect();
+    let variants = |i: usize| match how != How::Types && works[i].transplant.is_some() {
+        true => [Variant::MovedOriginal, Variant::MovedPatched],
+        false => [Variant::Original, Variant::Patched],
+    };
+    let jobs = (0..works.len()).flat_map(|i| variants(i).map(|variant| (i, variant))).collect();
     let mut made = run_jobs(jobs, |i, variant| {
         let sandbox = if variant.is_patched() { &patched } else { &plain };
         compile_one(sandbox, &works[i], variant, Some(&flags), i, &out)

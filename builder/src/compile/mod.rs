@@ -354,7 +354,7 @@ fn compile_one(
         Variant::MovedPatched => ("patched.moved", [SECTIONS, &[NO_DEBUG], OWN].concat()),
         Variant::MovedOriginal => ("original.moved", [SECTIONS, &[NO_DEBUG]].concat()),
     };
-    let own = if variant == Variant::Patched { OWN } else { &[] };
+    let own = if variant.is_patched() { OWN } else { &[] };
     let flags = other.map_or(flags, |other| [other, own].concat());
     let name = format!("{i}.{tag}");
     let (object, deps) = (format!("{WORK}/{name}.o"), format!("{WORK}/{name}.d"));

@@ -120,10 +120,10 @@ pub fn do_without(
             continue;
         }
         let mut concerned = Vec::new();
-        for (i, unit) in units.iter().enumerate().filter(|(_, u)| u.moved.is_none()) {
+        for (i, unit) in units.iter().enumerate() {
             let changes = diff::diff(&unit.original, &unit.patched, &image.layouts)?;
             let is_concerned = match (how, &unit.pair.unit.module) {
-                (How::ReadsVariables, None) => patchability::is_changed_at_boot(&changes),
+                (How::ReadsVariables, None) if unit.moved.is_none() => patchability::is_changed_at_boot(&changes),
                 (How::ReadsKeys, Some(_)) => late::uses_keys(&changes, symvers),
                 _ => false,
             };
