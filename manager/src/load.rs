@@ -232,17 +232,19 @@ fn remove(run: &Run<'_>, name: &str) -> Result<()> {
         return Ok(());
     }
     let used = || Ok::<_, anyhow::Error>(run.host.text(&folder.join("refcnt"))?.is_some_and(|n| n != "0"));
-    let mut waited = 0;
+    let mut waited = Duration::ZERO;
     while used()? {
-        if waited == 0 {
+        // The kernel lets go of it just after the transition: only what takes longer is worth a word.
+        let step = Duration::from_millis(if waited < Duration::from_millis(500) { 10 } else { 100 });
+        if waited == Duration::from_millis(500) {
             run.say.line(format!("waiting (up to {REFERENCES} seconds) for module refcount..."));
         }
         ensure!(
-            waited < REFERENCES,
+            waited < Duration::from_secs(REFERENCES),
             "failed to unload module {name} (refcnt): it is disabled, but something still uses it, and it stays in memory"
         );
-        run.kernel.sleep(Duration::from_secs(1));
-        waited += 1;
+        run.kernel.sleep(step);
+        waited += step;
     }
     run.say.line(format!("unloading patch module: {name}"));
     match run.kernel.delete(name) {

@@ -64,8 +64,8 @@ pub fn take(run: &Run<'_>, doing: &str, needs_var: bool) -> Result<Lock> {
 
 /// Who has it is a help for the reader alone; where it cannot be written, on a full disk, the lock holds all the same.
 fn sign(file: &mut File, doing: &str) {
-    let _ = file.set_len(0).and_then(|()| file.rewind());
-    let _ = writeln!(file, "process {}: {doing}", std::process::id());
+    let text = format!("process {}: {doing}\n", std::process::id());
+    let _ = file.rewind().and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.set_len(text.len() as u64));
 }
 
 fn holder(file: &mut File) -> String {
