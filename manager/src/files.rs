@@ -17,7 +17,7 @@ const BESIDE: &str = ".kmend-new";
 /// Whatever the file system says; then `path` is as it was and nothing stays beside it.
 pub fn write(path: &Path, data: &[u8]) -> Result<()> {
     let dir = folder_of(path);
-    make_folder(dir)?;
+    make_folder(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
     let beside = dir.join(BESIDE);
     let done = write_beside(&beside, data).and_then(|()| fs::rename(&beside, path));
     if let Err(error) = done {
@@ -55,7 +55,10 @@ pub fn remove(path: &Path) -> Result<()> {
 }
 
 /// Makes a folder and those above it, each of them on the disk before this returns.
-fn make_folder(dir: &Path) -> Result<()> {
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn make_folder(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -64,12 +67,10 @@ fn make_folder(dir: &Path) -> Result<()> {
         make_folder(above)?;
     }
     match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("cannot make folder {}", dir.display()))
-        }
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    sync_folder(above)
+    File::open(above)?.sync_all()
 }
 
 fn sync_folder(dir: &Path) -> Result<()> {

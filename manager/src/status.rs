@@ -215,17 +215,27 @@ fn judge(release: &str, patches: &[Patch], installed: &[OnDisk], blocking: &[Tas
     const TO_DO: &str = "`kmend load --all` loads what fits";
     if !none.is_empty() {
         let also =
-            if on.is_empty() { "no live patch is in force".into() } else { format!("in force: {}", on.join(", ")) };
-        return (Verdict::NotLoaded, format!("{}; {also}; {TO_DO}", none.join(", ")));
+            if on.is_empty() { "no live patch is in force".into() } else { format!("in force: {}", some(&on, ", ")) };
+        return (Verdict::NotLoaded, format!("{}; {also}; {TO_DO}", some(&none, ", ")));
     }
     if !older.is_empty() {
-        return (Verdict::Outdated, format!("{}; {TO_DO}", older.join("; ")));
+        return (Verdict::Outdated, format!("{}; {TO_DO}", some(&older, "; ")));
     }
     match on.as_slice() {
         [] => (Verdict::NotPatched, "no live patch is in force, and none is installed for this kernel".into()),
         [one] => (Verdict::Patched, format!("{one} is in force")),
-        many => (Verdict::Patched, format!("{} are in force", many.join(", "))),
+        many => (Verdict::Patched, format!("{} are in force", some(many, ", "))),
     }
+}
+
+/// The first three, and how many more there are: the verdict is one line.
+fn some(names: &[impl AsRef<str>], between: &str) -> String {
+    let mut said: Vec<&str> = names.iter().take(3).map(AsRef::as_ref).collect();
+    let more = format!("{} more", names.len().saturating_sub(3));
+    if names.len() > 3 {
+        said.push(&more);
+    }
+    said.join(between)
 }
 
 fn tasks_in_words(count: usize) -> String {
@@ -233,5 +243,17 @@ fn tasks_in_words(count: usize) -> String {
         0 => "no task that /proc shows".into(),
         1 => "1 task".into(),
         n => format!("{n} tasks"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_cut_and_counted() {
+        assert_eq!(some(&["a"], ", "), "a");
+        assert_eq!(some(&["a", "b", "c"], ", "), "a, b, c");
+        assert_eq!(some(&["a", "b", "c", "d", "e"], ", "), "a, b, c, 2 more");
     }
 }

@@ -3,7 +3,7 @@
 //! however it ends. The file says who has it.
 
 use super::store::FOLDER;
-use crate::Run;
+use crate::{files, Run};
 use anyhow::{bail, Context, Result};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -27,7 +27,7 @@ pub fn take(run: &Run<'_>, doing: &str, needs_var: bool) -> Result<Lock> {
     let folder = run.host.at(FOLDER);
     let path = folder.join(NAME);
     let shown = run.host.show(&path);
-    let opened = std::fs::create_dir_all(&folder)
+    let opened = files::make_folder(&folder)
         .and_then(|()| OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path));
     let mut file = match opened {
         Ok(file) => file,

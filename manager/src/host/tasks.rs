@@ -34,7 +34,8 @@ impl Task {
             (None, Some(stack)) if !stack.is_empty() => {
                 "sits in: no patched function just now; it has not been at a place where it can be switched".into()
             }
-            (None, _) => "sits in: not known, its stack cannot be read".into(),
+            (None, Some(_)) => "sits in: not known, the kernel shows no stack of it (it may be running)".into(),
+            (None, None) => "sits in: not known, its stack cannot be read".into(),
         });
         lines.push("stack:".into());
         lines.extend(self.stack.iter().flatten().cloned());
