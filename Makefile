@@ -22,8 +22,8 @@ deps: ## install what is missing (apt-get; only what is missing)
 	@command -v cc >/dev/null || $(SUDO) apt-get install -y gcc libc6-dev
 	$(CARGO) xtask deps
 
-build: ## kmend-build, optimised: target/release/kmend-build
-	$(CARGO) build --release --package kmend-builder
+build: ## kmend-build and kmend, optimised, in target/release
+	$(CARGO) build --release --package kmend-builder --package kmend-manager
 
 fmt: ## rustfmt changes nothing
 	$(CARGO) fmt --all --check

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! kmend install and uninstall: files of /var/lib/kpatch/KERNEL, which are loaded at boot.
+
+use crate::host::{lock, store};
+use crate::module::preflight::{self, Kernel};
+use crate::{files, Run};
+use anyhow::{bail, ensure, Context, Result};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A module, and the kernel it is meant for.
+#[derive(Args)]
+pub struct InstallArgs {
+    /// The kernel, as `uname -r` says it; the running one where it is not given
+    #[arg(short, long, value_name = "VER")]
+    kernel_version: Option<String>,
+    /// install: a .ko file; uninstall: the name of a module or of its file
+    #[arg(value_name = "MODULE")]
+    module: PathBuf,
+}
+
+/// Runs `install`.
+pub fn install(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
+    let path = args.module.as_path();
+    let shown = path.display();
+    ensure!(path.exists(), "{shown} doesn't exist");
+    let name = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".ko") && !n.starts_with('.'));
+    let name = name.with_context(|| format!("{shown} isn't a .ko file"))?;
+    let release = release(run, args)?;
+    let kernel = Kernel::of_release(run.host, &release)?;
+    let folder = store::folder(run.host, &release)?;
+    let _lock = lock::take(run, "install", true)?;
+    let ready = preflight::check(run.host, path, &kernel)?;
+    let into = folder.join(name);
+    match std::fs::read(&into) {
+        Ok(there) if there == ready.bytes => {
+            run.say.line(format!("{shown} is already installed ({release})"));
+            enable_service(run);
+            return Ok(());
+        }
+        Ok(_) => bail!(
+            "{shown} is already installed, with other content: {} was left as it is\n  what you can do: `kmend uninstall -k \
+             {release} {name}` first",
+            run.host.show(&into)
+        ),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", run.host.show(&into))),
+    }
+    run.say.line(format!("installing {shown} ({release})"));
+    files::write(&into, &ready.bytes)?;
+    warn_of_build(run, &ready, &release);
+    enable_service(run);
+    Ok(())
+}
+
+/// A file for the running release that was proven against another build of it is no error here: a reboot may bring
+/// the right one.
+fn warn_of_build(run: &Run<'_>, ready: &preflight::Ready, release: &str) {
+    let (Some(manifest), Ok(running)) = (&ready.module.manifest, run.host.release()) else { return };
+    if let (true, Ok(Some(id))) = (running == release, run.host.build_id()) {
+        if manifest.target.build_id != id {
+            run.say.warn(format!(
+                "it will not load into the kernel that runs now, which is another build of {release} (build id {id}, not {})",
+                manifest.target.build_id
+            ));
+        }
+    }
+}
+
+/// Runs `uninstall`.
+pub fn uninstall(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
+    let text = args.module.to_string_lossy();
+    ensure!(
+        Path::new(&*text).file_name() == Some(args.module.as_os_str()),
+        "please supply patch module name without path"
+    );
+    let release = release(run, args)?;
+    store::folder(run.host, &release)?;
+    let _lock = lock::take(run, "uninstall", true)?;
+    let found = store::find(run.host, &release, &text)?;
+    let found = found.with_context(|| format!("{text} is not installed for kernel {release}"))?;
+    run.say.line(format!("uninstalling {text} ({release})"));
+    files::remove(&found.path)
+}
+
+fn release(run: &Run<'_>, args: &InstallArgs) -> Result<String> {
+    args.kernel_version.clone().map_or_else(|| run.host.release(), Ok)
+}
+
+/// Has kpatch.service loaded at the next boot, where there is systemd. Packages bring their own way to do it, so a
+/// failure is told and no more.
+fn enable_service(run: &Run<'_>) {
+    let mut systemctl = Command::new("systemctl");
+    if !run.host.is_running_system() {
+        systemctl.arg("--root").arg(run.host.root());
+    }
+    let done = systemctl.args(["enable", "--quiet", "kpatch.service"]).stdin(Stdio::null()).output();
+    match done {
+        Ok(output) if !output.status.success() => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said = said.trim().lines().next_back().unwrap_or("it does not say why");
+            run.say.warn(format!(
+                "kpatch.service could not be enabled ({said}): it is installed, but nothing loads it at boot; \
+                 `systemctl enable kpatch.service` does"
+            ));
+        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            run.say.warn(format!("systemctl cannot be run ({error}): nothing loads live patches at boot"));
+        }
+        _ => {}
+    }
+}

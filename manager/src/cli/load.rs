@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! kmend load: one module, or of each stream the newest that fits the running kernel.
+
+use super::Which;
+use crate::host::store::{self, Installed};
+use crate::host::{livepatch, lock};
+use crate::load::{load, Stalled};
+use crate::module::preflight::{check, Kernel, Ready};
+use crate::order::{self, Place};
+use crate::Run;
+use anyhow::{bail, Result};
+use std::path::Path;
+
+/// Runs the command.
+pub fn run(run: &Run<'_>, which: &Which) -> Result<()> {
+    let kernel = Kernel::running(run.host)?;
+    match &which.module {
+        Some(module) => one(run, module, &kernel),
+        None => all(run, &kernel),
+    }
+}
+
+fn one(run: &Run<'_>, module: &Path, kernel: &Kernel) -> Result<()> {
+    let path = store::locate(run.host, &kernel.release, module)?;
+    let _lock = lock::take(run, "load", false)?;
+    let ready = check(run.host, &path, kernel)?;
+    let place = order::place(&ready.module.name, &kernel.release);
+    if let Some(newer) = newer_in_force(run, &place, &kernel.release)? {
+        run.say.warn(format!("{newer} is in force and newer: this is a step back"));
+    }
+    load(run, &ready)
+}
+
+/// The live patch in force that is a newer version of the same stream.
+fn newer_in_force(run: &Run<'_>, place: &Place, release: &str) -> Result<Option<String>> {
+    let newer = |name: &str| {
+        let other = order::place(name, release);
+        other.stream == place.stream && other.version > place.version
+    };
+    Ok(livepatch::all(run.host)?.into_iter().find(|p| p.enabled && newer(&p.name)).map(|p| p.name))
+}
+
+/// One stream: its candidates, newest first, each checked.
+struct Stream {
+    newest: String,
+    good: Vec<(Installed, Ready)>,
+}
+
+fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
+    let _lock = lock::take(run, "load --all", false)?;
+    let mut faults = 0;
+    let mut streams = Vec::new();
+    for candidates in store::streams(store::installed(run.host, &kernel.release)?) {
+        let newest = candidates[0].name.clone();
+        let mut good = Vec::new();
+        // Older ones are read only where they are needed.
+        for candidate in candidates {
+            match check(run.host, &candidate.path, kernel) {
+                Ok(ready) => {
+                    good.push((candidate, ready));
+                    break;
+                }
+                Err(refusal) => {
+                    faults += 1;
+                    run.say.warn(refusal.to_string());
+                }
+            }
+        }
+        streams.push(Stream { newest, good });
+    }
+    // Those that take the place of all others come first: the others would not survive them.
+    streams.sort_by_key(|s| !s.good.iter().any(|(_, ready)| replaces(ready)));
+    let mut in_force: Vec<String> = Vec::new();
+    for stream in streams {
+        faults += usize::from(!load_stream(run, kernel, stream, &mut in_force)?);
+    }
+    for name in in_force {
+        if livepatch::find(run.host, &name)?.is_none_or(|p| !p.enabled) {
+            faults += 1;
+            run.say.warn(format!(
+                "{name} was loaded and is no longer in force: a live patch of another stream took its place; uninstall one \
+                 of the two"
+            ));
+        }
+    }
+    match faults {
+        0 => Ok(()),
+        _ => bail!(
+            "not all live patches that are installed could be loaded: see above; `kmend status` shows what is in force"
+        ),
+    }
+}
+
+fn replaces(ready: &Ready) -> bool {
+    ready.module.manifest.as_ref().is_some_and(|m| m.replace)
+}
+
+/// Loads the newest of a stream; where the kernel refuses that, the next older one that fits. Whether all went well.
+fn load_stream(run: &Run<'_>, kernel: &Kernel, stream: Stream, in_force: &mut Vec<String>) -> Result<bool> {
+    let mut well = true;
+    let mut candidates = stream.good;
+    while let Some((candidate, ready)) = candidates.pop() {
+        let name = ready.module.name.clone();
+        let place = order::place(&name, &kernel.release);
+        if let Some(newer) = newer_in_force(run, &place, &kernel.release)? {
+            run.say.line(format!("{newer} is in force and newer than {name}: left as it is"));
+            in_force.push(newer);
+            return Ok(well);
+        }
+        let is_on = livepatch::find(run.host, &name)?.is_some_and(|p| p.enabled);
+        if replaces(&ready) && !is_on && !in_force.is_empty() {
+            run.say.warn(format!(
+                "{name} would take the place of {}, which belongs to another stream: not loaded; uninstall one of the two",
+                in_force.join(", ")
+            ));
+            return Ok(false);
+        }
+        match load(run, &ready) {
+            Ok(()) => {
+                if candidate.name != stream.newest {
+                    run.say.warn(format!(
+                        "{name} is in force in the place of {}, which could not be loaded",
+                        stream.newest
+                    ));
+                }
+                in_force.push(name);
+                return Ok(well);
+            }
+            Err(error) => {
+                well = false;
+                run.say.warn(format!("{error:#}"));
+                if error.is::<Stalled>() {
+                    // An older one would have to wait for the same tasks.
+                    return Ok(false);
+                }
+                candidates.extend(next_older(run, kernel, &candidate)?);
+            }
+        }
+    }
+    Ok(well)
+}
+
+/// The newest of the same stream that is older than `than` and passes the preflight.
+fn next_older(run: &Run<'_>, kernel: &Kernel, than: &Installed) -> Result<Option<(Installed, Ready)>> {
+    let installed = store::installed(run.host, &kernel.release)?;
+    let older = installed.into_iter().rev();
+    let older = older.filter(|i| i.place.stream == than.place.stream && i.place.version < than.place.version);
+    for candidate in older {
+        match check(run.host, &candidate.path, kernel) {
+            Ok(ready) => return Ok(Some((candidate, ready))),
+            Err(refusal) => run.say.warn(refusal.to_string()),
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The command line: one file a command; names, options and exit codes in one place.
+
+mod info;
+mod install;
+mod list;
+mod load;
+mod status;
+mod unload;
+
+use crate::host::elsewhere::Elsewhere;
+use crate::host::kernel::{Kernel, Running};
+use crate::host::Host;
+use crate::say::Say;
+use crate::{transition, Run};
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The version of kpatch whose commands and lines these are; scripts that call `kpatch version` get it.
+const KPATCH: &str = "0.9.11";
+
+/// Live patches on this host: installed, loaded, watched.
+///
+/// Exit codes: 0 done; 1 an error, or a mistake on the command line. `status` has more, see there.
+/// Called by the name kpatch it does the same.
+#[derive(Parser)]
+#[command(name = "kmend", disable_version_flag = true)]
+struct Cli {
+    /// Work on the system in another folder; modules are not loaded then
+    #[arg(long, global = true, hide = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// The same as `version`
+    #[arg(short = 'v', long)]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say in one line whether this host is patched, then the facts
+    Status(status::StatusArgs),
+    /// List loaded and installed live patches
+    List,
+    /// Install a live patch, to be loaded at boot
+    Install(install::InstallArgs),
+    /// Uninstall a live patch; what is loaded stays loaded
+    Uninstall(install::InstallArgs),
+    /// Load a live patch into the running kernel, or the newest of each stream that is installed for it
+    Load(Which),
+    /// Take a live patch out of the running kernel, or all of them
+    Unload(Which),
+    /// Show information about a live patch: a file, an installed one, a loaded one
+    Info(info::InfoArgs),
+    /// Signal the tasks that stall a transition, where the kernel does not do that itself
+    Signal,
+    /// Dangerous: do it even where tasks stall it
+    Force(ForceArgs),
+    /// Show the version
+    Version,
+}
+
+/// One module, or all.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// All of them
+    #[arg(long)]
+    all: bool,
+    /// A .ko file, or the name of a module
+    #[arg(value_name = "MODULE")]
+    module: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct ForceArgs {
+    #[command(subcommand)]
+    command: ForceCommand,
+}
+
+#[derive(Subcommand)]
+enum ForceCommand {
+    /// Take a live patch back; tasks that block that for 75 seconds are switched over by force
+    ///
+    /// A task may then run old and new code at once. The module stays in memory until a reboot.
+    Unload(Which),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let called = called.as_deref().and_then(Path::file_name).and_then(|n| n.to_str());
+    let program = if called == Some("kpatch") { "kpatch" } else { "kmend" };
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => {
+            // clap's own code for a mistake is 2; kpatch's is 1.
+            let code = if said.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return said.print().map_or(ExitCode::FAILURE, |()| code);
+        }
+    };
+    let root = cli.root.clone().or_else(|| std::env::var_os("KMEND_ROOT").filter(|r| !r.is_empty()).map(PathBuf::from));
+    let host = Host::new(root.unwrap_or_else(|| "/".into()));
+    let kernel: Box<dyn Kernel> =
+        if host.is_running_system() { Box::new(Running) } else { Box::new(Elsewhere::new(host.root())) };
+    let say = Say::new(program);
+    let result = run(&Run { host: &host, kernel: kernel.as_ref(), say: &say }, &cli, program);
+    match result.and_then(|code| say.finish().map(|()| code)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            say.warn(format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
+    match &cli.command {
+        Some(Command::Version) => version(run, program),
+        None if cli.version => version(run, program),
+        None => {
+            eprintln!("{}", <Cli as clap::CommandFactory>::command().render_help());
+            return Ok(1);
+        }
+        Some(Command::Status(args)) => return status::run(run, args),
+        Some(Command::List) => list::run(run)?,
+        Some(Command::Install(args)) => install::install(run, args)?,
+        Some(Command::Uninstall(args)) => install::uninstall(run, args)?,
+        Some(Command::Load(which)) => load::run(run, which)?,
+        Some(Command::Unload(which)) => unload::run(run, which, unload::How::Plain)?,
+        Some(Command::Force(ForceArgs { command: ForceCommand::Unload(which) })) => {
+            unload::run(run, which, unload::How::Force)?;
+        }
+        Some(Command::Info(args)) => info::run(run, args)?,
+        Some(Command::Signal) => transition::signal(run)?,
+    }
+    Ok(0)
+}
+
+fn version(run: &Run<'_>, program: &str) {
+    let own = env!("CARGO_PKG_VERSION");
+    run.say.line(match program {
+        "kpatch" => KPATCH.into(),
+        _ => format!("kmend {own} (commands of kpatch {KPATCH})"),
+    });
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! kmend unload and force unload: one live patch, or all.
+
+use super::Which;
+use crate::host::{livepatch, lock};
+use crate::load::{force_unload, unload};
+use crate::{order, Run};
+use anyhow::{bail, ensure, Result};
+
+/// How much is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// What the kernel does by itself.
+    Plain,
+    /// Tasks that block are switched over by force.
+    Force,
+}
+
+/// Runs the command.
+pub fn run(run: &Run<'_>, which: &Which, how: How) -> Result<()> {
+    let (doing, action): (_, fn(&Run<'_>, &str) -> Result<()>) = match how {
+        How::Plain => ("unload", unload),
+        How::Force => ("force unload", force_unload),
+    };
+    let Some(module) = &which.module else {
+        let _lock = lock::take(run, &format!("{doing} --all"), false)?;
+        return all(run, action);
+    };
+    let text = module.file_name().unwrap_or_default().to_string_lossy();
+    let name = order::module_name(&text);
+    ensure!(order::is_module_name(&name), "{} is no name of a module", module.display());
+    let _lock = lock::take(run, doing, false)?;
+    action(run, &name)
+}
+
+/// The newest first: kernels before 5.1 want them back in that order. Where the kernel does not tell the order, all are
+/// tried until none goes any more.
+fn all(run: &Run<'_>, action: fn(&Run<'_>, &str) -> Result<()>) -> Result<()> {
+    loop {
+        let mut patches = livepatch::all(run.host)?;
+        patches.sort_by_key(|p| std::cmp::Reverse(p.stack_order));
+        let mut gone = 0;
+        let mut faults = Vec::new();
+        for patch in &patches {
+            match action(run, &patch.name) {
+                Ok(()) => gone += 1,
+                Err(error) => faults.push(format!("failed to unload module {}: {error:#}", patch.name)),
+            }
+        }
+        let left = livepatch::all(run.host)?.into_iter().filter(|p| p.enabled || p.transition).count();
+        if faults.is_empty() || gone == 0 || left == 0 {
+            faults.iter().for_each(|fault| run.say.warn(fault));
+            match faults.len() {
+                0 => return Ok(()),
+                n => bail!("{n} of {} live patches could not be unloaded", patches.len()),
+            }
+        }
+    }
+}

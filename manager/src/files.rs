@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Files on the disk: written beside, synced, renamed, and the folder synced, so that after a loss of power there is
+//! the whole file or none. The caller holds the lock: there is one writer at a time.
+
+use anyhow::{Context, Result};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Name of the file beside, while it is written. `list` and `load --all` take no file that begins with a dot.
+const BESIDE: &str = ".kmend-new";
+
+/// Writes `data` to `path`, mode 644; the folder is made where it is missing. What a broken off run left beside goes
+/// away.
+///
+/// # Errors
+/// Whatever the file system says; then `path` is as it was and nothing stays beside it.
+pub fn write(path: &Path, data: &[u8]) -> Result<()> {
+    let dir = folder_of(path);
+    make_folder(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
+    let beside = dir.join(BESIDE);
+    let done = write_beside(&beside, data).and_then(|()| fs::rename(&beside, path));
+    if let Err(error) = done {
+        let _ = fs::remove_file(&beside);
+        let what = format!("cannot write {} ({} bytes)", path.display(), data.len());
+        return Err(anyhow::Error::from(error).context(what));
+    }
+    sync_folder(dir)
+}
+
+fn write_beside(beside: &Path, data: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match fs::remove_file(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(beside)?;
+    file.write_all(data)?;
+    file.sync_all()
+}
+
+/// Removes a file for good, and its folder where nothing is left in it.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn remove(path: &Path) -> Result<()> {
+    let dir = folder_of(path);
+    fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+    sync_folder(dir)?;
+    let _ = fs::remove_file(dir.join(BESIDE));
+    if fs::remove_dir(dir).is_ok() {
+        sync_folder(folder_of(dir))?;
+    }
+    Ok(())
+}
+
+/// Makes a folder and those above it, each of them on the disk before this returns.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn make_folder(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(dir);
+    if above != dir {
+        make_folder(above)?;
+    }
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(above)?.sync_all()
+}
+
+fn sync_folder(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|d| d.sync_all()).with_context(|| format!("cannot sync folder {}", dir.display()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_there_and_nothing_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/x.ko");
+        write(&path, b"one").unwrap();
+        // A run that was broken off.
+        fs::write(dir.path().join("a/b").join(BESIDE), "half").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(names(&dir.path().join("a/b")), ["x.ko"]);
+        remove(&path).unwrap();
+        assert_eq!(names(&dir.path().join("a")), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        // A folder stands where the file should go: the rename fails, after everything was written.
+        fs::create_dir(dir.path().join("x.ko")).unwrap();
+        let error = write(&dir.path().join("x.ko"), b"one").unwrap_err();
+        assert!(format!("{error:#}").contains("x.ko (3 bytes)"), "{error:#}");
+        assert_eq!(names(dir.path()), ["x.ko"]);
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The installed live patches: /var/lib/kpatch/KERNEL/FILE.ko, where kpatch has them.
+
+use super::Host;
+use crate::order::{self, Place};
+use anyhow::{ensure, Result};
+use std::path::{Path, PathBuf};
+
+/// The folder of all.
+pub const FOLDER: &str = "/var/lib/kpatch";
+
+/// One installed file.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// The file.
+    pub path: PathBuf,
+    /// The module's name, by the name of the file.
+    pub name: String,
+    /// Its stream and version.
+    pub place: Place,
+}
+
+/// The folder of one kernel.
+///
+/// # Errors
+/// A release that is none: it would lead out of the folder.
+pub fn folder(host: &Host, release: &str) -> Result<PathBuf> {
+    let plain = !release.is_empty() && !release.starts_with('.') && !release.contains(['/', '\0', '\n']);
+    ensure!(plain, "{release:?} is no kernel version: one looks like 5.14.0-362.8.1.el9_3.x86_64");
+    Ok(host.at(FOLDER).join(release))
+}
+
+/// Kernels that something is installed for, oldest first.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn releases(host: &Host) -> Result<Vec<String>> {
+    let mut names = host.names(&host.at(FOLDER))?;
+    names.sort_by(|a, b| order::natural(a, b));
+    Ok(names)
+}
+
+/// What is installed for one kernel, by stream and version, oldest first.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn installed(host: &Host, release: &str) -> Result<Vec<Installed>> {
+    let folder = folder(host, release)?;
+    let mut files: Vec<Installed> = host
+        .names(&folder)?
+        .into_iter()
+        .filter(|file| file.ends_with(".ko"))
+        .map(|file| {
+            let name = order::module_name(&file);
+            Installed { path: folder.join(&file), place: order::place(&name, release), name }
+        })
+        .collect();
+    files.sort_by(|a, b| {
+        let stream = order::natural(&a.place.stream, &b.place.stream);
+        stream.then(a.place.version.cmp(&b.place.version)).then_with(|| a.path.cmp(&b.path))
+    });
+    Ok(files)
+}
+
+/// Installed files by stream, each newest first.
+pub fn streams(installed: Vec<Installed>) -> Vec<Vec<Installed>> {
+    let mut streams: Vec<Vec<Installed>> = Vec::new();
+    for file in installed {
+        match streams.last_mut().filter(|s| s[0].place.stream == file.place.stream) {
+            Some(stream) => stream.push(file),
+            None => streams.push(vec![file]),
+        }
+    }
+    streams.iter_mut().for_each(|stream| stream.reverse());
+    streams
+}
+
+/// The installed file that `module` means: the name of a file, or of a module with dashes or underscores.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn find(host: &Host, release: &str, module: &str) -> Result<Option<Installed>> {
+    let all = installed(host, release)?;
+    let by_file = all.iter().position(|i| i.path.file_name().is_some_and(|n| n == module));
+    let wanted = order::module_name(module);
+    let found = by_file.or_else(|| all.iter().position(|i| i.name == wanted));
+    Ok(found.map(|at| all[at].clone()))
+}
+
+/// Where `module` of a command line is: a path to a .ko, else an installed one for `release`, as kpatch does.
+///
+/// # Errors
+/// There is none.
+pub fn locate(host: &Host, release: &str, module: &Path) -> Result<PathBuf> {
+    let text = module.to_string_lossy();
+    if text.ends_with(".ko") && module.is_file() {
+        return Ok(module.into());
+    }
+    let found = if text.contains('/') { None } else { find(host, release, &text)? };
+    found.map(|i| i.path).ok_or_else(|| {
+        anyhow::anyhow!(
+            "can't find {text}: there is no such .ko file, and nothing of that name is installed for {release} in \
+             {FOLDER}/{release} (`kmend list` shows what is)"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_come_by_stream_and_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::new(dir.path());
+        let release = "5.14.0-362.8.1.el9_3.x86_64";
+        let folder = folder(&host, release).unwrap();
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in [
+            "kpatch-5_14_0-362_8_1-1-9.ko",
+            "kpatch-5_14_0-362_8_1-1-10.ko",
+            "kpatch-own.ko",
+            ".kmend-new",
+            "kpatch-5_14_0-362_8_1-1-11.ko.rpmsave",
+        ] {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        let streams = streams(installed(&host, release).unwrap());
+        let names: Vec<Vec<&str>> = streams.iter().map(|s| s.iter().map(|i| i.name.as_str()).collect()).collect();
+        assert_eq!(names, [vec!["kpatch_5_14_0_362_8_1_1_10", "kpatch_5_14_0_362_8_1_1_9"], vec!["kpatch_own"]]);
+        let found = |module: &str| find(&host, release, module).unwrap().map(|i| i.name);
+        assert_eq!(found("kpatch-own.ko").as_deref(), Some("kpatch_own"));
+        assert_eq!(found("kpatch_own").as_deref(), Some("kpatch_own"));
+        assert_eq!(found("kpatch-own").as_deref(), Some("kpatch_own"));
+        assert_eq!(found("own"), None);
+        assert!(locate(&host, release, Path::new("../kpatch_own")).is_err());
+    }
+
+    #[test]
+    fn a_kernel_version_leads_nowhere_else() {
+        let host = Host::new("/nowhere");
+        for bad in ["", ".", "..", "../etc", "a/b", "/etc", "a\n"] {
+            assert!(folder(&host, bad).is_err(), "{bad:?}");
+        }
+    }
+}

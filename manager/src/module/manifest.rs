@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The manifest that kmend-build leaves in a module: the note's section in, the fields that a host needs out.
+//! docs/manifest.md has all of them; those that are not known here are passed over.
+
+use super::{note, Fault};
+use serde::{Deserialize, Serialize};
+
+/// The section that holds it.
+pub const SECTION: &str = ".note.kmend";
+/// Owner of the note.
+const OWNER: &[u8] = b"kmend";
+/// Type of the note.
+const KIND: u32 = 1;
+/// The version of the schema that is understood.
+const SCHEMA: u64 = 1;
+
+/// What a host needs of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Manifest {
+    /// The module's name.
+    pub name: String,
+    /// It takes the place of all other live patches.
+    pub replace: bool,
+    /// The kernel that it is for.
+    pub target: Target,
+    /// The fixes, in the order in which they were applied.
+    pub fixes: Vec<Fix>,
+    /// Functions without a proof that `--allow-unproven` let through.
+    #[serde(default)]
+    pub allowed_unproven: Vec<Unproven>,
+}
+
+/// The kernel a live patch is for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Target {
+    /// `uname -m`.
+    pub arch: String,
+    /// `uname -r`.
+    pub release: String,
+    /// The kernel's GNU build id, hexadecimal.
+    pub build_id: String,
+}
+
+/// One fix.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Fix {
+    /// The patch file's name.
+    pub file: String,
+    /// Its subject.
+    pub title: String,
+}
+
+/// One function that was let through without a proof.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Unproven {
+    /// Its name.
+    pub function: String,
+    /// The klp object that has it.
+    pub object: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    schema: u64,
+}
+
+/// The manifest in the bytes of [`SECTION`], of a file or of /sys/module/NAME/notes/.
+///
+/// # Errors
+/// No note of kmend's, JSON that is malformed, a newer schema.
+pub fn of_section(data: &[u8]) -> Result<Manifest, Fault> {
+    let place = || format!("section {SECTION}");
+    let note = note::notes(data).find(|n| n.owner == OWNER && n.kind == KIND);
+    let note = note.ok_or_else(|| Fault::new(place(), "it holds no manifest of kmend's: it is damaged"))?;
+    let malformed = |error: serde_json::Error| Fault::new(place(), format!("the manifest is damaged: {error}"));
+    let Version { schema } = serde_json::from_slice(note.desc).map_err(malformed)?;
+    if schema != SCHEMA {
+        let reason = format!("the manifest has schema {schema}, this kmend knows {SCHEMA}: a newer kmend reads it");
+        return Err(Fault::new(place(), reason));
+    }
+    serde_json::from_slice(note.desc).map_err(malformed)
+}

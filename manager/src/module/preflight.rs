@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Before a module is installed or loaded: a file and a kernel in, a [`Ready`] module or a [`Refusal`] out. The
+//! kernel's loader would find most of this too, but says it in one line of dmesg; that a module was proven against
+//! another build of the same release it does not find at all.
+
+use super::{Fault, Module};
+use crate::arch;
+use crate::host::Host;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Larger files are no live patches; the kernel's own limit for a module is INT_MAX.
+const LARGEST: u64 = 256 << 20;
+
+/// A module that may be loaded.
+#[derive(Debug)]
+pub struct Ready {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// The open file.
+    pub file: File,
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// What it says.
+    pub module: Module,
+}
+
+/// Why a file is not installed or loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The file.
+    pub file: String,
+    /// The part of it.
+    pub place: String,
+    /// What is wrong.
+    pub reason: String,
+    /// What to do.
+    pub advice: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}\n  what you can do: {}", self.file, self.place, self.reason, self.advice)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// What a module has to fit.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// `uname -r`.
+    pub release: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// Where this kernel runs: its build id, or why that is not known. None for one that does not run.
+    pub running: Option<Result<String, String>>,
+}
+
+impl Kernel {
+    /// The running kernel.
+    ///
+    /// # Errors
+    /// /proc does not say which it is.
+    pub fn running(host: &Host) -> anyhow::Result<Self> {
+        let build_id = match host.build_id() {
+            Ok(Some(id)) => Ok(id),
+            Ok(None) => Err("/sys/kernel/notes holds no build id".into()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        Ok(Self { release: host.release()?, machine: host.machine()?, running: Some(build_id) })
+    }
+
+    /// One that is installed, or will be.
+    ///
+    /// # Errors
+    /// /proc does not say the machine.
+    pub fn of_release(host: &Host, release: &str) -> anyhow::Result<Self> {
+        Ok(Self { release: release.into(), machine: host.machine()?, running: None })
+    }
+}
+
+/// Reads `path` and checks all that can be known before the kernel is asked.
+///
+/// # Errors
+/// The first thing that speaks against it.
+pub fn check(host: &Host, path: &Path, kernel: &Kernel) -> Result<Ready, Refusal> {
+    let refusal = |place: &str, reason: String, advice: &str| Refusal {
+        file: host.show(path),
+        place: place.into(),
+        reason,
+        advice: advice.into(),
+    };
+    let (file, bytes) = read(path)
+        .map_err(|error| refusal("file", format!("cannot read it: {error}"), "name a .ko file that root can read"))?;
+    let module = Module::parse(&bytes).map_err(|Fault { place, reason }| {
+        refusal(&place, reason, "fetch or build the file again: nothing was loaded from it")
+    })?;
+    match against(&module, kernel) {
+        Some((place, reason, advice)) => Err(refusal(place, reason, &advice)),
+        None => Ok(Ready { path: path.into(), file, bytes, module }),
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<(File, Vec<u8>)> {
+    let mut file = File::open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    if meta.len() > LARGEST {
+        return Err(std::io::Error::other(format!("{} bytes are too many for a live patch", meta.len())));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
+    file.by_ref().take(LARGEST).read_to_end(&mut bytes)?;
+    Ok((file, bytes))
+}
+
+type Against = (&'static str, String, String);
+
+/// What speaks against `module` on `kernel`: place, reason, advice.
+fn against(module: &Module, kernel: &Kernel) -> Option<Against> {
+    const MODINFO: &str = "section .modinfo";
+    let other = || format!("install the live patch for {}", kernel.release);
+    match arch::supported(module.machine) {
+        Some(name) if name == kernel.machine => {}
+        _ => {
+            let reason = format!("it is for {}, this machine is {}", arch::name(module.machine), kernel.machine);
+            return Some(("ELF header", reason, format!("{} on {}", other(), kernel.machine)));
+        }
+    }
+    if module.info("livepatch") != Some("Y") {
+        let reason = "livepatch=Y is missing: this is a module, but no live patch".into();
+        return Some((MODINFO, reason, "load ordinary modules with modprobe".into()));
+    }
+    match module.release() {
+        None => return Some((MODINFO, "there is no vermagic: it does not say which kernel it is for".into(), other())),
+        Some(release) if release != kernel.release => {
+            let which = if kernel.running.is_some() { "the running kernel is" } else { "it shall be installed for" };
+            let reason = format!("vermagic says it is for {release}, {which} {}", kernel.release);
+            return Some((MODINFO, reason, other()));
+        }
+        Some(_) => {}
+    }
+    against_manifest(module, kernel)
+}
+
+fn against_manifest(module: &Module, kernel: &Kernel) -> Option<Against> {
+    const NOTE: &str = "section .note.kmend";
+    let manifest = module.manifest.as_ref()?;
+    let foreign = |what: &str, there: &str, here: &str| {
+        let reason = format!("the manifest does not belong to this module: its {what} is {there} there, {here} here");
+        Some((NOTE, reason, "build the live patch again, or fetch it again from who made it".into()))
+    };
+    if manifest.name != module.name {
+        return foreign("name", &manifest.name, &module.name);
+    }
+    if manifest.target.release != kernel.release {
+        return foreign("kernel", &manifest.target.release, &kernel.release);
+    }
+    if manifest.target.arch != kernel.machine {
+        return foreign("architecture", &manifest.target.arch, &kernel.machine);
+    }
+    let proven = &manifest.target.build_id;
+    let runs = match kernel.running.as_ref()? {
+        Ok(runs) => runs,
+        Err(why) => {
+            let reason =
+                format!("it was proven against build id {proven}, and that of the running kernel is not known");
+            return Some((NOTE, format!("{reason}: {why}"), "mount /sys, or boot a kernel with a build id".into()));
+        }
+    };
+    if runs != proven {
+        let reason = format!(
+            "it was proven against the kernel with build id {proven}, and the one that runs has {runs} (both call \
+             themselves {})",
+            kernel.release
+        );
+        let advice = "build it against the kernel that runs; if that package was updated in place, reboot into it";
+        return Some((NOTE, reason, advice.into()));
+    }
+    None
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! docs/operators.md against the program: each block ```` ```console NAME ```` there is run on the false system NAME,
+//! block after block, and its output has to be what stands there. `BLESS=1` writes what came out.
+
+use super::ko::Ko;
+use super::system::{file, name, Plan, System, RELEASE};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators.md");
+
+/// Three fixes; version 1-9 has the first two of them.
+const FIXES: [&str; 3] = [
+    "firmware: memmap: put the type into brackets",
+    "proc: count the readers of the version",
+    "net/sched: act_api: check the length of the cookie",
+];
+
+fn module(version: &str, fixes: &[&str]) -> Vec<u8> {
+    Ko::with_manifest(&name(version), RELEASE, fixes).bytes()
+}
+
+fn system(scenario: &str) -> System {
+    match scenario {
+        "day" => {
+            let functions = BTreeMap::from([(name("1-10"), vec!["vmlinux/type_show,17".to_string()])]);
+            let system = System::with(Plan { functions, ..Plan::default() });
+            system.file(&file("1-9"), &module("1-9", &FIXES[..2]));
+            system.file(&file("1-10"), &module("1-10", &FIXES));
+            system
+        }
+        "stall" => {
+            let functions = BTreeMap::from([(name("1-10"), vec!["vmlinux/type_show,17".to_string()])]);
+            let transitions = BTreeMap::from([((name("1-10"), true), None)]);
+            let system = System::with(Plan { functions, transitions, ..Plan::default() });
+            system.installed(&file("1-10"), &module("1-10", &FIXES));
+            let stack = "[<0>] msleep+0x2b/0x40\n[<0>] type_show+0x1b/0x40\n[<0>] vfs_read+0x9b/0x330";
+            system.task(812, 812, "cat", "0", stack);
+            system
+        }
+        "unfit" => {
+            let system = System::new();
+            system.installed(&file("1-9"), &module("1-9", &FIXES[..2]));
+            let cut = module("1-10", &FIXES);
+            system.installed(&file("1-10"), &cut[..cut.len() - 200]);
+            let mut other = Ko::with_manifest("own", RELEASE, &FIXES[..1]);
+            other.manifest = other.manifest.map(|m| m.replace("abcd0102", "abcd0777"));
+            system.file("own.ko", &other.bytes());
+            system
+        }
+        other => panic!("docs/operators.md has a block for the system {other:?}, which is not in this test"),
+    }
+}
+
+/// Runs `kmend …`, with `; echo $?` behind it or not; both outputs in the order in which they come.
+fn run(system: &System, line: &str) -> String {
+    let (line, code) = line.strip_suffix("; echo $?").map_or((line, false), |line| (line, true));
+    let args: Vec<&str> = line.split(' ').collect();
+    assert_eq!(args[0], "kmend", "{line}");
+    let path = system.root().join("said");
+    let said = File::create(&path).unwrap();
+    let mut command = system.command(Path::new(env!("CARGO_BIN_EXE_kmend")), &args[1..]);
+    let status = command.stdout(said.try_clone().unwrap()).stderr(said).status().unwrap();
+    let mut text = fs::read_to_string(&path).unwrap();
+    if code {
+        text += &format!("{}\n", status.code().unwrap());
+    }
+    text
+}
+
+#[test]
+fn what_the_docs_show_is_what_comes_out() {
+    let docs = fs::read_to_string(DOCS).unwrap();
+    let mut systems: BTreeMap<String, System> = BTreeMap::new();
+    let mut fresh = String::new();
+    let mut block: Option<String> = None;
+    let mut commands = 0;
+    for line in docs.lines() {
+        match (&block, line.strip_prefix("```console ")) {
+            (None, Some(scenario)) => {
+                block = Some(scenario.into());
+                systems.entry(scenario.into()).or_insert_with(|| self::system(scenario));
+            }
+            (Some(_), _) if line == "```" => block = None,
+            (Some(scenario), _) => {
+                if let Some(command) = line.strip_prefix("$ ") {
+                    commands += 1;
+                    fresh += &format!("{line}\n{}", run(&systems[scenario], command));
+                }
+                continue;
+            }
+            (None, None) => {}
+        }
+        fresh += &format!("{line}\n");
+    }
+    assert!(commands > 10, "{commands} commands are too few: were the blocks found?");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(DOCS, fresh).unwrap();
+        return;
+    }
+    let differ = docs.lines().zip(fresh.lines()).position(|(a, b)| a != b);
+    assert!(docs == fresh, "docs/operators.md, line {:?}: run this test with BLESS=1\n{fresh}", differ.map(|n| n + 1));
+}
