@@ -156,7 +156,7 @@ impl Page<'_> {
             return;
         }
         let title = if matches!(self.end, End::Refused(_)) { "What it would change" } else { "Functions" };
-        let _ = write!(out, "<h2>{title}</h2>\n");
+        let _ = writeln!(out, "<h2>{title}</h2>");
         out.push_str("<table class=\"list\">\n<thead><tr><th>function</th><th></th><th>file</th><th>brought in by</th></tr></thead>\n<tbody>\n");
         for (n, unit) in self.units.iter().enumerate() {
             for (m, f) in unit.functions.iter().enumerate() {
