@@ -79,8 +79,15 @@ fn check_pair(pair: &Pair, chosen: &[&Chosen]) -> Result<Vec<String>> {
     let diffs = fixes.diffs()?;
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let store = Store::at(scratch.path());
-    let bench =
-        Bench { fixes: &fixes, diffs: &diffs, store: &store, builder: "", earlier: &[], image: run::image(&fixes)? };
+    let bench = Bench {
+        pair,
+        fixes: &fixes,
+        diffs: &diffs,
+        store: &store,
+        builder: "",
+        earlier: &[],
+        image: run::image(&fixes)?,
+    };
     let paths: Vec<String> = chosen.iter().map(|c| c.path.clone()).collect();
     let tell = |record: &Record| println!("{}: {}", pair.series, super::line(record));
     let records = run::run(&bench, &paths, &tell)?;

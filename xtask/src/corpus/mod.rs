@@ -83,8 +83,15 @@ fn run_pair(pair: &Pair, how: How) -> Result<()> {
     let builder = builder()?;
     let builders = store.builders(&builder)?;
     let earlier = if how.keep { builders.as_slice() } else { &[] };
-    let bench =
-        Bench { fixes: &fixes, diffs: &diffs, store: &store, builder: &builder, earlier, image: run::image(&fixes)? };
+    let bench = Bench {
+        pair,
+        fixes: &fixes,
+        diffs: &diffs,
+        store: &store,
+        builder: &builder,
+        earlier,
+        image: run::image(&fixes)?,
+    };
     let done = AtomicUsize::new(0);
     let tell = |record: &Record| {
         let n = done.fetch_add(1, Ordering::Relaxed) + 1;

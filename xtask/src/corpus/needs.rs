@@ -8,9 +8,6 @@ use regex::Regex;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// Most files of a group; what needs more is no fix that anybody would backport alone.
-pub const MOST: usize = 12;
-
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
     // gcc quotes names; a type is quoted with its keyword.
     Regex::new(r"[`'‘](?:struct |enum |union )?([A-Za-z_]\w+)['’]").unwrap_or_else(|error| panic!("{error}"))

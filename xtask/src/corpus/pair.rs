@@ -18,6 +18,10 @@ pub struct Pair {
     pub to: (&'static str, &'static str),
     /// How many fixes are drawn; all where it is None.
     pub sample: Option<usize>,
+    /// How many units a fix may reach by way of headers; ten times as many are looked at.
+    pub reach: usize,
+    /// How many files are tried together where one does not compile alone.
+    pub together: usize,
     /// Whether one cumulative module is made of all of them.
     pub cumulative: bool,
 }
@@ -31,6 +35,8 @@ pub const PAIRS: &[Pair] = &[
         from: "7.2.12-1",
         to: ("sid", "7.2.13-1"),
         sample: None,
+        reach: 40,
+        together: 12,
         cumulative: true,
     },
     Pair {
@@ -40,6 +46,8 @@ pub const PAIRS: &[Pair] = &[
         from: "6.1.176-1",
         to: ("bookworm-security", "6.1.192-2"),
         sample: Some(300),
+        reach: 15,
+        together: 3,
         cumulative: false,
     },
 ];

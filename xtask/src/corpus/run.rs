@@ -2,7 +2,8 @@
 //! Runs the builder on fixes: paths in, a record each out, some at a time.
 
 use super::fixes::Fixes;
-use super::needs::{self, needs};
+use super::needs::needs;
+use super::pair::Pair;
 use super::record::{Outcome, Record, Store};
 use anyhow::{Context, Result};
 use kmend_builder::compile::narrow::Limit;
@@ -22,6 +23,8 @@ use std::time::Instant;
 
 /// What a run needs besides its fixes.
 pub struct Bench<'a> {
+    /// The two releases.
+    pub pair: &'a Pair,
     /// Where the fixes come from.
     pub fixes: &'a Fixes,
     /// The difference in each changed file.
@@ -41,10 +44,6 @@ pub fn image(fixes: &Fixes) -> Result<Option<Arc<Image>>> {
     let image = pipeline::image(&fixes.target, None)?;
     Ok(Some(image).filter(|image| !image.layouts.is_empty()))
 }
-
-/// How many units a fix may reach, a fifth of what `build` lets pass: what a header reaches beyond that takes many minutes
-/// with two processors.
-pub const LIMIT: Limit = Limit(40);
 
 /// So many fixes are made ready together.
 const TOGETHER: usize = 6;
@@ -118,7 +117,7 @@ fn one(bench: &Bench, path: &str) -> Result<Record> {
     let mut last = alone.clone();
     loop {
         let more = needs(&last.refusals, &have, bench.diffs);
-        if more.is_empty() || have.len() + more.len() > needs::MOST {
+        if more.is_empty() || have.len() + more.len() > bench.pair.together {
             break;
         }
         have.extend(more);
@@ -182,7 +181,7 @@ fn build(bench: &Bench, name: &str, fix: &Path) -> Option<Result<pipeline::Outco
         fixes: vec![fix.into()],
         hooks: None,
         replace: false,
-        limit: LIMIT,
+        limit: Limit(bench.pair.reach),
         allow_layout: Default::default(),
     };
     catch_unwind(AssertUnwindSafe(|| pipeline::build(&request, &mut Default::default()))).ok()

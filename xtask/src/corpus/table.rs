@@ -27,8 +27,8 @@ const NOT_CODE: &[(&str, &str)] = &[
 
 /// What no live patch can replace.
 const UNTRACED: &str = "no-ftrace-site";
-/// What takes longer than a run of the corpus allows.
-const FAR: &str = "reaches-too-many";
+/// What is no fix by itself in a run of the corpus: it needs more files, or more time.
+const FAR: [&str; 2] = ["does-not-compile", "reaches-too-many"];
 
 /// The head of the document.
 const HEAD: &str = "# A corpus of real fixes
@@ -43,11 +43,11 @@ renews one part. Each fix ends in one of these ways:
 * **refused**: by name; the codes are explained in [authors.md](authors.md);
 * **failed**: an error instead of a reason, which is a fault in kmend.
 
-A fix may reach 40 units here, where `kmend-build build` lets 200 pass: a header that more include takes many minutes on a
-small machine, and counts as refused (`reaches-too-many`).
+Of a header that many units include, fewer are looked at here than `kmend-build build` would: that takes many minutes on a
+small machine. Such fixes count as refused (`reaches-too-many`); each part says how far it goes.
 
 A release is not cut into its fixes: a file that does not compile alone is tried again together with the files that it
-needs, up to twelve. A fix is said to change only code when none of its refusals is about data, about code that has run
+needs, up to a few. A fix is said to change only code when none of its refusals is about data, about code that has run
 or about a file that is no part of this kernel or not C (`data-changed`, `init-function`, `init-data`, `refers-to-init`,
 `export-added`, `export-changed`, `kernel-table`, `struct-layout`, `new-file`, `deleted-file`, `not-built`, `not-kernel-code`,
 `assembler-file`).
@@ -84,7 +84,7 @@ pub struct CodeOnly {
     pub patchable: usize,
     /// Those that change a function which the kernel does not let ftrace redirect.
     pub untraced: usize,
-    /// Those of the rest whose header reaches more than is tried here.
+    /// Those of the rest that need more files, or reach more units, than are tried here.
     pub far: usize,
 }
 
@@ -101,7 +101,7 @@ pub fn code_only(records: &[Record]) -> CodeOnly {
         fixes: fixes.len(),
         patchable: fixes.iter().filter(|r| r.outcome == Outcome::Patchable).count(),
         untraced: fixes.iter().filter(|r| with(r, UNTRACED)).count(),
-        far: fixes.iter().filter(|r| with(r, FAR) && !with(r, UNTRACED)).count(),
+        far: fixes.iter().filter(|r| FAR.iter().any(|code| with(r, code)) && !with(r, UNTRACED)).count(),
     }
 }
 
@@ -133,6 +133,10 @@ pub fn section(s: &Section) -> String {
         true => format!(" The other {rest} were all tried.\n\n"),
         false => format!(" Of the other {rest}, {} were drawn by chance.\n\n", records.len()),
     };
+    text += &format!(
+        "A fix may reach {} units (`build` lets 200 pass), and is tried with up to {} files together.\n\n",
+        pair.reach, pair.together
+    );
     if s.earlier > 0 {
         text += &format!("{} of the answers are those of earlier states of the builder.\n\n", s.earlier);
     }
@@ -153,8 +157,10 @@ pub fn section(s: &Section) -> String {
     let rest = all - untraced - far;
     text += &format!(
         " {untraced} others change functions that the kernel does not let ftrace redirect (`{UNTRACED}`; `kernel/trace/` is \
-         all of that kind), and {far} a header that reaches too far for this run (`{FAR}`): without both it is {n} of {rest}, \
-         **{}**.",
+         all of that kind), and {far} are no fix by themselves in this run: they do not compile without more files (`{}`), \
+         or change a header that many units include (`{}`). Of the {rest} that are left, {n} are patchable: **{}**.",
+        FAR[0],
+        FAR[1],
         percent(n, rest)
     );
     let replaced: usize = records.iter().map(|r| r.replaces.len()).sum();
