@@ -147,6 +147,11 @@ fn carry_over(
     let mut resolved = resolve_all(units, &shipped, &extracts, &proven, &world)?;
     let mut registration = register(request, changed, &extracts, &proven, &modules)?;
     registration.hook(hooks, hooks_file.is_some());
+    if registration.objects.is_empty() {
+        return Err(
+            NothingChanged("nothing to patch: the fix only adds code, and nothing that runs uses it".into()).into()
+        );
+    }
     let source = emit::emit(&registration)?;
     resolved.payloads.iter_mut().filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
     let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;

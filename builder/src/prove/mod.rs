@@ -230,9 +230,23 @@ impl Run<'_> {
         }
     }
 
-    /// The first byte of a code range that differs from the shipped one, fields of relocations aside and
-    /// jump label sites as objtool leaves them.
-    fn first_difference(&self, piece: &Piece<'_>, shipped: &[u8]) -> Option<u64> {
+    /// The jump label sites of a code range that objtool has turned into nops in the shipped code, bytes of the section.
+    /// Such a jump may lead into another section: its relocation is gone then.
+    fn switched_off(&self, piece: &Piece<'_>, shipped: &[u8]) -> Vec<Range<u64>> {
+        let range = &piece.range;
+        let mine = self.object.sections[piece.section].bytes(range.clone());
+        let sites = self.sites.get(&piece.section).into_iter().flatten().filter(|site| range.contains(site));
+        let off = sites.filter_map(|&site| {
+            let at = (site - range.start) as usize;
+            let len = self.object.arch.is_disabled_jump(mine.get(at..)?, shipped.get(at..)?)?;
+            Some(site..site + len as u64)
+        });
+        off.collect()
+    }
+
+    /// The first byte of a code range that differs from the shipped one, fields of relocations and jumps that are
+    /// switched off aside.
+    fn first_difference(&self, piece: &Piece<'_>, shipped: &[u8], off: &[Range<u64>]) -> Option<u64> {
         let range = &piece.range;
         let mut mine = self.object.sections[piece.section].bytes(range.clone()).to_vec();
         let mut theirs = shipped.to_vec();
@@ -246,12 +260,10 @@ impl Run<'_> {
                 field.blank(&mut theirs[at..]);
             }
         }
-        for &site in self.sites.get(&piece.section).into_iter().flatten().filter(|site| range.contains(site)) {
-            let at = (site - range.start) as usize;
-            if let Some(len) = self.object.arch.is_disabled_jump(&mine[at..], &theirs[at..]) {
-                mine[at..at + len].fill(0);
-                theirs[at..at + len].fill(0);
-            }
+        for site in off {
+            let at = (site.start - range.start) as usize..(site.end - range.start) as usize;
+            mine[at.clone()].fill(0);
+            theirs[at].fill(0);
         }
         mine.iter().zip(&theirs).position(|(a, b)| a != b).map(|p| p as u64)
     }
@@ -288,7 +300,8 @@ impl Run<'_> {
     fn difference(&mut self, section: SecId, range: Range<u64>, spot: Spot) -> Option<(u64, String)> {
         let piece = Piece { object: self.object, section, range: range.clone(), spot };
         let Some(bytes) = self.shipped.code(&piece) else { return Some((0, "the shipped image ends here".into())) };
-        if let Some(offset) = self.first_difference(&piece, &bytes) {
+        let off = self.switched_off(&piece, &bytes);
+        if let Some(offset) = self.first_difference(&piece, &bytes, &off) {
             let show = |b: &[u8]| {
                 let from = offset as usize;
                 b[from..(from + 8).min(b.len())].iter().map(|b| format!("{b:02x} ")).collect::<String>()
@@ -299,7 +312,7 @@ impl Run<'_> {
                 format!("shipped bytes are {}and rebuilt ones {}", show(&bytes), show(mine).trim_end()),
             ));
         }
-        for r in piece.relocs() {
+        for r in piece.relocs().iter().filter(|r| !off.iter().any(|site| site.contains(&r.offset))) {
             if let Err(why) = self.reference(&piece, r) {
                 return Some((r.offset - range.start, why));
             }
@@ -499,5 +512,7 @@ impl Proof {
     }
 }
 
+#[cfg(test)]
+mod jump_tests;
 #[cfg(test)]
 mod tests;

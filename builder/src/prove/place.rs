@@ -154,7 +154,10 @@ impl<'a> Run<'a> {
         let Some(section) = symbol.section() else { return false };
         let range = symbol.value..symbol.value + symbol.size;
         let piece = Piece { object: self.object, section, spot: base.moved(range.start as i64), range };
-        self.shipped.code(&piece).is_some_and(|bytes| self.first_difference(&piece, &bytes).is_none())
+        self.shipped.code(&piece).is_some_and(|bytes| {
+            let off = self.switched_off(&piece, &bytes);
+            self.first_difference(&piece, &bytes, &off).is_none()
+        })
     }
 
     /// True when what is shipped has one function of this name.

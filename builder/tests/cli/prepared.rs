@@ -204,6 +204,9 @@ fn nothing_changed() {
     let kernel = Kernel::new().with_shared_objects();
     let fix = kernel.fix("the-fix.patch", SMALL, "\tseq_putc(m", "\t/* A remark.\n\t */\n\tseq_putc(m");
     kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", SMALL]);
+    let new = "int kmend_new(int x);\nint kmend_new(int x)\n{\n\treturn x + 1;\n}\n\nstatic int cmdline_proc_show(";
+    let fix = kernel.fix("new.patch", SMALL, "static int cmdline_proc_show(", new);
+    kernel.build::<&str>(&fix, &[]).fails(3, &["the fix only adds code"]);
     assert!(names(&kernel.out()).is_empty());
 }
 
