@@ -59,6 +59,11 @@ pub fn clone_numbers(name: &str) -> Vec<u64> {
     name.split('.').skip(1).filter_map(|part| part.parse().ok()).collect()
 }
 
+/// Whether module_init() or module_exit() gave a function this name beside its own (include/linux/module.h).
+pub fn is_module_entry(name: &str) -> bool {
+    matches!(name, "init_module" | "cleanup_module")
+}
+
 /// The function that a `.cold` part belongs to: `foo.isra.0.cold` → `foo.isra.0`.
 pub fn cold_parent(name: &str) -> Option<&str> {
     if let Some(parent) = name.strip_suffix(".cold") {

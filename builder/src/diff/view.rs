@@ -196,8 +196,11 @@ impl<'o> View<'o> {
             let end = if text && alone { section.size } else { end };
             let kind = if text { ItemKind::Function } else { ItemKind::Data };
             let item = self.items.len();
-            // The name that is visible outside wins, then the first.
-            let best = symbols.iter().copied().find(|&s| !self.object.symbols[s].is_local()).unwrap_or(symbols[0]);
+            // The name that is visible outside wins, then the first; last what module_init() and module_exit() add.
+            let own = |s: SymId| !super::names::is_module_entry(&self.object.symbols[s].name);
+            let named = symbols.iter().copied().filter(|&s| own(s));
+            let best = named.clone().find(|&s| !self.object.symbols[s].is_local()).or(named.clone().next());
+            let best = best.unwrap_or(symbols[0]);
             for &s in &symbols {
                 self.by_symbol.insert(s, item);
             }

@@ -8,7 +8,7 @@ mod static_calls;
 
 use crate::diff::patchability::Patchable;
 use crate::diff::view::{string_at, ItemId, ItemKind, Ref};
-use crate::diff::{callbacks, ChangeSet, ChangedFunction};
+use crate::diff::{callbacks, names, ChangeSet, ChangedFunction};
 use crate::elf::*;
 use crate::error::Refusal;
 use crate::hooks::{Callback, Kind};
@@ -167,6 +167,10 @@ impl<'a, 'o> Run<'a, 'o> {
                     let mut symbol = view.object.symbols[s].clone();
                     symbol.place = Place::In(out_section);
                     symbol.value = symbol.value.wrapping_add_signed(shift);
+                    if names::is_module_entry(&symbol.name) {
+                        // The live patch has its own.
+                        symbol.bind = Bind::Local;
+                    }
                     let id = self.out.define(symbol);
                     first.get_or_insert(id);
                 }
