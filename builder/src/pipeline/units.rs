@@ -115,16 +115,14 @@ pub fn do_without(
     symvers: &Symvers,
     work: &Path,
 ) -> Result<()> {
-    for how in [How::ReadsVariables, How::ReadsKeys] {
-        if !again::is_possible(how, target, tree) {
-            continue;
-        }
+    let possible = |how: &How| again::is_possible(*how, target, tree);
+    for how in [How::ReadsVariables, How::ReadsKeys].into_iter().filter(possible) {
         let mut concerned = Vec::new();
         for (i, unit) in units.iter().enumerate() {
-            let changes = diff::diff(&unit.original, &unit.patched, &image.layouts)?;
+            let changes = || diff::diff(&unit.original, &unit.patched, &image.layouts);
             let is_concerned = match (how, &unit.pair.unit.module) {
-                (How::ReadsVariables, None) if unit.moved.is_none() => patchability::is_changed_at_boot(&changes),
-                (How::ReadsKeys, Some(_)) => late::uses_keys(&changes, symvers),
+                (How::ReadsVariables, None) if unit.moved.is_none() => patchability::is_changed_at_boot(&changes()?),
+                (How::ReadsKeys, Some(_)) => late::uses_keys(&changes()?, symvers),
                 _ => false,
             };
             if is_concerned {

@@ -31,19 +31,14 @@ pub fn uses_keys(changes: &ChangeSet<'_>, symvers: &Symvers) -> bool {
         }
         _ => false,
     };
-    let is_trampoline = |to: Ref| match to {
-        Ref::External { symbol, .. } => view.object.symbols[symbol].name.starts_with(TRAMPOLINE),
+    let is_late_call = |to: Ref| match to {
+        Ref::External { symbol, .. } => view.object.symbols[symbol].name.starts_with(TRAMPOLINE) && is_late(to),
         Ref::Item { item, .. } => view.items[item].name.starts_with(TRAMPOLINE),
         _ => false,
     };
     changes.functions.iter().any(|f| {
-        let calls = view.references(f.item).into_iter().map(|(_, to)| to);
-        let mut late_calls = calls.filter(|to| is_trampoline(*to)).filter(|to| match to {
-            Ref::Item { .. } => true,
-            to => is_late(*to),
-        });
         let mut jumps = changes.entries.by_item.get(&f.item).into_iter().flatten();
-        late_calls.next().is_some()
+        view.references(f.item).into_iter().any(|(_, to)| is_late_call(to))
             || jumps.any(|entry| {
                 let section = &view.object.sections[entry.section];
                 let mut keys = section.relocs_in(entry.range.clone()).iter();
