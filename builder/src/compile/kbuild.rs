@@ -7,22 +7,32 @@
 
 use super::command::Saved;
 use crate::files;
-use crate::sandbox;
+use crate::sandbox::{self, WORK};
 use crate::target::Target;
 use anyhow::{bail, Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 /// Rules handed to make beside kbuild's own. `kmend-tell` runs within scripts/Makefile.build, whose variables its
 /// recipe prints once all makefiles are read; `kmend-make` goes down from the top as kbuild does, less `prepare`.
+/// Kbuild enters the folders of libs-y from the top; the folders above them must not, whose flags would go down too.
 const RULES: &str = "kmend-ask: ; @+$(foreach d,$(KMEND_DIRS),$(MAKE) --no-print-directory \
 -f $(srctree)/scripts/Makefile.build obj=$(d) need-builtin=1 need-modorder=1 kmend-tell || echo 'kmend|$(d)|failed|' ;) :
 kmend-tell: ; @: $(info kmend|$(obj)|y|$(real-obj-y)) $(info kmend|$(obj)|m|$(real-obj-m) $(filter %/modules.order,$(obj-m))) \
 $(info kmend|$(obj)|lib|$(lib-y))
-kmend-make: ; @+$(MAKE) --no-print-directory -f $(srctree)/scripts/Makefile.build obj=. need-builtin=1 need-modorder=1 \
-$(addprefix ./,$(KMEND_OBJECTS))";
+kmend-libs = $(patsubst %/,%,$(sort $(ARCH_LIB)))
+kmend-enter = $(MAKE) --no-print-directory -f $(srctree)/scripts/Makefile.build obj=$1 need-builtin=1 need-modorder=1 $2 &&
+kmend-make: ; @+$(foreach l,$(kmend-libs),$(if $(filter $l/%,$(KMEND_OBJECTS)),\
+$(call kmend-enter,$l,$(filter $l/%,$(KMEND_OBJECTS))))) \
+$(if $(filter-out $(addsuffix /%,$(kmend-libs)),$(KMEND_OBJECTS)),\
+$(call kmend-enter,.,$(addprefix ./,$(filter-out $(addsuffix /%,$(kmend-libs)),$(KMEND_OBJECTS))))) :";
+
+/// Makes kbuild write down each command (a file an object in [`WORK`]) where it would run and save it: in place of
+/// cmd_and_fixdep of scripts/Kbuild.include, with the text that fixdep would be given.
+const WRITE_DOWN: &str = "override cmd_and_fixdep = $(file >/tmp/kmend/work/$(subst /,%2F,$@),savedcmd_$@ := \
+$(subst $(pound),$$(pound),$(subst $$,$$$$,$(cmd_$(1))))):";
 
 /// One command line can name this many folders.
 const MOST_FOLDERS: usize = 256;
@@ -126,8 +136,8 @@ fn ask_new(target: &Target, dirs: &BTreeSet<String>, told: &mut BTreeMap<String,
         dirs.iter().map(String::as_str).filter(|d| !told.contains_key(*d) && has_makefile(target, d)).collect();
     let mut words = String::new();
     for new in new.chunks(MOST_FOLDERS) {
-        let said =
-            make(target, &[], "kmend-ask", &format!("KMEND_DIRS={}", new.join(" ")), "asking kbuild what it builds")?;
+        let about = format!("KMEND_DIRS={}", new.join(" "));
+        let said = make(target, &[], "kmend-ask", &about, "asking kbuild what it builds", None)?;
         read_answers(&String::from_utf8_lossy(&said.stdout), told);
         words.extend(String::from_utf8_lossy(&said.stderr).lines().map(|l| format!("\n    {l}")));
     }
@@ -216,7 +226,7 @@ pub fn saved_file(target: &Target, object: &str) -> PathBuf {
 
 /// Where the command is kept that kbuild would use for `object`.
 pub fn told_file(target: &Target, object: &str) -> Result<PathBuf> {
-    let dir = files::cache_dir()?.join("told-commands").join(tree_id(target));
+    let dir = files::cache_dir()?.join("commands").join(tree_id(target));
     Ok(dir.join(format!("{}.cmd", object.replace('/', "%2F"))))
 }
 
@@ -229,59 +239,46 @@ pub fn is_known(target: &Target, object: &str) -> bool {
     }
 }
 
-/// Asks kbuild for the commands of `objects` (its spelling) without compiling any of them: make says what it would do
-/// (`-n`), and part of that is the text that kbuild would save as the object's command. It is kept outside of the
-/// tree. Returns the objects that kbuild said nothing of.
+/// Asks kbuild for the commands of `objects` (its spelling) without compiling any of them: make does not run its
+/// recipes (`-n`) but expands them, and so writes the commands down. They are kept outside of the tree. Returns the
+/// objects that kbuild said nothing of.
 pub fn ask_commands<'o>(target: &Target, objects: &[&'o str]) -> Result<Vec<&'o str>> {
     let mut missing = Vec::new();
     // A command line has a limit; this stays well below it.
     for some in objects.chunks(500) {
+        let said = tempfile::tempdir().context("cannot make a folder for kbuild's commands")?;
         let about = format!("KMEND_OBJECTS={}", some.join(" "));
-        // Also where an object stands there already (if-changed-cond is kbuild's own name for "has to be made"); what two
-        // makes say at once is not to be mixed (-O).
-        let how = ["-n", "-Otarget", "if-changed-cond=y"];
-        let said = make(target, &how, "kmend-make", &about, "asking kbuild for its commands")?;
-        let told = commands(&String::from_utf8_lossy(&said.stdout));
+        // Also where an object stands there already (if-changed-cond is kbuild's own name for "has to be made").
+        let how = ["-n", "if-changed-cond=y"];
+        make(target, &how, "kmend-make", &about, "asking kbuild for its commands", Some(said.path()))?;
         for object in some {
-            match told.get(*object) {
-                Some(command) => {
+            match std::fs::read_to_string(said.path().join(object.replace('/', "%2F"))) {
+                Ok(command) if Saved::read(&command).is_ok() => {
                     files::write_quickly(&told_file(target, &plain(object))?, command.as_bytes())?;
                 }
-                None => missing.push(*object),
+                _ => missing.push(*object),
             }
         }
     }
     Ok(missing)
 }
 
-/// The commands in what `make -n` prints, by object and as kbuild saves them: the last argument of
-/// `scripts/basic/fixdep DEPFILE OBJECT 'COMMAND' > …`, as scripts/Kbuild.include has it (cmd_and_fixdep). What does not
-/// read as the command of that very object is left out.
-fn commands(text: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    for rest in text.split("scripts/basic/fixdep ").skip(1) {
-        let Some((_deps, rest)) = rest.split_once(' ') else { continue };
-        let Some((object, rest)) = rest.split_once(" '") else { continue };
-        let Some(end) = rest.match_indices('\'').map(|(at, _)| at).find(|at| rest[at + 1..].starts_with(" > ")) else {
-            continue;
-        };
-        let text = format!("savedcmd_{object} := {}\n", rest[..end].replace(r"'\''", "'"));
-        if Saved::read(&text).is_ok() {
-            found.insert(object.to_string(), text);
-        }
-    }
-    found
-}
-
 /// Lets kbuild compile `objects` (its spelling) in the target's tree, once and for all.
 pub fn make_objects(target: &Target, objects: &[&str]) -> Result<()> {
     let what = format!("kbuild of {} compiling {}", target.name, objects.join(" "));
-    make(target, &[], "kmend-make", &format!("KMEND_OBJECTS={}", objects.join(" ")), &what)?;
+    make(target, &[], "kmend-make", &format!("KMEND_OBJECTS={}", objects.join(" ")), &what, None)?;
     Ok(())
 }
 
-fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str) -> Result<Output> {
-    let (sandbox, _lock);
+fn make(
+    target: &Target,
+    more: &[&str],
+    goal: &str,
+    about: &str,
+    what: &str,
+    told: Option<&Path>,
+) -> Result<Output> {
+    let (mut sandbox, _lock);
     if owns(target) {
         let id = files::sha256(target.tree.as_os_str().as_encoded_bytes());
         let lock = files::cache_dir()?.join("locks").join(format!("kbuild-{}", &id[..16]));
@@ -291,7 +288,11 @@ fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str) -> 
         (sandbox, _lock) = (target.sandbox(), None);
     }
     let release = format!("KERNELRELEASE={}", target.release);
-    let eval = format!("--eval={RULES}");
+    let mut eval = format!("--eval={RULES}");
+    if let Some(told) = told {
+        sandbox = sandbox.writable(told, WORK);
+        eval = format!("{eval}\n{WRITE_DOWN}");
+    }
     let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
     let mut args = vec!["-s", jobs.as_str(), eval.as_str()];
     args.extend(target.make_vars.iter().map(String::as_str).filter(|v| !v.starts_with("KERNELRELEASE=")));
@@ -334,19 +335,6 @@ mod tests {
         read_answers("kmend|fs|y|fs/a.o  fs/b.o \nnoise\nkmend|fs|m|\nkmend|x|failed|\nkmend|y\n", &mut told);
         assert_eq!(told["fs"].y, ["fs/a.o", "fs/b.o"]);
         assert!(told["x"].failed && !told["fs"].failed && told.len() == 2);
-    }
-
-    #[test]
-    fn commands_that_make_would_run() {
-        let text = "make -f ./scripts/Makefile.build obj=fs\nset -e; gcc -c -o fs/a.o fs/a.c; \
-                    ./scripts/basic/fixdep fs/.a.o.d fs/a.o 'gcc -DX='\\''\"a\"'\\'' -c -o fs/a.o fs/a.c ; ./objtool fs/a.o' \
-                    > fs/.a.o.cmd; rm -f fs/.a.o.d\nscripts/basic/fixdep x y\n  true\nscripts/basic/fixdep fs/.b.o.d fs/b.o 'cut";
-        let found = commands(text);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found["fs/a.o"], "savedcmd_fs/a.o := gcc -DX='\"a\"' -c -o fs/a.o fs/a.c ; ./objtool fs/a.o\n");
-        let mixed = "scripts/basic/fixdep fs/.a.o.d fs/a.o 'gcc -c -o fs/ascripts/basic/fixdep fs/.b.o.d fs/b.o 'gcc -c -o fs/c.o \
-                     fs/c.c' > fs/.a.o.cmd\n";
-        assert!(commands(mixed).is_empty(), "{:?}", commands(mixed));
     }
 
     #[test]
