@@ -1,0 +1,2 @@
+show uname -r
+touch /var/x
