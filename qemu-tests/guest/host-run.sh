@@ -36,6 +36,29 @@ until_true() {
 		sleep 0.1
 	done
 }
+# Reads the kernel's command line, which the fixes mark, as often as it can until `hammered`; tells then which marks it
+# saw, in order, and whether it saw any of them a hundred times.
+hammer() {
+	rm -f /run/stop
+	(
+		last='' reads=0
+		while [ ! -e /run/stop ]; do
+			IFS= read -r line </proc/cmdline
+			case $line in *fixed=*) mark=${line##*fixed=} ;; *) mark=none ;; esac
+			[ "$mark" = "$last" ] || echo "hammer: $mark"
+			last=$mark reads=$((reads + 1))
+		done
+		[ $reads -lt 100 ] || reads='a hundred or more'
+		echo "hammer: reads: $reads"
+	) >/run/hammer &
+	hammer=$!
+	until_true 10 test -s /run/hammer
+}
+hammered() {
+	touch /run/stop
+	wait $hammer
+	cat /run/hammer
+}
 EOF
 
 # Which of the starts this is.

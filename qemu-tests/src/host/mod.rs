@@ -4,6 +4,7 @@
 
 pub mod disk;
 pub mod life;
+pub mod packages;
 pub mod story;
 pub mod system;
 pub mod tool;

@@ -52,6 +52,12 @@ impl Stage {
         }
     }
 
+    /// The name, and what its first line says of it.
+    pub fn title(&self) -> String {
+        let about = self.script.lines().next().and_then(|l| l.strip_prefix("# ")).unwrap_or_default();
+        format!("{:<16} {about}", self.name)
+    }
+
     /// What is wrong with what the host told in this stage; nothing where all is well.
     pub fn judge(&self, facts: &[Fact]) -> Vec<String> {
         let of_stage = |f: &&Fact| f.scenario == self.name;

@@ -1,2 +1,0 @@
-show uname -r
-touch /var/x

@@ -1,3 +1,0 @@
-# boot: kpatch.enable=0
-show cat /proc/cmdline
-ls /var/x
