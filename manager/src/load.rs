@@ -105,6 +105,7 @@ fn in_force(run: &Run<'_>, name: &str) -> Result<()> {
 
 fn insert(run: &Run<'_>, ready: &Ready) -> Result<()> {
     let shown = run.host.show(&ready.path);
+    ready.warnings.iter().for_each(|warning| run.say.warn(warning));
     run.say.line(format!("loading patch module: {shown}"));
     let Err(errno) = with_retries(run, || run.kernel.load(&ready.path, &ready.file, &ready.bytes)) else {
         return Ok(());
@@ -115,7 +116,7 @@ fn insert(run: &Run<'_>, ready: &Ready) -> Result<()> {
             run.host.root().display()
         );
     }
-    let (meaning, advice) = explain_load(errno);
+    let (meaning, advice) = explain_load(errno, ready.module.signed);
     let busy = if errno == Errno::BUSY { transition::busy_with(run, &ready.module.name) } else { String::new() };
     bail!("{shown}: failed to load module: {meaning} ({errno}){busy}\n  what you can do: {advice}")
 }

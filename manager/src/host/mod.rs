@@ -8,6 +8,8 @@ pub mod livepatch;
 pub mod lock;
 pub mod store;
 pub mod tasks;
+pub mod tracers;
+pub mod trust;
 
 use crate::module::note;
 use anyhow::{Context, Result};

@@ -7,6 +7,7 @@ mod install;
 mod ko;
 mod list;
 mod load;
+mod preflight;
 mod status;
 mod system;
 mod unload;

@@ -156,6 +156,13 @@ impl System {
         path.to_str().unwrap().into()
     }
 
+    /// Puts a file of the system there.
+    pub fn put(&self, path: &str, text: &str) {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
     /// Puts an installed file there.
     pub fn installed(&self, file: &str, bytes: &[u8]) {
         let folder = self.folder(RELEASE);
