@@ -3,6 +3,7 @@
 //! knows it reads from the kernel (`/sys`, `/proc`), from the files in /var/lib/kpatch, and from the modules.
 
 pub mod arch;
+pub mod breaker;
 pub mod cli;
 pub mod files;
 pub mod host;
@@ -12,6 +13,7 @@ pub mod order;
 pub mod say;
 pub mod status;
 pub mod transition;
+pub mod watch;
 
 /// What a command works with.
 pub struct Run<'a> {

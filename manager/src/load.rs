@@ -7,7 +7,7 @@ use crate::host::livepatch::{self, Patch};
 use crate::module::preflight::Ready;
 use crate::module::{manifest, note};
 use crate::transition::{self, End};
-use crate::Run;
+use crate::{breaker, watch, Run};
 use anyhow::{bail, ensure, Context, Result};
 use rustix::io::Errno;
 use std::fmt;
@@ -56,11 +56,25 @@ fn module_folder(run: &Run<'_>, name: &str) -> PathBuf {
     run.host.at("/sys/module").join(name)
 }
 
-/// Loads it and waits until it is in force.
+/// Loads it and waits until it is in force; notes on the disk that it was tried, for the crash breaker.
 ///
 /// # Errors
 /// The kernel refuses it; another module of that name is loaded; [`Stalled`], after it was turned back.
 pub fn load(run: &Run<'_>, ready: &Ready) -> Result<()> {
+    let name = ready.module.name.as_str();
+    if livepatch::find(run.host, name)?.is_some_and(|p| p.enabled && !p.transition) {
+        return put_in_force(run, ready);
+    }
+    breaker::begin(run, name, ready.module.release().unwrap_or_default());
+    let done = put_in_force(run, ready);
+    breaker::ended(run)?;
+    if done.is_ok() {
+        watch::start(run);
+    }
+    done
+}
+
+fn put_in_force(run: &Run<'_>, ready: &Ready) -> Result<()> {
     let name = ready.module.name.as_str();
     ensure!(
         livepatch::is_there(run.host),

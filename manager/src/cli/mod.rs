@@ -12,7 +12,7 @@ use crate::host::elsewhere::Elsewhere;
 use crate::host::kernel::{Kernel, Running};
 use crate::host::Host;
 use crate::say::Say;
-use crate::{transition, Run};
+use crate::{breaker, transition, Run};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -54,6 +54,18 @@ enum Command {
     Unload(Which),
     /// Show information about a live patch: a file, an installed one, a loaded one
     Info(info::InfoArgs),
+    /// Load a live patch that was set aside after a crash, and no longer set it aside
+    Retry {
+        /// Its name
+        #[arg(value_name = "MODULE")]
+        module: PathBuf,
+    },
+    /// Look whether loads are known to be good by now; systemd runs it
+    #[command(hide = true)]
+    Settle,
+    /// Note that the host goes down in good order; systemd runs it
+    #[command(hide = true)]
+    ShutdownMark,
     /// Signal the tasks that stall a transition, where the kernel does not do that itself
     Signal,
     /// Dangerous: do it even where tasks stall it
@@ -117,6 +129,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
+    breaker::pass_by(run);
     match &cli.command {
         Some(Command::Version) => version(run, program),
         None if cli.version => version(run, program),
@@ -134,6 +147,9 @@ fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
             unload::run(run, which, unload::How::Force)?;
         }
         Some(Command::Info(args)) => info::run(run, args)?,
+        Some(Command::Retry { module }) => load::retry(run, module)?,
+        Some(Command::Settle) => breaker::settle(run)?,
+        Some(Command::ShutdownMark) => breaker::shutdown_mark(run)?,
         Some(Command::Signal) => transition::signal(run)?,
     }
     Ok(0)

@@ -70,7 +70,7 @@ pub fn traced(host: &Host) -> Vec<Traced> {
     found
 }
 
-/// `type_show [e1000] (1) R I   M 	tramp: 0xffffffffc0400000 (klp_ftrace_handler+0x0/0x1b0) ->ftrace_ops_…`
+/// `type_show [e1000] (1) R I   M  tramp: 0xffffffffc0400000 (klp_ftrace_handler+0x0/0x1b0) ->ftrace_ops_…`
 fn first_line(line: &str) -> Option<Traced> {
     let (name, rest) = line.split_once(" (")?;
     let (users, rest) = rest.split_once(')')?;

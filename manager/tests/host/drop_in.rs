@@ -123,6 +123,7 @@ fn the_service_is_what_boot_relies_on() {
         "Type=oneshot",
         "RemainAfterExit=yes",
         "ExecStart=/usr/sbin/kpatch load --all",
+        "ExecStop=-/usr/sbin/kmend shutdown-mark",
         "WantedBy=multi-user.target",
     ] {
         assert!(service.lines().any(|l| l == line), "{line}");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The kmend program against a false system: its own /sys, /proc and /var in a folder, and a kernel that a test plays.
 
+mod breaker;
 mod docs;
 mod drop_in;
 mod install;
