@@ -5,6 +5,7 @@
 pub mod arch;
 pub mod breaker;
 pub mod cli;
+pub mod failures;
 pub mod files;
 pub mod host;
 pub mod load;

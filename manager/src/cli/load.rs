@@ -8,7 +8,7 @@ use crate::host::{livepatch, lock};
 use crate::load::{load, Stalled};
 use crate::module::preflight::{check, Kernel, Ready};
 use crate::order::{self, Place};
-use crate::{breaker, Run};
+use crate::{breaker, failures, Run};
 use anyhow::{bail, Result};
 use std::path::Path;
 
@@ -24,8 +24,24 @@ pub fn run(run: &Run<'_>, which: &Which) -> Result<()> {
 fn one(run: &Run<'_>, module: &Path, kernel: &Kernel) -> Result<()> {
     let path = store::locate(run.host, &kernel.release, module)?;
     let _lock = lock::take(run, "load", false)?;
-    let ready = check(run.host, &path, kernel)?;
-    breaker::refuse(&breaker::look(run)?, &ready.module.name, &kernel.release)?;
+    let breaker = breaker::look(run)?;
+    let name = order::module_name(&path.file_name().unwrap_or_default().to_string_lossy());
+    let done = checked(run, &path, kernel, &breaker);
+    keep(run, &name, &kernel.release, &done);
+    done
+}
+
+/// What became of a load stays to be seen.
+fn keep(run: &Run<'_>, name: &str, release: &str, done: &Result<()>) {
+    match done {
+        Ok(()) => failures::clear(run, "load", name, release),
+        Err(error) => failures::record(run, "load", name, release, error),
+    }
+}
+
+fn checked(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &Breaker) -> Result<()> {
+    let ready = check(run.host, path, kernel)?;
+    breaker::refuse(breaker, &ready.module.name, &kernel.release)?;
     let place = order::place(&ready.module.name, &kernel.release);
     if let Some(newer) = newer_in_force(run, &place, &kernel.release)? {
         run.say.warn(format!("{newer} is in force and newer: this is a step back"));
@@ -79,6 +95,7 @@ fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
                 Err(refusal) => {
                     faults += 1;
                     run.say.warn(refusal.to_string());
+                    keep(run, &candidate.name, &kernel.release, &Err(refusal.into()));
                 }
             }
         }
@@ -154,7 +171,9 @@ fn load_stream(
             ));
             return Ok(false);
         }
-        match load(run, &ready) {
+        let done = load(run, &ready);
+        keep(run, &name, &kernel.release, &done);
+        match done {
             Ok(()) => {
                 if candidate.name != stream.newest {
                     run.say.warn(format!("{name} is in force in the place of {}, which was not loaded", stream.newest));
@@ -189,7 +208,10 @@ fn next_older(
     for candidate in older.filter(|i| breaker.aside(&i.name, &kernel.release).is_none()) {
         match check(run.host, &candidate.path, kernel) {
             Ok(ready) => return Ok(Some((candidate, ready))),
-            Err(refusal) => run.say.warn(refusal.to_string()),
+            Err(refusal) => {
+                run.say.warn(refusal.to_string());
+                keep(run, &candidate.name, &kernel.release, &Err(refusal.into()));
+            }
         }
     }
     Ok(None)

@@ -4,6 +4,7 @@
 mod breaker;
 mod docs;
 mod drop_in;
+mod failures;
 mod install;
 mod ko;
 mod list;
