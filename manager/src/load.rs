@@ -24,7 +24,7 @@ const REFERENCES: u64 = 15;
 
 /// A transition that did not end within its time. The live patch was turned back, or stays under way where it says so.
 #[derive(Debug)]
-pub struct Stalled(String);
+pub struct Stalled(pub(crate) String);
 
 impl fmt::Display for Stalled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -227,6 +227,14 @@ pub fn force_unload(run: &Run<'_>, name: &str) -> Result<()> {
         return remove(run, name);
     }
     transition::show_blocking(run)?;
+    force(run, name)
+}
+
+/// Has the kernel switch over by force the tasks that block the transition of `name`.
+///
+/// # Errors
+/// This kernel cannot; it refuses; it is in transition even then.
+pub fn force(run: &Run<'_>, name: &str) -> Result<()> {
     let file = livepatch::file(run.host, name, "force");
     ensure!(file.exists(), "{} is missing: this kernel cannot force a transition", run.host.show(&file));
     run.say.line(format!("forcing the transition of {name}"));
@@ -235,7 +243,7 @@ pub fn force_unload(run: &Run<'_>, name: &str) -> Result<()> {
     let complete = transition::wait_for(run, name, REFERENCES)?;
     ensure!(complete, "{name} is in transition even after force: `kmend status` shows what it waits for");
     run.say.warn(format!(
-        "{name} was taken back by force: the module stays in memory until a reboot, as tasks may still run its code"
+        "the transition of {name} was forced: the module stays in memory until a reboot, as tasks may still run its code"
     ));
     Ok(())
 }

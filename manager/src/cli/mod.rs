@@ -6,13 +6,14 @@ mod install;
 mod list;
 mod load;
 mod status;
+mod transition;
 mod unload;
 
 use crate::host::elsewhere::Elsewhere;
 use crate::host::kernel::{Kernel, Running};
 use crate::host::Host;
 use crate::say::Say;
-use crate::{breaker, transition, Run};
+use crate::{breaker, Run};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -66,6 +67,8 @@ enum Command {
     /// Note that the host goes down in good order; systemd runs it
     #[command(hide = true)]
     ShutdownMark,
+    /// Show what the transition under way waits for; wait for it, turn it back, begin it again
+    Transition(transition::TransitionArgs),
     /// Signal the tasks that stall a transition, where the kernel does not do that itself
     Signal,
     /// Dangerous: do it even where tasks stall it
@@ -98,6 +101,10 @@ enum ForceCommand {
     ///
     /// A task may then run old and new code at once. The module stays in memory until a reboot.
     Unload(Which),
+    /// End the transition under way: tasks that block it for 75 seconds are switched over by force
+    ///
+    /// A task may then run old and new code at once. The module stays in memory until a reboot.
+    Transition,
 }
 
 /// Runs the command line of this process.
@@ -146,11 +153,13 @@ fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
         Some(Command::Force(ForceArgs { command: ForceCommand::Unload(which) })) => {
             unload::run(run, which, unload::How::Force)?;
         }
+        Some(Command::Force(ForceArgs { command: ForceCommand::Transition })) => transition::force(run)?,
+        Some(Command::Transition(args)) => transition::run(run, args)?,
         Some(Command::Info(args)) => info::run(run, args)?,
         Some(Command::Retry { module }) => load::retry(run, module)?,
         Some(Command::Settle) => breaker::settle(run)?,
         Some(Command::ShutdownMark) => breaker::shutdown_mark(run)?,
-        Some(Command::Signal) => transition::signal(run)?,
+        Some(Command::Signal) => crate::transition::signal(run)?,
     }
     Ok(0)
 }

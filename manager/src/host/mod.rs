@@ -8,6 +8,7 @@ pub mod kernel;
 pub mod livepatch;
 pub mod lock;
 pub mod notes;
+pub mod owner;
 pub mod store;
 pub mod tasks;
 pub mod tracers;

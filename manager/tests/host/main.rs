@@ -12,4 +12,5 @@ mod load;
 mod preflight;
 mod status;
 mod system;
+mod transition;
 mod unload;
