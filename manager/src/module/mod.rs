@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A module's file: bytes of a .ko in, what kmend has to know of it out.
 
+pub mod cve;
 pub mod elf;
 pub mod manifest;
 pub mod note;
@@ -10,6 +11,7 @@ pub mod preflight;
 mod sample;
 pub mod shared;
 pub mod signature;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 
