@@ -143,8 +143,8 @@ pub fn refuse(breaker: &Breaker, module: &str, release: &str) -> Result<()> {
     match breaker.aside(module, release) {
         None => Ok(()),
         Some(aside) => bail!(
-            "{module} was set aside at {}: {}\n  what you can do: install a newer version; or, if the crash had another \
-             reason, `kmend retry {module}`",
+            "{module} was set aside at {}: {}\n  what you can do: install a newer version; or `kmend retry {module}`, which \
+             loads it all the same",
             aside.when,
             aside.reason
         ),
@@ -248,6 +248,26 @@ pub fn shutdown_mark(run: &Run<'_>) -> Result<()> {
         if livepatch::find(run.host, &attempt.module)?.is_some_and(|p| p.enabled && !p.transition) {
             mark_good(&mut breaker, &attempt);
         }
+    }
+    notes::write(run.host, &breaker)
+}
+
+/// Sets aside the versions newer than the one that the host was taken back to, so that they are not loaded at boot; the
+/// caller holds the lock.
+///
+/// # Errors
+/// The note cannot be written.
+pub fn stepped_back(run: &Run<'_>, newer: &[&str], to: &str, release: &str) -> Result<()> {
+    let mut breaker = look(run)?;
+    for module in newer.iter().filter(|module| breaker.aside(module, release).is_none()).collect::<Vec<_>>() {
+        let reason = format!("a step back to {to} was asked for");
+        breaker.set_aside.push(SetAside {
+            module: module.to_string(),
+            release: release.into(),
+            when: clock::stamp(run.host),
+            reason,
+        });
+        run.say.line(format!("{module} is set aside: it is not loaded at boot until `kmend retry {module}`"));
     }
     notes::write(run.host, &breaker)
 }

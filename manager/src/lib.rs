@@ -13,6 +13,7 @@ pub mod module;
 pub mod order;
 pub mod say;
 pub mod status;
+pub mod step;
 pub mod transition;
 pub mod watch;
 

@@ -8,8 +8,8 @@ use crate::host::{livepatch, lock};
 use crate::load::{load, Stalled};
 use crate::module::preflight::{check, Kernel, Ready};
 use crate::order::{self, Place};
-use crate::{breaker, failures, Run};
-use anyhow::{bail, Result};
+use crate::{breaker, failures, step, Run};
+use anyhow::{bail, ensure, Result};
 use std::path::Path;
 
 /// Runs the command.
@@ -24,9 +24,16 @@ pub fn run(run: &Run<'_>, which: &Which) -> Result<()> {
 fn one(run: &Run<'_>, module: &Path, kernel: &Kernel) -> Result<()> {
     let path = store::locate(run.host, &kernel.release, module)?;
     let _lock = lock::take(run, "load", false)?;
-    let breaker = breaker::look(run)?;
+    known(run, &path, kernel, &breaker::look(run)?)
+}
+
+/// Loads this file, and has its failure stay to be seen; the caller holds the lock.
+///
+/// # Errors
+/// As of [`load`], and it is set aside, or cannot take the place of the newer one in force.
+pub fn known(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &Breaker) -> Result<()> {
     let name = order::module_name(&path.file_name().unwrap_or_default().to_string_lossy());
-    let done = checked(run, &path, kernel, &breaker);
+    let done = checked(run, path, kernel, breaker);
     keep(run, &name, &kernel.release, &done);
     done
 }
@@ -43,10 +50,30 @@ fn checked(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &Breaker) -> Re
     let ready = check(run.host, path, kernel)?;
     breaker::refuse(breaker, &ready.module.name, &kernel.release)?;
     let place = order::place(&ready.module.name, &kernel.release);
-    if let Some(newer) = newer_in_force(run, &place, &kernel.release)? {
-        run.say.warn(format!("{newer} is in force and newer: this is a step back"));
+    let newer = newer_in_force(run, &place, &kernel.release)?;
+    let Some(newer) = newer else { return load(run, &ready) };
+    run.say.warn(format!("{newer} is in force and newer: this is a step back"));
+    let current = step::loaded(run.host, &newer);
+    match (&current, &ready.module.manifest) {
+        (Some(current), Some(older)) => {
+            let against = step::against(current, older);
+            ensure!(
+                against.is_empty(),
+                "{}: it cannot take the place of {newer}: {}\n  what you can do: `kmend unload {newer}`, then `kmend load \
+                 {}`; the host is without both in between",
+                run.host.show(path),
+                against.join("; "),
+                ready.module.name
+            );
+        }
+        _ => run.say.warn(format!(
+            "{newer} or {} has no manifest of kmend's: whether callbacks of {newer} would be left out is not known",
+            ready.module.name
+        )),
     }
-    load(run, &ready)
+    load(run, &ready)?;
+    step::tell_lost(run, current.as_ref());
+    Ok(())
 }
 
 /// Runs `retry`: lifts what was set aside, and loads it.

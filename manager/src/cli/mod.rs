@@ -6,6 +6,7 @@ mod install;
 mod list;
 mod load;
 mod status;
+mod step_back;
 mod transition;
 mod unload;
 
@@ -55,6 +56,8 @@ enum Command {
     Unload(Which),
     /// Show information about a live patch: a file, an installed one, a loaded one
     Info(info::InfoArgs),
+    /// Go back to an older installed version, now and at the next boots
+    StepBack(step_back::StepBackArgs),
     /// Load a live patch that was set aside after a crash, and no longer set it aside
     Retry {
         /// Its name
@@ -156,6 +159,7 @@ fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
         Some(Command::Force(ForceArgs { command: ForceCommand::Transition })) => transition::force(run)?,
         Some(Command::Transition(args)) => transition::run(run, args)?,
         Some(Command::Info(args)) => info::run(run, args)?,
+        Some(Command::StepBack(args)) => step_back::run(run, args)?,
         Some(Command::Retry { module }) => load::retry(run, module)?,
         Some(Command::Settle) => breaker::settle(run)?,
         Some(Command::ShutdownMark) => breaker::shutdown_mark(run)?,

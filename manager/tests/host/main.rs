@@ -11,6 +11,7 @@ mod list;
 mod load;
 mod preflight;
 mod status;
+mod step_back;
 mod system;
 mod transition;
 mod unload;
