@@ -14,6 +14,7 @@ pub mod order;
 pub mod say;
 pub mod status;
 pub mod step;
+pub mod subscribe;
 pub mod transition;
 pub mod watch;
 

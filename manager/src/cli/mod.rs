@@ -7,6 +7,7 @@ mod list;
 mod load;
 mod status;
 mod step_back;
+mod subscribe;
 mod transition;
 mod unload;
 
@@ -70,6 +71,8 @@ enum Command {
     /// Note that the host goes down in good order; systemd runs it
     #[command(hide = true)]
     ShutdownMark,
+    /// Live patches from the package repositories: by themselves, by hand, what there is
+    Subscribe(subscribe::SubscribeArgs),
     /// Show what the transition under way waits for; wait for it, turn it back, begin it again
     Transition(transition::TransitionArgs),
     /// Signal the tasks that stall a transition, where the kernel does not do that itself
@@ -159,6 +162,7 @@ fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
         Some(Command::Force(ForceArgs { command: ForceCommand::Transition })) => transition::force(run)?,
         Some(Command::Transition(args)) => transition::run(run, args)?,
         Some(Command::Info(args)) => info::run(run, args)?,
+        Some(Command::Subscribe(args)) => subscribe::run(run, args)?,
         Some(Command::StepBack(args)) => step_back::run(run, args)?,
         Some(Command::Retry { module }) => load::retry(run, module)?,
         Some(Command::Settle) => breaker::settle(run)?,

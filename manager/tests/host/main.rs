@@ -12,6 +12,7 @@ mod load;
 mod preflight;
 mod status;
 mod step_back;
+mod subscribe;
 mod system;
 mod transition;
 mod unload;
