@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The crash breaker: a live patch whose load was followed by a crash is not loaded again at boot. A load is noted on the
 //! disk before the kernel gets the module; the note goes away when the load is known to be good. One that is still there
-//! after a reboot means that the host went down in between, and its live patch is set aside.
+//! after a reboot means that the host went down in between, and its live patch is set aside; one that was good in earlier
+//! boots is loaded once more before that, as the power may have been cut.
 //!
 //! A load is known to be good when the host shuts down in good order (`kmend shutdown-mark`, run by systemd), or when the
 //! live patch is still in force ten minutes later (`kmend settle`, run by systemd; any other run of kmend looks too).
@@ -85,7 +86,16 @@ fn judge(run: &Run<'_>, breaker: &mut Breaker, boot_id: &str) -> Result<Vec<SetA
     crashed.retain(|a| last.get(&stream(a)) == Some(&a.module));
     let mut found = Vec::new();
     for attempt in crashed {
+        let known = breaker.good.len();
         breaker.good.retain(|g| g.module != attempt.module || g.release != attempt.release);
+        if breaker.good.len() < known {
+            run.say.warn(format!(
+                "the host went down without a shutdown after {} was loaded at {}; as it was good before, it is loaded once \
+                 more, and set aside if that happens again",
+                attempt.module, attempt.when
+            ));
+            continue;
+        }
         breaker.set_aside.retain(|s| s.module != attempt.module || s.release != attempt.release);
         let reason = format!(
             "the host went down without a shutdown after it was loaded at {}, before that was known to be good",

@@ -176,10 +176,15 @@ fn of_two_streams_the_one_that_was_good_before_is_spared() {
     system.kmend(&["load", "--all"]).ends(0);
     assert_eq!(set_aside(&system), ["new"]);
     assert_eq!(system.in_force(), [("old".into(), true)]);
-    // It alone is under suspicion now.
+    // It alone is under suspicion now: as it was good before, it takes two crashes.
+    system.boots_again();
+    system.kmend(&["load", "--all"]).ends(0).complains("it is loaded once more, and set aside if that happens again");
+    assert_eq!(set_aside(&system), ["new"]);
+    assert_eq!(system.in_force(), [("old".into(), true)]);
     system.boots_again();
     system.kmend(&["load", "--all"]).ends(0);
     assert_eq!(set_aside(&system), ["new", "old"]);
+    assert_eq!(system.in_force(), []);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn while_one_has_the_lock_others_wait_and_then_say_whose_it_is() {
     system.kmend(&["list"]).ends(0);
     system.kmend(&["status"]).ends(3);
     system.kmend(&["signal"]).ends(0);
-    drop(held);
+    held.unlock().unwrap();
     system.kmend(&["load", &module]).ends(0);
 }
 

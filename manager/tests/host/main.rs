@@ -9,6 +9,7 @@ mod install;
 mod ko;
 mod list;
 mod load;
+mod power;
 mod preflight;
 mod status;
 mod step_back;
