@@ -2,6 +2,8 @@
 //! The manifest that kmend-build leaves in a module: the note's section in, the fields that a host needs out.
 //! docs/manifest.md has all of them; those that are not known here are passed over.
 
+use super::cve::Cve;
+use super::stream::{all_plain, plain_or_none, Severity, Stream};
 use super::{note, Fault};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,8 @@ const SCHEMA: u64 = 1;
 /// What a host needs of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Manifest {
+    /// The version of the schema: 1.
+    pub schema: u64,
     /// The module's name.
     pub name: String,
     /// It takes the place of all other live patches.
@@ -25,6 +29,9 @@ pub struct Manifest {
     pub target: Target,
     /// The fixes, in the order in which they were applied.
     pub fixes: Vec<Fix>,
+    /// The stream that it is a version of; None where it was built without one.
+    #[serde(default)]
+    pub stream: Option<Stream>,
     /// Functions without a proof that `--allow-unproven` let through.
     #[serde(default)]
     pub allowed_unproven: Vec<Unproven>,
@@ -48,6 +55,18 @@ pub struct Fix {
     pub file: String,
     /// Its subject.
     pub title: String,
+    /// Vulnerabilities that it fixes.
+    #[serde(default)]
+    pub cves: Vec<Cve>,
+    /// How bad they are; None where the author does not say.
+    #[serde(default)]
+    pub severity: Option<Severity>,
+    /// Tickets that it belongs to.
+    #[serde(default, deserialize_with = "all_plain")]
+    pub tickets: Vec<String>,
+    /// The version of the stream that brought it: `1-1`.
+    #[serde(default, deserialize_with = "plain_or_none")]
+    pub since: Option<String>,
 }
 
 /// One function that was let through without a proof.
@@ -73,10 +92,15 @@ pub fn of_section(data: &[u8]) -> Result<Manifest, Fault> {
     let note = note::notes(data).find(|n| n.owner == OWNER && n.kind == KIND);
     let note = note.ok_or_else(|| Fault::new(place(), "it holds no manifest of kmend's: it is damaged"))?;
     let malformed = |error: serde_json::Error| Fault::new(place(), format!("the manifest is damaged: {error}"));
-    let Version { schema } = serde_json::from_slice(note.desc).map_err(malformed)?;
+    let read = serde_json::from_slice::<Manifest>(note.desc);
+    // One of a newer schema may have other fields than are known here: then its version is what there is to say.
+    let schema = match &read {
+        Ok(manifest) => manifest.schema,
+        Err(_) => serde_json::from_slice::<Version>(note.desc).map_err(malformed)?.schema,
+    };
     if schema != SCHEMA {
         let reason = format!("the manifest has schema {schema}, this kmend knows {SCHEMA}: a newer kmend reads it");
         return Err(Fault::new(place(), reason));
     }
-    serde_json::from_slice(note.desc).map_err(malformed)
+    read.map_err(malformed)
 }

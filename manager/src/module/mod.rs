@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A module's file: bytes of a .ko in, what kmend has to know of it out.
 
+pub mod cve;
 pub mod elf;
 pub mod manifest;
 pub mod note;
@@ -8,6 +9,7 @@ pub mod preflight;
 #[cfg(test)]
 #[path = "../../tests/host/ko.rs"]
 mod sample;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 
