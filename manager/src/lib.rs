@@ -6,6 +6,8 @@ pub mod arch;
 pub mod cli;
 pub mod files;
 pub mod host;
+pub mod known;
+pub mod live;
 pub mod load;
 pub mod module;
 pub mod order;
