@@ -3,10 +3,12 @@
 
 mod docs;
 mod drop_in;
+mod facts;
 mod install;
 mod ko;
 mod list;
 mod load;
 mod status;
+mod streams;
 mod system;
 mod unload;
