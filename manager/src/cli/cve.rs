@@ -73,7 +73,7 @@ fn line(known: &Known<'_>) -> String {
         }
         State::NotInStream => {
             let reason = known.reason.unwrap_or_default();
-            format!(": {reason}; a newer kernel and a reboot may bring the fix")
+            format!(": {reason}; a newer kernel and a reboot may fix it")
         }
         State::Unknown => ": no manifest in force or installed for this kernel names it".into(),
     };

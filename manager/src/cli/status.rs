@@ -101,7 +101,8 @@ fn known(status: &Status) -> Vec<String> {
     }
     if !status.not_in_stream.is_empty() {
         let count = count(status.not_in_stream.len(), "CVE");
-        lines.push(format!("not fixed live: {count}, which a newer kernel and a reboot may bring"));
+        let them = if status.not_in_stream.len() == 1 { "it" } else { "them" };
+        lines.push(format!("not fixed live: {count}; a newer kernel and a reboot may fix {them}"));
         let shown = status.not_in_stream.iter().take(SHOWN);
         lines.extend(shown.map(|missing| format!("  {}: {}", missing.cve, missing.reason)));
         lines.extend(more(status.not_in_stream.len(), "; `kmend cve` lists all").map(|more| format!("  {more}")));

@@ -103,7 +103,7 @@ fn helpless(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
 
 fn expired(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
     let support = status.support.as_ref().filter(|s| s.days_left < 0 && !on.is_empty())?;
-    let since = format!("this kernel has got no live patches since {}", support.until.0);
+    let since = format!("live patches for this kernel ended on {}", support.until.0);
     let line = format!("{} {} in force, but {since}; install a newer kernel and reboot", some(on, ", "), are(on));
     Some((Verdict::Expired, line))
 }

@@ -34,7 +34,7 @@ fn what_is_fixed_and_until_when_is_told() {
             "patched: {n} is in force, 2 CVEs are fixed live; 1 CVE cannot be fixed live and takes a newer kernel\n\
              kernel: {RELEASE} (x86_64), build id abcd0102\n\
              fixed live: 2 CVEs: CVE-2026-1001, CVE-2026-1002\n\
-             not fixed live: 1 CVE, which a newer kernel and a reboot may bring\n  CVE-2026-3003: it changes the layout \
+             not fixed live: 1 CVE; a newer kernel and a reboot may fix it\n  CVE-2026-3003: it changes the layout \
              of struct sock\n\
              live patches until: 2027-09-01, 280 days from today\n\
              loaded: {n} [enabled], version 1-9\n  fix: one\n  fix: two\ninstalled: {n}, version 1-9\n"
@@ -78,7 +78,7 @@ fn the_last_day_is_not_over_and_the_next_one_is() {
         &system,
         5,
         &format!(
-            "expired: {n} is in force, but this kernel has got no live patches since 2027-09-01; install a newer kernel \
+            "expired: {n} is in force, but live patches for this kernel ended on 2027-09-01; install a newer kernel \
              and reboot"
         ),
     );
@@ -264,8 +264,7 @@ fn each_cve_is_one_of_five() {
         (
             "CVE-2026-3003",
             2,
-            "not in this stream: it changes the layout of struct sock; a newer kernel and a reboot may bring the fix"
-                .into(),
+            "not in this stream: it changes the layout of struct sock; a newer kernel and a reboot may fix it".into(),
         ),
         ("CVE-2026-9999", 3, "unknown: no manifest in force or installed for this kernel names it".into()),
     ];
