@@ -4,6 +4,8 @@
 
 pub mod arch;
 pub mod cli;
+#[cfg(any(test, feature = "docs"))]
+pub mod docs;
 pub mod files;
 pub mod host;
 pub mod known;

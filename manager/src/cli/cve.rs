@@ -10,12 +10,17 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+/// What stands below the options.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all that were asked for are fixed, live or by the kernel itself; or none was asked for
+  1  an error
+  2  one is known and not fixed
+  3  one is unknown, and all others are fixed";
+
 /// Arguments of `cve`.
-///
-/// Exit codes: 0 all that were asked for are fixed, live or by the kernel itself, or none was asked for;
-/// 2 one is not; 3 one is unknown, and the others are fixed; 1 an error.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXIT_CODES)]
 pub struct CveArgs {
     /// Ids, as CVE-2026-12345; all that are known where there is none
     #[arg(value_name = "CVE")]

@@ -13,14 +13,22 @@ const SHOWN: usize = 20;
 /// How many failures are shown.
 const FAILURES: usize = 5;
 
+/// What stands below the options.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  patched
+  1  an error; nothing is known
+  2  not patched
+  3  installed but not loaded, outdated, update available
+  4  in transition, stalled
+  5  expired: the live patch is in force, and there will be no newer one
+  6  reboot needed
+  7  unsupported: there are no live patches for this kernel
+With --nagios 0 to 3, as its plugins have them. With --prometheus 0, or 1 for an error.";
+
 /// Arguments of `status`.
-///
-/// Exit codes: 0 patched; 2 not patched, and nothing is installed for this kernel; 3 what is installed is not (all)
-/// loaded, or a newer version can be had; 4 a transition is under way or stalled; 5 this kernel gets no live patches
-/// any more; 6 a reboot is needed; 7 there are no live patches for this kernel; 1 an error.
-/// With --nagios those of its plugins: 0, 1, 2, 3. With --prometheus 0, or 1 for an error.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXIT_CODES)]
 #[group(multiple = false)]
 pub struct StatusArgs {
     /// Print JSON instead of text; docs/status.md has the fields
