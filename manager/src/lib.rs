@@ -5,9 +5,13 @@
 pub mod arch;
 pub mod breaker;
 pub mod cli;
+#[cfg(any(test, feature = "docs"))]
+pub mod docs;
 pub mod failures;
 pub mod files;
 pub mod host;
+pub mod known;
+pub mod live;
 pub mod load;
 pub mod module;
 pub mod order;

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The command line: one file a command; names, options and exit codes in one place.
 
+mod cve;
 mod info;
 mod install;
 mod list;
 mod load;
+mod monitor;
 mod status;
 mod step_back;
 mod subscribe;
 mod transition;
+mod uname;
 mod unload;
 
 use crate::host::elsewhere::Elsewhere;
@@ -45,6 +48,10 @@ struct Cli {
 enum Command {
     /// Say in one line whether this host is patched, then the facts
     Status(status::StatusArgs),
+    /// Say which CVEs are fixed on this host, live or by the kernel itself
+    Cve(cve::CveArgs),
+    /// Say which kernel runs, and what is live in it
+    Uname(uname::UnameArgs),
     /// List loaded and installed live patches
     List,
     /// Install a live patch, to be loaded at boot
@@ -113,6 +120,11 @@ enum ForceCommand {
     Transition,
 }
 
+/// The command line, for what describes it: man pages, completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let called = std::env::args_os().next().map(PathBuf::from);
@@ -147,10 +159,12 @@ fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
         Some(Command::Version) => version(run, program),
         None if cli.version => version(run, program),
         None => {
-            eprintln!("{}", <Cli as clap::CommandFactory>::command().render_help());
+            eprintln!("{}", command().render_help());
             return Ok(1);
         }
         Some(Command::Status(args)) => return status::run(run, args),
+        Some(Command::Cve(args)) => return cve::run(run, args),
+        Some(Command::Uname(args)) => uname::run(run, args)?,
         Some(Command::List) => list::run(run)?,
         Some(Command::Install(args)) => install::install(run, args)?,
         Some(Command::Uninstall(args)) => install::uninstall(run, args)?,

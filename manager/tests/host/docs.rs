@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! docs/operators.md against the program: each block ```` ```console NAME ```` there is run on the false system NAME,
+//! docs/operators.md and docs/status.md against the program: each block ```` ```console NAME ```` there is run on the false system NAME,
 //! block after block, and its output has to be what stands there. `BLESS=1` writes what came out.
 
 use super::ko::Ko;
+use super::streams;
 use super::system::{file, name, Plan, System, RELEASE};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
-const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators.md");
+const DOCS: [&str; 2] = ["operators.md", "status.md"];
 
 /// Three fixes; version 1-9 has the first two of them.
 const FIXES: [&str; 3] = [
@@ -49,7 +50,22 @@ fn system(scenario: &str) -> System {
             system.file("own.ko", &other.bytes());
             system
         }
-        other => panic!("docs/operators.md has a block for the system {other:?}, which is not in this test"),
+        "stream" | "update" | "expired" | "reboot" => {
+            let now = if scenario == "expired" { "2027-09-20T09:00:00Z" } else { streams::NOW };
+            let system = streams::at(System::new(), now);
+            let cves = [["CVE-2026-1001"], ["CVE-2026-1002"], ["CVE-2026-1010"]];
+            let fixes = FIXES.iter().zip(cves).zip(["1-1", "1-9", "1-10"]);
+            let fixes: Vec<_> = fixes.map(|((title, cves), since)| streams::fix(title, &cves, since)).collect();
+            streams::install(&system, "1-10", &fixes, streams::stream("1-10"));
+            system.kmend(&["load", "--all"]).ends(0);
+            match scenario {
+                "update" => streams::available(&system, Some("1-11")),
+                "reboot" => streams::kernel(&system, "5.14.0-362.13.1.el9_3.x86_64"),
+                _ => {}
+            }
+            system
+        }
+        other => panic!("the docs have a block for the system {other:?}, which is not in this test"),
     }
 }
 
@@ -71,7 +87,14 @@ fn run(system: &System, line: &str) -> String {
 
 #[test]
 fn what_the_docs_show_is_what_comes_out() {
-    let docs = fs::read_to_string(DOCS).unwrap();
+    let commands: usize = DOCS.map(compare).iter().sum();
+    assert!(commands > 20, "{commands} commands are too few: were the blocks found?");
+}
+
+/// How many commands there are in a file of the docs; its output has to be what comes out.
+fn compare(name: &str) -> usize {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let docs = fs::read_to_string(&path).unwrap();
     let mut systems: BTreeMap<String, System> = BTreeMap::new();
     let mut fresh = String::new();
     let mut block: Option<String> = None;
@@ -94,11 +117,11 @@ fn what_the_docs_show_is_what_comes_out() {
         }
         fresh += &format!("{line}\n");
     }
-    assert!(commands > 10, "{commands} commands are too few: were the blocks found?");
     if std::env::var_os("BLESS").is_some() {
-        fs::write(DOCS, fresh).unwrap();
-        return;
+        fs::write(&path, fresh).unwrap();
+        return commands;
     }
     let differ = docs.lines().zip(fresh.lines()).position(|(a, b)| a != b);
-    assert!(docs == fresh, "docs/operators.md, line {:?}: run this test with BLESS=1\n{fresh}", differ.map(|n| n + 1));
+    assert!(docs == fresh, "docs/{name}, line {:?}: run this test with BLESS=1\n{fresh}", differ.map(|n| n + 1));
+    commands
 }

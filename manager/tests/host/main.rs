@@ -4,6 +4,7 @@
 mod breaker;
 mod docs;
 mod drop_in;
+mod facts;
 mod failures;
 mod install;
 mod ko;
@@ -13,6 +14,7 @@ mod power;
 mod preflight;
 mod status;
 mod step_back;
+mod streams;
 mod subscribe;
 mod system;
 mod transition;
