@@ -192,7 +192,6 @@ mod tests {
         assert_eq!(read::<Breaker>(&host).unwrap(), Breaker::default());
         let attempt = Attempt { module: "a".into(), release: "r".into(), boot_id: "b".into(), when: "w".into() };
         let note = Breaker { attempt: Some(attempt), ..Breaker::default() };
-        let note = Breaker { attempt: Some(attempt), set_aside: Vec::new() };
         write(&host, &note).unwrap();
         assert_eq!(read::<Breaker>(&host).unwrap(), note);
         assert_eq!(fs::read_dir(host.at(FOLDER)).unwrap().count(), 1);
