@@ -213,9 +213,7 @@ fn a_damaged_note_and_a_var_that_cannot_be_written_do_not_leave_the_host_unpatch
 fn systemd_is_asked_to_look_after_ten_minutes_and_at_a_shutdown() {
     let system = System::new();
     system.put("run/systemd/system/x", "");
-    system.put("bin/systemd-run", "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$SYSTEMCTL_LOG\"\n");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(system.root().join("bin/systemd-run"), mode).unwrap();
+    system.program("systemd-run", "printf '%s\\n' \"$@\" >\"$SYSTEMCTL_LOG\"");
     system.version("1-1");
     system.kmend(&["load", "--all"]).ends(0);
     let log = fs::read_to_string(system.root().join("systemctl.log")).unwrap();

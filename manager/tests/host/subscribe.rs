@@ -10,9 +10,7 @@ const OTHER: &str = "5.14.0-427.13.1.el9_4.x86_64";
 fn program(system: &System, name: &str, body: &str) {
     let log = "printf '%s' \"${0##*/}\" >>\"$LOG\"; for a; do printf ' %s' \"$a\" >>\"$LOG\"; done; echo >>\"$LOG\"";
     let log = log.replace("$LOG", system.root().join("packages.log").to_str().unwrap());
-    system.put(&format!("bin/{name}"), &format!("#!/bin/sh\n{log}\n{body}\n"));
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(system.root().join("bin").join(name), mode).unwrap();
+    system.program(name, &format!("{log}\n{body}"));
 }
 
 fn log(system: &System) -> Vec<String> {
