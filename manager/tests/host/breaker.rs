@@ -5,6 +5,7 @@ use super::ko::Ko;
 use super::system::{name, Plan, System, RELEASE};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 const NOTE: &str = "breaker.json";
 
@@ -225,6 +226,14 @@ fn systemd_is_asked_to_look_after_ten_minutes_and_at_a_shutdown() {
         "{log}"
     );
     assert!(log.ends_with(&format!("/bin/sh\n-c\nsleep 600; exec \"$0\" settle\n{program}\n")), "{log}");
+    // What it is told to run does what it should: its own end is no shutdown, all else that stops it is.
+    let at_stop = log.split_once("ExecStopPost=/bin/sh -c '").unwrap().1.split_once("' ").unwrap().0;
+    let stop = |code: &str| {
+        let mut command = system.command(Path::new("/bin/sh"), &["-c", at_stop, program]);
+        assert!(command.env("EXIT_CODE", code).status().unwrap().success());
+        !system.note(NOTE)["attempt"].is_null()
+    };
+    assert!(stop("exited") && !stop("killed"));
     // A second time nothing is loaded, and nothing has to be looked after.
     fs::write(system.root().join("systemctl.log"), "").unwrap();
     system.kmend(&["load", "--all"]).ends(0);
