@@ -1,30 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! kmend status: the verdict in one line, then the facts; or JSON.
+//! kmend status: the verdict in one line, then the facts; or JSON, or what monitoring reads.
 
-use crate::status::{gather, Status};
-use crate::Run;
+use super::monitor;
+use crate::status::{count, gather, Loaded, OnDisk, Status};
+use crate::{files, Run};
 use anyhow::Result;
 use clap::Args;
+use std::path::PathBuf;
+
+/// How many of a list are shown.
+const SHOWN: usize = 20;
+/// How many failures are shown.
+const FAILURES: usize = 5;
+
+/// What stands below the options.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  patched
+  1  an error; nothing is known
+  2  not patched
+  3  installed but not loaded, outdated, update available
+  4  in transition, stalled
+  5  expired: the live patch is in force, and there will be no newer one
+  6  reboot needed
+  7  unsupported: there are no live patches for this kernel
+With --nagios 0 to 3, as its plugins have them. With --prometheus 0, or 1 for an error.";
 
 /// Arguments of `status`.
-///
-/// Exit codes: 0 patched; 2 not patched, and nothing is installed for this kernel; 3 what is installed is not (all)
-/// loaded, or an older version is; 4 a transition is under way or stalled; 1 an error.
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXIT_CODES)]
+#[group(multiple = false)]
 pub struct StatusArgs {
-    /// Print JSON instead of text; docs/operators.md has the fields
+    /// Print JSON instead of text; docs/status.md has the fields
     #[arg(long)]
     json: bool,
+    /// Print one line for Nagios and what takes its plugins
+    #[arg(long)]
+    nagios: bool,
+    /// Print metrics, or write them to a file of node_exporter's textfile collector (FILE.prom)
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    prometheus: Option<Option<PathBuf>>,
 }
 
 /// Runs the command.
 pub fn run(run: &Run<'_>, args: &StatusArgs) -> Result<u8> {
-    let status = gather(run.host)?;
+    let status = match gather(run.host) {
+        Err(error) if args.nagios => {
+            let (line, code) = monitor::nagios_error(&error);
+            run.say.line(line);
+            return Ok(code);
+        }
+        status => status?,
+    };
+    if args.nagios {
+        run.say.line(monitor::nagios(&status));
+        return Ok(status.verdict.level().exit_code());
+    }
+    match &args.prometheus {
+        Some(Some(file)) => return files::write(file, monitor::prometheus(&status).as_bytes()).map(|()| 0),
+        Some(None) => {
+            run.say.line(monitor::prometheus(&status).trim_end());
+            return Ok(0);
+        }
+        None => {}
+    }
     if args.json {
         run.say.line(serde_json::to_string_pretty(&status)?);
     } else {
-        text(&status).iter().for_each(|line| run.say.line(line));
+        run.say.line(text(&status).join("\n"));
     }
     Ok(status.verdict.exit_code())
 }
@@ -33,22 +76,89 @@ fn text(status: &Status) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", status.verdict.word(), status.summary)];
     let id = status.kernel.build_id.as_deref().unwrap_or("not shown");
     lines.push(format!("kernel: {} ({}), build id {id}", status.kernel.release, status.kernel.machine));
-    for patch in &status.loaded {
-        let version = patch.version.as_ref().map_or(String::new(), |v| format!(", version {v}"));
-        let installed = if patch.installed { "" } else { "; not installed, gone after a reboot" };
-        lines.push(format!("loaded: {} [{}]{version}{installed}", patch.name, patch.state.word()));
-        lines.extend(patch.fixes.iter().flatten().map(|fix| format!("  fix: {}", fix.title)));
-        lines.extend(patch.unproven.iter().map(|u| format!("  NOT PROVEN: {} of {}", u.function, u.object)));
-        lines.extend(patch.remark.iter().map(|remark| format!("  {remark}")));
-    }
-    for file in &status.installed {
-        let version = file.version.as_ref().map_or(String::new(), |v| format!(", version {v}"));
-        lines.push(format!("installed: {}{version}", file.name));
-        lines.extend(file.refused.iter().map(|reason| format!("  it does not fit: {reason}")));
-    }
+    lines.extend(status.level.iter().map(|level| format!("level: {level}, by the manifest of what is in force")));
+    lines.extend(known(status));
+    lines.extend(future(status));
+    status.loaded.iter().for_each(|patch| lines.extend(loaded(patch)));
+    status.installed.iter().for_each(|file| lines.extend(installed(file)));
+    let stuck = "it was taken back; a reboot alone gets rid of it";
+    lines.extend(status.stuck.iter().map(|name| format!("stuck in memory: {name}: {stuck}")));
+    let failures = status.failures.len();
+    let shown = status.failures.iter().skip(failures.saturating_sub(FAILURES));
+    lines.extend(shown.map(|f| format!("failed: {} of {}, {}: {}", f.what, f.module, f.when, f.reason)));
     if !status.blocking.is_empty() {
         lines.push("blocking tasks:".into());
     }
     lines.extend(status.blocking.iter().flat_map(|task| task.lines()).map(|line| format!("  {line}")));
+    lines.extend(status.remarks.iter().map(|remark| format!("remark: {remark}")));
     lines
+}
+
+/// Vulnerabilities.
+fn known(status: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !status.fixed_live.is_empty() {
+        let ids: Vec<String> = status.fixed_live.iter().take(SHOWN).map(ToString::to_string).collect();
+        let more = more(status.fixed_live.len(), "; `kmend cve` lists all");
+        let count = count(status.fixed_live.len(), "CVE");
+        lines.push(format!(
+            "fixed live: {count}: {}{}",
+            ids.join(", "),
+            more.map_or(String::new(), |m| format!(", {m}"))
+        ));
+    }
+    if !status.not_in_stream.is_empty() {
+        let count = count(status.not_in_stream.len(), "CVE");
+        let them = if status.not_in_stream.len() == 1 { "it" } else { "them" };
+        lines.push(format!("not fixed live: {count}; a newer kernel and a reboot may fix {them}"));
+        let shown = status.not_in_stream.iter().take(SHOWN);
+        lines.extend(shown.map(|missing| format!("  {}: {}", missing.cve, missing.reason)));
+        lines.extend(more(status.not_in_stream.len(), "; `kmend cve` lists all").map(|more| format!("  {more}")));
+    }
+    lines
+}
+
+/// Until when there are live patches, and which.
+fn future(status: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(support) = &status.support {
+        let days = match support.days_left {
+            0 => "today is the last day".into(),
+            left if left < 0 => format!("over for {}", count(usize::try_from(-left).unwrap_or_default(), "day")),
+            left => format!("{} from today", count(usize::try_from(left).unwrap_or_default(), "day")),
+        };
+        lines.push(format!("live patches until: {}, {days}", support.until.0));
+    }
+    if let Some(offer) = &status.available {
+        let checked = status.checked.as_ref().map_or(String::new(), |when| format!(" (checked {when})"));
+        lines.push(format!("available: {}{checked}", offer.version));
+    }
+    lines
+}
+
+fn loaded(patch: &Loaded) -> Vec<String> {
+    let version = patch.version.as_ref().map_or(String::new(), |v| format!(", version {v}"));
+    let installed = if patch.installed { "" } else { "; not installed, gone after a reboot" };
+    let mut lines = vec![format!("loaded: {} [{}]{version}{installed}", patch.name, patch.state.word())];
+    if let Some(fixes) = &patch.fixes {
+        lines.extend(fixes.iter().take(SHOWN).map(|fix| format!("  fix: {}", fix.title)));
+        let all = format!("; `kmend info {}` lists all", patch.name);
+        lines.extend(more(fixes.len(), &all).map(|more| format!("  {more}")));
+    }
+    lines.extend(patch.unproven.iter().map(|u| format!("  NOT PROVEN: {} of {}", u.function, u.object)));
+    lines.extend(patch.remark.iter().map(|remark| format!("  {remark}")));
+    lines
+}
+
+fn installed(file: &OnDisk) -> Vec<String> {
+    let version = file.version.as_ref().map_or(String::new(), |v| format!(", version {v}"));
+    let mut lines = vec![format!("installed: {}{version}", file.name)];
+    lines.extend(file.refused.iter().map(|reason| format!("  it does not fit: {reason}")));
+    lines.extend(file.set_aside.iter().map(|reason| format!("  set aside: {reason}")));
+    lines
+}
+
+/// `… and 7 more`, where not all of a list is shown.
+fn more(count: usize, where_all: &str) -> Option<String> {
+    (count > SHOWN).then(|| format!("… and {} more{where_all}", count - SHOWN))
 }

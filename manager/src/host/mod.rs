@@ -2,12 +2,17 @@
 //! The system that kmend runs on. All that is read from it goes through [`Host`], whose root can be another folder:
 //! an image that is being put together, or a test's.
 
+pub mod clock;
 pub mod elsewhere;
 pub mod kernel;
 pub mod livepatch;
 pub mod lock;
+pub mod notes;
+pub mod owner;
 pub mod store;
 pub mod tasks;
+pub mod tracers;
+pub mod trust;
 
 use crate::module::note;
 use anyhow::{Context, Result};

@@ -2,6 +2,8 @@
 //! The manifest that kmend-build leaves in a module: the note's section in, the fields that a host needs out.
 //! docs/manifest.md has all of them; those that are not known here are passed over.
 
+use super::cve::Cve;
+use super::stream::{all_plain, plain, plain_or_none, Severity, Stream};
 use super::{note, Fault};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,8 @@ const SCHEMA: u64 = 1;
 /// What a host needs of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Manifest {
+    /// The version of the schema: 1.
+    pub schema: u64,
     /// The module's name.
     pub name: String,
     /// It takes the place of all other live patches.
@@ -25,9 +29,72 @@ pub struct Manifest {
     pub target: Target,
     /// The fixes, in the order in which they were applied.
     pub fixes: Vec<Fix>,
+    /// The stream that it is a version of; None where it was built without one.
+    #[serde(default)]
+    pub stream: Option<Stream>,
     /// Functions without a proof that `--allow-unproven` let through.
     #[serde(default)]
     pub allowed_unproven: Vec<Unproven>,
+    /// What was compiled, and which functions of it are in the live patch.
+    #[serde(default)]
+    pub units: Vec<Unit>,
+    /// What the kernel calls when it is applied and taken back.
+    #[serde(default)]
+    pub callbacks: Vec<Callback>,
+    /// States of the system that it declares (`struct klp_state`).
+    #[serde(default)]
+    pub states: Vec<State>,
+}
+
+/// One translation unit.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Unit {
+    /// The klp object that it belongs to: `vmlinux` or a module's name.
+    #[serde(deserialize_with = "plain")]
+    pub object: String,
+    /// Its functions that are replaced or new.
+    #[serde(default)]
+    pub functions: Vec<Function>,
+}
+
+/// One function of a live patch.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Function {
+    /// Its name.
+    #[serde(deserialize_with = "plain")]
+    pub name: String,
+    /// `changed` where it takes the place of one of the kernel's, `new` where it does not.
+    pub status: String,
+    /// Its position among its namesakes in the object; 0 where the name is unique.
+    pub sympos: Option<u64>,
+}
+
+/// One callback.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Callback {
+    /// The klp object that it belongs to.
+    #[serde(deserialize_with = "plain")]
+    pub object: String,
+    /// When it is called: `pre_patch`, `post_patch`, `pre_unpatch`, `post_unpatch`.
+    #[serde(deserialize_with = "plain")]
+    pub kind: String,
+}
+
+/// One state.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct State {
+    /// Which state.
+    pub id: u64,
+    /// In which version.
+    pub version: u32,
+}
+
+impl Manifest {
+    /// The functions that it replaces: object, function.
+    pub fn replaced(&self) -> impl Iterator<Item = (&str, &Function)> {
+        let functions = self.units.iter().flat_map(|u| u.functions.iter().map(|f| (u.object.as_str(), f)));
+        functions.filter(|(_, function)| function.status == "changed")
+    }
 }
 
 /// The kernel a live patch is for.
@@ -48,6 +115,18 @@ pub struct Fix {
     pub file: String,
     /// Its subject.
     pub title: String,
+    /// Vulnerabilities that it fixes.
+    #[serde(default)]
+    pub cves: Vec<Cve>,
+    /// How bad they are; None where the author does not say.
+    #[serde(default)]
+    pub severity: Option<Severity>,
+    /// Tickets that it belongs to.
+    #[serde(default, deserialize_with = "all_plain")]
+    pub tickets: Vec<String>,
+    /// The version of the stream that brought it: `1-1`.
+    #[serde(default, deserialize_with = "plain_or_none")]
+    pub since: Option<String>,
 }
 
 /// One function that was let through without a proof.
@@ -73,10 +152,15 @@ pub fn of_section(data: &[u8]) -> Result<Manifest, Fault> {
     let note = note::notes(data).find(|n| n.owner == OWNER && n.kind == KIND);
     let note = note.ok_or_else(|| Fault::new(place(), "it holds no manifest of kmend's: it is damaged"))?;
     let malformed = |error: serde_json::Error| Fault::new(place(), format!("the manifest is damaged: {error}"));
-    let Version { schema } = serde_json::from_slice(note.desc).map_err(malformed)?;
+    let read = serde_json::from_slice::<Manifest>(note.desc);
+    // One of a newer schema may have other fields than are known here: then its version is what there is to say.
+    let schema = match &read {
+        Ok(manifest) => manifest.schema,
+        Err(_) => serde_json::from_slice::<Version>(note.desc).map_err(malformed)?.schema,
+    };
     if schema != SCHEMA {
         let reason = format!("the manifest has schema {schema}, this kmend knows {SCHEMA}: a newer kmend reads it");
         return Err(Fault::new(place(), reason));
     }
-    serde_json::from_slice(note.desc).map_err(malformed)
+    read.map_err(malformed)
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! docs/operators.md against the program: each block ```` ```console NAME ```` there is run on the false system NAME,
+//! docs/operators.md and docs/status.md against the program: each block ```` ```console NAME ```` there is run on the false system NAME,
 //! block after block, and its output has to be what stands there. `BLESS=1` writes what came out.
 
 use super::ko::Ko;
+use super::streams;
 use super::system::{file, name, Plan, System, RELEASE};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
-const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators.md");
+const DOCS: [&str; 2] = ["operators.md", "status.md"];
 
 /// Three fixes; version 1-9 has the first two of them.
 const FIXES: [&str; 3] = [
@@ -22,6 +23,14 @@ fn module(version: &str, fixes: &[&str]) -> Vec<u8> {
 }
 
 fn system(scenario: &str) -> System {
+    let system = made(scenario);
+    if !system.root().join("clock").exists() {
+        system.put("clock", streams::NOW);
+    }
+    system
+}
+
+fn made(scenario: &str) -> System {
     match scenario {
         "day" => {
             let functions = BTreeMap::from([(name("1-10"), vec!["vmlinux/type_show,17".to_string()])]);
@@ -49,12 +58,77 @@ fn system(scenario: &str) -> System {
             system.file("own.ko", &other.bytes());
             system
         }
-        other => panic!("docs/operators.md has a block for the system {other:?}, which is not in this test"),
+        "crash" => {
+            let system = System::new();
+            system.installed(&file("1-9"), &module("1-9", &FIXES[..2]));
+            system.kmend(&["load", "--all"]).ends(0);
+            system.kmend(&["shutdown-mark"]).ends(0);
+            system.boots_again();
+            system.installed(&file("1-10"), &module("1-10", &FIXES));
+            system
+        }
+        "back" => {
+            let system = System::new();
+            system.installed(&file("1-9"), &module("1-9", &FIXES[..2]));
+            system.installed(&file("1-10"), &module("1-10", &FIXES));
+            let mut with_callback = Ko::with_manifest(&name("1-11"), RELEASE, &FIXES);
+            let callback = r#""callbacks":[{"object":"vmlinux","kind":"post_patch"}],"unknown""#;
+            with_callback.manifest = with_callback.manifest.map(|m| m.replace("\"unknown\"", callback));
+            system.file(&file("1-11"), &with_callback.bytes());
+            system.kmend(&["load", "--all"]).ends(0);
+            system
+        }
+        "guarded" => {
+            let system = System::new();
+            system.put("sys/module/module/parameters/sig_enforce", "Y\n");
+            system.file("own.ko", &module("1-10", &FIXES));
+            system
+        }
+        "transition" => {
+            let functions = BTreeMap::from([(name("1-10"), vec!["vmlinux/type_show,17".to_string()])]);
+            let system = System::with(Plan { functions, ..Plan::default() });
+            system.installed(&file("1-10"), &module("1-10", &FIXES));
+            system.loaded(&name("1-10"), true, true);
+            system.task(812, 812, "collector", "0", "[<0>] msleep+0x2b/0x40\n[<0>] type_show+0x1b/0x40");
+            system.put("proc/812/cmdline", "/usr/sbin/collector\0--all\0");
+            system.put("proc/812/cgroup", "0::/system.slice/collector.service\n");
+            system
+        }
+        "dnf" => {
+            let system = System::new();
+            system.program("dnf", "case \"$*\" in *repoquery*) echo kpatch-patch-5_14_0-362_8_1 1 11.el9_3;; esac");
+            system.program("rpm", "case \"$*\" in *patches) ;; *) echo kpatch-patch-5_14_0-362_8_1;; esac");
+            system
+        }
+        "stream" | "update" | "expired" | "reboot" => {
+            let now = if scenario == "expired" { "2027-09-20T09:00:00Z" } else { streams::NOW };
+            let system = streams::at(System::new(), now);
+            let cves = [["CVE-2026-1001"], ["CVE-2026-1002"], ["CVE-2026-1010"]];
+            let fixes = FIXES.iter().zip(cves).zip(["1-1", "1-9", "1-10"]);
+            let fixes: Vec<_> = fixes.map(|((title, cves), since)| streams::fix(title, &cves, since)).collect();
+            streams::install(&system, "1-10", &fixes, streams::stream("1-10"));
+            system.kmend(&["load", "--all"]).ends(0);
+            match scenario {
+                "update" => streams::available(&system, Some("1-11")),
+                "reboot" => streams::kernel(&system, "5.14.0-362.13.1.el9_3.x86_64"),
+                _ => {}
+            }
+            system
+        }
+        other => panic!("the docs have a block for the system {other:?}, which is not in this test"),
     }
 }
 
-/// Runs `kmend …`, with `; echo $?` behind it or not; both outputs in the order in which they come.
+/// What crashes a host on purpose (Documentation/admin-guide/sysrq.rst).
+const CRASH: &str = "echo c >/proc/sysrq-trigger";
+
+/// Runs `kmend …`, with `; echo $?` behind it or not; both outputs in the order in which they come. [`CRASH`] crashes
+/// the host, which boots again.
 fn run(system: &System, line: &str) -> String {
+    if line == CRASH {
+        system.boots_again();
+        return String::new();
+    }
     let (line, code) = line.strip_suffix("; echo $?").map_or((line, false), |line| (line, true));
     let args: Vec<&str> = line.split(' ').collect();
     assert_eq!(args[0], "kmend", "{line}");
@@ -71,7 +145,14 @@ fn run(system: &System, line: &str) -> String {
 
 #[test]
 fn what_the_docs_show_is_what_comes_out() {
-    let docs = fs::read_to_string(DOCS).unwrap();
+    let commands: usize = DOCS.map(compare).iter().sum();
+    assert!(commands > 20, "{commands} commands are too few: were the blocks found?");
+}
+
+/// How many commands there are in a file of the docs; its output has to be what comes out.
+fn compare(name: &str) -> usize {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let docs = fs::read_to_string(&path).unwrap();
     let mut systems: BTreeMap<String, System> = BTreeMap::new();
     let mut fresh = String::new();
     let mut block: Option<String> = None;
@@ -94,11 +175,11 @@ fn what_the_docs_show_is_what_comes_out() {
         }
         fresh += &format!("{line}\n");
     }
-    assert!(commands > 10, "{commands} commands are too few: were the blocks found?");
     if std::env::var_os("BLESS").is_some() {
-        fs::write(DOCS, fresh).unwrap();
-        return;
+        fs::write(&path, fresh).unwrap();
+        return commands;
     }
     let differ = docs.lines().zip(fresh.lines()).position(|(a, b)| a != b);
-    assert!(docs == fresh, "docs/operators.md, line {:?}: run this test with BLESS=1\n{fresh}", differ.map(|n| n + 1));
+    assert!(docs == fresh, "docs/{name}, line {:?}: run this test with BLESS=1\n{fresh}", differ.map(|n| n + 1));
+    commands
 }

@@ -2,7 +2,9 @@
 //! kmend status: verdicts, exit codes, JSON.
 
 use super::ko::{note, Ko};
+use super::streams;
 use super::system::{file, name, Plan, System, RELEASE};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -103,8 +105,16 @@ fn what_does_not_fit_is_told_before_it_is_loaded() {
 fn json_has_the_fields_that_the_docs_list() {
     let functions = BTreeMap::from([("own".to_string(), vec!["vmlinux/type_show,1".to_string()])]);
     let system = System::with(Plan { functions, ..Plan::default() });
-    let module = system.version("1-1");
-    system.kmend(&["load", &module]).ends(0);
+    let mut stream = streams::stream("1-1");
+    stream["level"] = json!("5.14.0-362.9.1");
+    streams::install(&system, "1-1", &[streams::fix("fix of 1-1", &["CVE-2026-1001"], "1-1")], stream);
+    system.kmend(&["load", &name("1-1")]).ends(0);
+    streams::available(&system, Some("1-2"));
+    streams::stuck(&system, "old");
+    streams::kernel(&system, "5.14.0-362.13.1.el9_3.x86_64");
+    let failure = json!({"when": "", "what": "load", "module": "m", "release": RELEASE, "reason": "busy"});
+    streams::note(&system, "failures.json", json!({"failures": [failure]}));
+    streams::note(&system, "breaker.json", "damaged");
     system.loaded("own", true, true);
     system.task(8, 9, "cat", "0", "[<0>] type_show+0x1b/0x40");
     let said = system.kmend(&["status", "--json"]).ends(4);
@@ -117,12 +127,17 @@ fn json_has_the_fields_that_the_docs_list() {
     assert_eq!(json["loaded"][1]["fixes"], serde_json::Value::Null);
     assert_eq!(json["blocking"][0]["tid"], 9);
     assert_eq!(json["blocking"][0]["sits_in"], "type_show");
-    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators.md")).unwrap();
+    assert_eq!(json["schema_version"], 2);
+    let empty: Vec<_> = json.as_object().unwrap().iter().filter(|(_, v)| v.is_null() || *v == &json!([])).collect();
+    assert!(empty.is_empty(), "without a value what is in it is not looked at: {empty:?}");
+    let asked: serde_json::Value = serde_json::from_str(&system.kmend(&["cve", "--json"]).ends(0).out).unwrap();
+    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/status.md")).unwrap();
     let mut fields = Vec::new();
     names(&json, &mut fields);
-    assert!(fields.len() > 20, "{fields:?}");
+    names(&asked, &mut fields);
+    assert!(fields.len() > 60, "{fields:?}");
     for field in fields {
-        assert!(docs.contains(&format!("`{field}`")), "docs/operators.md does not explain `{field}`");
+        assert!(docs.contains(&format!("`{field}`")), "docs/status.md does not explain `{field}`");
     }
 }
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! kmend cve: what is known of vulnerabilities on this host.
+
+use crate::known::{self, Known, State};
+use crate::live;
+use crate::module::cve::Cve;
+use crate::module::preflight::Kernel;
+use crate::Run;
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+/// What stands below the options.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all that were asked for are fixed, live or by the kernel itself; or none was asked for
+  1  an error
+  2  one is known and not fixed
+  3  one is unknown, and all others are fixed";
+
+/// Arguments of `cve`.
+#[derive(Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct CveArgs {
+    /// Ids, as CVE-2026-12345; all that are known where there is none
+    #[arg(value_name = "CVE")]
+    ids: Vec<Cve>,
+    /// Print JSON instead of text; docs/status.md has the fields
+    #[arg(long)]
+    json: bool,
+}
+
+/// The JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    schema_version: u32,
+    release: &'a str,
+    cves: &'a [Known<'a>],
+}
+
+/// Runs the command.
+pub fn run(run: &Run<'_>, args: &CveArgs) -> Result<u8> {
+    let kernel = Kernel::running(run.host)?;
+    let live = live::all(run.host, &kernel)?;
+    let waiting = known::waiting(run.host, &kernel, &live)?;
+    let all = known::all(&live, &waiting);
+    let asked: Vec<Known<'_>> = args.ids.iter().map(|id| known::find(&all, *id)).collect();
+    let shown = if args.ids.is_empty() { &all } else { &asked };
+    if args.json {
+        let answer = Answer { schema_version: 1, release: &kernel.release, cves: shown };
+        run.say.line(serde_json::to_string_pretty(&answer)?);
+    } else if shown.is_empty() {
+        run.say.line("no CVE is named by what is in force or installed for this kernel");
+    } else {
+        run.say.line(shown.iter().map(line).collect::<Vec<_>>().join("\n"));
+    }
+    Ok(code(&asked))
+}
+
+fn code(asked: &[Known<'_>]) -> u8 {
+    let is_missing = |known: &Known<'_>| !known.state.is_fixed() && known.state != State::Unknown;
+    match asked {
+        _ if asked.iter().any(is_missing) => 2,
+        _ if asked.iter().any(|known| known.state == State::Unknown) => 3,
+        _ => 0,
+    }
+}
+
+fn line(known: &Known<'_>) -> String {
+    let module = known.module.unwrap_or_default();
+    let since = known.since.map_or(String::new(), |since| format!(" since version {since}"));
+    let severity = known.severity.map_or(String::new(), |severity| format!(", {}", severity.word()));
+    let more = match known.state {
+        State::FixedLive => format!(" by {module}{since}{severity}"),
+        State::FixedByKernel => String::new(),
+        State::NotLoaded => {
+            format!(": {module} fixes it{since}, and is installed but not in force{severity}; see `kmend status`")
+        }
+        State::NotInStream => {
+            let reason = known.reason.unwrap_or_default();
+            format!(": {reason}; a newer kernel and a reboot may fix it")
+        }
+        State::Unknown => ": no manifest in force or installed for this kernel names it".into(),
+    };
+    format!("{}: {}{more}", known.id, known.state.words())
+}

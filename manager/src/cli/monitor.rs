@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The status for monitoring: a line as plugins of Nagios print it, and the text format of Prometheus. docs/status.md
+//! has the names.
+
+use crate::status::{Level, Status, Verdict};
+use jiff::tz::TimeZone;
+use std::fmt::{Display, Write};
+
+/// `KMEND OK - … | perfdata` (Monitoring Plugins Development Guidelines, "Plugin Output for Nagios").
+pub fn nagios(status: &Status) -> String {
+    let level = status.verdict.level();
+    let mut data = format!(
+        "fixed_live={} not_in_stream={} failures={}",
+        status.fixed_live.len(),
+        status.not_in_stream.len(),
+        status.failures.len()
+    );
+    if let Some(support) = &status.support {
+        let _ = write!(data, " days_left={}", support.days_left);
+    }
+    let line = format!("{}: {}", status.verdict.word(), status.summary);
+    format!("KMEND {} - {} | {data}", level.word(), before_bar(&line))
+}
+
+/// The line and the exit code where nothing could be told.
+pub fn nagios_error(error: &anyhow::Error) -> (String, u8) {
+    let line = format!("KMEND {} - {}", Level::Unknown.word(), before_bar(&format!("{error:#}")));
+    (line, Level::Unknown.exit_code())
+}
+
+/// A bar would begin the perfdata, a line break the long text.
+fn before_bar(text: &str) -> String {
+    text.chars().map(|c| if c == '|' || c.is_control() { '/' } else { c }).collect()
+}
+
+/// The text format, version 0.0.4.
+pub fn prometheus(status: &Status) -> String {
+    let mut out = Metrics(String::new());
+    let verdict = |verdict: &Verdict| (vec![("verdict", verdict.slug())], u8::from(*verdict == status.verdict));
+    let verdicts: Vec<_> = Verdict::ALL.iter().map(verdict).collect();
+    out.gauge("kmend_verdict", "1 for the verdict of kmend status, 0 for the others.", verdicts);
+    let mut kernel = vec![("release", status.kernel.release.as_str()), ("machine", &status.kernel.machine)];
+    kernel.extend(status.level.as_deref().map(|level| ("level", level)));
+    out.gauge("kmend_kernel_info", "The running kernel, and the level that manifests in force say.", [(kernel, 1)]);
+    let patches = status.loaded.iter().map(|patch| {
+        let state = patch.state.word().trim_end_matches('.');
+        let version = patch.version.as_deref().unwrap_or_default();
+        (vec![("module", patch.name.as_str()), ("version", version), ("state", state)], 1)
+    });
+    out.gauge("kmend_live_patch_info", "Live patches in the kernel.", patches);
+    out.number("kmend_cves_fixed_live", "CVEs that live patches in force fix.", status.fixed_live.len());
+    let help = "CVEs that the streams in force know and do not fix.";
+    out.number("kmend_cves_not_in_stream", help, status.not_in_stream.len());
+    let newer = status.available.as_ref().is_some_and(|offer| offer.is_newer);
+    out.number("kmend_update_available", "1 where the last check saw a newer version.", u8::from(newer));
+    out.number("kmend_failures", "Noted installs and loads for this kernel that failed.", status.failures.len());
+    out.number("kmend_blocking_tasks", "Tasks that a transition waits for.", status.blocking.len());
+    if let Some(support) = &status.support {
+        // The end of the last day, in UTC.
+        let end = support.until.0.tomorrow().ok().and_then(|day| day.to_zoned(TimeZone::UTC).ok());
+        let help = "When the kernel's live patches end, seconds since 1970.";
+        out.gauge(
+            "kmend_supported_until_timestamp_seconds",
+            help,
+            end.map(|end| (Vec::new(), end.timestamp().as_second())),
+        );
+    }
+    out.0
+}
+
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
+struct Metrics(String);
+
+impl Metrics {
+    fn number(&mut self, name: &str, help: &str, value: impl Display) {
+        self.gauge(name, help, [(Vec::new(), value)]);
+    }
+
+    fn gauge<'a, V: Display>(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = (Labels<'a>, V)>) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for (labels, value) in samples {
+            let labels: Vec<String> = labels.iter().map(|(key, text)| format!("{key}=\"{}\"", escaped(text))).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+            let _ = writeln!(self.0, "{name}{labels} {value}");
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_do_not_break_out_of_their_place() {
+        assert_eq!(before_bar("a | b\nc"), "a / b/c");
+        assert_eq!(escaped("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
+        assert_eq!(nagios_error(&anyhow::anyhow!("a|b")), ("KMEND UNKNOWN - a/b".into(), 3));
+    }
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What is known of vulnerabilities on this host: manifests of live patches in the kernel and of installed files in, one
+//! [`Known`] for each id out. What no manifest says is not known.
+
+use crate::host::store::{self, Installed};
+use crate::host::Host;
+use crate::live::Live;
+use crate::module::cve::Cve;
+use crate::module::manifest::Manifest;
+use crate::module::preflight::{check, Kernel};
+use crate::module::stream::Severity;
+use anyhow::Result;
+use serde::Serialize;
+
+/// How a vulnerability is dealt with. What stands further up wins where two manifests differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// By a live patch that is in force.
+    FixedLive,
+    /// The kernel had it fixed when it was shipped.
+    FixedByKernel,
+    /// An installed live patch fixes it, which is not in force.
+    NotLoaded,
+    /// The stream knows it, and does not fix it.
+    NotInStream,
+    /// No manifest names it.
+    Unknown,
+}
+
+impl State {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::FixedLive => "fixed live",
+            Self::FixedByKernel => "fixed by the kernel itself",
+            Self::NotLoaded => "not loaded",
+            Self::NotInStream => "not in this stream",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether this host has the fix.
+    pub fn is_fixed(self) -> bool {
+        matches!(self, Self::FixedLive | Self::FixedByKernel)
+    }
+}
+
+/// One vulnerability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Known<'a> {
+    /// Its id.
+    #[serde(rename = "cve")]
+    pub id: Cve,
+    /// How it is dealt with.
+    pub state: State,
+    /// The module whose manifest says it.
+    pub module: Option<&'a str>,
+    /// The version of the stream that brought the fix.
+    pub since: Option<&'a str>,
+    /// How bad it is.
+    pub severity: Option<Severity>,
+    /// Why it is not fixed, in the author's words.
+    pub reason: Option<&'a str>,
+}
+
+impl<'a> Known<'a> {
+    /// One that no manifest names.
+    pub fn unknown(id: Cve) -> Self {
+        Self { id, state: State::Unknown, module: None, since: None, severity: None, reason: None }
+    }
+
+    fn of(id: Cve, state: State, manifest: &'a Manifest) -> Self {
+        Self { state, module: Some(&manifest.name), ..Self::unknown(id) }
+    }
+}
+
+/// All that the manifests of `live` and of `waiting` (installed and not in force) name, in the order of ids.
+pub fn all<'a>(live: &'a [Live], waiting: &'a [Manifest]) -> Vec<Known<'a>> {
+    let mut found = Vec::new();
+    for manifest in live.iter().filter_map(Live::manifest_in_force) {
+        fixes(manifest, State::FixedLive, &mut found);
+        stream(manifest, &mut found);
+    }
+    for manifest in waiting {
+        fixes(manifest, State::NotLoaded, &mut found);
+        stream(manifest, &mut found);
+    }
+    // Stable: of two manifests that say the same the first is named.
+    found.sort_by_key(|known| (known.id, known.state));
+    found.dedup_by_key(|known| known.id);
+    found
+}
+
+fn fixes<'a>(manifest: &'a Manifest, state: State, found: &mut Vec<Known<'a>>) {
+    for fix in &manifest.fixes {
+        let known =
+            |id: &Cve| Known { since: fix.since.as_deref(), severity: fix.severity, ..Known::of(*id, state, manifest) };
+        found.extend(fix.cves.iter().map(known));
+    }
+}
+
+fn stream<'a>(manifest: &'a Manifest, found: &mut Vec<Known<'a>>) {
+    let Some(stream) = &manifest.stream else { return };
+    found.extend(stream.fixed_by_kernel.iter().map(|id| Known::of(*id, State::FixedByKernel, manifest)));
+    let missing = stream.not_carried.iter();
+    found.extend(missing.map(|n| Known { reason: Some(&n.reason), ..Known::of(n.cve, State::NotInStream, manifest) }));
+}
+
+/// The one with that id.
+pub fn find<'a>(known: &[Known<'a>], id: Cve) -> Known<'a> {
+    known.binary_search_by_key(&id, |known| known.id).map_or(Known::unknown(id), |at| known[at])
+}
+
+/// Manifests of the installed files that are not in force: of each stream the newest, where it fits this kernel.
+///
+/// # Errors
+/// The folder of installed files cannot be listed.
+pub fn waiting(host: &Host, kernel: &Kernel, live: &[Live]) -> Result<Vec<Manifest>> {
+    let in_force = |file: &Installed| live.iter().any(|l| l.patch.name == file.name && l.in_force());
+    let newest = store::streams(store::installed(host, &kernel.release)?).into_iter();
+    let newest = newest.filter_map(|stream| stream.into_iter().next()).filter(|file| !in_force(file));
+    Ok(newest.filter_map(|file| check(host, &file.path, kernel).ok()?.module.manifest).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::livepatch::Patch;
+    use crate::order;
+    use serde_json::json;
+
+    fn manifest(name: &str, cves: &[&str], by_kernel: &[&str], not_carried: &[&str]) -> Manifest {
+        let missing: Vec<_> = not_carried.iter().map(|id| json!({"cve": id, "reason": "layout"})).collect();
+        let stream = json!({"name": "s", "version": "1-1", "date": "2026-10-02", "fixed_by_kernel": by_kernel,
+            "not_carried": missing});
+        let fix = json!({"file": "a", "title": "a", "cves": cves, "since": "1-1", "severity": "low"});
+        serde_json::from_value(json!({"schema": 1, "name": name, "replace": true, "fixes": [fix], "stream": stream,
+            "target": {"arch": "", "release": "", "build_id": ""}}))
+        .unwrap()
+    }
+
+    fn live(manifest: Manifest, enabled: bool, transition: bool) -> Live {
+        let patch = Patch { name: manifest.name.clone(), enabled, transition, stack_order: None };
+        Live { place: order::place(&patch.name, "r"), patch, manifest: Ok(manifest) }
+    }
+
+    #[test]
+    fn what_is_in_force_wins_over_what_is_not() {
+        let a = ["CVE-2026-0001"];
+        let said = |live: &[Live], waiting: &[Manifest]| {
+            let known = all(live, waiting);
+            assert!(known.len() < 2, "{known:?}");
+            find(&known, "CVE-2026-0001".parse().unwrap()).state
+        };
+        let fixes = || manifest("m", &a, &[], &[]);
+        assert_eq!(said(&[], &[]), State::Unknown);
+        assert_eq!(said(&[live(fixes(), true, false)], &[]), State::FixedLive);
+        // On the way there, on the way out, off.
+        for (enabled, transition) in [(true, true), (false, true), (false, false)] {
+            assert_eq!(said(&[live(fixes(), enabled, transition)], &[]), State::Unknown);
+        }
+        let missing = || manifest("n", &[], &[], &a);
+        assert_eq!(said(&[live(missing(), true, false)], &[]), State::NotInStream);
+        assert_eq!(said(&[live(missing(), true, false)], &[fixes()]), State::NotLoaded);
+        assert_eq!(said(&[live(missing(), true, false), live(fixes(), true, false)], &[]), State::FixedLive);
+        let kernel = || manifest("k", &[], &a, &[]);
+        assert_eq!(said(&[live(missing(), true, false)], &[kernel()]), State::FixedByKernel);
+        assert_eq!(said(&[live(kernel(), true, false)], &[fixes()]), State::FixedByKernel);
+    }
+
+    #[test]
+    fn the_fix_tells_its_module_and_version() {
+        let live = [live(manifest("m", &["CVE-2026-0002", "CVE-2026-0001"], &[], &[]), true, false)];
+        let known = all(&live, &[]);
+        assert_eq!(known.len(), 2);
+        let first = Known { since: Some("1-1"), module: Some("m"), severity: Some(Severity::Low), ..known[0] };
+        assert_eq!((known[0], known[0].id.to_string()), (first, "CVE-2026-0001".into()));
+    }
+}

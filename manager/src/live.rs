@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The live patches in the kernel with what their manifests say; live patches that the kernel no longer has, but whose
+//! modules are stuck in memory.
+
+use crate::host::livepatch::{self, Patch};
+use crate::host::{is_gone, Host};
+use crate::module::manifest::{self, Manifest};
+use crate::module::preflight::Kernel;
+use crate::order::{self, Place};
+use anyhow::Result;
+use std::fs;
+
+/// What is said where a manifest says nothing.
+const NOT_KNOWN: &str = "what it fixes is not known";
+
+/// One live patch in the kernel.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// As sysfs has it.
+    pub patch: Patch,
+    /// Its stream and version, by its name.
+    pub place: Place,
+    /// Its manifest, or why what it fixes is not known.
+    pub manifest: Result<Manifest, String>,
+}
+
+impl Live {
+    /// It is on, and all tasks are switched over to it. Nothing less counts as fixed.
+    pub fn in_force(&self) -> bool {
+        self.patch.enabled && !self.patch.transition
+    }
+
+    /// Its manifest, where it has one and is in force.
+    pub fn manifest_in_force(&self) -> Option<&Manifest> {
+        self.manifest.as_ref().ok().filter(|_| self.in_force())
+    }
+}
+
+/// All of them, in the order of their names.
+///
+/// # Errors
+/// A file of sysfs that says what it never should. A manifest that is damaged is no error.
+pub fn all(host: &Host, kernel: &Kernel) -> Result<Vec<Live>> {
+    let live = |patch: Patch| Live {
+        place: order::place(&patch.name, &kernel.release),
+        manifest: manifest_of(host, &patch.name, kernel),
+        patch,
+    };
+    Ok(livepatch::all(host)?.into_iter().map(live).collect())
+}
+
+fn manifest_of(host: &Host, name: &str, kernel: &Kernel) -> Result<Manifest, String> {
+    let note = host.at("/sys/module").join(name).join("notes").join(manifest::SECTION);
+    let bytes = fs::read(&note).map_err(|error| match is_gone(&error) {
+        true => format!("it has no manifest of kmend's: {NOT_KNOWN}"),
+        false => format!("cannot read {} ({error}): {NOT_KNOWN}", host.show(&note)),
+    })?;
+    let manifest =
+        manifest::of_section(&bytes).map_err(|fault| format!("{}: {}: {NOT_KNOWN}", fault.place, fault.reason))?;
+    if manifest.name != name {
+        return Err(format!("its manifest is that of {}: {NOT_KNOWN}", manifest.name));
+    }
+    match &kernel.running {
+        Some(Ok(id)) if *id != manifest.target.build_id => Err(format!(
+            "its manifest is for the kernel with build id {}, and the one that runs has {id}: {NOT_KNOWN}",
+            manifest.target.build_id
+        )),
+        _ => Ok(manifest),
+    }
+}
+
+/// Modules of live patches that the kernel's livepatch no longer has, and that cannot be removed as something holds
+/// them: after a forced transition, or where unloading failed. A reboot alone gets rid of them. By /proc/modules: the
+/// name, the size, the count of users, …, and where there are any the taints in brackets, `K` for a live patch
+/// (Documentation/admin-guide/tainted-kernels.rst).
+///
+/// # Errors
+/// /proc/modules cannot be read.
+pub fn stuck(host: &Host, live: &[Live]) -> Result<Vec<String>> {
+    let text = host.text(&host.at("/proc/modules"))?.unwrap_or_default();
+    let of_line = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let (name, users) = (*words.first()?, words.get(2)?.parse::<i64>().ok()?);
+        let taints = words.last().filter(|w| w.starts_with('('))?;
+        let stuck = taints.contains('K') && users > 0 && words.contains(&"Live");
+        (stuck && order::is_module_name(name) && live.iter().all(|l| l.patch.name != name)).then(|| name.to_string())
+    };
+    let mut names: Vec<String> = text.lines().filter_map(of_line).collect();
+    names.sort_by(|a, b| order::natural(a, b));
+    Ok(names)
+}
+
+/// The level that the kernel amounts to with its live patches: what the manifests of those in force say, where they say
+/// one and the same.
+pub fn level(live: &[Live]) -> Option<&str> {
+    let levels = live.iter().filter_map(|l| l.manifest_in_force()?.stream.as_ref()?.level.as_deref());
+    let mut levels: Vec<&str> = levels.collect();
+    levels.dedup();
+    match levels.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    }
+}

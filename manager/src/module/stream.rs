@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What a manifest says of the stream that its live patch is a version of: until when the kernel gets live patches, and
+//! which vulnerabilities are dealt with in which way. All of it is the author's word; what is malformed is refused.
+
+use super::cve::Cve;
+use crate::host::clock;
+use jiff::civil::Date;
+use serde::de::{Deserializer, Error};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A stream, as one version of it has it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Stream {
+    /// Its name.
+    #[serde(deserialize_with = "plain")]
+    pub name: String,
+    /// Version and release of this live patch: `1-2`.
+    #[serde(deserialize_with = "plain")]
+    pub version: String,
+    /// When this version was released.
+    pub date: Day,
+    /// The last day on which the kernel gets live patches; None where the author does not say.
+    pub supported_until: Option<Day>,
+    /// The kernel level that this live patch amounts to; None where the author does not say.
+    #[serde(default, deserialize_with = "plain_or_none")]
+    pub level: Option<String>,
+    /// What the kernel has fixed as it was shipped.
+    #[serde(default)]
+    pub fixed_by_kernel: Vec<Cve>,
+    /// What is known, and not fixed by this live patch.
+    #[serde(default)]
+    pub not_carried: Vec<NotCarried>,
+}
+
+/// One vulnerability that takes a new kernel and a reboot.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct NotCarried {
+    /// Its id.
+    pub cve: Cve,
+    /// Why it cannot be fixed live, in the author's words.
+    #[serde(deserialize_with = "plain")]
+    pub reason: String,
+}
+
+/// How bad it is, by its author.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Low.
+    Low,
+    /// Moderate.
+    Moderate,
+    /// Important.
+    Important,
+    /// Critical.
+    Critical,
+}
+
+impl Severity {
+    /// As the manifest has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Moderate => "moderate",
+            Self::Important => "important",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// A date, `2026-11-25` in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(pub Date);
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let none = || D::Error::custom(format!("{text:?} is no date: one looks like 2026-11-25"));
+        clock::date(&text).map(Day).ok_or_else(none)
+    }
+}
+
+/// A text of one line that may be shown on a terminal; not empty.
+///
+/// # Errors
+/// It is empty, or has control characters in it.
+pub fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() || text.contains(char::is_control) {
+        return Err(D::Error::custom(format!("{text:?} is not a text of one line")));
+    }
+    Ok(text)
+}
+
+/// The same, where it may be missing.
+///
+/// # Errors
+/// As [`plain`].
+pub fn plain_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text(#[serde(deserialize_with = "plain")] String);
+    Ok(Option::<Text>::deserialize(deserializer)?.map(|Text(text)| text))
+}
+
+/// The same, for each of a list.
+///
+/// # Errors
+/// As [`plain`].
+pub fn all_plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text(#[serde(deserialize_with = "plain")] String);
+    Ok(Vec::<Text>::deserialize(deserializer)?.into_iter().map(|Text(text)| text).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn all_that_is_optional_may_be_missing() {
+        let stream: Stream =
+            serde_json::from_value(json!({"name": "s", "version": "1-1", "date": "2026-10-02"})).unwrap();
+        assert_eq!((stream.supported_until, stream.level.as_deref()), (None, None));
+        assert!(stream.fixed_by_kernel.is_empty() && stream.not_carried.is_empty());
+    }
+
+    #[test]
+    fn what_is_malformed_is_named() {
+        let good = json!({
+            "name": "s", "version": "1-1", "date": "2026-10-02", "supported_until": "2027-09-01", "level": "7.2.13-1",
+            "fixed_by_kernel": ["CVE-2026-1"], "not_carried": [],
+        });
+        for (field, value, said) in [
+            ("date", json!("2026-13-02"), "\"2026-13-02\" is no date"),
+            ("date", json!(7), "expected a string"),
+            ("supported_until", json!("soon"), "\"soon\" is no date"),
+            ("fixed_by_kernel", json!(["CVE-2026-1"]), "\"CVE-2026-1\" is no CVE id"),
+            ("not_carried", json!([{"cve": "none", "reason": "x"}]), "\"none\" is no CVE id"),
+            ("not_carried", json!([{"cve": "CVE-2026-1234"}]), "missing field `reason`"),
+            ("level", json!("7\u{1b}[31m"), "is not a text of one line"),
+            ("name", json!(" "), "is not a text of one line"),
+        ] {
+            let mut bad = good.clone();
+            bad["fixed_by_kernel"] = json!(["CVE-2026-1234"]);
+            assert!(serde_json::from_value::<Stream>(bad.clone()).is_ok());
+            bad[field] = value;
+            let error = serde_json::from_value::<Stream>(bad).unwrap_err().to_string();
+            assert!(error.contains(said), "{error:?} does not say {said:?}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The verdict and its line: facts in, both out. First what passes by itself, then what can be done at once, then what
+//! takes a reboot: whoever follows the advice gets to the next one.
+
+use super::verdict::Verdict;
+use super::{OnDisk, Status};
+use crate::host::livepatch::Patch;
+use crate::live::Live;
+use crate::order;
+
+const LOAD: &str = "`kmend load --all` loads what fits";
+
+/// Judges what was gathered.
+pub(super) fn judge(status: &Status, live: &[Live]) -> (Verdict, String) {
+    if let Some(patch) = live.iter().map(|l| &l.patch).find(|p| p.transition) {
+        return in_transition(status, patch);
+    }
+    let on: Vec<&str> = live.iter().filter(|l| l.in_force()).map(|l| l.patch.name.as_str()).collect();
+    not_loaded(status, &on)
+        .or_else(|| update_available(status, &on))
+        .or_else(|| helpless(status, &on))
+        .or_else(|| expired(status, &on))
+        .or_else(|| newer_kernel(status, &on))
+        .unwrap_or_else(|| at_rest(status, &on))
+}
+
+fn in_transition(status: &Status, patch: &Patch) -> (Verdict, String) {
+    let stuck = status.blocking.iter().filter(|t| t.sits_in.is_some()).count();
+    let direction = if patch.enabled { "put in force" } else { "taken back" };
+    let tasks = match status.blocking.len() {
+        0 => "no task that /proc shows".into(),
+        n => count(n, "task"),
+    };
+    let waits = format!("{} is being {direction}, {tasks} not switched over", patch.name);
+    match stuck {
+        0 => (Verdict::InTransition, waits),
+        n => (Verdict::Stalled, format!("{waits}, of which {n} in a patched function")),
+    }
+}
+
+/// Installed files that can be loaded: of no version in force, or newer than the one that is.
+fn not_loaded(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
+    let (mut none, mut older) = (Vec::new(), Vec::new());
+    for file in status.installed.iter().filter(|f| f.helpless().is_none() && !on.contains(&f.name.as_str())) {
+        match of_stream(status, on, file) {
+            None => none.push(file.name.clone()),
+            Some(name) if is_newer(status, name, &file.name) => {}
+            Some(name) => older.push(format!("{} is installed, {name} is in force", file.name)),
+        }
+    }
+    if !none.is_empty() {
+        let also = match on {
+            [] => "no live patch is in force".into(),
+            _ => format!("in force: {}", some(on, ", ")),
+        };
+        return Some((Verdict::NotLoaded, format!("{}; {also}; {LOAD}", some(&none, ", "))));
+    }
+    (!older.is_empty()).then(|| (Verdict::Outdated, format!("{}; {LOAD}", some(&older, "; "))))
+}
+
+fn of_stream<'a>(status: &Status, on: &[&'a str], file: &OnDisk) -> Option<&'a str> {
+    on.iter().copied().find(|name| order::place(name, &status.kernel.release).stream == file.stream)
+}
+
+/// Whether `one` is a newer version than `other`, which is of the same stream.
+fn is_newer(status: &Status, one: &str, other: &str) -> bool {
+    let version = |name: &str| order::place(name, &status.kernel.release).version;
+    version(one) > version(other)
+}
+
+/// A check saw a newer version than any that is here.
+fn update_available(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
+    let offer = status.available.as_ref()?;
+    let has = match on {
+        [] if status.installed.is_empty() => return None,
+        [] => "no live patch is in force".into(),
+        _ => format!("{} {} in force", some(on, ", "), are(on)),
+    };
+    offer.is_newer.then(|| {
+        let how = "the package manager installs it (kpatch-patch for this kernel)";
+        (Verdict::UpdateAvailable, format!("version {} can be had, {has}; {how}", offer.version))
+    })
+}
+
+/// What is newest is here and cannot be put in force any more, as long as this kernel runs.
+fn helpless(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
+    let missing = |file: &&OnDisk| {
+        !on.contains(&file.name.as_str())
+            && of_stream(status, on, file).is_none_or(|name| !is_newer(status, name, &file.name))
+    };
+    let of_file = status.installed.iter().filter(missing).find_map(|f| Some((f.name.as_str(), f.helpless()?)));
+    let stream = |name: &str| order::place(name, &status.kernel.release).stream;
+    let alone = |name: &&String| !on.iter().any(|other| stream(other) == stream(name));
+    let stuck = || Some((status.stuck.iter().find(alone)?.as_str(), super::STUCK));
+    let (name, why) = of_file.or_else(stuck)?;
+    let has = match on {
+        [] => "no live patch is in force".into(),
+        _ => format!("in force: {}", some(on, ", ")),
+    };
+    let what = "a reboot, best into a newer kernel, gets out of this";
+    Some((Verdict::RebootNeeded, format!("{name} {why}; {has}; {what}")))
+}
+
+fn expired(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
+    let support = status.support.as_ref().filter(|s| s.days_left < 0 && !on.is_empty())?;
+    let since = format!("live patches for this kernel ended on {}", support.until.0);
+    let line = format!("{} {} in force, but {since}; install a newer kernel and reboot", some(on, ", "), are(on));
+    Some((Verdict::Expired, line))
+}
+
+/// Vulnerabilities that take a newer kernel are a reason to reboot once that kernel is there; before, they are a fact.
+fn newer_kernel(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
+    let newer = status.newer_kernel.as_ref()?;
+    let missing = match status.not_in_stream.len() {
+        0 => return None,
+        n => format!("{} cannot be fixed live", count(n, "CVE")),
+    };
+    let line = format!("{}, but {missing}, and a newer kernel is installed: reboot into {newer}", in_force(status, on));
+    Some((Verdict::RebootNeeded, line))
+}
+
+fn at_rest(status: &Status, on: &[&str]) -> (Verdict, String) {
+    if !on.is_empty() {
+        let missing = match status.not_in_stream.len() {
+            0 => String::new(),
+            n => format!("; {} cannot be fixed live and {} a newer kernel", count(n, "CVE"), take(n)),
+        };
+        return (Verdict::Patched, in_force(status, on) + &missing);
+    }
+    let none = "no live patch is in force, and none is installed for this kernel";
+    match (&status.available, &status.checked) {
+        (Some(offer), _) if offer.is_empty => (Verdict::NotPatched, format!("{none}; its stream has brought none yet")),
+        (Some(offer), _) => (Verdict::NotPatched, format!("{none}; version {} can be had", offer.version)),
+        (None, Some(checked)) => {
+            (Verdict::Unsupported, format!("{none}; there was none for it when that was checked, {checked}"))
+        }
+        (None, None) => (Verdict::NotPatched, none.into()),
+    }
+}
+
+fn in_force(status: &Status, on: &[&str]) -> String {
+    let fixed = match status.fixed_live.len() {
+        0 => String::new(),
+        n => format!(", {} {} fixed live", count(n, "CVE"), if n == 1 { "is" } else { "are" }),
+    };
+    format!("{} {} in force{fixed}", some(on, ", "), are(on))
+}
+
+fn are(names: &[&str]) -> &'static str {
+    if names.len() == 1 {
+        "is"
+    } else {
+        "are"
+    }
+}
+
+fn take(count: usize) -> &'static str {
+    if count == 1 {
+        "takes"
+    } else {
+        "take"
+    }
+}
+
+/// `1 task`, `2 tasks`.
+pub fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The first three, and how many more there are: the verdict is one line.
+fn some(names: &[impl AsRef<str>], between: &str) -> String {
+    let mut said: Vec<&str> = names.iter().take(3).map(AsRef::as_ref).collect();
+    let more = format!("{} more", names.len().saturating_sub(3));
+    if names.len() > 3 {
+        said.push(&more);
+    }
+    said.join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_cut_and_counted() {
+        assert_eq!(some(&["a"], ", "), "a");
+        assert_eq!(some(&["a", "b", "c"], ", "), "a, b, c");
+        assert_eq!(some(&["a", "b", "c", "d", "e"], ", "), "a, b, c, 2 more");
+    }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Whether a host is patched: sysfs, /proc, the installed files and kmend's notes in, [`Status`] out. What is said of a
+//! live patch's fixes is what the manifest of the loaded module says, and no more.
+
+mod judge;
+mod noted;
+mod verdict;
+
+pub use judge::count;
+pub use noted::Offer;
+pub use verdict::{Level, Verdict};
+
+use crate::host::livepatch::State;
+use crate::host::notes::{Failure, SetAside};
+use crate::host::store::{self, Installed};
+use crate::host::tasks::{self, Task};
+use crate::host::{clock, Host};
+use crate::known::{self, Known};
+use crate::live::{self, Live};
+use crate::module::cve::Cve;
+use crate::module::manifest::{Fix, Manifest, Unproven};
+use crate::module::preflight::{check, Kernel};
+use crate::module::stream::{Day, NotCarried};
+use crate::order;
+use anyhow::Result;
+use serde::Serialize;
+
+/// All of it. docs/status.md has the fields of the JSON.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Version of the JSON's form: 2.
+    pub schema_version: u32,
+    /// In a word.
+    pub verdict: Verdict,
+    /// In a line.
+    pub summary: String,
+    /// The running kernel.
+    pub kernel: KernelFacts,
+    /// The kernel level that live patches in force amount to, by their manifests; None where they do not say one.
+    pub level: Option<String>,
+    /// Vulnerabilities that live patches in force fix.
+    pub fixed_live: Vec<Cve>,
+    /// Those that the kernel had fixed when it was shipped.
+    pub fixed_by_kernel: Vec<Cve>,
+    /// Those that the streams in force know and do not fix.
+    pub not_in_stream: Vec<NotCarried>,
+    /// Until when this kernel gets live patches; None where no manifest in force says it.
+    pub support: Option<Support>,
+    /// What a check saw for this kernel; None where there was no check, or nothing for it.
+    pub available: Option<Offer>,
+    /// When that was checked.
+    pub checked: Option<String>,
+    /// Where vulnerabilities take a newer kernel: the newest that is installed, if it is newer than the running one.
+    pub newer_kernel: Option<String>,
+    /// Live patches in the kernel.
+    pub loaded: Vec<Loaded>,
+    /// Files for this kernel: the newest of each stream; where that one is past loading, the newest other one too.
+    pub installed: Vec<OnDisk>,
+    /// Modules of live patches that were taken back and that are stuck in memory.
+    pub stuck: Vec<String>,
+    /// Installs and loads for this kernel that failed, oldest first.
+    pub failures: Vec<Failure>,
+    /// Tasks that a transition waits for.
+    pub blocking: Vec<Task>,
+    /// What could not be told, and why.
+    pub remarks: Vec<String>,
+}
+
+/// The running kernel.
+#[derive(Debug, Serialize)]
+pub struct KernelFacts {
+    /// `uname -r`.
+    pub release: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// GNU build id, hexadecimal; None where the kernel shows none.
+    pub build_id: Option<String>,
+}
+
+/// Until when there are live patches.
+#[derive(Debug, Serialize)]
+pub struct Support {
+    /// The last day.
+    pub until: Day,
+    /// How many days that is from today in UTC: 0 on the last day, negative after it.
+    pub days_left: i64,
+}
+
+/// One live patch in the kernel.
+#[derive(Debug, Serialize)]
+pub struct Loaded {
+    /// The module's name.
+    pub name: String,
+    /// Its state.
+    pub state: State,
+    /// Its stream.
+    pub stream: String,
+    /// Its version in it, as `1-10`; None for a module outside of the pattern of names.
+    pub version: Option<String>,
+    /// A file of that name is installed for this kernel.
+    pub installed: bool,
+    /// What it fixes, by its manifest; None where it has none.
+    pub fixes: Option<Vec<Fix>>,
+    /// Functions that were let through without a proof, by its manifest.
+    pub unproven: Vec<Unproven>,
+    /// Why the fixes are not known.
+    pub remark: Option<String>,
+}
+
+/// One installed file.
+#[derive(Debug, Serialize)]
+pub struct OnDisk {
+    /// The module's name.
+    pub name: String,
+    /// The file.
+    pub file: String,
+    /// Its stream.
+    pub stream: String,
+    /// Its version in it.
+    pub version: Option<String>,
+    /// Why it cannot be loaded; None where nothing speaks against it, or where it is in force.
+    pub refused: Option<String>,
+    /// Why `load --all` leaves it alone: it was set aside.
+    pub set_aside: Option<String>,
+    /// A module of this name is stuck in memory: it cannot be loaded again before a reboot.
+    pub stuck: bool,
+}
+
+/// What is said of a module that is stuck in memory.
+const STUCK: &str = "was taken back and is stuck in memory until a reboot";
+
+impl OnDisk {
+    /// Why it will not get in force, whatever is tried.
+    fn helpless(&self) -> Option<&'static str> {
+        match (&self.set_aside, self.stuck) {
+            (Some(_), _) => Some("was set aside and is not loaded any more"),
+            (None, true) => Some(STUCK),
+            (None, false) => None,
+        }
+    }
+}
+
+/// Looks at the host.
+///
+/// # Errors
+/// /proc or sysfs cannot be read.
+pub fn gather(host: &Host) -> Result<Status> {
+    let kernel = Kernel::running(host)?;
+    let live = live::all(host, &kernel)?;
+    let mut noted = noted::read(host, &kernel.release);
+    let stuck = live::stuck(host, &live)?;
+    let files = store::installed(host, &kernel.release)?;
+    let known = known::all(&live, &[]);
+    let ids = |state| known.iter().filter(|k| k.state == state).map(|k| k.id).collect();
+    let missing = |k: &Known<'_>| NotCarried { cve: k.id, reason: k.reason.unwrap_or_default().into() };
+    let not_in_stream: Vec<NotCarried> =
+        known.iter().filter(|k| k.state == known::State::NotInStream).map(missing).collect();
+    let transition = live.iter().map(|l| &l.patch).find(|p| p.transition);
+    let blocking = transition.map_or(Ok(Vec::new()), |patch| tasks::blocking(host, patch))?;
+    noted.failures.retain(|f| !live.iter().any(|l| l.patch.name == f.module && l.in_force()));
+    let mut status = Status {
+        schema_version: 2,
+        verdict: Verdict::NotPatched,
+        summary: String::new(),
+        level: live::level(&live).map(Into::into),
+        fixed_live: ids(known::State::FixedLive),
+        fixed_by_kernel: ids(known::State::FixedByKernel),
+        newer_kernel: if not_in_stream.is_empty() { None } else { newer_kernel(host, &kernel.release)? },
+        not_in_stream,
+        support: support(host, &live),
+        available: noted.offer(&live, &files),
+        checked: noted.checked,
+        loaded: Vec::new(),
+        installed: on_disk(host, &files, &kernel, &live, &stuck, &noted.set_aside),
+        stuck,
+        failures: noted.failures,
+        blocking,
+        remarks: noted.remarks,
+        kernel: KernelFacts {
+            release: kernel.release,
+            machine: kernel.machine,
+            build_id: kernel.running.and_then(Result::ok),
+        },
+    };
+    (status.verdict, status.summary) = judge::judge(&status, &live);
+    status.loaded = live.into_iter().map(|l| loaded(l, &files)).collect();
+    Ok(status)
+}
+
+fn loaded(live: Live, installed: &[Installed]) -> Loaded {
+    let state = live.patch.state();
+    let (fixes, unproven, remark) = match live.manifest {
+        Ok(Manifest { fixes, allowed_unproven, .. }) => (Some(fixes), allowed_unproven, None),
+        Err(remark) => (None, Vec::new(), Some(remark)),
+    };
+    Loaded {
+        state,
+        stream: live.place.stream,
+        version: live.place.version.map(|v| v.to_string()),
+        installed: installed.iter().any(|i| i.name == live.patch.name),
+        name: live.patch.name,
+        fixes,
+        unproven,
+        remark,
+    }
+}
+
+fn on_disk(
+    host: &Host,
+    files: &[Installed],
+    kernel: &Kernel,
+    live: &[Live],
+    stuck: &[String],
+    set_aside: &[SetAside],
+) -> Vec<OnDisk> {
+    let look = |file: Installed| {
+        let in_force = live.iter().any(|l| l.patch.name == file.name && l.patch.enabled);
+        let refused = if in_force { None } else { check(host, &file.path, kernel).err() };
+        let aside = set_aside.iter().find(|s| s.module == file.name && !in_force);
+        OnDisk {
+            file: host.show(&file.path),
+            stream: file.place.stream,
+            version: file.place.version.map(|v| v.to_string()),
+            refused: refused.map(|r| format!("{}: {}", r.place, r.reason)),
+            set_aside: aside.map(|s| format!("{} ({})", s.reason, s.when)),
+            stuck: stuck.contains(&file.name),
+            name: file.name,
+        }
+    };
+    let mut found = Vec::new();
+    for stream in store::streams(files.to_vec()) {
+        let mut files = stream.into_iter().map(look);
+        let newest = files.next();
+        let other = newest.as_ref().and_then(OnDisk::helpless).and_then(|_| files.find(|f| f.helpless().is_none()));
+        found.extend(newest.into_iter().chain(other));
+    }
+    found
+}
+
+/// The latest of the dates that live patches in force say.
+fn support(host: &Host, live: &[Live]) -> Option<Support> {
+    let until = live.iter().filter_map(|l| l.manifest_in_force()?.stream.as_ref()?.supported_until);
+    let until = until.max()?;
+    Some(Support { until, days_left: clock::days(clock::today(host), until.0) })
+}
+
+/// The newest kernel whose modules and image are installed, where that is newer than `release`.
+fn newer_kernel(host: &Host, release: &str) -> Result<Option<String>> {
+    let mut names = host.names(&host.at("/lib/modules"))?;
+    names.retain(|name| order::natural(name, release).is_gt() && !name.contains(char::is_control));
+    names.sort_by(|a, b| order::natural(b, a));
+    let image = |name: &String| {
+        let beside = host.at("/lib/modules").join(name).join("vmlinuz");
+        beside.is_file() || host.at("/boot").join(format!("vmlinuz-{name}")).is_file()
+    };
+    Ok(names.into_iter().find(image))
+}
