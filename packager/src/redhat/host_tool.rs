@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The RPM of kmend.
 
-use super::{builder, finish, About};
+use super::{builder, finish, script, About};
 use crate::files::Built;
 use crate::host_tool::{Contents, HostTool, DESCRIPTION, KPATCH, SUMMARY};
 use crate::scriptlets;
@@ -21,9 +21,9 @@ pub fn host_tool(tool: &HostTool, key: Option<&Key>) -> Result<Built> {
         .provides(Dependency::eq("kpatch", KPATCH))
         .conflicts(Dependency::any("kpatch"))
         .requires(Dependency::any("systemd"))
-        .post_install_script(scriptlets::TOOL_RELOAD)
-        .pre_uninstall_script(scriptlets::TOOL_RPM_PREUN)
-        .post_uninstall_script(scriptlets::TOOL_RELOAD);
+        .post_install_script(script(scriptlets::TOOL_RELOAD))
+        .pre_uninstall_script(script(scriptlets::TOOL_RPM_PREUN))
+        .post_uninstall_script(script(scriptlets::TOOL_RELOAD));
     for library in &contents.needs.libraries {
         package.requires(Dependency::any(format!("{library}()(64bit)")));
     }

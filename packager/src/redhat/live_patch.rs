@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The RPM of a live patch, as RHEL's are.
 
-use super::{builder, finish, About};
+use super::{builder, finish, script, About};
 use crate::description::LivePatch;
 use crate::files::{self, Built};
 use crate::signing::Key;
@@ -29,8 +29,8 @@ pub fn live_patch(patch: &LivePatch, key: Option<&Key>) -> Result<Built> {
         let bytes = files::read(path)?;
         module::check(path, &bytes, &patch.names, patch.version)?;
         package.requires(Dependency::any("systemd"));
-        package.post_install_script(scriptlets::rpm_post(patch));
-        package.post_uninstall_script(scriptlets::rpm_postun(patch));
+        package.post_install_script(script(scriptlets::rpm_post(patch)));
+        package.post_uninstall_script(script(scriptlets::rpm_postun(patch)));
         contents(&mut package, patch, bytes).with_context(|| format!("cannot make {}", patch.rpm_file()))?;
     }
     finish(package, patch.rpm_file(), key)

@@ -18,7 +18,7 @@ use crate::description::Origin;
 use crate::files::Built;
 use crate::signing::Key;
 use anyhow::{Context, Result};
-use rpm::{BuildConfig, CompressionWithLevel, PackageBuilder};
+use rpm::{BuildConfig, CompressionWithLevel, PackageBuilder, Scriptlet};
 
 /// A package with the fields that all have. Its times are the origin's date, its build host is not said.
 fn builder(name: &str, version: &str, release: &str, arch: &str, about: &About<'_>) -> Result<PackageBuilder> {
@@ -46,6 +46,11 @@ struct About<'a> {
     summary: &'a str,
     description: &'a str,
     origin: &'a Origin,
+}
+
+/// A script for /bin/sh.
+fn script(text: impl Into<String>) -> Scriptlet {
+    Scriptlet::new(text).prog(vec!["/bin/sh"])
 }
 
 /// The finished file, signed if there is a key.
