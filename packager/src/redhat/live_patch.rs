@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The RPM of a live patch, as RHEL's are.
 
-use super::{builder, finish, script, About};
+use super::{builder, finish, script, About, METAPACKAGE};
 use crate::description::LivePatch;
 use crate::files::{self, Built};
 use crate::signing::Key;
@@ -23,7 +23,8 @@ pub fn live_patch(patch: &LivePatch, key: Option<&Key>) -> Result<Built> {
     package
         .requires(Dependency::greater_eq("kpatch", "0.6.1-1"))
         .requires(Dependency::eq("kernel-uname-r", patch.names.release()))
-        .conflicts(Dependency::less(&name, format!("{version}-{release}")));
+        .conflicts(Dependency::less(&name, format!("{version}-{release}")))
+        .supplements(Dependency::any(format!("({METAPACKAGE} and kernel-uname-r = {})", patch.names.release())));
     changelog(&mut package, patch)?;
     if let Some(path) = &patch.module {
         let bytes = files::read(path)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The package that subscribes a host to all live patches of a stream, for the kernels that it has and will have.
 
-use super::{builder, finish, About};
+use super::{builder, finish, About, METAPACKAGE};
 use crate::description::{self, Origin, Version};
 use crate::files::Built;
 use crate::names::Names;
@@ -28,7 +28,7 @@ pub struct Metapackage {
 
 /// Makes the RPM, signed with `key` if there is one. Two kernels that would share a package name are refused.
 pub fn metapackage(meta: &Metapackage, key: Option<&Key>) -> Result<Built> {
-    let name = "kpatch-patches";
+    let name = METAPACKAGE;
     meta.origin.check().with_context(|| format!("package {name}"))?;
     description::dist(&meta.dist)?;
     ensure!(!meta.patches.is_empty(), "package {name}: the stream has no kernels");
@@ -52,7 +52,7 @@ pub fn metapackage(meta: &Metapackage, key: Option<&Key>) -> Result<Built> {
     let (version, release) = (meta.version.to_string(), format!("{}{}", meta.release, meta.dist));
     let mut package = builder(name, &version, &release, "noarch", &about)?;
     for (names, version) in &meta.patches {
-        package.requires(Dependency::any(format!(
+        package.recommends(Dependency::any(format!(
             "({} >= {version} if kernel-uname-r = {})",
             names.rpm(),
             names.release()

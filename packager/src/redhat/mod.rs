@@ -20,6 +20,9 @@ use crate::signing::Key;
 use anyhow::{Context, Result};
 use rpm::{BuildConfig, CompressionWithLevel, PackageBuilder, Scriptlet};
 
+/// The package that subscribes a host to all kernels of a stream.
+const METAPACKAGE: &str = "kpatch-patches";
+
 /// A package with the fields that all have. Its times are the origin's date, its build host is not said.
 fn builder(name: &str, version: &str, release: &str, arch: &str, about: &About<'_>) -> Result<PackageBuilder> {
     let origin = about.origin;

@@ -80,6 +80,23 @@ fn subscribes_ppc64le() {
 }
 
 #[test]
+fn a_kernel_that_comes_later_is_subscribed_by_the_package_that_is_there() {
+    let (names, later) = (el9(Arch::X86_64), later(Arch::X86_64));
+    let modules = tempfile::tempdir().unwrap();
+    let mut site = Site::new(&names);
+    site.add(&live_patch(modules.path(), &names, 1), None);
+    site.add(&live_patch(modules.path(), &later, 1), None);
+    add(&site, &meta(1, &[(&names, 1), (&later, 1)]));
+    site.publish(None);
+    site.dnf(&["install", "kpatch-patches"]).ok();
+    assert_eq!(site.live_patches().len(), 2, "{:?}", site.live_patches());
+    site.kernel(&later);
+    site.publish(None);
+    let said = site.dnf(&["update"]).ok();
+    assert!(site.live_patches().iter().any(|p| p.starts_with("kpatch-patch-5_14_0-427_13_1-1-1")), "{said}");
+}
+
+#[test]
 fn a_live_patch_that_cannot_be_had_does_not_keep_a_kernel_away() {
     let (names, later) = (el9(Arch::X86_64), later(Arch::X86_64));
     let modules = tempfile::tempdir().unwrap();
