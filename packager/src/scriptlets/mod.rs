@@ -53,13 +53,35 @@ fn names(patch: &LivePatch) -> String {
         .replace("@RELEASE@", &patch.version.release.to_string())
 }
 
-/// kmend's own packages: systemd reads the unit again. `kmend install` enables it.
+/// kmend's own packages: systemd reads the unit again.
 pub const TOOL_RELOAD: &str = "[ ! -d /run/systemd/system ] || systemctl daemon-reload || :\nexit 0\n";
 
 /// The last kmend goes: its unit is not started any more.
-pub const TOOL_RPM_PREUN: &str =
-    "[ \"$1\" != 0 ] || ! command -v systemctl >/dev/null 2>&1 || systemctl --no-reload disable kpatch.service || :\nexit 0\n";
+pub const TOOL_RPM_PREUN: &str = concat!("[ \"$1\" = 0 ] || exit 0\n", include_str!("tool_disable.sh"), "exit 0\n");
 
 /// The same in Debian's words.
-pub const TOOL_DEB_PRERM: &str = "[ \"$1\" != remove ] || ! command -v systemctl >/dev/null 2>&1 || \
-    systemctl --no-reload disable kpatch.service || :\nexit 0\n";
+pub const TOOL_DEB_PRERM: &str =
+    concat!("[ \"$1\" = remove ] || exit 0\n", include_str!("tool_disable.sh"), "exit 0\n");
+
+/// The first kmend comes, maybe in place of kpatch, whose scripts disable the unit later on in the transaction. So it is
+/// written down here for [`TOOL_RPM_POSTTRANS`].
+pub const TOOL_RPM_POST: &str = concat!(
+    "[ ! -d /run/systemd/system ] || systemctl daemon-reload || :\n",
+    "[ \"$1\" != 1 ] || : >/var/lib/kmend/first\n",
+    "exit 0\n"
+);
+
+/// At the end of the transaction in which the first kmend came.
+pub const TOOL_RPM_POSTTRANS: &str = concat!(
+    "[ -e /var/lib/kmend/first ] || exit 0\nrm -f /var/lib/kmend/first\n",
+    include_str!("tool_enable.sh"),
+    "exit 0\n"
+);
+
+/// The first kmend is configured, after kpatch is gone.
+pub const TOOL_DEB_POSTINST: &str = concat!(
+    "[ ! -d /run/systemd/system ] || systemctl daemon-reload || :\n",
+    "[ \"$1\" = configure ] && [ -z \"$2\" ] || exit 0\n",
+    include_str!("tool_enable.sh"),
+    "exit 0\n"
+);

@@ -27,8 +27,11 @@ impl Site {
         };
         std::fs::create_dir(site.repository()).unwrap();
         std::fs::create_dir(site.dir.path().join("log")).unwrap();
-        std::fs::write(site.dir.path().join("dnf.conf"), "[main]\nplugins=0\nreposdir=/nonexistent\nvarsdir=/nonexistent\n")
-            .unwrap();
+        std::fs::write(
+            site.dir.path().join("dnf.conf"),
+            "[main]\nplugins=0\nreposdir=/nonexistent\nvarsdir=/nonexistent\n",
+        )
+        .unwrap();
         site.stand_in("base", "1-1", &["/bin/sh", "systemd"], &[]);
         site.stand_in("kpatch", "0.9.7-1", &[], &[("/usr/sbin/kpatch", KPATCH)]);
         site.kernel(names);
@@ -120,7 +123,8 @@ fn subscribe_and_update(arch: Arch) {
     site.publish(None);
     site.dnf(&["update"]).ok();
     assert_eq!(site.live_patches(), installed(arch, "1-1"));
-    let (file, copy) = ("kpatch-5_14_0-362_8_1-1-1.ko", format!("/var/lib/kpatch/{kernel}/kpatch-5_14_0-362_8_1-1-1.ko"));
+    let (file, copy) =
+        ("kpatch-5_14_0-362_8_1-1-1.ko", format!("/var/lib/kpatch/{kernel}/kpatch-5_14_0-362_8_1-1-1.ko"));
     assert_eq!(
         site.root.calls(),
         [
@@ -169,7 +173,10 @@ fn patched_site(names: &Names, modules: &Path) -> Site {
     }
     site.publish(None);
     site.dnf(&["install", &format!("kpatch-patch = {EL9}")]).ok();
-    site.root.write("etc/loaded", "Loaded patch modules:\nkpatch_5_14_0_362_8_1_1_2 [enabled]\n\nInstalled patch modules:\n");
+    site.root.write(
+        "etc/loaded",
+        "Loaded patch modules:\nkpatch_5_14_0_362_8_1_1_2 [enabled]\n\nInstalled patch modules:\n",
+    );
     site.root.calls();
     site
 }
@@ -228,7 +235,10 @@ fn dnf_knows_the_cves() {
     site.add(&live_patch(modules.path(), &names, 2), None);
     site.publish(None);
     let list = site.dnf(&["updateinfo", "list", "--cve", &samples::cve(1)]).ok();
-    assert!(list.contains("KMEND-2026:test-5_14_0-362_8_1-1-1 Important/Sec. kpatch-patch-5_14_0-362_8_1-1-1.el9_3"), "{list}");
+    assert!(
+        list.contains("KMEND-2026:test-5_14_0-362_8_1-1-1 Important/Sec. kpatch-patch-5_14_0-362_8_1-1-1.el9_3"),
+        "{list}"
+    );
     assert!(!list.contains("-1-2 "), "{list}");
     let list = site.dnf(&["updateinfo", "list", "cves"]).ok();
     assert!(list.contains("CVE-2026-1001 Important/Sec.") && list.contains("CVE-2026-1002 Important/Sec."), "{list}");

@@ -4,8 +4,8 @@
 mod apt;
 mod deb;
 mod dnf;
-mod hostile;
 mod host_tool;
+mod hostile;
 mod metapackage;
 mod rpm_file;
 mod samples;

@@ -16,7 +16,9 @@ fn a_live_patch_is_what_rhel_has() {
         assert_eq!(rpm_query(&path, &[]).trim(), name);
         let provides = rpm_query(&path, &["--provides"]);
         let requires = rpm_query(&path, &["--requires"]);
-        for line in ["kpatch-patch = 5.14.0-362.8.1.el9_3", &format!("kpatch-patch = 5.14.0-362.8.1.el9_3.{}", arch.rpm())] {
+        for line in
+            ["kpatch-patch = 5.14.0-362.8.1.el9_3", &format!("kpatch-patch = 5.14.0-362.8.1.el9_3.{}", arch.rpm())]
+        {
             assert!(provides.lines().any(|l| l == line), "{provides}");
         }
         let kernel = format!("kernel-uname-r = 5.14.0-362.8.1.el9_3.{}", arch.rpm());
@@ -36,11 +38,15 @@ fn changelog_and_scripts_are_read_back() {
     let patch = live_patch(dir.path(), &el9(Arch::X86_64), 2);
     let path = redhat::live_patch(&patch, None).unwrap().write(dir.path()).unwrap();
     let changelog = rpm_query(&path, &["--changelog"]);
-    let expected = "* Sun Sep 13 2026 Ada Example <ada@example.com> [1-2.el9_3]\n- net: fix number 2 [RHEL-2] {CVE-2026-1002}\n";
+    let expected =
+        "* Sun Sep 13 2026 Ada Example <ada@example.com> [1-2.el9_3]\n- net: fix number 2 [RHEL-2] {CVE-2026-1002}\n";
     assert!(changelog.starts_with(expected), "{changelog}");
     assert!(changelog.contains("- net: fix number 1 [RHEL-1] {CVE-2026-1001}\n"), "{changelog}");
     let scripts = rpm_query(&path, &["--scripts"]);
-    assert!(scripts.contains("postinstall scriptlet (using /bin/sh):\nkernel='5.14.0-362.8.1.el9_3.x86_64'\n"), "{scripts}");
+    assert!(
+        scripts.contains("postinstall scriptlet (using /bin/sh):\nkernel='5.14.0-362.8.1.el9_3.x86_64'\n"),
+        "{scripts}"
+    );
     assert!(scripts.contains("postuninstall scriptlet (using /bin/sh):\n"), "{scripts}");
     assert!(!scripts.contains('@'), "a place for a name was left over: {scripts}");
     assert_eq!(scripts.matches("\nexit 0\n").count(), 2, "{scripts}");

@@ -45,7 +45,11 @@ pub fn live_patch(folder: &Path, names: &Names, release: u32) -> LivePatch {
         packager: "Ada Example <ada@example.com>".into(),
         version: Version { version: 1, release: n },
         severity: Some(Severity::Important),
-        lines: vec![Line { text: format!("net: fix number {n}"), tickets: vec![format!("RHEL-{n}")], cves: vec![cve(n)] }],
+        lines: vec![Line {
+            text: format!("net: fix number {n}"),
+            tickets: vec![format!("RHEL-{n}")],
+            cves: vec![cve(n)],
+        }],
     };
     let empty = Entry {
         version: Version::EMPTY,
