@@ -44,7 +44,7 @@ fn one(target: &str, keep_logs: Option<&Path>) -> Result<usize> {
     let folder = home()?.join("qemu-tests/hosts").join(STORY);
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let files = packages::make(&target, &folder, &VERSIONS, &builds::find_kmend_build()?, work.path())?;
-    let names = kmend_packager::names::Names::new(&target.release, target.arch.parse()?)?;
+    let names = kmend_packager::Names::new(&target.release, target.arch.parse()?)?;
     let words = [("RELEASE", target.release.clone()), ("MODULE", names.module_stem())];
     let stages = story::load(&folder, &words)?;
     let made = life::Made { target: &target, stages: &stages, files: &files, keep_logs };
