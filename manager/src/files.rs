@@ -6,9 +6,27 @@ use anyhow::{Context, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Name of the file beside, while it is written. `list` and `load --all` take no file that begins with a dot.
 const BESIDE: &str = ".kmend-new";
+
+/// How many steps there are until the power is cut; 0: it never is.
+static CUT: AtomicU64 = AtomicU64::new(0);
+
+/// For tests, which play a loss of power: the process ends at the `steps`-th [`step`] from here, with nothing done about
+/// what it was at.
+pub fn cut_at(steps: u64) {
+    CUT.store(steps, Ordering::Relaxed);
+}
+
+/// One step of what is changed on the disk or in the kernel has been done.
+pub fn step() {
+    let before = CUT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+    if before == Ok(1) {
+        std::process::abort();
+    }
+}
 
 /// Writes `data` to `path`, mode 644; the folder is made where it is missing. What a broken off run left beside goes
 /// away.
@@ -20,6 +38,7 @@ pub fn write(path: &Path, data: &[u8]) -> Result<()> {
     make_folder(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
     let beside = dir.join(BESIDE);
     let done = write_beside(&beside, data).and_then(|()| fs::rename(&beside, path));
+    step();
     if let Err(error) = done {
         let _ = fs::remove_file(&beside);
         let what = format!("cannot write {} ({} bytes)", path.display(), data.len());
@@ -35,8 +54,15 @@ fn write_beside(beside: &Path, data: &[u8]) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(beside)?;
-    file.write_all(data)?;
-    file.sync_all()
+    step();
+    let (first, second) = data.split_at(data.len() / 2);
+    file.write_all(first)?;
+    step();
+    file.write_all(second)?;
+    step();
+    file.sync_all()?;
+    step();
+    Ok(())
 }
 
 /// Removes a file for good, and its folder where nothing is left in it.
@@ -46,9 +72,11 @@ fn write_beside(beside: &Path, data: &[u8]) -> io::Result<()> {
 pub fn remove(path: &Path) -> Result<()> {
     let dir = folder_of(path);
     fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+    step();
     sync_folder(dir)?;
     let _ = fs::remove_file(dir.join(BESIDE));
     if fs::remove_dir(dir).is_ok() {
+        step();
         sync_folder(folder_of(dir))?;
     }
     Ok(())
@@ -68,7 +96,7 @@ pub fn make_folder(dir: &Path) -> io::Result<()> {
     }
     match fs::create_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        _ => step(),
     }
     File::open(above)?.sync_all()
 }

@@ -3,9 +3,11 @@
 //! knows it reads from the kernel (`/sys`, `/proc`), from the files in /var/lib/kpatch, and from the modules.
 
 pub mod arch;
+pub mod breaker;
 pub mod cli;
 #[cfg(any(test, feature = "docs"))]
 pub mod docs;
+pub mod failures;
 pub mod files;
 pub mod host;
 pub mod known;
@@ -15,7 +17,10 @@ pub mod module;
 pub mod order;
 pub mod say;
 pub mod status;
+pub mod step;
+pub mod subscribe;
 pub mod transition;
+pub mod watch;
 
 /// What a command works with.
 pub struct Run<'a> {

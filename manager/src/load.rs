@@ -7,7 +7,7 @@ use crate::host::livepatch::{self, Patch};
 use crate::module::preflight::Ready;
 use crate::module::{manifest, note};
 use crate::transition::{self, End};
-use crate::Run;
+use crate::{breaker, watch, Run};
 use anyhow::{bail, ensure, Context, Result};
 use rustix::io::Errno;
 use std::fmt;
@@ -24,7 +24,7 @@ const REFERENCES: u64 = 15;
 
 /// A transition that did not end within its time. The live patch was turned back, or stays under way where it says so.
 #[derive(Debug)]
-pub struct Stalled(String);
+pub struct Stalled(pub(crate) String);
 
 impl fmt::Display for Stalled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,11 +56,25 @@ fn module_folder(run: &Run<'_>, name: &str) -> PathBuf {
     run.host.at("/sys/module").join(name)
 }
 
-/// Loads it and waits until it is in force.
+/// Loads it and waits until it is in force; notes on the disk that it was tried, for the crash breaker.
 ///
 /// # Errors
 /// The kernel refuses it; another module of that name is loaded; [`Stalled`], after it was turned back.
 pub fn load(run: &Run<'_>, ready: &Ready) -> Result<()> {
+    let name = ready.module.name.as_str();
+    if livepatch::find(run.host, name)?.is_some_and(|p| p.enabled && !p.transition) {
+        return put_in_force(run, ready);
+    }
+    breaker::begin(run, name, ready.module.release().unwrap_or_default());
+    let done = put_in_force(run, ready);
+    breaker::ended(run)?;
+    if done.is_ok() {
+        watch::start(run);
+    }
+    done
+}
+
+fn put_in_force(run: &Run<'_>, ready: &Ready) -> Result<()> {
     let name = ready.module.name.as_str();
     ensure!(
         livepatch::is_there(run.host),
@@ -105,6 +119,7 @@ fn in_force(run: &Run<'_>, name: &str) -> Result<()> {
 
 fn insert(run: &Run<'_>, ready: &Ready) -> Result<()> {
     let shown = run.host.show(&ready.path);
+    ready.warnings.iter().for_each(|warning| run.say.warn(warning));
     run.say.line(format!("loading patch module: {shown}"));
     let Err(errno) = with_retries(run, || run.kernel.load(&ready.path, &ready.file, &ready.bytes)) else {
         return Ok(());
@@ -115,7 +130,7 @@ fn insert(run: &Run<'_>, ready: &Ready) -> Result<()> {
             run.host.root().display()
         );
     }
-    let (meaning, advice) = explain_load(errno);
+    let (meaning, advice) = explain_load(errno, ready.module.signed);
     let busy = if errno == Errno::BUSY { transition::busy_with(run, &ready.module.name) } else { String::new() };
     bail!("{shown}: failed to load module: {meaning} ({errno}){busy}\n  what you can do: {advice}")
 }
@@ -212,6 +227,14 @@ pub fn force_unload(run: &Run<'_>, name: &str) -> Result<()> {
         return remove(run, name);
     }
     transition::show_blocking(run)?;
+    force(run, name)
+}
+
+/// Has the kernel switch over by force the tasks that block the transition of `name`.
+///
+/// # Errors
+/// This kernel cannot; it refuses; it is in transition even then.
+pub fn force(run: &Run<'_>, name: &str) -> Result<()> {
     let file = livepatch::file(run.host, name, "force");
     ensure!(file.exists(), "{} is missing: this kernel cannot force a transition", run.host.show(&file));
     run.say.line(format!("forcing the transition of {name}"));
@@ -220,7 +243,7 @@ pub fn force_unload(run: &Run<'_>, name: &str) -> Result<()> {
     let complete = transition::wait_for(run, name, REFERENCES)?;
     ensure!(complete, "{name} is in transition even after force: `kmend status` shows what it waits for");
     run.say.warn(format!(
-        "{name} was taken back by force: the module stays in memory until a reboot, as tasks may still run its code"
+        "the transition of {name} was forced: the module stays in memory until a reboot, as tasks may still run its code"
     ));
     Ok(())
 }

@@ -11,7 +11,7 @@ use anyhow::{bail, Context, Result};
 use std::time::Duration;
 
 /// How long a transition is waited for before the tasks are signalled, seconds, as in kpatch.
-const BEFORE_SIGNAL: u64 = 15;
+pub const BEFORE_SIGNAL: u64 = 15;
 /// How long after that.
 const AFTER_SIGNAL: u64 = 60;
 
@@ -93,6 +93,15 @@ pub fn show_blocking(run: &Run<'_>) -> Result<()> {
         run.say.line(line);
     }
     Ok(())
+}
+
+/// Shows which tasks block, and makes the error.
+///
+/// # Errors
+/// As [`show_blocking`].
+pub fn stalled(run: &Run<'_>, text: String) -> Result<anyhow::Error> {
+    show_blocking(run)?;
+    Ok(crate::load::Stalled(text).into())
 }
 
 /// Idle tasks (swapper) are in no /proc.

@@ -3,7 +3,7 @@
 
 use crate::host::{lock, store};
 use crate::module::preflight::{self, Kernel};
-use crate::{files, Run};
+use crate::{failures, files, order, Run};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -31,9 +31,21 @@ pub fn install(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     let kernel = Kernel::of_release(run.host, &release)?;
     let folder = store::folder(run.host, &release)?;
     let _lock = lock::take(run, "install", true)?;
-    let ready = preflight::check(run.host, path, &kernel)?;
-    let into = folder.join(name);
-    match std::fs::read(&into) {
+    let module = order::module_name(name);
+    let done = put(run, path, &folder.join(name), &kernel);
+    match &done {
+        Ok(()) => failures::clear(run, "install", &module, &release),
+        Err(error) => failures::record(run, "install", &module, &release, error),
+    }
+    done
+}
+
+/// Checks the file and puts it `into` the folder; the lock is held.
+fn put(run: &Run<'_>, path: &Path, into: &Path, kernel: &Kernel) -> Result<()> {
+    let (shown, release) = (path.display(), kernel.release.as_str());
+    let name = into.file_name().unwrap_or_default().to_string_lossy();
+    let ready = preflight::check(run.host, path, kernel)?;
+    match std::fs::read(into) {
         Ok(there) if there == ready.bytes => {
             run.say.line(format!("{shown} is already installed ({release})"));
             enable_service(run);
@@ -42,14 +54,14 @@ pub fn install(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
         Ok(_) => bail!(
             "{shown} is already installed, with other content: {} was left as it is\n  what you can do: `kmend uninstall -k \
              {release} {name}` first",
-            run.host.show(&into)
+            run.host.show(into)
         ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", run.host.show(&into))),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", run.host.show(into))),
     }
     run.say.line(format!("installing {shown} ({release})"));
-    files::write(&into, &ready.bytes)?;
-    warn_of_build(run, &ready, &release);
+    files::write(into, &ready.bytes)?;
+    warn_of_build(run, &ready, release);
     enable_service(run);
     Ok(())
 }
@@ -81,7 +93,9 @@ pub fn uninstall(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     let found = store::find(run.host, &release, &text)?;
     let found = found.with_context(|| format!("{text} is not installed for kernel {release}"))?;
     run.say.line(format!("uninstalling {text} ({release})"));
-    files::remove(&found.path)
+    files::remove(&found.path)?;
+    failures::forget(run, &found.name, &release);
+    Ok(())
 }
 
 fn release(run: &Run<'_>, args: &InstallArgs) -> Result<String> {

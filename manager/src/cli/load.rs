@@ -2,13 +2,14 @@
 //! kmend load: one module, or of each stream the newest that fits the running kernel.
 
 use super::Which;
+use crate::host::notes::Breaker;
 use crate::host::store::{self, Installed};
 use crate::host::{livepatch, lock};
 use crate::load::{load, Stalled};
 use crate::module::preflight::{check, Kernel, Ready};
 use crate::order::{self, Place};
-use crate::Run;
-use anyhow::{bail, Result};
+use crate::{breaker, failures, step, Run};
+use anyhow::{bail, ensure, Result};
 use std::path::Path;
 
 /// Runs the command.
@@ -23,12 +24,68 @@ pub fn run(run: &Run<'_>, which: &Which) -> Result<()> {
 fn one(run: &Run<'_>, module: &Path, kernel: &Kernel) -> Result<()> {
     let path = store::locate(run.host, &kernel.release, module)?;
     let _lock = lock::take(run, "load", false)?;
-    let ready = check(run.host, &path, kernel)?;
-    let place = order::place(&ready.module.name, &kernel.release);
-    if let Some(newer) = newer_in_force(run, &place, &kernel.release)? {
-        run.say.warn(format!("{newer} is in force and newer: this is a step back"));
+    known(run, &path, kernel, &breaker::look(run)?)
+}
+
+/// Loads this file, and has its failure stay to be seen; the caller holds the lock.
+///
+/// # Errors
+/// As of [`load`], and it is set aside, or cannot take the place of the newer one in force.
+pub fn known(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &Breaker) -> Result<()> {
+    let name = order::module_name(&path.file_name().unwrap_or_default().to_string_lossy());
+    let done = checked(run, path, kernel, breaker);
+    keep(run, &name, &kernel.release, &done);
+    done
+}
+
+/// What became of a load stays to be seen.
+fn keep(run: &Run<'_>, name: &str, release: &str, done: &Result<()>) {
+    match done {
+        Ok(()) => failures::clear(run, "load", name, release),
+        Err(error) => failures::record(run, "load", name, release, error),
     }
-    load(run, &ready)
+}
+
+fn checked(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &Breaker) -> Result<()> {
+    let ready = check(run.host, path, kernel)?;
+    breaker::refuse(breaker, &ready.module.name, &kernel.release)?;
+    let place = order::place(&ready.module.name, &kernel.release);
+    let newer = newer_in_force(run, &place, &kernel.release)?;
+    let Some(newer) = newer else { return load(run, &ready) };
+    run.say.warn(format!("{newer} is in force and newer: this is a step back"));
+    let current = step::loaded(run.host, &newer);
+    match (&current, &ready.module.manifest) {
+        (Some(current), Some(older)) => {
+            let against = step::against(current, older);
+            ensure!(
+                against.is_empty(),
+                "{}: it cannot take the place of {newer}: {}\n  what you can do: `kmend unload {newer}`, then `kmend load \
+                 {}`; the host is without both in between",
+                run.host.show(path),
+                against.join("; "),
+                ready.module.name
+            );
+        }
+        _ => run.say.warn(format!(
+            "{newer} or {} has no manifest of kmend's: whether callbacks of {newer} would be left out is not known",
+            ready.module.name
+        )),
+    }
+    load(run, &ready)?;
+    step::tell_lost(run, current.as_ref());
+    Ok(())
+}
+
+/// Runs `retry`: lifts what was set aside, and loads it.
+pub fn retry(run: &Run<'_>, module: &Path) -> Result<()> {
+    let kernel = Kernel::running(run.host)?;
+    let name = order::module_name(&module.file_name().unwrap_or_default().to_string_lossy());
+    {
+        let _lock = lock::take(run, "retry", true)?;
+        breaker::lift(run, &name, &kernel.release)?;
+    }
+    run.say.line(format!("{name} is no longer set aside"));
+    one(run, module, &kernel)
 }
 
 /// The live patch in force that is a newer version of the same stream.
@@ -48,10 +105,12 @@ struct Stream {
 
 fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
     let _lock = lock::take(run, "load --all", false)?;
+    let breaker = breaker::look(run)?;
     let mut faults = 0;
     let mut streams = Vec::new();
     for candidates in store::streams(store::installed(run.host, &kernel.release)?) {
         let newest = candidates[0].name.clone();
+        let candidates = not_aside(run, candidates, &breaker, &kernel.release);
         let mut good = Vec::new();
         // Older ones are read only where they are needed.
         for candidate in candidates {
@@ -63,6 +122,7 @@ fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
                 Err(refusal) => {
                     faults += 1;
                     run.say.warn(refusal.to_string());
+                    keep(run, &candidate.name, &kernel.release, &Err(refusal.into()));
                 }
             }
         }
@@ -72,7 +132,7 @@ fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
     streams.sort_by_key(|s| !s.good.iter().any(|(_, ready)| replaces(ready)));
     let mut in_force: Vec<String> = Vec::new();
     for stream in streams {
-        faults += usize::from(!load_stream(run, kernel, stream, &mut in_force)?);
+        faults += usize::from(!load_stream(run, kernel, &breaker, stream, &mut in_force)?);
     }
     for name in in_force {
         if livepatch::find(run.host, &name)?.is_none_or(|p| !p.enabled) {
@@ -91,12 +151,35 @@ fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
     }
 }
 
+/// Those that are not set aside, newest first. Of those older than one that is, the newest that is known to be good comes
+/// before the others.
+fn not_aside(run: &Run<'_>, candidates: Vec<Installed>, breaker: &Breaker, release: &str) -> Vec<Installed> {
+    let is_aside = |i: &Installed| breaker.aside(&i.name, release).is_some();
+    let is_good = |i: &Installed| breaker.good.iter().any(|g| g.module == i.name && g.release == release);
+    let newer = candidates.iter().position(is_aside).unwrap_or(candidates.len());
+    let (aside, mut left): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_aside);
+    for Installed { name, .. } in &aside {
+        run.say.warn(format!("{name} is set aside and not loaded; `kmend retry {name}` loads it all the same"));
+    }
+    let older = left.get_mut(newer..).unwrap_or_default();
+    if let Some(good) = older.iter().position(is_good) {
+        older[..=good].rotate_right(1);
+    }
+    left
+}
+
 fn replaces(ready: &Ready) -> bool {
     ready.module.manifest.as_ref().is_some_and(|m| m.replace)
 }
 
 /// Loads the newest of a stream; where the kernel refuses that, the next older one that fits. Whether all went well.
-fn load_stream(run: &Run<'_>, kernel: &Kernel, stream: Stream, in_force: &mut Vec<String>) -> Result<bool> {
+fn load_stream(
+    run: &Run<'_>,
+    kernel: &Kernel,
+    breaker: &Breaker,
+    stream: Stream,
+    in_force: &mut Vec<String>,
+) -> Result<bool> {
     let mut well = true;
     let mut candidates = stream.good;
     while let Some((candidate, ready)) = candidates.pop() {
@@ -115,13 +198,12 @@ fn load_stream(run: &Run<'_>, kernel: &Kernel, stream: Stream, in_force: &mut Ve
             ));
             return Ok(false);
         }
-        match load(run, &ready) {
+        let done = load(run, &ready);
+        keep(run, &name, &kernel.release, &done);
+        match done {
             Ok(()) => {
                 if candidate.name != stream.newest {
-                    run.say.warn(format!(
-                        "{name} is in force in the place of {}, which could not be loaded",
-                        stream.newest
-                    ));
+                    run.say.warn(format!("{name} is in force in the place of {}, which was not loaded", stream.newest));
                 }
                 in_force.push(name);
                 return Ok(well);
@@ -133,7 +215,7 @@ fn load_stream(run: &Run<'_>, kernel: &Kernel, stream: Stream, in_force: &mut Ve
                     // An older one would have to wait for the same tasks.
                     return Ok(false);
                 }
-                candidates.extend(next_older(run, kernel, &candidate)?);
+                candidates.extend(next_older(run, kernel, breaker, &candidate)?);
             }
         }
     }
@@ -141,14 +223,22 @@ fn load_stream(run: &Run<'_>, kernel: &Kernel, stream: Stream, in_force: &mut Ve
 }
 
 /// The newest of the same stream that is older than `than` and passes the preflight.
-fn next_older(run: &Run<'_>, kernel: &Kernel, than: &Installed) -> Result<Option<(Installed, Ready)>> {
+fn next_older(
+    run: &Run<'_>,
+    kernel: &Kernel,
+    breaker: &Breaker,
+    than: &Installed,
+) -> Result<Option<(Installed, Ready)>> {
     let installed = store::installed(run.host, &kernel.release)?;
     let older = installed.into_iter().rev();
     let older = older.filter(|i| i.place.stream == than.place.stream && i.place.version < than.place.version);
-    for candidate in older {
+    for candidate in older.filter(|i| breaker.aside(&i.name, &kernel.release).is_none()) {
         match check(run.host, &candidate.path, kernel) {
             Ok(ready) => return Ok(Some((candidate, ready))),
-            Err(refusal) => run.say.warn(refusal.to_string()),
+            Err(refusal) => {
+                run.say.warn(refusal.to_string());
+                keep(run, &candidate.name, &kernel.release, &Err(refusal.into()));
+            }
         }
     }
     Ok(None)

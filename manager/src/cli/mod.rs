@@ -8,6 +8,9 @@ mod list;
 mod load;
 mod monitor;
 mod status;
+mod step_back;
+mod subscribe;
+mod transition;
 mod uname;
 mod unload;
 
@@ -15,7 +18,7 @@ use crate::host::elsewhere::Elsewhere;
 use crate::host::kernel::{Kernel, Running};
 use crate::host::Host;
 use crate::say::Say;
-use crate::{transition, Run};
+use crate::{breaker, Run};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -61,6 +64,24 @@ enum Command {
     Unload(Which),
     /// Show information about a live patch: a file, an installed one, a loaded one
     Info(info::InfoArgs),
+    /// Go back to an older installed version, now and at the next boots
+    StepBack(step_back::StepBackArgs),
+    /// Load a live patch that was set aside after a crash, and no longer set it aside
+    Retry {
+        /// Its name
+        #[arg(value_name = "MODULE")]
+        module: PathBuf,
+    },
+    /// Look whether loads are known to be good by now; systemd runs it
+    #[command(hide = true)]
+    Settle,
+    /// Note that the host goes down in good order; systemd runs it
+    #[command(hide = true)]
+    ShutdownMark,
+    /// Live patches from the package repositories: by themselves, by hand, what there is
+    Subscribe(subscribe::SubscribeArgs),
+    /// Show what the transition under way waits for; wait for it, turn it back, begin it again
+    Transition(transition::TransitionArgs),
     /// Signal the tasks that stall a transition, where the kernel does not do that itself
     Signal,
     /// Dangerous: do it even where tasks stall it
@@ -93,6 +114,10 @@ enum ForceCommand {
     ///
     /// A task may then run old and new code at once. The module stays in memory until a reboot.
     Unload(Which),
+    /// End the transition under way: tasks that block it for 75 seconds are switched over by force
+    ///
+    /// A task may then run old and new code at once. The module stays in memory until a reboot.
+    Transition,
 }
 
 /// The command line, for what describes it: man pages, completions.
@@ -129,6 +154,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
+    breaker::pass_by(run);
     match &cli.command {
         Some(Command::Version) => version(run, program),
         None if cli.version => version(run, program),
@@ -147,8 +173,15 @@ fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
         Some(Command::Force(ForceArgs { command: ForceCommand::Unload(which) })) => {
             unload::run(run, which, unload::How::Force)?;
         }
+        Some(Command::Force(ForceArgs { command: ForceCommand::Transition })) => transition::force(run)?,
+        Some(Command::Transition(args)) => transition::run(run, args)?,
         Some(Command::Info(args)) => info::run(run, args)?,
-        Some(Command::Signal) => transition::signal(run)?,
+        Some(Command::Subscribe(args)) => subscribe::run(run, args)?,
+        Some(Command::StepBack(args)) => step_back::run(run, args)?,
+        Some(Command::Retry { module }) => load::retry(run, module)?,
+        Some(Command::Settle) => breaker::settle(run)?,
+        Some(Command::ShutdownMark) => breaker::shutdown_mark(run)?,
+        Some(Command::Signal) => crate::transition::signal(run)?,
     }
     Ok(0)
 }

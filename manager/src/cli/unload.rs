@@ -4,7 +4,7 @@
 use super::Which;
 use crate::host::{livepatch, lock};
 use crate::load::{force_unload, unload};
-use crate::{order, Run};
+use crate::{breaker, order, step, Run};
 use anyhow::{bail, ensure, Result};
 
 /// How much is done.
@@ -24,13 +24,21 @@ pub fn run(run: &Run<'_>, which: &Which, how: How) -> Result<()> {
     };
     let Some(module) = &which.module else {
         let _lock = lock::take(run, &format!("{doing} --all"), false)?;
-        return all(run, action);
+        let done = all(run, action);
+        breaker::ended(run)?;
+        return done;
     };
     let text = module.file_name().unwrap_or_default().to_string_lossy();
     let name = order::module_name(&text);
     ensure!(order::is_module_name(&name), "{} is no name of a module", module.display());
     let _lock = lock::take(run, doing, false)?;
-    action(run, &name)
+    let before = step::loaded(run.host, &name);
+    let done = action(run, &name);
+    if done.is_ok() {
+        step::tell_lost(run, before.as_ref());
+    }
+    breaker::ended(run)?;
+    done
 }
 
 /// The newest first: kernels before 5.1 want them back in that order. Where the kernel does not tell the order, all are
@@ -42,8 +50,12 @@ fn all(run: &Run<'_>, action: fn(&Run<'_>, &str) -> Result<()>) -> Result<()> {
         let mut gone = 0;
         let mut faults = Vec::new();
         for patch in &patches {
+            let before = step::loaded(run.host, &patch.name);
             match action(run, &patch.name) {
-                Ok(()) => gone += 1,
+                Ok(()) => {
+                    gone += 1;
+                    step::tell_lost(run, before.as_ref());
+                }
                 Err(error) => faults.push(format!("failed to unload module {}: {error:#}", patch.name)),
             }
         }

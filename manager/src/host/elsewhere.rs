@@ -4,8 +4,11 @@
 //!
 //! One request a line, words separated by tabs; the answer is an errno on a line, 0 for success:
 //! `load PATH`, `delete NAME`, `write PATH VALUE`, `sleep MILLISECONDS`.
+//!
+//! A number N in ROOT/power-cut ends the program at its N-th step ([`crate::files::step`]), as a loss of power would.
 
 use super::kernel::Kernel;
+use crate::files;
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::fs::File;
@@ -17,6 +20,9 @@ use std::time::Duration;
 /// Name of the socket in the root folder.
 pub const SOCKET: &str = "kernel.sock";
 
+/// Name of the file with the step at which the power is cut.
+const POWER_CUT: &str = "power-cut";
+
 /// A kernel at a socket, or none.
 pub struct Elsewhere {
     stream: Option<RefCell<BufReader<UnixStream>>>,
@@ -25,12 +31,16 @@ pub struct Elsewhere {
 impl Elsewhere {
     /// The kernel of the system in `root`.
     pub fn new(root: &Path) -> Self {
+        let steps = std::fs::read_to_string(root.join(POWER_CUT)).ok().and_then(|text| text.trim().parse().ok());
+        files::cut_at(steps.unwrap_or(0));
         Self { stream: UnixStream::connect(root.join(SOCKET)).ok().map(|s| RefCell::new(BufReader::new(s))) }
     }
 
     /// ENOSYS where nobody answers.
     fn ask(&self, words: &[&str]) -> Result<(), Errno> {
+        files::step();
         let code = self.stream.as_ref().and_then(|stream| exchange(&mut stream.borrow_mut(), words).ok());
+        files::step();
         match code {
             Some(0) => Ok(()),
             Some(code) => Err(Errno::from_raw_os_error(code)),

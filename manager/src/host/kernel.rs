@@ -68,9 +68,14 @@ fn errno(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
-/// What an errno of loading a module means and what can be done, in words: (meaning, advice).
-pub fn explain_load(errno: Errno) -> (&'static str, &'static str) {
+/// What an errno of loading a module means and what can be done, in words: (meaning, advice). `signed` is whether a
+/// signature is appended to it.
+pub fn explain_load(errno: Errno, signed: bool) -> (&'static str, &'static str) {
     const LOG: &str = "the kernel's log (dmesg) has its reason";
+    const SIGN: &str = "install the signed build of it, or sign it with a key that this kernel knows";
+    const ENROLL: &str =
+        "enroll the key of its maker (mokutil --import, or the kernel's keyring), or install the build that \
+                          is signed for this kernel";
     match errno {
         Errno::PERM => (
             "not permitted",
@@ -79,12 +84,17 @@ pub fn explain_load(errno: Errno) -> (&'static str, &'static str) {
         Errno::ACCESS => {
             ("not permitted by a security module", "the audit log says which rule (SELinux, IMA, LoadPin)")
         }
-        Errno::KEYREJECTED => {
-            ("its signature is refused, or it has none", "install the signed build of it, or enroll its key")
+        // Kernels before 5.4 answer ENOKEY to a module without a signature, and EKEYREJECTED to one that is damaged.
+        Errno::KEYREJECTED | Errno::NOKEY | Errno::NODATA if !signed => {
+            ("it has no signature, and this kernel takes signed modules only", SIGN)
         }
-        Errno::NOKEY => ("it is signed with a key that this kernel does not know", "enroll the key of its maker"),
+        Errno::KEYREJECTED => ("its signature is refused: it does not fit the file, or its key is not trusted", ENROLL),
+        Errno::NOKEY => ("it is signed with a key that this kernel does not know", ENROLL),
+        Errno::KEYREVOKED => ("the key that it is signed with was revoked", SIGN),
+        Errno::KEYEXPIRED => ("the key that it is signed with has expired", SIGN),
         Errno::BADMSG => ("its signature is damaged", "fetch the file again"),
-        Errno::NOEXEC => ("the kernel does not take its format", LOG),
+        Errno::NOPKG => ("its signature is of a kind that this kernel cannot check", SIGN),
+        Errno::NOEXEC => ("the kernel does not take its format, its vermagic or its version of a symbol", LOG),
         Errno::INVAL => (
             "livepatch refuses it: a function that it replaces is not in this kernel, or it lacks a state of the live \
              patch in force",
@@ -92,9 +102,29 @@ pub fn explain_load(errno: Errno) -> (&'static str, &'static str) {
         ),
         Errno::NOENT => ("it uses a symbol that this kernel does not have", LOG),
         Errno::EXIST => ("a module of this name is loaded already", "`kmend list` shows what is loaded"),
+        Errno::NODEV => ("its init function, or a callback before it is applied, refused", LOG),
         Errno::NOMEM => ("not enough memory", "free some and try again"),
+        Errno::NOSYS => ("this kernel cannot load modules, or has no livepatch", LOG),
         Errno::TXTBSY => ("somebody is writing to the file", "wait for that to end and try again"),
-        Errno::BUSY => ("busy: another live patch is in transition", "`kmend status` shows which tasks it waits for"),
+        Errno::BUSY => (
+            "busy: another live patch is in transition, or somebody else redirects a function that it replaces",
+            "`kmend transition` shows which tasks a transition waits for; /sys/kernel/tracing/enabled_functions who \
+             redirects a function (flag I)",
+        ),
         _ => ("the kernel refuses it", LOG),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_signature_and_an_unknown_key_are_two_things() {
+        assert!(explain_load(Errno::KEYREJECTED, false).0.starts_with("it has no signature"));
+        assert!(explain_load(Errno::NOKEY, false).0.starts_with("it has no signature"));
+        assert!(explain_load(Errno::NOKEY, true).0.contains("does not know"));
+        assert!(explain_load(Errno::KEYREJECTED, true).0.contains("not trusted"));
+        assert!(explain_load(Errno::BADMSG, true).0.contains("damaged"));
     }
 }

@@ -8,8 +8,11 @@ pub mod kernel;
 pub mod livepatch;
 pub mod lock;
 pub mod notes;
+pub mod owner;
 pub mod store;
 pub mod tasks;
+pub mod tracers;
+pub mod trust;
 
 use crate::module::note;
 use anyhow::{Context, Result};

@@ -65,9 +65,49 @@ pub struct Newest {
 pub struct Breaker {
     /// A load that was begun and not ended.
     pub attempt: Option<Attempt>,
+    /// Loads before that one, of other streams, which are not known to be good either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Attempt>,
+    /// Live patches that were in force without a crash, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub good: Vec<Good>,
     /// Versions that are not loaded any more by `load --all`.
     #[serde(default)]
     pub set_aside: Vec<SetAside>,
+}
+
+impl Breaker {
+    /// All attempts, oldest first.
+    pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.earlier.iter().chain(&self.attempt)
+    }
+
+    /// All attempts, oldest first, out of it.
+    pub fn take_attempts(&mut self) -> Vec<Attempt> {
+        let mut all = std::mem::take(&mut self.earlier);
+        all.extend(self.attempt.take());
+        all
+    }
+
+    /// Attempts, oldest first, into it.
+    pub fn put_attempts(&mut self, mut attempts: Vec<Attempt>) {
+        self.attempt = attempts.pop();
+        self.earlier = attempts;
+    }
+
+    /// What was set aside of that module.
+    pub fn aside(&self, module: &str, release: &str) -> Option<&SetAside> {
+        self.set_aside.iter().find(|s| s.module == module && s.release == release)
+    }
+}
+
+/// A live patch that was in force without a crash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Good {
+    /// The module's name.
+    pub module: String,
+    /// The kernel, `uname -r`.
+    pub release: String,
 }
 
 /// A load that was begun.
@@ -151,7 +191,7 @@ mod tests {
         let host = Host::new(dir.path());
         assert_eq!(read::<Breaker>(&host).unwrap(), Breaker::default());
         let attempt = Attempt { module: "a".into(), release: "r".into(), boot_id: "b".into(), when: "w".into() };
-        let note = Breaker { attempt: Some(attempt), set_aside: Vec::new() };
+        let note = Breaker { attempt: Some(attempt), ..Breaker::default() };
         write(&host, &note).unwrap();
         assert_eq!(read::<Breaker>(&host).unwrap(), note);
         assert_eq!(fs::read_dir(host.at(FOLDER)).unwrap().count(), 1);

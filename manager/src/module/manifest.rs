@@ -35,6 +35,62 @@ pub struct Manifest {
     /// Functions without a proof that `--allow-unproven` let through.
     #[serde(default)]
     pub allowed_unproven: Vec<Unproven>,
+    /// What was compiled, and which functions of it are in the live patch.
+    #[serde(default)]
+    pub units: Vec<Unit>,
+    /// What the kernel calls when it is applied and taken back.
+    #[serde(default)]
+    pub callbacks: Vec<Callback>,
+    /// States of the system that it declares (`struct klp_state`).
+    #[serde(default)]
+    pub states: Vec<State>,
+}
+
+/// One translation unit.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Unit {
+    /// The klp object that it belongs to: `vmlinux` or a module's name.
+    pub object: String,
+    /// Its functions that are replaced or new.
+    #[serde(default)]
+    pub functions: Vec<Function>,
+}
+
+/// One function of a live patch.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// `changed` where it takes the place of one of the kernel's, `new` where it does not.
+    pub status: String,
+    /// Its position among its namesakes in the object; 0 where the name is unique.
+    pub sympos: Option<u64>,
+}
+
+/// One callback.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Callback {
+    /// The klp object that it belongs to.
+    pub object: String,
+    /// When it is called: `pre_patch`, `post_patch`, `pre_unpatch`, `post_unpatch`.
+    pub kind: String,
+}
+
+/// One state.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct State {
+    /// Which state.
+    pub id: u64,
+    /// In which version.
+    pub version: u32,
+}
+
+impl Manifest {
+    /// The functions that it replaces: object, function.
+    pub fn replaced(&self) -> impl Iterator<Item = (&str, &Function)> {
+        let functions = self.units.iter().flat_map(|u| u.functions.iter().map(|f| (u.object.as_str(), f)));
+        functions.filter(|(_, function)| function.status == "changed")
+    }
 }
 
 /// The kernel a live patch is for.

@@ -9,6 +9,8 @@ pub mod preflight;
 #[cfg(test)]
 #[path = "../../tests/host/ko.rs"]
 mod sample;
+pub mod shared;
+pub mod signature;
 pub mod stream;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,8 @@ pub struct Module {
     pub build_id: Option<String>,
     /// kmend's manifest; None where it has none.
     pub manifest: Option<Manifest>,
+    /// A signature is appended to it; whether it is good only the kernel can say.
+    pub signed: bool,
 }
 
 impl Module {
@@ -67,7 +71,8 @@ impl Module {
             Some(data) => Some(manifest::of_section(data)?),
             None => None,
         };
-        Ok(Self { machine: file.machine, name, modinfo, build_id, manifest })
+        let signed = signature::is_signed(bytes)?;
+        Ok(Self { machine: file.machine, name, modinfo, build_id, manifest, signed })
     }
 
     /// The first value of `key` in .modinfo.

@@ -3,8 +3,10 @@
 //! kernel's loader would find most of this too, but says it in one line of dmesg; that a module was proven against
 //! another build of the same release it does not find at all.
 
-use super::{Fault, Module};
+use super::{shared, Fault, Module};
 use crate::arch;
+use crate::host::livepatch;
+use crate::host::trust::{self, Demands};
 use crate::host::Host;
 use std::fmt;
 use std::fs::File;
@@ -25,6 +27,8 @@ pub struct Ready {
     pub bytes: Vec<u8>,
     /// What it says.
     pub module: Module,
+    /// What is not in the way of loading it, but worth a word.
+    pub warnings: Vec<String>,
 }
 
 /// Why a file is not installed or loaded.
@@ -57,6 +61,8 @@ pub struct Kernel {
     pub machine: String,
     /// Where this kernel runs: its build id, or why that is not known. None for one that does not run.
     pub running: Option<Result<String, String>>,
+    /// What it demands of any module; nothing where it does not run.
+    pub demands: Demands,
 }
 
 impl Kernel {
@@ -70,7 +76,8 @@ impl Kernel {
             Ok(None) => Err("/sys/kernel/notes holds no build id".into()),
             Err(error) => Err(format!("{error:#}")),
         };
-        Ok(Self { release: host.release()?, machine: host.machine()?, running: Some(build_id) })
+        let (release, machine, demands) = (host.release()?, host.machine()?, trust::demands(host));
+        Ok(Self { release, machine, running: Some(build_id), demands })
     }
 
     /// One that is installed, or will be.
@@ -78,7 +85,8 @@ impl Kernel {
     /// # Errors
     /// /proc does not say the machine.
     pub fn of_release(host: &Host, release: &str) -> anyhow::Result<Self> {
-        Ok(Self { release: release.into(), machine: host.machine()?, running: None })
+        let demands = Demands::default();
+        Ok(Self { release: release.into(), machine: host.machine()?, running: None, demands })
     }
 }
 
@@ -98,10 +106,23 @@ pub fn check(host: &Host, path: &Path, kernel: &Kernel) -> Result<Ready, Refusal
     let module = Module::parse(&bytes).map_err(|Fault { place, reason }| {
         refusal(&place, reason, "fetch or build the file again: nothing was loaded from it")
     })?;
-    match against(&module, kernel) {
-        Some((place, reason, advice)) => Err(refusal(place, reason, &advice)),
-        None => Ok(Ready { path: path.into(), file, bytes, module }),
+    if let Some((place, reason, advice)) = against(&module, kernel) {
+        return Err(refusal(place, reason, &advice));
     }
+    let mut warnings = Vec::new();
+    if let (Some(manifest), true) = (&module.manifest, kernel.running.is_some()) {
+        let shared = shared::look(host, manifest);
+        // In force already: the one who redirects is this live patch.
+        let is_on = livepatch::find(host, &module.name).is_ok_and(|p| p.is_some_and(|p| p.enabled));
+        if let (Some(conflict), false) = (shared.conflict, is_on) {
+            let advice =
+                "stop what redirects that function (a tracer, a fault injector, a security agent's hook), then \
+                          load the live patch";
+            return Err(refusal("its functions", format!("{conflict}: the kernel would refuse it as busy"), advice));
+        }
+        warnings = shared.warnings;
+    }
+    Ok(Ready { path: path.into(), file, bytes, module, warnings })
 }
 
 fn read(path: &Path) -> std::io::Result<(File, Vec<u8>)> {
@@ -144,7 +165,19 @@ fn against(module: &Module, kernel: &Kernel) -> Option<Against> {
         }
         Some(_) => {}
     }
-    against_manifest(module, kernel)
+    against_manifest(module, kernel).or_else(|| against_demands(module, kernel))
+}
+
+/// What the kernel would answer with EKEYREJECTED or EPERM.
+fn against_demands(module: &Module, kernel: &Kernel) -> Option<Against> {
+    if let Some(reason) = &kernel.demands.none_at_all {
+        return Some(("kernel", reason.clone(), "reboot: what is installed is loaded then".into()));
+    }
+    let demand = kernel.demands.signature.as_ref().filter(|_| !module.signed)?;
+    let reason = format!("it has no signature, and {demand}");
+    let advice = "install the signed build of it, or sign it (scripts/sign-file of the kernel) with a key that this \
+                  kernel knows";
+    Some(("appended signature", reason, advice.into()))
 }
 
 fn against_manifest(module: &Module, kernel: &Kernel) -> Option<Against> {

@@ -4,12 +4,14 @@
 use super::preflight::{check, Kernel};
 use super::sample::{elf, note, Ko};
 use super::*;
+use crate::host::trust::Demands;
 use crate::host::Host;
 
 const RELEASE: &str = "5.14.0-362.8.1.el9_3.x86_64";
 
 fn kernel() -> Kernel {
-    Kernel { release: RELEASE.into(), machine: "x86_64".into(), running: Some(Ok("abcd0102".into())) }
+    let running = Some(Ok("abcd0102".into()));
+    Kernel { release: RELEASE.into(), machine: "x86_64".into(), running, demands: Demands::default() }
 }
 
 /// What the preflight says of these bytes; empty where nothing speaks against them.

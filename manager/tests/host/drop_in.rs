@@ -75,7 +75,7 @@ fn while_one_has_the_lock_others_wait_and_then_say_whose_it_is() {
     system.kmend(&["list"]).ends(0);
     system.kmend(&["status"]).ends(3);
     system.kmend(&["signal"]).ends(0);
-    drop(held);
+    held.unlock().unwrap();
     system.kmend(&["load", &module]).ends(0);
 }
 
@@ -123,6 +123,7 @@ fn the_service_is_what_boot_relies_on() {
         "Type=oneshot",
         "RemainAfterExit=yes",
         "ExecStart=/usr/sbin/kpatch load --all",
+        "ExecStop=-/usr/sbin/kmend shutdown-mark",
         "WantedBy=multi-user.target",
     ] {
         assert!(service.lines().any(|l| l == line), "{line}");

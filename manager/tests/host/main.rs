@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The kmend program against a false system: its own /sys, /proc and /var in a folder, and a kernel that a test plays.
 
+mod breaker;
 mod docs;
 mod drop_in;
 mod facts;
+mod failures;
 mod install;
 mod ko;
 mod list;
 mod load;
+mod power;
+mod preflight;
 mod status;
+mod step_back;
 mod streams;
+mod subscribe;
 mod system;
+mod transition;
 mod unload;

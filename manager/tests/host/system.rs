@@ -105,6 +105,7 @@ impl System {
         };
         put("proc/sys/kernel/osrelease", format!("{RELEASE}\n").as_bytes());
         put("proc/sys/kernel/arch", b"x86_64\n");
+        put("proc/sys/kernel/random/boot_id", b"boot 0\n");
         put("sys/kernel/notes", &note(b"GNU\0", 3, &[0xab, 0xcd, 0x01, 0x02]));
         put("bin/systemctl", b"#!/bin/sh\necho \"$@\" >>\"$SYSTEMCTL_LOG\"\n");
         fs::create_dir_all(root.join("sys/kernel/livepatch")).unwrap();
@@ -156,6 +157,13 @@ impl System {
         path.to_str().unwrap().into()
     }
 
+    /// Puts a file of the system there.
+    pub fn put(&self, path: &str, text: &str) {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
     /// Puts an installed file there.
     pub fn installed(&self, file: &str, bytes: &[u8]) {
         let folder = self.folder(RELEASE);
@@ -185,6 +193,27 @@ impl System {
         put_flag(&folder, "enabled", enabled);
         put_flag(&folder, "transition", transition);
         fs::create_dir_all(state.root.join("sys/module").join(name).join("notes")).unwrap();
+    }
+
+    /// Boots it again, however it went down: nothing is loaded, and it is another boot.
+    pub fn boots_again(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.ends.clear();
+        state.replacing.clear();
+        state.log.clear();
+        for folder in ["sys/kernel/livepatch", "sys/module"] {
+            fs::remove_dir_all(self.root().join(folder)).unwrap();
+            fs::create_dir_all(self.root().join(folder)).unwrap();
+        }
+        let path = self.root().join("proc/sys/kernel/random/boot_id");
+        let boots: u32 = fs::read_to_string(&path).unwrap().trim().strip_prefix("boot ").unwrap().parse().unwrap();
+        fs::write(path, format!("boot {}\n", boots + 1)).unwrap();
+    }
+
+    /// What a note of kmend's holds; null where there is none.
+    pub fn note(&self, name: &str) -> serde_json::Value {
+        let text = fs::read_to_string(self.root().join("var/lib/kmend").join(name)).ok();
+        text.map_or(serde_json::Value::Null, |text| serde_json::from_str(&text).unwrap())
     }
 
     /// A task.

@@ -16,7 +16,8 @@ fn unload_disables_waits_and_removes() {
         said.out,
         format!(
             "disabling patch module: {module}\nwaiting (up to 15 seconds) for patch transition to complete...\n\
-             transition complete (2 seconds)\nunloading patch module: {module}\n"
+             transition complete (2 seconds)\nunloading patch module: {module}\n\
+             no longer in force: fix of 1-1\n"
         )
     );
     assert_eq!(

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! kmend subscribe: live patches from the package repositories, in the verbs of `dnf kpatch`.
+
+use crate::{subscribe, Run};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+/// Arguments of `subscribe`.
+#[derive(Args)]
+pub struct SubscribeArgs {
+    #[command(subcommand)]
+    command: SubscribeCommand,
+}
+
+/// What is done.
+#[derive(Subcommand)]
+pub enum SubscribeCommand {
+    /// Live patches come with the system's updates, for each kernel: installs the package kpatch-patches
+    #[command(alias = "auto-update")]
+    Auto,
+    /// They do not: removes that package; what is installed stays
+    #[command(alias = "manual-update")]
+    Manual,
+    /// Install the newest live patch of each kernel on this host, once
+    Install,
+    /// Show the setting, and what can be had for the kernels on this host
+    Status,
+}
+
+/// Runs the command.
+pub fn run(run: &Run<'_>, args: &SubscribeArgs) -> Result<()> {
+    match args.command {
+        SubscribeCommand::Auto => subscribe::auto(run),
+        SubscribeCommand::Manual => subscribe::manual(run),
+        SubscribeCommand::Install => subscribe::install(run),
+        SubscribeCommand::Status => subscribe::status(run),
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Installs and loads that failed, for `kmend status`: package scriptlets end well whatever happens, so that this is where
+//! a failure stays to be seen. The caller holds the lock.
+
+use crate::host::clock;
+use crate::host::notes::{self, Failure, Failures};
+use crate::Run;
+use anyhow::Error;
+
+/// How many are kept, the last ones.
+const KEPT: usize = 20;
+/// A reason is cut off behind that many characters.
+const LONGEST: usize = 2000;
+
+/// Notes that `what` (`install`, `load`) failed for a module and a kernel. Where that cannot be written, it is told.
+pub fn record(run: &Run<'_>, what: &str, module: &str, release: &str, error: &Error) {
+    let reason: String = format!("{error:#}").chars().take(LONGEST).collect();
+    let (when, what) = (clock::stamp(run.host), what.to_string());
+    let failure = Failure { when, what, module: module.into(), release: release.into(), reason };
+    change(run, |failures| {
+        failures.retain(|f| !is_same(f, &failure.what, module, release));
+        failures.push(failure);
+        let surplus = failures.len().saturating_sub(KEPT);
+        failures.drain(..surplus);
+    });
+}
+
+/// `what` went well: its failure is over, and so is that of an install where a load went well.
+pub fn clear(run: &Run<'_>, what: &str, module: &str, release: &str) {
+    let is_over =
+        |f: &Failure| is_same(f, what, module, release) || what == "load" && is_same(f, "install", module, release);
+    change(run, |failures| failures.retain(|f| !is_over(f)));
+}
+
+/// A module that is uninstalled: nothing failed of it matters any more.
+pub fn forget(run: &Run<'_>, module: &str, release: &str) {
+    change(run, |failures| failures.retain(|f| f.module != module || f.release != release));
+}
+
+fn is_same(failure: &Failure, what: &str, module: &str, release: &str) -> bool {
+    failure.what == what && failure.module == module && failure.release == release
+}
+
+/// A damaged note is begun anew: what it held has been said when it happened.
+fn change(run: &Run<'_>, change: impl FnOnce(&mut Vec<Failure>)) {
+    let before = notes::read::<Failures>(run.host);
+    let mut after = before.as_ref().map_or_else(|_| Failures::default(), Clone::clone);
+    change(&mut after.failures);
+    if before.is_ok_and(|before| before == after) {
+        return;
+    }
+    if let Err(error) = notes::write(run.host, &after) {
+        run.say.warn(format!("{error:#}: `kmend status` does not show this failure later"));
+    }
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The system's package manager: dnf (4 and 5) or apt-get, as they stand in PATH. What changes something shows its own
+//! output; what asks is read here, in the language of C.
+
+use super::{names, Offer};
+use anyhow::{bail, ensure, Context, Result};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Which one it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Manager {
+    /// dnf; `five` where it is dnf5, some of whose words are others.
+    Dnf {
+        /// It is dnf5.
+        five: bool,
+    },
+    /// apt-get, of Debian and its kin.
+    Apt,
+}
+
+/// All live patches.
+const ALL: &str = "kpatch-patch-*";
+
+impl Manager {
+    /// The one there is; dnf where there are both.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn find() -> Result<Self> {
+        if in_path("dnf") {
+            // dnf5 says `dnf5 version 5.2.6.2`, dnf4 `4.18.0`.
+            return Ok(Self::Dnf { five: ask("dnf", &["--version"])?.contains("dnf5") });
+        }
+        ensure!(
+            in_path("apt-get"),
+            "neither dnf nor apt-get is in PATH: fetch live patches by the means of this system, then `kmend install` them"
+        );
+        Ok(Self::Apt)
+    }
+
+    /// The name of the package with the live patch for a kernel.
+    pub fn package(&self, release: &str) -> String {
+        match self {
+            Self::Dnf { .. } => names::rpm(release),
+            Self::Apt => names::deb(release),
+        }
+    }
+
+    /// Installs packages, or renews them.
+    ///
+    /// # Errors
+    /// It cannot be run, or says no.
+    pub fn install(&self, packages: &[&str]) -> Result<()> {
+        match self {
+            Self::Dnf { .. } => change("dnf", &[&["-y", "install"], packages].concat()),
+            Self::Apt => change("apt-get", &[&["-y", "install"], packages].concat()),
+        }
+    }
+
+    /// Removes a package, and nothing that came with it.
+    ///
+    /// # Errors
+    /// As [`Manager::install`].
+    pub fn remove(&self, package: &str) -> Result<()> {
+        match self {
+            Self::Dnf { .. } => {
+                change("dnf", &["-y", "--setopt=clean_requirements_on_remove=False", "remove", package])
+            }
+            Self::Apt => change("apt-get", &["-y", "remove", package]),
+        }
+    }
+
+    /// Has these packages count as asked for by hand.
+    ///
+    /// # Errors
+    /// As [`Manager::install`].
+    pub fn keep(&self, packages: &[&str]) -> Result<()> {
+        match self {
+            _ if packages.is_empty() => Ok(()),
+            Self::Dnf { five: true } => change("dnf", &[&["-y", "mark", "user"], packages].concat()),
+            Self::Dnf { five: false } => change("dnf", &[&["-y", "mark", "install"], packages].concat()),
+            Self::Apt => change("apt-mark", &[&["manual"], packages].concat()),
+        }
+    }
+
+    /// Whether a package is installed.
+    ///
+    /// # Errors
+    /// The database of packages cannot be asked.
+    pub fn is_installed(&self, package: &str) -> Result<bool> {
+        Ok(self.matching(package)?.iter().any(|name| name == package))
+    }
+
+    /// Names of the live patches that are installed.
+    ///
+    /// # Errors
+    /// As [`Manager::is_installed`].
+    pub fn installed(&self) -> Result<Vec<String>> {
+        self.matching(ALL)
+    }
+
+    fn matching(&self, pattern: &str) -> Result<Vec<String>> {
+        let text = match self {
+            Self::Dnf { .. } => ask("rpm", &["-qa", "--qf", "%{NAME}\\n", pattern])?,
+            Self::Apt => {
+                let form = "${db:Status-Status} ${Package}\\n";
+                // It ends with 1 where there is none; what it says of that goes to standard error.
+                let output = run("dpkg-query", &["-W", "-f", form, pattern])?;
+                let output = String::from_utf8_lossy(&output.stdout).into_owned();
+                output.lines().filter_map(|line| line.strip_prefix("installed ")).map(|n| format!("{n}\n")).collect()
+            }
+        };
+        Ok(text.split_whitespace().map(String::from).collect())
+    }
+
+    /// The newest version of each of these packages in the repositories; those that are not there are left out.
+    ///
+    /// # Errors
+    /// The repositories cannot be asked.
+    pub fn available(&self, packages: &[&str]) -> Result<Vec<Offer>> {
+        match self {
+            Self::Dnf { .. } => {
+                let form = "%{name} %{version} %{release}\\n";
+                let ask_for = ["-q", "repoquery", "--available", "--latest-limit=1", "--qf", form];
+                Ok(ask("dnf", &[&ask_for[..], packages].concat())?.lines().filter_map(of_dnf).collect())
+            }
+            Self::Apt => Ok(of_apt(&ask("apt-cache", &[&["policy"], packages].concat())?)),
+        }
+    }
+}
+
+/// `kpatch-patch-5_14_0-362_8_1 1 3.el9_3`. Version 0 is an empty package, which stands for no live patch yet.
+fn of_dnf(line: &str) -> Option<Offer> {
+    let mut words = line.split_whitespace();
+    let (package, version, release) = (words.next()?, words.next()?, words.next()?);
+    let number = release.split('.').next()?;
+    offer(package, &format!("{version}-{number}"))
+}
+
+/// Blocks: `NAME:`, then lines with white space before them, of which `Candidate: 1-3`.
+fn of_apt(text: &str) -> Vec<Offer> {
+    let mut package = "";
+    let mut found = Vec::new();
+    for line in text.lines() {
+        match line.trim_start().strip_prefix("Candidate: ") {
+            Some(version) => found.extend(offer(package, version.trim())),
+            None if !line.starts_with(' ') => package = line.trim_end().trim_end_matches(':'),
+            None => {}
+        }
+    }
+    found
+}
+
+/// A version of two numbers, as live patches have; none else is one.
+fn offer(package: &str, version: &str) -> Option<Offer> {
+    let (first, second) = version.split_once('-')?;
+    let number = |text: &str| text.parse::<u64>().ok();
+    let (first, second) = (number(first)?, number(second)?);
+    (first > 0).then(|| Offer { package: package.into(), version: format!("{first}-{second}") })
+}
+
+fn in_path(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).map(|folder: PathBuf| folder.join(program)).any(|path| path.is_file())
+}
+
+/// Runs what changes something; it shows its own output, and asks nothing.
+fn change(program: &str, args: &[&str]) -> Result<()> {
+    let mut command = Command::new(program);
+    command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    let status = command.status().with_context(|| format!("cannot run {program}"))?;
+    ensure!(status.success(), "`{program} {}` failed ({status}): see what it says above", args.join(" "));
+    Ok(())
+}
+
+fn run(program: &str, args: &[&str]) -> Result<std::process::Output> {
+    let mut command = Command::new(program);
+    command.args(args).env("LC_ALL", "C").stdin(Stdio::null());
+    command.output().with_context(|| format!("cannot run {program}"))
+}
+
+fn ask(program: &str, args: &[&str]) -> Result<String> {
+    let output = run(program, args)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim().lines().next_back().unwrap_or("it does not say why");
+        bail!("`{program} {}` failed ({}): {said}", args.join(" "), output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_dnf_and_apt_are_read() {
+        let told = |line| of_dnf(line).map(|o| format!("{} {}", o.package, o.version));
+        assert_eq!(told("kpatch-patch-a 1 3.el9_3").as_deref(), Some("kpatch-patch-a 1-3"));
+        assert_eq!(told("kpatch-patch-a 1 10").as_deref(), Some("kpatch-patch-a 1-10"));
+        for none in ["", "a", "a 1", "a 0 0.el9", "a x 1", "a 1 x.el9", "a 1-2"] {
+            assert_eq!(told(none), None, "{none}");
+        }
+        let text = "kpatch-patch-a:\n  Installed: (none)\n  Candidate: 1-3\n  Version table:\n     1-3 500\n\
+                    kpatch-patch-b:\n  Installed: 1-1\n  Candidate: (none)\nN: Unable to locate package c\n";
+        assert_eq!(of_apt(text), [Offer { package: "kpatch-patch-a".into(), version: "1-3".into() }]);
+    }
+}

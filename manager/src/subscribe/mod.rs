@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Live patches from the package repositories: the kernels on this host in, packages of the system's own package manager
+//! out. There is no plugin of it: a metapackage has the newest live patch come with each kernel.
+
+pub mod manager;
+pub mod names;
+
+use crate::host::elsewhere::SOCKET;
+use crate::host::notes::{self, Available, Newest};
+use crate::host::{clock, lock};
+use crate::{order, Run};
+use anyhow::{ensure, Result};
+use manager::Manager;
+use std::collections::BTreeMap;
+
+/// The metapackage; it requires the live patches of the kernels that are installed.
+pub const META: &str = "kpatch-patches";
+
+/// A package that can be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its name.
+    pub package: String,
+    /// Version and release, as `1-3`.
+    pub version: String,
+}
+
+/// The package manager of the running system. That of a system in another folder is not run, and the running one's must
+/// not work on it.
+fn manager(run: &Run<'_>) -> Result<Manager> {
+    let is_played = run.host.root().join(SOCKET).exists();
+    ensure!(
+        run.host.is_running_system() || is_played,
+        "{} is not the running system: its packages are not changed from here; run this in it",
+        run.host.root().display()
+    );
+    Manager::find()
+}
+
+/// The kernels on this host: the one that runs, and those whose modules are there.
+fn kernels(run: &Run<'_>) -> Result<Vec<String>> {
+    let folder = run.host.at("/lib/modules");
+    let mut found = run.host.names(&folder)?;
+    // What is left of a kernel that was removed has none of its own files any more.
+    found.retain(|name| folder.join(name).join("modules.builtin").is_file());
+    found.push(run.host.release()?);
+    found.sort_by(|a, b| order::natural(a, b));
+    found.dedup();
+    Ok(found)
+}
+
+/// What the repositories have for the kernels on this host, newest of each.
+fn offers(run: &Run<'_>, manager: &Manager) -> Result<BTreeMap<String, Offer>> {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    for release in kernels(run)? {
+        names.insert(manager.package(&release), release);
+    }
+    let found = manager.available(&names.keys().map(String::as_str).collect::<Vec<_>>())?;
+    Ok(found.into_iter().filter_map(|offer| Some((names.get(&offer.package)?.clone(), offer))).collect())
+}
+
+/// `auto`: live patches come and are renewed with the system's updates.
+///
+/// # Errors
+/// There is no package manager, or it fails.
+pub fn auto(run: &Run<'_>) -> Result<()> {
+    manager(run)?.install(&[META])
+}
+
+/// `manual`: they do not; what is installed stays.
+///
+/// # Errors
+/// As [`auto`].
+pub fn manual(run: &Run<'_>) -> Result<()> {
+    let manager = manager(run)?;
+    if !manager.is_installed(META)? {
+        run.say.line(format!("{META} is not installed: live patches are not updated by themselves"));
+        return Ok(());
+    }
+    // They came as what another package requires: without that they would go with the next clean-up.
+    let there = manager.installed()?;
+    manager.keep(&there.iter().map(String::as_str).collect::<Vec<_>>())?;
+    manager.remove(META)
+}
+
+/// `install`: the newest live patch of each kernel on this host, once.
+///
+/// # Errors
+/// As [`auto`].
+pub fn install(run: &Run<'_>) -> Result<()> {
+    let manager = manager(run)?;
+    let offers = offers(run, &manager)?;
+    note(run, &offers);
+    if offers.is_empty() {
+        run.say.line(format!("no live patch is available for {}", kernels(run)?.join(", ")));
+        return Ok(());
+    }
+    manager.install(&offers.values().map(|offer| offer.package.as_str()).collect::<Vec<_>>())
+}
+
+/// `status`: whether updates come by themselves, and what can be had.
+///
+/// # Errors
+/// As [`auto`].
+pub fn status(run: &Run<'_>) -> Result<()> {
+    let manager = manager(run)?;
+    let setting = if manager.is_installed(META)? { "auto-update" } else { "manual-update" };
+    run.say.line(format!("Kpatch update setting: {setting}"));
+    let offers = offers(run, &manager)?;
+    let list: Vec<String> = offers.values().map(|offer| format!("{}-{}", offer.package, offer.version)).collect();
+    let list = if list.is_empty() { "none".into() } else { list.join(", ") };
+    run.say.line(format!("Available patches: {list}"));
+    note(run, &offers);
+    Ok(())
+}
+
+/// Writes down what was seen, for `kmend status`.
+fn note(run: &Run<'_>, offers: &BTreeMap<String, Offer>) {
+    let newest = |offer: &Offer| Newest { version: offer.version.clone() };
+    let kernels = offers.iter().map(|(release, offer)| (release.clone(), newest(offer))).collect();
+    let available = Available { checked: clock::stamp(run.host), kernels };
+    let done = lock::take(run, "subscribe", true).and_then(|_lock| notes::write(run.host, &available));
+    if let Err(error) = done {
+        run.say.warn(format!("{error:#}: `kmend status` does not know what was seen here"));
+    }
+}

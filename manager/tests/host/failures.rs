@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Failed installs and loads stay to be seen.
+
+use super::ko::Ko;
+use super::system::{file, name, Plan, System, RELEASE};
+use std::collections::BTreeMap;
+
+fn kept(system: &System) -> Vec<String> {
+    let note = system.note("failures.json");
+    let list = note["failures"].as_array().cloned().unwrap_or_default();
+    list.iter().map(|f| format!("{} {}", f["what"].as_str().unwrap(), f["module"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn a_failure_is_kept_until_the_same_goes_well() {
+    // ENOEXEC, once.
+    let load = BTreeMap::from([(name("1-2"), [8].into())]);
+    let system = System::with(Plan { load, ..Plan::default() });
+    system.put("clock", "2026-11-25T10:00:00Z");
+    let good = Ko::with_manifest(&name("1-2"), RELEASE, &[]).bytes();
+    let path = system.file(&file("1-2"), &good[..good.len() - 9]);
+    system.kmend(&["install", &path]).ends(1);
+    assert_eq!(kept(&system), [format!("install {}", name("1-2"))]);
+    let failure = &system.note("failures.json")["failures"][0];
+    assert_eq!((failure["when"].as_str(), failure["release"].as_str()), (Some("2026-11-25T10:00:00Z"), Some(RELEASE)));
+    assert!(failure["reason"].as_str().unwrap().contains("ELF header: the section table lies beyond"));
+    // The same again is one failure, not two.
+    system.kmend(&["install", &path]).ends(1);
+    assert_eq!(kept(&system).len(), 1);
+    let path = system.file(&file("1-2"), &good);
+    system.kmend(&["install", &path]).ends(0);
+    assert_eq!(kept(&system), [""; 0]);
+
+    system.kmend(&["load", &name("1-2")]).ends(1);
+    assert_eq!(kept(&system), [format!("load {}", name("1-2"))]);
+    system.kmend(&["load", &name("1-2")]).ends(0);
+    assert_eq!(kept(&system), [""; 0]);
+}
+
+#[test]
+fn load_all_keeps_each_failure_and_uninstall_ends_it() {
+    let system = System::new();
+    system.version("1-1");
+    system.installed(&file("1-2"), b"\x7fELF");
+    system.installed(&file("1-3"), &Ko::new(&name("1-3"), "6.1.0").bytes());
+    system.kmend(&["load", "--all"]).ends(1);
+    assert_eq!(kept(&system), [format!("load {}", name("1-3")), format!("load {}", name("1-2"))]);
+    system.kmend(&["uninstall", &name("1-3")]).ends(0);
+    assert_eq!(kept(&system), [format!("load {}", name("1-2"))]);
+}
+
+#[test]
+fn the_last_twenty_are_kept_and_a_damaged_note_is_begun_anew() {
+    let system = System::new();
+    system.put("var/lib/kmend/failures.json", "{\"failures\":[{}]}");
+    for number in 0..25 {
+        let path = system.file(&format!("own_{number}.ko"), b"");
+        system.kmend(&["load", &path]).ends(1);
+    }
+    let kept = kept(&system);
+    assert_eq!((kept.len(), kept[0].as_str(), kept[19].as_str()), (20, "load own_5", "load own_24"));
+}

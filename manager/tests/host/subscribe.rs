@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! kmend subscribe, with package managers that note what they are asked.
+
+use super::system::{System, RELEASE};
+use std::fs;
+
+const EL: &str = "kpatch-patch-5_14_0-362_8_1";
+const OTHER: &str = "5.14.0-427.13.1.el9_4.x86_64";
+
+fn program(system: &System, name: &str, body: &str) {
+    let log = "printf '%s' \"${0##*/}\" >>\"$LOG\"; for a; do printf ' %s' \"$a\" >>\"$LOG\"; done; echo >>\"$LOG\"";
+    let log = log.replace("$LOG", system.root().join("packages.log").to_str().unwrap());
+    system.put(&format!("bin/{name}"), &format!("#!/bin/sh\n{log}\n{body}\n"));
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(system.root().join("bin").join(name), mode).unwrap();
+}
+
+fn log(system: &System) -> Vec<String> {
+    let path = system.root().join("packages.log");
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let _ = fs::remove_file(path);
+    text.lines().map(String::from).collect()
+}
+
+/// A host with dnf of that version; the metapackage is installed or not.
+fn rpm_host(version: &str, meta: bool) -> System {
+    let system = System::new();
+    system.put(&format!("lib/modules/{OTHER}/modules.builtin"), "");
+    system.put("lib/modules/5.14.0-1.el9.x86_64/extra/left_behind.ko", "");
+    program(
+        &system,
+        "dnf",
+        &format!(
+            "case \"$*\" in\n--version) echo '{version}';;\n\
+             *repoquery*) printf '%s\\n' '{EL} 1 3.el9_3' '' 'kpatch-patch-5_14_0-427_13_1 0 0.el9_4';;\nesac"
+        ),
+    );
+    let meta = if meta { "kpatch-patches" } else { "" };
+    program(&system, "rpm", &format!("case \"$*\" in *patches) echo {meta};; *) echo {EL};; esac"));
+    system
+}
+
+#[test]
+fn auto_and_manual_are_a_metapackage() {
+    for (version, mark) in [("4.14.0", "install"), ("dnf5 version 5.2.6.2", "user")] {
+        let system = rpm_host(version, true);
+        system.kmend(&["subscribe", "auto"]).ends(0);
+        assert_eq!(log(&system), ["dnf --version", "dnf -y install kpatch-patches"]);
+        system.kmend(&["subscribe", "manual"]).ends(0);
+        assert_eq!(
+            log(&system),
+            [
+                "dnf --version",
+                "rpm -qa --qf %{NAME}\\n kpatch-patches",
+                "rpm -qa --qf %{NAME}\\n kpatch-patch-*",
+                &format!("dnf -y mark {mark} {EL}"),
+                "dnf -y --setopt=clean_requirements_on_remove=False remove kpatch-patches",
+            ]
+        );
+    }
+    let system = rpm_host("4.14.0", false);
+    system.kmend(&["subscribe", "manual-update"]).ends(0).says("kpatch-patches is not installed");
+    assert_eq!(log(&system).len(), 2);
+}
+
+#[test]
+fn status_shows_the_setting_and_what_there_is_and_notes_it() {
+    for (meta, setting) in [(true, "auto-update"), (false, "manual-update")] {
+        let system = rpm_host("4.14.0", meta);
+        system.put("clock", "2026-11-25T10:00:00Z");
+        let said = system.kmend(&["subscribe", "status"]).ends(0);
+        assert_eq!(said.out, format!("Kpatch update setting: {setting}\nAvailable patches: {EL}-1-3\n"));
+        assert_eq!(
+            log(&system)[2],
+            format!(
+                "dnf -q repoquery --available --latest-limit=1 --qf %{{name}} %{{version}} %{{release}}\\n {EL} \
+                 kpatch-patch-5_14_0-427_13_1"
+            )
+        );
+        let note = system.note("available.json");
+        assert_eq!(note["checked"], "2026-11-25T10:00:00Z");
+        // An empty package stands for no live patch yet.
+        assert_eq!(note["kernels"], serde_json::json!({ RELEASE: { "version": "1-3" } }));
+    }
+}
+
+#[test]
+fn install_takes_the_live_patches_of_the_kernels_that_are_there() {
+    let system = rpm_host("4.14.0", false);
+    system.kmend(&["subscribe", "install"]).ends(0);
+    assert_eq!(log(&system).last().unwrap(), &format!("dnf -y install {EL}"));
+    program(&system, "dnf", "");
+    let said = system.kmend(&["subscribe", "install"]).ends(0);
+    assert_eq!(said.out, format!("no live patch is available for {RELEASE}, {OTHER}\n"));
+    assert!(!log(&system).iter().any(|line| line.contains("install")));
+}
+
+#[test]
+fn apt_does_the_same() {
+    let system = System::new();
+    let package = "kpatch-patch-5.14.0-362.8.1.el9-3.x86-64";
+    program(&system, "apt-get", "");
+    program(&system, "apt-mark", "");
+    program(&system, "apt-cache", &format!("printf '%s\\n' '{package}:' '  Installed: (none)' '  Candidate: 1-4'"));
+    program(
+        &system,
+        "dpkg-query",
+        &format!("case \"$*\" in *patches) echo installed kpatch-patches;; *) echo installed {package}; echo config-files kpatch-patch-old;; esac"),
+    );
+    let said = system.kmend(&["subscribe", "status"]).ends(0);
+    assert_eq!(said.out, format!("Kpatch update setting: auto-update\nAvailable patches: {package}-1-4\n"));
+    log(&system);
+    system.kmend(&["subscribe", "auto"]).ends(0);
+    system.kmend(&["subscribe", "install"]).ends(0);
+    system.kmend(&["subscribe", "manual"]).ends(0);
+    let form = "dpkg-query -W -f ${db:Status-Status} ${Package}\\n";
+    assert_eq!(
+        log(&system),
+        [
+            "apt-get -y install kpatch-patches".to_string(),
+            format!("apt-cache policy {package}"),
+            format!("apt-get -y install {package}"),
+            format!("{form} kpatch-patches"),
+            format!("{form} kpatch-patch-*"),
+            format!("apt-mark manual {package}"),
+            "apt-get -y remove kpatch-patches".into(),
+        ]
+    );
+    // Where there is dnf, too, it is dnf.
+    program(&system, "dnf", "");
+    system.kmend(&["subscribe", "auto"]).ends(0);
+    assert_eq!(log(&system).last().unwrap(), "dnf -y install kpatch-patches");
+}
+
+#[test]
+fn faults_are_told_and_other_systems_are_left_alone() {
+    let system = System::new();
+    for verb in ["auto", "manual", "install", "status"] {
+        system.kmend(&["subscribe", verb]).ends(1).complains("neither dnf nor apt-get is in PATH");
+    }
+    system.kmend(&["subscribe"]).ends(1);
+    program(&system, "dnf", "case \"$*\" in --version) ;; *) echo 'No route to host' >&2; exit 3;; esac");
+    program(&system, "rpm", "");
+    let said = system.kmend(&["subscribe", "auto"]).ends(1);
+    said.complains("No route to host").complains("`dnf -y install kpatch-patches` failed (exit status: 3)");
+    let said = system.kmend(&["subscribe", "status"]).ends(1);
+    said.complains("repoquery").complains("No route to host");
+    assert!(system.note("available.json").is_null(), "what was not seen is not noted");
+    log(&system);
+    fs::remove_file(system.root().join("kernel.sock")).unwrap();
+    for verb in ["auto", "manual", "install", "status"] {
+        system.kmend(&["subscribe", verb]).ends(1).complains("is not the running system");
+    }
+    assert_eq!(log(&system), [""; 0]);
+}
