@@ -3,7 +3,7 @@
 //! docs/manifest.md has all of them; those that are not known here are passed over.
 
 use super::cve::Cve;
-use super::stream::{all_plain, plain, plain_or_none, Severity, Stream};
+use super::stream::{all_plain, plain, plain_or_none, short, Severity, Stream};
 use super::{note, Fault};
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +116,7 @@ pub struct Fix {
     /// Its subject.
     pub title: String,
     /// Vulnerabilities that it fixes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "short")]
     pub cves: Vec<Cve>,
     /// How bad they are; None where the author does not say.
     #[serde(default)]

@@ -89,6 +89,8 @@ fn helpless(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
             && of_stream(status, on, file).is_none_or(|name| !is_newer(status, name, &file.name))
     };
     let of_file = status.installed.iter().filter(missing).find_map(|f| Some((f.name.as_str(), f.helpless()?)));
+    let aside =
+        status.installed.iter().any(|f| f.set_aside.is_some() && of_file.is_some_and(|(name, _)| name == f.name));
     let stream = |name: &str| order::place(name, &status.kernel.release).stream;
     let alone = |name: &&String| !on.iter().any(|other| stream(other) == stream(name));
     let stuck = || Some((status.stuck.iter().find(alone)?.as_str(), super::STUCK));
@@ -97,7 +99,14 @@ fn helpless(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
         [] => "no live patch is in force".into(),
         _ => format!("in force: {}", some(on, ", ")),
     };
-    let what = "a reboot, best into a newer kernel, gets out of this";
+    let what = match aside {
+        true => {
+            format!(
+                "a newer version, or a newer kernel and a reboot, helps; `kmend retry {name}` loads it all the same"
+            )
+        }
+        false => "a reboot, best into a newer kernel, gets out of this".into(),
+    };
     Some((Verdict::RebootNeeded, format!("{name} {why}; {has}; {what}")))
 }
 

@@ -100,7 +100,8 @@ fn shown(failure: Failure) -> Failure {
         what: plain(&failure.what),
         module: plain(&failure.module),
         release: failure.release,
-        reason: plain(&failure.reason),
+        // What follows is what can be done.
+        reason: plain(failure.reason.lines().next().unwrap_or_default()),
     }
 }
 

@@ -23,14 +23,6 @@ fn module(version: &str, fixes: &[&str]) -> Vec<u8> {
 }
 
 fn system(scenario: &str) -> System {
-    let system = made(scenario);
-    if !system.root().join("clock").exists() {
-        system.put("clock", streams::NOW);
-    }
-    system
-}
-
-fn made(scenario: &str) -> System {
     match scenario {
         "day" => {
             let functions = BTreeMap::from([(name("1-10"), vec!["vmlinux/type_show,17".to_string()])]);
@@ -101,8 +93,7 @@ fn made(scenario: &str) -> System {
             system
         }
         "stream" | "update" | "expired" | "reboot" => {
-            let now = if scenario == "expired" { "2027-09-20T09:00:00Z" } else { streams::NOW };
-            let system = streams::at(System::new(), now);
+            let system = System::new();
             let cves = [["CVE-2026-1001"], ["CVE-2026-1002"], ["CVE-2026-1010"]];
             let fixes = FIXES.iter().zip(cves).zip(["1-1", "1-9", "1-10"]);
             let fixes: Vec<_> = fixes.map(|((title, cves), since)| streams::fix(title, &cves, since)).collect();
@@ -116,6 +107,14 @@ fn made(scenario: &str) -> System {
             system
         }
         other => panic!("the docs have a block for the system {other:?}, which is not in this test"),
+    }
+}
+
+/// When it is there.
+fn now(scenario: &str) -> &'static str {
+    match scenario {
+        "expired" => "2027-09-20T09:00:00Z",
+        _ => streams::NOW,
     }
 }
 
@@ -161,7 +160,7 @@ fn compare(name: &str) -> usize {
         match (&block, line.strip_prefix("```console ")) {
             (None, Some(scenario)) => {
                 block = Some(scenario.into());
-                systems.entry(scenario.into()).or_insert_with(|| self::system(scenario));
+                systems.entry(scenario.into()).or_insert_with(|| streams::at(self::system(scenario), now(scenario)));
             }
             (Some(_), _) if line == "```" => block = None,
             (Some(scenario), _) => {
