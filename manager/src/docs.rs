@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use clap::Command;
 use clap_complete::{generate, Shell};
 use clap_mangen::Man;
+use jiff::tz::Offset;
+use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 
 /// Another name of kmend.
@@ -54,13 +56,22 @@ pub fn write(dir: &Path, command: &Command, section: &str, version: &str, names:
     out.into_iter().map(write).collect()
 }
 
+/// The date in the pages' foot: that of SOURCE_DATE_EPOCH, which builds of packages set
+/// (reproducible-builds.org/specs/source-date-epoch), else none, so that the same command line makes the same bytes.
+fn date() -> String {
+    let epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
+    let time = epoch.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    // A blank is an argument of its own in roff; an empty text would be none.
+    time.map_or(" ".into(), |time| Offset::UTC.to_datetime(time).date().to_string())
+}
+
 type Page = (String, Vec<u8>);
 
 fn pages(command: &Command, section: &str, source: &str, out: &mut Vec<Page>) -> Result<()> {
     let name = command.get_display_name().unwrap_or(command.get_name()).to_string();
-    let man = Man::new(command.clone()).title(name.to_uppercase()).section(section).source(source).manual("kmend");
+    let man = Man::new(command.clone()).title(name.to_uppercase()).section(section).date(date());
     let mut text = Vec::new();
-    man.render(&mut text).with_context(|| format!("no man page of {name}"))?;
+    man.source(source).manual("kmend").render(&mut text).with_context(|| format!("no man page of {name}"))?;
     out.push((format!("man/man{section}/{name}.{section}"), text));
     command.get_subcommands().filter(|c| !c.is_hide_set()).try_for_each(|c| pages(c, section, source, out))
 }

@@ -8,6 +8,7 @@ use crate::host::livepatch::Patch;
 use crate::live::Live;
 use crate::order;
 
+const INSTALL: &str = "`kmend subscribe install` installs it";
 const LOAD: &str = "`kmend load --all` loads what fits";
 
 /// Judges what was gathered.
@@ -76,10 +77,9 @@ fn update_available(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
         [] => "no live patch is in force".into(),
         _ => format!("{} {} in force", some(on, ", "), are(on)),
     };
-    offer.is_newer.then(|| {
-        let how = "the package manager installs it (kpatch-patch for this kernel)";
-        (Verdict::UpdateAvailable, format!("version {} can be had, {has}; {how}", offer.version))
-    })
+    offer
+        .is_newer
+        .then(|| (Verdict::UpdateAvailable, format!("version {} can be had, {has}; {INSTALL}", offer.version)))
 }
 
 /// What is newest is here and cannot be put in force any more, as long as this kernel runs.
@@ -139,7 +139,7 @@ fn at_rest(status: &Status, on: &[&str]) -> (Verdict, String) {
     let none = "no live patch is in force, and none is installed for this kernel";
     match (&status.available, &status.checked) {
         (Some(offer), _) if offer.is_empty => (Verdict::NotPatched, format!("{none}; its stream has brought none yet")),
-        (Some(offer), _) => (Verdict::NotPatched, format!("{none}; version {} can be had", offer.version)),
+        (Some(offer), _) => (Verdict::NotPatched, format!("{none}; version {} can be had; {INSTALL}", offer.version)),
         (None, Some(checked)) => {
             (Verdict::Unsupported, format!("{none}; there was none for it when that was checked, {checked}"))
         }

@@ -100,10 +100,7 @@ fn an_update_is_told_until_it_is_installed() {
     verdict(
         &system,
         3,
-        &format!(
-            "update available: version 1-10 can be had, {n} is in force; the package manager installs it (kpatch-patch \
-             for this kernel)"
-        ),
+        &format!("update available: version 1-10 can be had, {n} is in force; `kmend subscribe install` installs it"),
     );
     install(&system, "1-10", &[], stream("1-10"));
     verdict(
@@ -126,7 +123,7 @@ fn without_anything_installed_a_check_tells_unsupported_from_not_patched() {
     available(&system, Some("0"));
     verdict(&system, 2, &format!("not patched: {none}; its stream has brought none yet"));
     available(&system, Some("1-3"));
-    verdict(&system, 2, &format!("not patched: {none}; version 1-3 can be had"));
+    verdict(&system, 2, &format!("not patched: {none}; version 1-3 can be had; `kmend subscribe install` installs it"));
     // Something is there for this kernel, but what?
     available(&system, Some("new"));
     verdict(&system, 2, &format!("not patched: {none}"));
