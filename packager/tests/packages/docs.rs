@@ -6,19 +6,27 @@ use crate::samples::{debian, el9, live_patch};
 use crate::tools::{program, rpm_query, run};
 use kmend_packager::redhat::{self, Metapackage};
 use kmend_packager::{debian as deb, Arch, Version};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-/// The page's text.
-fn page() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/packages.md");
-    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+fn page() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/packages.md")
 }
 
-/// The page has this command, and its output below it.
+/// The page has this command, and its output below it. BLESS=1 writes the output there (with --test-threads=1).
 #[track_caller]
 fn shows(command: &str, output: &str) {
+    let text = fs::read_to_string(page()).unwrap();
     let block = format!("$ {command}\n{}\n", output.trim_end());
-    assert!(page().contains(&block), "docs/packages.md should have this:\n{block}");
+    if std::env::var_os("BLESS").is_some_and(|v| v == "1") {
+        let start = text.find(&format!("$ {command}\n")).unwrap_or_else(|| panic!("docs/packages.md has no $ {command}"));
+        let rest = &text[start + 1..];
+        let end = ["\n$ ", "\n```"].iter().filter_map(|mark| rest.find(mark)).min().expect("the block's end");
+        let blessed = format!("{}{block}{}", &text[..start], &rest[end + 1..]);
+        fs::write(page(), blessed).unwrap();
+        return;
+    }
+    assert!(text.contains(&block), "docs/packages.md should have this (BLESS=1 writes it):\n{block}");
 }
 
 #[test]
