@@ -257,7 +257,8 @@ fn dnf_knows_the_cves() {
     assert!(info.contains("net: fix number 2 [RHEL-2]") && info.contains("Severity: Important"), "{info}");
     site.dnf(&["update", "--cve", &samples::cve(1)]).ok();
     assert_ne!(site.live_patches(), installed(Arch::X86_64, "0-0"));
-    site.dnf(&["update"]).ok();
+    site.dnf(&["update", "--security"]).ok();
+    assert_eq!(site.live_patches(), installed(Arch::X86_64, "1-2"));
     let list = site.dnf(&["updateinfo", "list", "--cve", &samples::cve(2)]).ok();
     assert!(!list.contains("KMEND"), "nothing is left to fix: {list}");
 }

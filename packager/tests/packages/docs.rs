@@ -19,7 +19,8 @@ fn shows(command: &str, output: &str) {
     let text = fs::read_to_string(page()).unwrap();
     let block = format!("$ {command}\n{}\n", output.trim_end());
     if std::env::var_os("BLESS").is_some_and(|v| v == "1") {
-        let start = text.find(&format!("$ {command}\n")).unwrap_or_else(|| panic!("docs/packages.md has no $ {command}"));
+        let start =
+            text.find(&format!("$ {command}\n")).unwrap_or_else(|| panic!("docs/packages.md has no $ {command}"));
         let rest = &text[start + 1..];
         let end = ["\n$ ", "\n```"].iter().filter_map(|mark| rest.find(mark)).min().expect("the block's end");
         let blessed = format!("{}{block}{}", &text[..start], &rest[end + 1..]);
