@@ -62,7 +62,7 @@ fn signed_by(public: &Path) -> String {
 #[test]
 fn apt_subscribes_and_updates_from_a_signed_repository() {
     let host = Host::new();
-    let (secret, public) = samples::key(host.dir.path());
+    let (secret, public) = samples::key_of(host.dir.path(), "ed25519", "");
     let key = Key::read(&secret).unwrap();
     let trust = signed_by(&public);
     publish(&host, 0, Some(&key));

@@ -163,6 +163,29 @@ fn dpkg_installs_updates_and_removes_it() {
 }
 
 #[test]
+fn versions_are_compared_as_numbers() {
+    let host = Host::new();
+    let stem = "kpatch_7_2_12_deb14_amd64";
+    for (loaded, release, warns) in [
+        (format!("{stem}_1_10 [enabled]"), 9, true),
+        (format!("{stem}_2_1 [enabling...]"), 9, true),
+        (format!("{stem}_1_9 [enabled]"), 10, false),
+        (format!("{stem}_1_9 [enabled]"), 9, false),
+        (format!("{stem}_1_10 [disabled]"), 9, false),
+        (format!("{stem}_4_1_10 [enabled]"), 9, false),
+        ("kpatch_other_1_10 [enabled]".into(), 9, false),
+        (format!("{stem}_1_x [enabled]"), 9, false),
+    ] {
+        host.root.write("etc/loaded", &format!("Loaded patch modules:\n{loaded}\n"));
+        host.root.calls();
+        let said = host.install(&host.live_patch(release));
+        assert_eq!(said.contains("You will have to reboot"), warns, "{loaded}: {said}");
+        assert_eq!(host.root.calls().iter().any(|call| call.starts_with("load")), !warns, "{loaded}");
+        host.dpkg("-P", NAME).ok();
+    }
+}
+
+#[test]
 fn without_the_kernel_or_with_a_kpatch_that_fails() {
     let host = Host::new();
     for verb in ["install", "load"] {

@@ -4,6 +4,7 @@
 mod apt;
 mod deb;
 mod dnf;
+mod docs;
 mod host_tool;
 mod hostile;
 mod metapackage;

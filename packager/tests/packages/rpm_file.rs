@@ -84,6 +84,7 @@ fn signatures_are_checked_by_rpm() {
     let key = Key::read(&secret).unwrap();
     let patch = live_patch(dir.path(), &el9(Arch::X86_64), 1);
     let signed = redhat::live_patch(&patch, Some(&key)).unwrap();
+    assert!(signed == redhat::live_patch(&patch, Some(&key)).unwrap(), "RSA signs alike each time");
     let path = signed.write(dir.path()).unwrap();
     let db = dir.path().join("db");
     let rpm = || {
@@ -109,12 +110,14 @@ fn signatures_are_checked_by_rpm() {
 fn a_key_that_cannot_sign_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
-    let error = |path| format!("{:#}", Key::read(path).err().unwrap());
+    let error = |path: &std::path::Path| format!("{:#}", Key::read(path).err().unwrap());
     assert!(error(&path).contains("cannot read"), "{}", error(&path));
     std::fs::write(&path, "no key").unwrap();
     assert!(error(&path).contains("holds no ASCII-armored OpenPGP secret key"), "{}", error(&path));
     let (_, public) = samples::key(dir.path());
     assert!(error(&public).contains("holds no ASCII-armored OpenPGP secret key"), "{}", error(&public));
+    let (locked, _) = samples::key_of(dir.path(), "ed25519", "secret");
+    assert!(error(&locked).contains("is locked by a passphrase"), "{}", error(&locked));
 }
 
 #[test]
