@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! How long `kmend status` and `kmend cve` take on a host whose live patch has 20 fixes, and 10,000, beside `/bin/true` in
-//! the same run. `cargo bench -p kmend-manager`; it fails where status takes more than 10 ms on top of starting a program. What counts is the fastest of many runs: all that makes one slower is something else's work.
+//! the same run. `cargo bench -p kmend-manager`; it fails where status takes more than 10 ms on top of starting a
+//! program. What counts is the fastest of many runs: all that makes one slower is something else's work.
 
 #[path = "../tests/host/ko.rs"]
 #[allow(dead_code)]
