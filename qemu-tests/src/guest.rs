@@ -76,14 +76,30 @@ pub struct Host<'a> {
     pub scratch: &'a Path,
 }
 
+/// What a guest has beside a kernel and an initramfs, and how it may end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct More<'a> {
+    /// Words for the kernel's command line.
+    pub append: &'a str,
+    /// Images of its disks.
+    pub disks: &'a [PathBuf],
+    /// It boots again when its kernel dies or wants to, and ends by switching itself off.
+    pub reboots: bool,
+}
+
 /// Boots `kernel` with `initramfs` and follows it until it is done, dead or too slow.
 pub fn boot(kernel: &Path, initramfs: &[u8], host: Host, limits: Limits) -> Result<Outcome> {
+    boot_more(kernel, initramfs, host, limits, More::default())
+}
+
+/// The same with `more`.
+pub fn boot_more(kernel: &Path, initramfs: &[u8], host: Host, limits: Limits, more: More) -> Result<Outcome> {
     let ramdisk = host.scratch.join("initramfs.cpio");
     let console = host.scratch.join("console.log");
     files::write(&ramdisk, initramfs)?;
     files::write(&console, b"")?;
-    let mut guest = start(kernel, &ramdisk, host, &console)?;
-    let (end, facts) = follow(&mut guest, limits, &console);
+    let mut guest = start(kernel, &ramdisk, host, &console, more)?;
+    let (end, facts) = follow(&mut guest, limits, &console, more.reboots);
     let end = match (guest.stop(), end) {
         (said, End::Gone(_)) => End::Gone(said),
         (_, end) => end,
@@ -114,12 +130,19 @@ impl Drop for Guest {
     }
 }
 
-fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path) -> Result<Guest> {
+fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path, more: More) -> Result<Guest> {
     let errors = console.with_extension("qemu");
     let stderr = std::fs::File::create(&errors).with_context(|| format!("cannot write {}", errors.display()))?;
     let machine = host.machine;
     let mut qemu = Command::new(machine.qemu);
-    qemu.args(machine.args).args(["-smp", "2", "-m", "1G", "-no-reboot"]);
+    qemu.args(machine.args).args(["-smp", "2", "-m", "1G"]);
+    if !more.reboots {
+        qemu.arg("-no-reboot");
+    }
+    for disk in more.disks {
+        // What a guest that is killed had written is there at its next start.
+        qemu.arg("-drive").arg(format!("file={},format=raw,if=virtio,cache=unsafe", disk.display()));
+    }
     // One thread for all processors: with more, a processor can run an int3 of a text patch that is long done
     // (its translated copy of the code is stale), and the guest dies of it.
     qemu.args(["-accel", if host.accel == Accel::Kvm { "kvm" } else { "tcg,thread=single" }]);
@@ -127,7 +150,8 @@ fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path) -> Result<Gu
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(ramdisk);
     // A WARN stays in the log and is found there; an Oops ends the guest at once.
     let console_name = machine.console;
-    qemu.args(["-append", &format!("console={console_name} loglevel=7 oops=panic panic=-1 rdinit=/init")]);
+    let append = format!("console={console_name} loglevel=7 oops=panic panic=-1 rdinit=/init {}", more.append);
+    qemu.args(["-append", append.trim_end()]);
     qemu.arg("-serial").arg(format!("file:{}", console.display()));
     qemu.args(["-chardev", "stdio,id=facts,signal=off", "-serial", "chardev:facts"]);
     let mut child = qemu
@@ -151,7 +175,7 @@ fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path) -> Result<Gu
     Ok(Guest { child, lines, errors })
 }
 
-fn follow(guest: &mut Guest, limits: Limits, console: &Path) -> (End, Vec<Fact>) {
+fn follow(guest: &mut Guest, limits: Limits, console: &Path, reboots: bool) -> (End, Vec<Fact>) {
     let begun = Instant::now();
     let mut heard = Instant::now();
     let mut facts = Vec::new();
@@ -160,11 +184,14 @@ fn follow(guest: &mut Guest, limits: Limits, console: &Path) -> (End, Vec<Fact>)
             Ok(line) => {
                 heard = Instant::now();
                 facts.extend(protocol::parse(&line));
-                if facts.last().is_some_and(|f| f.kind == Kind::Done) {
+                if !reboots && facts.last().is_some_and(|f| f.kind == Kind::Done) {
                     wait_for_console(console, &facts);
                     return (End::Done, facts);
                 }
                 continue;
+            }
+            Err(RecvTimeoutError::Disconnected) if reboots && facts.last().is_some_and(|f| f.kind == Kind::Done) => {
+                return (End::Done, facts);
             }
             // QEMU is gone; a panic that ended it stands in the console's log.
             Err(RecvTimeoutError::Disconnected) => {
@@ -173,7 +200,7 @@ fn follow(guest: &mut Guest, limits: Limits, console: &Path) -> (End, Vec<Fact>)
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if kernellog::is_fatal(&read_console(console)) {
+        if !reboots && kernellog::is_fatal(&read_console(console)) {
             // The call trace comes after the line that was found.
             std::thread::sleep(Duration::from_secs(1));
             return (End::Panic, facts);

@@ -12,6 +12,7 @@ pub mod cpio;
 pub mod cut;
 pub mod expect;
 pub mod guest;
+pub mod host;
 pub mod judge;
 pub mod kernellog;
 pub mod loads;

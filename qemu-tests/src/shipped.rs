@@ -35,6 +35,11 @@ impl Shipped {
         Ok(Self { place: modules::place(target).into(), by_name: modules::index(target)? })
     }
 
+    /// Whether the target ships a module `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(&kernel_name(name))
+    }
+
     /// The module `name` and everything it depends on, each before those that need it.
     pub fn with_dependencies(&self, name: &str) -> Result<Vec<Module>> {
         let mut order: Vec<Module> = Vec::new();

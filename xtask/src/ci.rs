@@ -2,7 +2,7 @@
 //! All that has to hold, in order; each part by itself is a make target and can be run again alone.
 
 use crate::say::{self, Tone};
-use crate::{cargo, corpus, deps, kernel, proofs, shell, target, tidy};
+use crate::{cargo, corpus, deps, hosts, kernel, proofs, shell, target, tidy};
 use anyhow::{bail, Context, Result};
 use std::time::Instant;
 
@@ -19,9 +19,12 @@ const PARTS: &[Part] = &[
     ("corpus", || corpus::run(&["check".into()])),
 ];
 
-/// The last part, as `make test` and as `make test-all` have it.
+/// The part that boots, as `make test` and as `make test-all` have it.
 const QEMU: Part = ("qemu", || proofs::run(&[]));
 const QEMU_ALL: Part = ("qemu-all", || proofs::run(&["all".into()]));
+
+/// What comes after it.
+const HOSTS: Part = ("hosts", || hosts::run(&[]));
 
 /// All tests of cargo's, those on a prepared kernel too.
 fn unit() -> Result<()> {
@@ -37,7 +40,7 @@ pub fn run(args: &[String]) -> Result<()> {
         [all] if all == "all" => QEMU_ALL,
         _ => bail!("`ci` takes nothing or `all`, not `{}`", args.join(" ")),
     };
-    for (name, part) in PARTS.iter().chain([&qemu]) {
+    for (name, part) in PARTS.iter().chain([&qemu, &HOSTS]) {
         say::title(name);
         let begun = Instant::now();
         part().with_context(|| format!("{} (again by itself: make {name})", say::toned(Tone::Bad, "failed")))?;

@@ -5,6 +5,7 @@ mod ci;
 mod corpus;
 mod demo;
 mod deps;
+mod hosts;
 mod kernel;
 mod proofs;
 mod prove;
@@ -37,6 +38,11 @@ const CHORES: &[Chore] = &[
         help: "boot the kernels with scenarios and real fixes; `qemu all` with every one; `qemu --help` for more",
     },
     Chore {
+        name: "hosts",
+        run: hosts::run,
+        help: "boot whole hosts that are subscribed to a stream: `hosts [TARGET]… [--keep-logs DIR]`",
+    },
+    Chore {
         name: "corpus",
         run: corpus::run,
         help: "run the builder on the fixes of whole stable releases: docs/corpus.md",
@@ -50,7 +56,7 @@ const CHORES: &[Chore] = &[
     Chore {
         name: "ci",
         run: ci::run,
-        help: "all that has to hold: format, lints, tidy, target, kernel, unit tests, qemu; `ci all`: qemu in full",
+        help: "all that has to hold: format, lints, tidy, target, kernel, unit tests, qemu, hosts; `ci all`: qemu in full",
     },
 ];
 

@@ -366,13 +366,13 @@ fn fetch_hint(said: &str, dir: &Path) -> String {
 }
 
 /// Makes a folder and its parents; the error names it.
-pub(super) fn make_dir(dir: &Path) -> Result<()> {
+pub fn make_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make folder {}", dir.display()))
 }
 
 /// Removes a folder that may not be there. Refuses while something is mounted below it (a broken-off
 /// mmdebstrap may leave the machine's /dev there).
-pub(super) fn remove_dir(dir: &Path) -> Result<()> {
+pub fn remove_dir(dir: &Path) -> Result<()> {
     if dir.symlink_metadata().is_err() {
         return Ok(());
     }

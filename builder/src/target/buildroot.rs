@@ -4,16 +4,13 @@
 
 use super::apt::{make_dir, remove_dir, Archive};
 use super::config::Config;
+use super::mmdebstrap::{self, Variant};
 use super::record;
-use crate::progress::Step;
 use crate::{files, sandbox};
 use anyhow::{bail, ensure, Context, Result};
-use std::collections::VecDeque;
 use std::fs;
-use std::io::BufRead;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// What every kernel's build wants beside its compilers.
 const TOOLS: &[&str] = &[
@@ -217,7 +214,7 @@ pub fn make(archive: &Archive, wanted: &Wanted) -> Result<PathBuf> {
     remove_dir(&root)?;
     make_dir(&new)?;
     let complete = || {
-        bootstrap(archive, wanted, &new, &step)?;
+        mmdebstrap::run(archive, Variant::MinBase, &wanted.packages, &new, &step)?;
         files::write(&new.join(MARKER), marker.as_bytes())?;
         check(&new, wanted, &marker).context("the new build root does not work")
     };
@@ -240,94 +237,6 @@ fn check(root: &Path, wanted: &Wanted, marker: &str) -> Result<()> {
         ensure!(compilers.cc == *words, "its compiler is {:?}, the kernel's is {words:?}", compilers.cc);
     }
     Ok(())
-}
-
-fn bootstrap(archive: &Archive, wanted: &Wanted, dir: &Path, step: &Step) -> Result<()> {
-    let mut c = super::tied("mmdebstrap");
-    c.arg("--variant=minbase");
-    c.arg(format!("--architectures={}", archive.arch));
-    c.arg(format!("--include={}", wanted.packages.join(",")));
-    c.args(["--aptopt=Acquire::Check-Valid-Until \"false\"", "--aptopt=Acquire::Languages \"none\""]);
-    c.args(["--aptopt=Acquire::Retries \"3\"", "--aptopt=APT::Install-Recommends \"false\""]);
-    for proxy in proxies()? {
-        c.arg(format!("--aptopt={proxy}"));
-    }
-    for unread in ["doc", "man", "locale", "info", "lintian"] {
-        c.arg(format!("--dpkgopt=path-exclude=/usr/share/{unread}/*"));
-    }
-    c.arg("--dpkgopt=force-unsafe-io");
-    let suite = super::sources::base_suite(&archive.suite);
-    let lines = &archive.lines;
-    let start = "cannot start mmdebstrap: is it installed? (`make deps` installs what kmend needs)";
-    let (log, made, unpacked) = if is_root() {
-        // apt's own user may not be able to look into the cache.
-        c.args(["--mode=root", "--format=directory", "--aptopt=APT::Sandbox::User \"root\"", suite]);
-        let mut maker = c.arg(dir).args(lines).stderr(Stdio::piped()).spawn().context(start)?;
-        let log = last_lines(maker.stderr.take(), |l| show_stage(l, step));
-        (log, maker.wait().context("mmdebstrap")?, None)
-    } else {
-        // A tar stream that this user unpacks: in a user namespace the files would be somebody else's,
-        // whom this user could not even remove.
-        c.args(["--format=tar", suite, "-"]).args(lines).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut maker = c.spawn().context(start)?;
-        let stream = maker.stdout.take().context("mmdebstrap gave no output")?;
-        let mut tar = super::tied("tar");
-        tar.args(["-x", "--exclude=./dev/*", "--no-same-owner", "-C"]).arg(dir).stdin(stream).stderr(Stdio::piped());
-        let mut reader = tar.spawn().context("cannot start tar")?;
-        // Both talk: whoever is not listened to would stop when its pipe is full.
-        let (maker_err, reader_err) = (maker.stderr.take(), reader.stderr.take());
-        let log = std::thread::scope(|s| {
-            let said = s.spawn(|| last_lines(reader_err, |_| {}));
-            last_lines(maker_err, |l| show_stage(l, step)) + &said.join().unwrap_or_default()
-        });
-        (log, maker.wait().context("mmdebstrap")?, Some(reader.wait().context("tar")?))
-    };
-    ensure!(
-        !log.contains("No space left"),
-        "the disk is full: a build root takes 2 GB in {} (KMEND_CACHE names another folder), without root's rights \
-         as much in $TMPDIR while it is made",
-        dir.display()
-    );
-    ensure!(made.success(), "mmdebstrap of suite {} failed ({made}); it said:\n{log}", archive.suite);
-    ensure!(unpacked.is_none_or(|s| s.success()), "unpacking the build root failed:\n{log}");
-    Ok(())
-}
-
-/// Shows what mmdebstrap is at: its lines that start with "I: ".
-fn show_stage(line: &str, step: &Step) {
-    if let Some(stage) = line.strip_prefix("I: ") {
-        step.detail(stage);
-    }
-}
-
-/// Reads a program's words to their end; returns the last 30 lines, and shows each to `look`.
-fn last_lines(from: Option<impl std::io::Read>, look: impl Fn(&str)) -> String {
-    let mut last = VecDeque::new();
-    for line in from.into_iter().flat_map(|f| std::io::BufReader::new(f).split(b'\n').map_while(|l| l.ok())) {
-        let line = String::from_utf8_lossy(&line).into_owned();
-        look(&line);
-        last.push_back(format!("    {line}\n"));
-        if last.len() > 30 {
-            last.pop_front();
-        }
-    }
-    last.into_iter().collect()
-}
-
-/// The machine's own proxy settings for apt, as `NAME "value"`.
-fn proxies() -> Result<Vec<String>> {
-    let out = sandbox::run(Command::new("apt-config").args(["dump", "Acquire"]), "apt-config dump")?;
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let wanted = |l: &&str| {
-        let name = l.split(' ').next().unwrap_or("").to_ascii_lowercase();
-        name.contains("::proxy") && !l.contains("\"\"")
-    };
-    Ok(text.lines().filter(wanted).map(|l| l.trim_end_matches(';').to_string()).collect())
-}
-
-/// Whether this process is root's (the owner of /proc/self is the effective user).
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
 }
 
 #[cfg(test)]

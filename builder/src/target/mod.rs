@@ -6,6 +6,7 @@ pub mod apt;
 pub mod buildroot;
 pub mod config;
 pub mod debian;
+pub mod mmdebstrap;
 pub mod prepare;
 pub mod record;
 pub mod sources;

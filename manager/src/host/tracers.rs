@@ -47,6 +47,8 @@ fn kprobe(line: &str) -> Option<Kprobe> {
     let mut words = line.split_whitespace().skip(2);
     let (function, offset) = words.next()?.split_once('+')?;
     let flags = ["GONE", "DISABLED", "OPTIMIZED", "FTRACE"];
+    // Where the list has no name of its own, it says `type_show+0x10/0x40`.
+    let offset = offset.split('/').next().unwrap_or(offset);
     let rest: Vec<&str> = words.collect();
     if rest.iter().any(|word| word.contains("[GONE]") || word.contains("[DISABLED]")) {
         return None;
@@ -78,8 +80,8 @@ fn first_line(line: &str) -> Option<Traced> {
         Some((function, module)) => (function, module.trim_end_matches(']')),
         None => (name, "vmlinux"),
     };
-    let (flags, user) = rest.split_once('\t').unwrap_or((rest, ""));
-    let flags = flags.split(|c: char| !c.is_ascii_alphabetic()).take_while(|word| word.len() <= 1);
+    // Flags are letters, one each; who is called stands behind them.
+    let flags = rest.split(|c: char| !c.is_ascii_alphabetic()).take_while(|word| word.len() <= 1);
     let redirected = flags.into_iter().any(|flag| flag == "I");
     let mut traced = Traced {
         object: object.into(),
@@ -88,7 +90,7 @@ fn first_line(line: &str) -> Option<Traced> {
         redirected,
         by: String::new(),
     };
-    name_user(&mut traced, user);
+    name_user(&mut traced, rest);
     Some(traced)
 }
 
@@ -116,6 +118,7 @@ mod tests {
             probe("ffffffff8123  r  e1000_up+0x10  [e1000]    [OPTIMIZED]").as_deref(),
             Some("e1000 e1000_up 0x10")
         );
+        assert_eq!(probe("ffffffff8123  k  e1000_up+0x10/0x40 [e1000]").as_deref(), Some("e1000 e1000_up 0x10"));
         for nothing in ["", "a", "a k", "a k b", "ffffffff8123  k  type_show+0x0    [DISABLED][FTRACE]"] {
             assert_eq!(probe(nothing), None, "{nothing}");
         }
@@ -125,6 +128,7 @@ mod tests {
         assert_eq!((klp.object.as_str(), klp.function.as_str()), ("vmlinux", "type_show"));
         let module = traced("e1000_up [e1000] (2)           \t->arch_ftrace_ops_list_func+0x0/0x1e0");
         assert_eq!((module.object.as_str(), module.users, module.redirected), ("e1000", 2, false));
+        assert_eq!(traced("a (1)             ->function_trace_call+0x0/0x10").by, "function_trace_call");
         assert!(traced("a (1)   I D   M ").redirected);
         assert!(!traced("a (1)     D   M \ttramp: 0xf (I+0x0/0x1) ").redirected);
         for nothing in ["", "a", "a (", "a (x) R", "#### all functions enabled ####"] {

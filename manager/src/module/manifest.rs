@@ -3,7 +3,7 @@
 //! docs/manifest.md has all of them; those that are not known here are passed over.
 
 use super::cve::Cve;
-use super::stream::{all_plain, plain_or_none, short, Severity, Stream};
+use super::stream::{all_plain, plain, plain_or_none, short, Severity, Stream};
 use super::{note, Fault};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,7 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Unit {
     /// The klp object that it belongs to: `vmlinux` or a module's name.
+    #[serde(deserialize_with = "plain")]
     pub object: String,
     /// Its functions that are replaced or new.
     #[serde(default)]
@@ -60,6 +61,7 @@ pub struct Unit {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Function {
     /// Its name.
+    #[serde(deserialize_with = "plain")]
     pub name: String,
     /// `changed` where it takes the place of one of the kernel's, `new` where it does not.
     pub status: String,
@@ -71,8 +73,10 @@ pub struct Function {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Callback {
     /// The klp object that it belongs to.
+    #[serde(deserialize_with = "plain")]
     pub object: String,
     /// When it is called: `pre_patch`, `post_patch`, `pre_unpatch`, `post_unpatch`.
+    #[serde(deserialize_with = "plain")]
     pub kind: String,
 }
 

@@ -53,7 +53,8 @@ impl Manager {
     /// It cannot be run, or says no.
     pub fn install(&self, packages: &[&str]) -> Result<()> {
         match self {
-            Self::Dnf { .. } => change("dnf", &[&["-y", "install"], packages].concat()),
+            // Without --best, dnf4 leaves an older version as it is where dnf.conf does not say best=True.
+            Self::Dnf { .. } => change("dnf", &[&["-y", "--best", "install"], packages].concat()),
             Self::Apt => change("apt-get", &[&["-y", "install"], packages].concat()),
         }
     }

@@ -5,6 +5,7 @@ use super::ko::Ko;
 use super::system::{name, Plan, System, RELEASE};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 const NOTE: &str = "breaker.json";
 
@@ -213,9 +214,7 @@ fn a_damaged_note_and_a_var_that_cannot_be_written_do_not_leave_the_host_unpatch
 fn systemd_is_asked_to_look_after_ten_minutes_and_at_a_shutdown() {
     let system = System::new();
     system.put("run/systemd/system/x", "");
-    system.put("bin/systemd-run", "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$SYSTEMCTL_LOG\"\n");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(system.root().join("bin/systemd-run"), mode).unwrap();
+    system.program("systemd-run", "printf '%s\\n' \"$@\" >\"$SYSTEMCTL_LOG\"");
     system.version("1-1");
     system.kmend(&["load", "--all"]).ends(0);
     let log = fs::read_to_string(system.root().join("systemctl.log")).unwrap();
@@ -227,6 +226,14 @@ fn systemd_is_asked_to_look_after_ten_minutes_and_at_a_shutdown() {
         "{log}"
     );
     assert!(log.ends_with(&format!("/bin/sh\n-c\nsleep 600; exec \"$0\" settle\n{program}\n")), "{log}");
+    // What it is told to run does what it should: its own end is no shutdown, all else that stops it is.
+    let at_stop = log.split_once("ExecStopPost=/bin/sh -c '").unwrap().1.split_once("' ").unwrap().0;
+    let stop = |code: &str| {
+        let mut command = system.command(Path::new("/bin/sh"), &["-c", at_stop, program]);
+        assert!(command.env("EXIT_CODE", code).status().unwrap().success());
+        !system.note(NOTE)["attempt"].is_null()
+    };
+    assert!(stop("exited") && !stop("killed"));
     // A second time nothing is loaded, and nothing has to be looked after.
     fs::write(system.root().join("systemctl.log"), "").unwrap();
     system.kmend(&["load", "--all"]).ends(0);

@@ -50,6 +50,48 @@ fn system(scenario: &str) -> System {
             system.file("own.ko", &other.bytes());
             system
         }
+        "crash" => {
+            let system = System::new();
+            system.installed(&file("1-9"), &module("1-9", &FIXES[..2]));
+            system.kmend(&["load", "--all"]).ends(0);
+            system.kmend(&["shutdown-mark"]).ends(0);
+            system.boots_again();
+            system.installed(&file("1-10"), &module("1-10", &FIXES));
+            system
+        }
+        "back" => {
+            let system = System::new();
+            system.installed(&file("1-9"), &module("1-9", &FIXES[..2]));
+            system.installed(&file("1-10"), &module("1-10", &FIXES));
+            let mut with_callback = Ko::with_manifest(&name("1-11"), RELEASE, &FIXES);
+            let callback = r#""callbacks":[{"object":"vmlinux","kind":"post_patch"}],"unknown""#;
+            with_callback.manifest = with_callback.manifest.map(|m| m.replace("\"unknown\"", callback));
+            system.file(&file("1-11"), &with_callback.bytes());
+            system.kmend(&["load", "--all"]).ends(0);
+            system
+        }
+        "guarded" => {
+            let system = System::new();
+            system.put("sys/module/module/parameters/sig_enforce", "Y\n");
+            system.file("own.ko", &module("1-10", &FIXES));
+            system
+        }
+        "transition" => {
+            let functions = BTreeMap::from([(name("1-10"), vec!["vmlinux/type_show,17".to_string()])]);
+            let system = System::with(Plan { functions, ..Plan::default() });
+            system.installed(&file("1-10"), &module("1-10", &FIXES));
+            system.loaded(&name("1-10"), true, true);
+            system.task(812, 812, "collector", "0", "[<0>] msleep+0x2b/0x40\n[<0>] type_show+0x1b/0x40");
+            system.put("proc/812/cmdline", "/usr/sbin/collector\0--all\0");
+            system.put("proc/812/cgroup", "0::/system.slice/collector.service\n");
+            system
+        }
+        "dnf" => {
+            let system = System::new();
+            system.program("dnf", "case \"$*\" in *repoquery*) echo kpatch-patch-5_14_0-362_8_1 1 11.el9_3;; esac");
+            system.program("rpm", "case \"$*\" in *patches) ;; *) echo kpatch-patch-5_14_0-362_8_1;; esac");
+            system
+        }
         "stream" | "update" | "expired" | "reboot" => {
             let system = System::new();
             let cves = [["CVE-2026-1001"], ["CVE-2026-1002"], ["CVE-2026-1010"]];
@@ -76,8 +118,16 @@ fn now(scenario: &str) -> &'static str {
     }
 }
 
-/// Runs `kmend …`, with `; echo $?` behind it or not; both outputs in the order in which they come.
+/// What crashes a host on purpose (Documentation/admin-guide/sysrq.rst).
+const CRASH: &str = "echo c >/proc/sysrq-trigger";
+
+/// Runs `kmend …`, with `; echo $?` behind it or not; both outputs in the order in which they come. [`CRASH`] crashes
+/// the host, which boots again.
 fn run(system: &System, line: &str) -> String {
+    if line == CRASH {
+        system.boots_again();
+        return String::new();
+    }
     let (line, code) = line.strip_suffix("; echo $?").map_or((line, false), |line| (line, true));
     let args: Vec<&str> = line.split(' ').collect();
     assert_eq!(args[0], "kmend", "{line}");

@@ -10,9 +10,7 @@ const OTHER: &str = "5.14.0-427.13.1.el9_4.x86_64";
 fn program(system: &System, name: &str, body: &str) {
     let log = "printf '%s' \"${0##*/}\" >>\"$LOG\"; for a; do printf ' %s' \"$a\" >>\"$LOG\"; done; echo >>\"$LOG\"";
     let log = log.replace("$LOG", system.root().join("packages.log").to_str().unwrap());
-    system.put(&format!("bin/{name}"), &format!("#!/bin/sh\n{log}\n{body}\n"));
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(system.root().join("bin").join(name), mode).unwrap();
+    system.program(name, &format!("{log}\n{body}"));
 }
 
 fn log(system: &System) -> Vec<String> {
@@ -45,7 +43,7 @@ fn auto_and_manual_are_a_metapackage() {
     for (version, mark) in [("4.14.0", "install"), ("dnf5 version 5.2.6.2", "user")] {
         let system = rpm_host(version, true);
         system.kmend(&["subscribe", "auto"]).ends(0);
-        assert_eq!(log(&system), ["dnf --version", "dnf -y install kpatch-patches"]);
+        assert_eq!(log(&system), ["dnf --version", "dnf -y --best install kpatch-patches"]);
         system.kmend(&["subscribe", "manual"]).ends(0);
         assert_eq!(
             log(&system),
@@ -88,7 +86,7 @@ fn status_shows_the_setting_and_what_there_is_and_notes_it() {
 fn install_takes_the_live_patches_of_the_kernels_that_are_there() {
     let system = rpm_host("4.14.0", false);
     system.kmend(&["subscribe", "install"]).ends(0);
-    assert_eq!(log(&system).last().unwrap(), &format!("dnf -y install {EL}"));
+    assert_eq!(log(&system).last().unwrap(), &format!("dnf -y --best install {EL}"));
     program(&system, "dnf", "");
     let said = system.kmend(&["subscribe", "install"]).ends(0);
     assert_eq!(said.out, format!("no live patch is available for {RELEASE}, {OTHER}\n"));
@@ -129,7 +127,7 @@ fn apt_does_the_same() {
     // Where there is dnf, too, it is dnf.
     program(&system, "dnf", "");
     system.kmend(&["subscribe", "auto"]).ends(0);
-    assert_eq!(log(&system).last().unwrap(), "dnf -y install kpatch-patches");
+    assert_eq!(log(&system).last().unwrap(), "dnf -y --best install kpatch-patches");
 }
 
 #[test]
@@ -142,7 +140,7 @@ fn faults_are_told_and_other_systems_are_left_alone() {
     program(&system, "dnf", "case \"$*\" in --version) ;; *) echo 'No route to host' >&2; exit 3;; esac");
     program(&system, "rpm", "");
     let said = system.kmend(&["subscribe", "auto"]).ends(1);
-    said.complains("No route to host").complains("`dnf -y install kpatch-patches` failed (exit status: 3)");
+    said.complains("No route to host").complains("`dnf -y --best install kpatch-patches` failed (exit status: 3)");
     let said = system.kmend(&["subscribe", "status"]).ends(1);
     said.complains("repoquery").complains("No route to host");
     assert!(system.note("available.json").is_null(), "what was not seen is not noted");

@@ -164,6 +164,13 @@ impl System {
         fs::write(path, text).unwrap();
     }
 
+    /// Puts a program into its PATH: a shell script.
+    pub fn program(&self, name: &str, script: &str) {
+        self.put(&format!("bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(self.root().join("bin").join(name), mode).unwrap();
+    }
+
     /// Puts an installed file there.
     pub fn installed(&self, file: &str, bytes: &[u8]) {
         let folder = self.folder(RELEASE);

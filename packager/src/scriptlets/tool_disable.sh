@@ -1,0 +1,1 @@
+! command -v systemctl >/dev/null 2>&1 || systemctl --no-reload disable kpatch.service || :

@@ -1,0 +1,6 @@
+# The host is subscribed: kmend and the empty version.
+show dpkg -i /story/kmend.deb
+show dpkg -i /story/0-0.deb
+show kpatch version
+show kmend status
+show kmend list

@@ -1,0 +1,6 @@
+# After a reboot the service has loaded the newest, once.
+show systemctl is-active kpatch.service
+show kpatch list
+echo "loads: $(journalctl -q -b -u kpatch.service -o cat | grep -c 'loading patch module')"
+show kmend status
+echo "marked: $(sed 's/.*fixed=//' /proc/cmdline)"

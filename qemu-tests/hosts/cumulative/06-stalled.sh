@@ -1,0 +1,25 @@
+# A task sits in a function that the third version replaces, and nothing wakes it: the file system that it wants to write
+# to is frozen.
+mkdir -p /run/spare
+mount /dev/vdb /run/spare
+fsfreeze --freeze /run/spare
+mkdir /run/spare/new &
+sleeper=$!
+until_true 20 grep -q 'D (disk sleep)' /proc/$sleeper/status
+dpkg -i /story/1-3.deb >/run/dpkg 2>&1 &
+installs=$!
+until_true 60 test -e /sys/kernel/livepatch/@MODULE@_1_3/transition
+sleep 3
+show kmend status
+show kmend transition
+wait $installs
+cat /run/dpkg
+show kmend status
+show kpatch list
+fsfreeze --unfreeze /run/spare
+wait $sleeper
+ls -d /run/spare/new
+show kmend load --all
+show kmend status
+show kpatch list
+umount /run/spare

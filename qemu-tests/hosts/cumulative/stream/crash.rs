@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Kills the kernel as soon as the live patch is in force.
+
+use crate::{
+    livepatch::{
+        Callbacks,
+        Object, //
+    },
+    livepatch_hooks, //
+};
+use kernel::prelude::*;
+
+pub struct Crash;
+
+impl Callbacks for Crash {
+    fn post_patch(_object: &Object) {
+        // SAFETY: There is none. A write to an address that nobody may write to is an Oops, and that is wanted here.
+        unsafe { core::ptr::write_volatile(8 as *mut u64, 1) };
+    }
+}
+
+livepatch_hooks! {
+    callbacks: {
+        vmlinux: Crash,
+    },
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The packages that a host of a story gets: kmend's own, and a stream that `kmend-build stream release` built for the
+//! target, one version after the other as they would be released.
+
+use super::tool;
+use anyhow::{ensure, Context, Result};
+use kmend_builder::target::Target;
+use kmend_builder::{files, progress, sandbox};
+use kmend_packager::{debian, HostTool, Origin};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of a story that holds its stream file and fixes.
+const STREAM: &str = "stream";
+
+/// Makes the packages in `work`; returns their names on the host (`kmend.deb`, `1-1.deb` …) and places.
+pub fn make(target: &Target, story: &Path, versions: &[&str], kmend_build: &Path, work: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut found = vec![("kmend.deb".to_string(), host_tool(target, work)?)];
+    let stream = fill(target, &story.join(STREAM), &work.join(STREAM))?;
+    let repository = work.join("repository");
+    fs::create_dir_all(&repository).with_context(|| format!("cannot make folder {}", repository.display()))?;
+    for version in versions {
+        let step = progress::step(format!("releasing version {version} of {}", stream.display()));
+        let mut release = Command::new(kmend_build);
+        release.args(["stream", "release", "--version", version, "--output"]).arg(&repository).arg(&stream);
+        sandbox::run(&mut release, "kmend-build stream release")?;
+        step.done("");
+    }
+    for version in std::iter::once(&"0-0").chain(versions) {
+        let mark = format!("_{version}_");
+        let debs = fs::read_dir(&repository).with_context(|| format!("cannot read {}", repository.display()))?;
+        let mut debs: Vec<PathBuf> = debs.filter_map(|e| Some(e.ok()?.path())).collect();
+        debs.retain(|p| p.extension().is_some_and(|e| e == "deb") && p.to_string_lossy().contains(&mark));
+        ensure!(debs.len() == 1, "{} packages of version {version} in {}", debs.len(), repository.display());
+        found.push((format!("{version}.deb"), debs.remove(0)));
+    }
+    Ok(found)
+}
+
+/// Copies the folder of a stream, with the target's name where the stream file has `@TARGET@`; returns the stream file.
+fn fill(target: &Target, from: &Path, to: &Path) -> Result<PathBuf> {
+    let entries = fs::read_dir(from).with_context(|| format!("cannot read folder {}", from.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot read folder {}", from.display()))?;
+        let text = files::read_text(&entry.path())?.replace("@TARGET@", &target.name);
+        files::write_quickly(&to.join(entry.file_name()), text.as_bytes())?;
+    }
+    Ok(to.join("stream.toml"))
+}
+
+/// kmend's own package for hosts with `target`'s kernel.
+fn host_tool(target: &Target, work: &Path) -> Result<PathBuf> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository's folder")?;
+    let tool = HostTool {
+        version: env!("CARGO_PKG_VERSION").into(),
+        release: 1,
+        dist: String::new(),
+        binary: tool::build(target)?,
+        unit: home.join("manager/kpatch.service"),
+        man_pages: None,
+        completions: None,
+        origin: Origin {
+            packager: "kmend's tests <tests@kmend.invalid>".into(),
+            vendor: "kmend".into(),
+            url: "https://kmend.invalid/".into(),
+            license: "GPL-2.0-or-later".into(),
+            date: 1_700_000_000,
+        },
+    };
+    debian::host_tool(&tool)?.write(work)
+}

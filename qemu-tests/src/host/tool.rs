@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The host tool as it is shipped: an architecture in, a static `kmend` out. For a foreign architecture the compilers of
+//! a target's build root make it, with Debian's standard library for that architecture.
+
+use super::system;
+use anyhow::{ensure, Context, Result};
+use kmend_builder::sandbox::Sandbox;
+use kmend_builder::target::{ArchNames, Target};
+use kmend_builder::{files, progress};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The package that holds it.
+const PACKAGE: &str = "kmend-manager";
+
+/// Where the pieces stand inside of the sandbox.
+const SOURCE: &str = "/tmp/kmend/source";
+const SYSROOT: &str = "/tmp/kmend/sysroot";
+const OUT: &str = "/tmp/kmend/out";
+const CARGO_HOME: &str = "/tmp/kmend/cargo";
+const CARGO: &str = "/tmp/kmend/bin/cargo";
+
+/// Builds `kmend` for hosts with `target`'s kernel, static and optimised.
+///
+/// # Errors
+/// It does not compile; a target of a foreign architecture without a Rust compiler in its build root.
+pub fn build(target: &Target) -> Result<PathBuf> {
+    let step = progress::step(format!("building kmend for hosts of {}", target.arch));
+    let triple = match target.arch.as_str() {
+        "ppc64le" => "powerpc64le-unknown-linux-gnu".to_string(),
+        arch => format!("{arch}-unknown-linux-gnu"),
+    };
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository's folder")?;
+    let out = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| home.join("target"), PathBuf::from).join("hosts");
+    std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
+    let args = ["build", "--release", "--quiet", "--locked", "--package", PACKAGE, "--target", &triple];
+    let native = target.arch == std::env::consts::ARCH;
+    let mut command =
+        if native { here(home, &out, &triple, &args) } else { foreign(target, home, &out, &triple, &args)? };
+    let said = command.stdin(Stdio::null()).output().context("cannot start cargo")?;
+    let words = String::from_utf8_lossy(&said.stderr);
+    ensure!(said.status.success(), "kmend does not build for {triple} ({}):\n{words}", said.status);
+    step.done("");
+    Ok(out.join(&triple).join("release/kmend"))
+}
+
+/// The name of a variable that cargo reads for one triple.
+fn variable(triple: &str, what: &str) -> String {
+    format!("CARGO_TARGET_{}_{what}", triple.to_uppercase().replace('-', "_"))
+}
+
+fn here(home: &Path, out: &Path, triple: &str, args: &[&str]) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(args).current_dir(home).env("CARGO_TARGET_DIR", out);
+    cargo.env(variable(triple, "RUSTFLAGS"), "-C target-feature=+crt-static");
+    cargo
+}
+
+fn foreign(target: &Target, home: &Path, out: &Path, triple: &str, args: &[&str]) -> Result<Command> {
+    let debian = ArchNames::named(&target.arch)?.debian;
+    let suite = files::read_text(&target.root.join("etc/kmend-root"))
+        .ok()
+        .and_then(|marker| marker.split(' ').next().map(String::from))
+        .with_context(|| format!("{} is no build root with a Rust compiler", target.root.display()))?;
+    let cc = target.make_vars.iter().find_map(|v| v.strip_prefix("CC="));
+    let cc = cc.with_context(|| format!("target {} does not say its C compiler", target.name))?;
+    let gcc_dev = format!("lib{}-dev", &cc[cc.rfind("gcc").unwrap_or(0)..]);
+    let sysroot = system::unpacked(&suite, debian, &["libstd-rust-dev", "libc6-dev", &gcc_dev])?;
+    // cargo fetches, as this machine is set up to; the sandbox has no network.
+    let fetch = ["fetch", "--quiet", "--locked"];
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let fetched = Command::new(&cargo).args(fetch).current_dir(home).status().context("cannot start cargo")?;
+    ensure!(fetched.success(), "cargo cannot fetch the crates that kmend is made of");
+    let user_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let user_home = user_home.or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cargo")));
+    let user_home = user_home.context("neither CARGO_HOME nor HOME is set")?;
+    let program = real_cargo(&cargo)?;
+    let flags = format!(
+        "--sysroot={SYSROOT}/usr -C target-feature=+crt-static -C linker={cc} -C link-arg=--sysroot={SYSROOT} \
+         -A linker-messages"
+    );
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let sandbox = Sandbox::new(&target.root)
+        .read_only(home, SOURCE)
+        .read_only(&sysroot, SYSROOT)
+        .read_only(&user_home.join("registry"), &format!("{CARGO_HOME}/registry"))
+        .read_only(&program, CARGO)
+        .writable(out, OUT)
+        .env("CARGO_HOME", CARGO_HOME)
+        .env("CARGO_TARGET_DIR", OUT)
+        .env(&variable(triple, "RUSTFLAGS"), &flags)
+        .env(&variable(&host, "LINKER"), &cc[cc.rfind("gcc").unwrap_or(0)..])
+        .cwd(SOURCE);
+    Ok(sandbox.command(CARGO, &[args, &["--offline"]].concat()))
+}
+
+/// The program behind rustup's proxy.
+fn real_cargo(cargo: &std::ffi::OsStr) -> Result<PathBuf> {
+    let said = Command::new("rustup").args(["which", "cargo"]).output();
+    if let Ok(said) = said {
+        if said.status.success() {
+            return Ok(PathBuf::from(String::from_utf8_lossy(&said.stdout).trim()));
+        }
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|d| d.join(cargo)).find(|p| p.is_file());
+    found.context("no cargo in PATH")
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Live patches as operators have them: packages installed, updated and taken back on whole hosts that are booted.
+
+use crate::{home, say};
+use anyhow::{ensure, Context, Result};
+use kmend_builder::target::store;
+use qemu_tests::builds;
+use qemu_tests::cli::DEFAULT_TARGET;
+use qemu_tests::host::{life, packages, story};
+use qemu_tests::judge::Verdict;
+use std::path::Path;
+
+/// The kernels that hosts have: one of each architecture.
+const TARGETS: [&str; 2] = [DEFAULT_TARGET, "tree:ppc64le"];
+
+/// The story, and the versions of its stream.
+const STORY: &str = "cumulative";
+const VERSIONS: [&str; 4] = ["1-1", "1-2", "1-3", "1-4"];
+
+/// Lets a host live on each target that is named, all where none is. `--keep-logs DIR` keeps what it told and its console.
+pub fn run(args: &[String]) -> Result<()> {
+    let (mut targets, mut keep) = (Vec::new(), None);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--keep-logs" => keep = Some(args.next().context("--keep-logs wants a folder")?),
+            target => targets.push(target),
+        }
+    }
+    if targets.is_empty() {
+        targets.extend(TARGETS);
+    }
+    let mut failed = 0;
+    for target in targets {
+        failed += one(target, keep.map(Path::new))?;
+    }
+    ensure!(failed == 0, "{failed} stages were not as expected");
+    Ok(())
+}
+
+fn one(target: &str, keep_logs: Option<&Path>) -> Result<usize> {
+    let target = store::load(target)?;
+    println!("{} ({} {}):", target.name, target.release, target.arch);
+    let folder = home()?.join("qemu-tests/hosts").join(STORY);
+    let work = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let files = packages::make(&target, &folder, &VERSIONS, &builds::find_kmend_build()?, work.path())?;
+    let names = kmend_packager::Names::new(&target.release, target.arch.parse()?)?;
+    let words = [("RELEASE", target.release.clone()), ("MODULE", names.module_stem())];
+    let stages = story::load(&folder, &words)?;
+    let made = life::Made { target: &target, stages: &stages, files: &files, keep_logs };
+    let verdicts = life::live(&made)?;
+    let mut failed = 0;
+    for (stage, verdict) in stages.iter().zip(&verdicts) {
+        match verdict {
+            Verdict::Pass => println!("{} {}", say::toned(say::Tone::Good, "PASS"), stage.title()),
+            Verdict::Fail(reason) | Verdict::NotHere(reason) => {
+                failed += 1;
+                println!("{} {}", say::toned(say::Tone::Bad, "FAIL"), stage.title());
+                reason.lines().for_each(|line| println!("     {line}"));
+            }
+        }
+    }
+    println!("{} of {} stages passed", stages.len() - failed, stages.len());
+    Ok(failed)
+}
