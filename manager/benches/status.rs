@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! How long `kmend status` and `kmend cve` take on a host whose live patch has 20 fixes, and 10,000, beside `/bin/true` in
-//! the same run. `cargo bench -p kmend-manager`; it fails where status takes more than 10 ms, or 50 ms, on top of starting a
+//! the same run. `cargo bench -p kmend-manager`; it fails where status takes more than 10 ms on top of starting a
 //! program. What counts is the fastest of many runs: all that makes one slower is something else's work.
 
 #[path = "../tests/host/ko.rs"]
@@ -19,7 +19,7 @@ const NAME: &str = "kpatch_5_14_0_362_8_1_1_10";
 const FIXES: usize = 10_000;
 const RUNS: usize = 60;
 /// What status may take: which case, milliseconds.
-const LIMITS: [(usize, u64); 2] = [(2, 10), (3, 50)];
+const LIMITS: [(usize, u64); 2] = [(2, 10), (3, 10)];
 
 fn main() {
     let big = tempfile::tempdir().unwrap();

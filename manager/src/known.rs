@@ -5,8 +5,10 @@
 use crate::host::store::{self, Installed};
 use crate::host::Host;
 use crate::live::Live;
+use crate::module::claims::{self, Claims};
 use crate::module::cve::Cve;
-use crate::module::manifest::Manifest;
+use crate::module::elf;
+use crate::module::manifest;
 use crate::module::preflight::{check, Kernel};
 use crate::module::stream::Severity;
 use anyhow::Result;
@@ -70,21 +72,21 @@ impl<'a> Known<'a> {
         Self { id, state: State::Unknown, module: None, since: None, severity: None, reason: None }
     }
 
-    fn of(id: Cve, state: State, manifest: &'a Manifest) -> Self {
-        Self { state, module: Some(&manifest.name), ..Self::unknown(id) }
+    fn of(id: Cve, state: State, claims: &'a Claims<'_>) -> Self {
+        Self { state, module: Some(claims.name.as_ref()), ..Self::unknown(id) }
     }
 }
 
 /// All that the manifests of `live` and of `waiting` (installed and not in force) name, in the order of ids.
-pub fn all<'a>(live: &'a [Live], waiting: &'a [Manifest]) -> Vec<Known<'a>> {
+pub fn all<'a>(live: &'a [Live<'_>], waiting: &'a [Claims<'_>]) -> Vec<Known<'a>> {
     let mut found = Vec::new();
-    for manifest in live.iter().filter_map(Live::manifest_in_force) {
-        fixes(manifest, State::FixedLive, &mut found);
-        stream(manifest, &mut found);
+    for claims in live.iter().filter_map(Live::claims_in_force) {
+        fixes(claims, State::FixedLive, &mut found);
+        stream(claims, &mut found);
     }
-    for manifest in waiting {
-        fixes(manifest, State::NotLoaded, &mut found);
-        stream(manifest, &mut found);
+    for claims in waiting {
+        fixes(claims, State::NotLoaded, &mut found);
+        stream(claims, &mut found);
     }
     // Stable: of two manifests that say the same the first is named.
     found.sort_by_key(|known| (known.id, known.state));
@@ -92,19 +94,22 @@ pub fn all<'a>(live: &'a [Live], waiting: &'a [Manifest]) -> Vec<Known<'a>> {
     found
 }
 
-fn fixes<'a>(manifest: &'a Manifest, state: State, found: &mut Vec<Known<'a>>) {
-    for fix in &manifest.fixes {
-        let known =
-            |id: &Cve| Known { since: fix.since.as_deref(), severity: fix.severity, ..Known::of(*id, state, manifest) };
+fn fixes<'a>(claims: &'a Claims<'_>, state: State, found: &mut Vec<Known<'a>>) {
+    for fix in &claims.fixes {
+        let known = |id: &Cve| Known {
+            since: fix.since.as_ref().map(AsRef::as_ref),
+            severity: fix.severity,
+            ..Known::of(*id, state, claims)
+        };
         found.extend(fix.cves.iter().map(known));
     }
 }
 
-fn stream<'a>(manifest: &'a Manifest, found: &mut Vec<Known<'a>>) {
-    let Some(stream) = &manifest.stream else { return };
-    found.extend(stream.fixed_by_kernel.iter().map(|id| Known::of(*id, State::FixedByKernel, manifest)));
+fn stream<'a>(claims: &'a Claims<'_>, found: &mut Vec<Known<'a>>) {
+    let Some(stream) = &claims.stream else { return };
+    found.extend(stream.fixed_by_kernel.iter().map(|id| Known::of(*id, State::FixedByKernel, claims)));
     let missing = stream.not_carried.iter();
-    found.extend(missing.map(|n| Known { reason: Some(&n.reason), ..Known::of(n.cve, State::NotInStream, manifest) }));
+    found.extend(missing.map(|n| Known { reason: Some(&n.reason), ..Known::of(n.cve, State::NotInStream, claims) }));
 }
 
 /// The one with that id.
@@ -112,66 +117,79 @@ pub fn find<'a>(known: &[Known<'a>], id: Cve) -> Known<'a> {
     known.binary_search_by_key(&id, |known| known.id).map_or(Known::unknown(id), |at| known[at])
 }
 
-/// Manifests of the installed files that are not in force: of each stream the newest, where it fits this kernel.
+/// Notes of the installed files that are not in force: of each stream the newest, where it fits this kernel.
 ///
 /// # Errors
 /// The folder of installed files cannot be listed.
-pub fn waiting(host: &Host, kernel: &Kernel, live: &[Live]) -> Result<Vec<Manifest>> {
+pub fn waiting(host: &Host, kernel: &Kernel, live: &[Live<'_>]) -> Result<Vec<Vec<u8>>> {
     let in_force = |file: &Installed| live.iter().any(|l| l.patch.name == file.name && l.in_force());
     let newest = store::streams(store::installed(host, &kernel.release)?).into_iter();
     let newest = newest.filter_map(|stream| stream.into_iter().next()).filter(|file| !in_force(file));
-    Ok(newest.filter_map(|file| check(host, &file.path, kernel).ok()?.module.manifest).collect())
+    let note = |file: Installed| {
+        let ready = check(host, &file.path, kernel).ok()?;
+        Some(elf::File::parse(&ready.bytes).ok()?.section(manifest::SECTION)?.to_vec())
+    };
+    Ok(newest.filter_map(note).collect())
+}
+
+/// What those notes claim. All of them passed the preflight.
+pub fn claims(notes: &[Vec<u8>]) -> Vec<Claims<'_>> {
+    notes.iter().filter_map(|note| claims::of_section(note).ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::livepatch::Patch;
+    use crate::module::sample;
     use crate::order;
     use serde_json::json;
 
-    fn manifest(name: &str, cves: &[&str], by_kernel: &[&str], not_carried: &[&str]) -> Manifest {
+    fn note(name: &str, cves: &[&str], by_kernel: &[&str], not_carried: &[&str]) -> Vec<u8> {
         let missing: Vec<_> = not_carried.iter().map(|id| json!({"cve": id, "reason": "layout"})).collect();
         let stream = json!({"name": "s", "version": "1-1", "date": "2026-10-02", "fixed_by_kernel": by_kernel,
             "not_carried": missing});
         let fix = json!({"file": "a", "title": "a", "cves": cves, "since": "1-1", "severity": "low"});
-        serde_json::from_value(json!({"schema": 1, "name": name, "replace": true, "fixes": [fix], "stream": stream,
-            "target": {"arch": "", "release": "", "build_id": ""}}))
-        .unwrap()
+        let manifest = json!({"schema": 1, "name": name, "fixes": [fix], "stream": stream,
+            "target": {"arch": "", "release": "", "build_id": ""}});
+        sample::note(b"kmend\0", 1, manifest.to_string().as_bytes())
     }
 
-    fn live(manifest: Manifest, enabled: bool, transition: bool) -> Live {
-        let patch = Patch { name: manifest.name.clone(), enabled, transition, stack_order: None };
-        Live { place: order::place(&patch.name, "r"), patch, manifest: Ok(manifest) }
+    fn live(note: &[u8], enabled: bool, transition: bool) -> Live<'_> {
+        let claims = claims::of_section(note).unwrap();
+        let patch = Patch { name: claims.name.to_string(), enabled, transition, stack_order: None };
+        Live { place: order::place(&patch.name, "r"), patch, claims: Ok(claims) }
     }
 
     #[test]
     fn what_is_in_force_wins_over_what_is_not() {
         let a = ["CVE-2026-0001"];
-        let said = |live: &[Live], waiting: &[Manifest]| {
-            let known = all(live, waiting);
+        let said = |live: &[Live<'_>], waiting: &[&Vec<u8>]| {
+            let waiting: Vec<Claims<'_>> = waiting.iter().map(|note| claims::of_section(note).unwrap()).collect();
+            let known = all(live, &waiting);
             assert!(known.len() < 2, "{known:?}");
             find(&known, "CVE-2026-0001".parse().unwrap()).state
         };
-        let fixes = || manifest("m", &a, &[], &[]);
+        let fixes = note("m", &a, &[], &[]);
         assert_eq!(said(&[], &[]), State::Unknown);
-        assert_eq!(said(&[live(fixes(), true, false)], &[]), State::FixedLive);
+        assert_eq!(said(&[live(&fixes, true, false)], &[]), State::FixedLive);
         // On the way there, on the way out, off.
         for (enabled, transition) in [(true, true), (false, true), (false, false)] {
-            assert_eq!(said(&[live(fixes(), enabled, transition)], &[]), State::Unknown);
+            assert_eq!(said(&[live(&fixes, enabled, transition)], &[]), State::Unknown);
         }
-        let missing = || manifest("n", &[], &[], &a);
-        assert_eq!(said(&[live(missing(), true, false)], &[]), State::NotInStream);
-        assert_eq!(said(&[live(missing(), true, false)], &[fixes()]), State::NotLoaded);
-        assert_eq!(said(&[live(missing(), true, false), live(fixes(), true, false)], &[]), State::FixedLive);
-        let kernel = || manifest("k", &[], &a, &[]);
-        assert_eq!(said(&[live(missing(), true, false)], &[kernel()]), State::FixedByKernel);
-        assert_eq!(said(&[live(kernel(), true, false)], &[fixes()]), State::FixedByKernel);
+        let missing = note("n", &[], &[], &a);
+        assert_eq!(said(&[live(&missing, true, false)], &[]), State::NotInStream);
+        assert_eq!(said(&[live(&missing, true, false)], &[&fixes]), State::NotLoaded);
+        assert_eq!(said(&[live(&missing, true, false), live(&fixes, true, false)], &[]), State::FixedLive);
+        let kernel = note("k", &[], &a, &[]);
+        assert_eq!(said(&[live(&missing, true, false)], &[&kernel]), State::FixedByKernel);
+        assert_eq!(said(&[live(&kernel, true, false)], &[&fixes]), State::FixedByKernel);
     }
 
     #[test]
     fn the_fix_tells_its_module_and_version() {
-        let live = [live(manifest("m", &["CVE-2026-0002", "CVE-2026-0001"], &[], &[]), true, false)];
+        let note = note("m", &["CVE-2026-0002", "CVE-2026-0001"], &[], &[]);
+        let live = [live(&note, true, false)];
         let known = all(&live, &[]);
         assert_eq!(known.len(), 2);
         let first = Known { since: Some("1-1"), module: Some("m"), severity: Some(Severity::Low), ..known[0] };

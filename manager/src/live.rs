@@ -4,7 +4,8 @@
 
 use crate::host::livepatch::{self, Patch};
 use crate::host::{is_gone, Host};
-use crate::module::manifest::{self, Manifest};
+use crate::module::claims::{self, Claims};
+use crate::module::manifest;
 use crate::module::preflight::Kernel;
 use crate::order::{self, Place};
 use anyhow::Result;
@@ -13,59 +14,73 @@ use std::fs;
 /// What is said where a manifest says nothing.
 const NOT_KNOWN: &str = "what it fixes is not known";
 
-/// One live patch in the kernel.
+/// One live patch in the kernel, as sysfs has it, and its module's note.
+#[derive(Debug)]
+pub struct InKernel {
+    patch: Patch,
+    /// The section of its manifest, or why there is none.
+    note: Result<Vec<u8>, String>,
+}
+
+/// Reads them, in the order of their names.
+///
+/// # Errors
+/// A file of sysfs that says what it never should. A manifest that cannot be read is no error.
+pub fn read(host: &Host) -> Result<Vec<InKernel>> {
+    let note = |name: &str| {
+        let path = host.at("/sys/module").join(name).join("notes").join(manifest::SECTION);
+        fs::read(&path).map_err(|error| match is_gone(&error) {
+            true => format!("it has no manifest of kmend's: {NOT_KNOWN}"),
+            false => format!("cannot read {} ({error}): {NOT_KNOWN}", host.show(&path)),
+        })
+    };
+    Ok(livepatch::all(host)?.into_iter().map(|patch| InKernel { note: note(&patch.name), patch }).collect())
+}
+
+/// One live patch in the kernel, understood.
 #[derive(Clone, Debug)]
-pub struct Live {
+pub struct Live<'a> {
     /// As sysfs has it.
     pub patch: Patch,
     /// Its stream and version, by its name.
     pub place: Place,
-    /// Its manifest, or why what it fixes is not known.
-    pub manifest: Result<Manifest, String>,
+    /// What its manifest claims, or why what it fixes is not known.
+    pub claims: Result<Claims<'a>, String>,
 }
 
-impl Live {
+impl<'a> Live<'a> {
     /// It is on, and all tasks are switched over to it. Nothing less counts as fixed.
     pub fn in_force(&self) -> bool {
         self.patch.enabled && !self.patch.transition
     }
 
-    /// Its manifest, where it has one and is in force.
-    pub fn manifest_in_force(&self) -> Option<&Manifest> {
-        self.manifest.as_ref().ok().filter(|_| self.in_force())
+    /// What its manifest claims, where it has one and is in force.
+    pub fn claims_in_force(&self) -> Option<&Claims<'a>> {
+        self.claims.as_ref().ok().filter(|_| self.in_force())
     }
 }
 
-/// All of them, in the order of their names.
-///
-/// # Errors
-/// A file of sysfs that says what it never should. A manifest that is damaged is no error.
-pub fn all(host: &Host, kernel: &Kernel) -> Result<Vec<Live>> {
-    let live = |patch: Patch| Live {
+/// Understands those of one kernel. A manifest that is damaged, or for another build of the kernel, is no error.
+pub fn understand<'a>(read: &'a [InKernel], kernel: &Kernel) -> Vec<Live<'a>> {
+    let live = |InKernel { patch, note }: &'a InKernel| Live {
         place: order::place(&patch.name, &kernel.release),
-        manifest: manifest_of(host, &patch.name, kernel),
-        patch,
+        claims: note.as_ref().map_err(Clone::clone).and_then(|note| claims_of(note, &patch.name, kernel)),
+        patch: patch.clone(),
     };
-    Ok(livepatch::all(host)?.into_iter().map(live).collect())
+    read.iter().map(live).collect()
 }
 
-fn manifest_of(host: &Host, name: &str, kernel: &Kernel) -> Result<Manifest, String> {
-    let note = host.at("/sys/module").join(name).join("notes").join(manifest::SECTION);
-    let bytes = fs::read(&note).map_err(|error| match is_gone(&error) {
-        true => format!("it has no manifest of kmend's: {NOT_KNOWN}"),
-        false => format!("cannot read {} ({error}): {NOT_KNOWN}", host.show(&note)),
-    })?;
-    let manifest =
-        manifest::of_section(&bytes).map_err(|fault| format!("{}: {}: {NOT_KNOWN}", fault.place, fault.reason))?;
-    if manifest.name != name {
-        return Err(format!("its manifest is that of {}: {NOT_KNOWN}", manifest.name));
+fn claims_of<'a>(note: &'a [u8], name: &str, kernel: &Kernel) -> Result<Claims<'a>, String> {
+    let claims = claims::of_section(note).map_err(|fault| format!("{}: {}: {NOT_KNOWN}", fault.place, fault.reason))?;
+    if claims.name.as_ref() != name {
+        return Err(format!("its manifest is that of {}: {NOT_KNOWN}", claims.name));
     }
     match &kernel.running {
-        Some(Ok(id)) if *id != manifest.target.build_id => Err(format!(
+        Some(Ok(id)) if *id != claims.target.build_id => Err(format!(
             "its manifest is for the kernel with build id {}, and the one that runs has {id}: {NOT_KNOWN}",
-            manifest.target.build_id
+            claims.target.build_id
         )),
-        _ => Ok(manifest),
+        _ => Ok(claims),
     }
 }
 
@@ -76,7 +91,7 @@ fn manifest_of(host: &Host, name: &str, kernel: &Kernel) -> Result<Manifest, Str
 ///
 /// # Errors
 /// /proc/modules cannot be read.
-pub fn stuck(host: &Host, live: &[Live]) -> Result<Vec<String>> {
+pub fn stuck(host: &Host, live: &[Live<'_>]) -> Result<Vec<String>> {
     let text = host.text(&host.at("/proc/modules"))?.unwrap_or_default();
     let of_line = |line: &str| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -92,8 +107,8 @@ pub fn stuck(host: &Host, live: &[Live]) -> Result<Vec<String>> {
 
 /// The level that the kernel amounts to with its live patches: what the manifests of those in force say, where they say
 /// one and the same.
-pub fn level(live: &[Live]) -> Option<&str> {
-    let levels = live.iter().filter_map(|l| l.manifest_in_force()?.stream.as_ref()?.level.as_deref());
+pub fn level<'a>(live: &'a [Live<'_>]) -> Option<&'a str> {
+    let levels = live.iter().filter_map(|l| l.claims_in_force()?.stream.as_ref()?.level.as_deref());
     let mut levels: Vec<&str> = levels.collect();
     levels.dedup();
     match levels.as_slice() {

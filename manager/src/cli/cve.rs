@@ -41,8 +41,10 @@ struct Answer<'a> {
 /// Runs the command.
 pub fn run(run: &Run<'_>, args: &CveArgs) -> Result<u8> {
     let kernel = Kernel::running(run.host)?;
-    let live = live::all(run.host, &kernel)?;
-    let waiting = known::waiting(run.host, &kernel, &live)?;
+    let patches = live::read(run.host)?;
+    let live = live::understand(&patches, &kernel);
+    let notes = known::waiting(run.host, &kernel, &live)?;
+    let waiting = known::claims(&notes);
     let all = known::all(&live, &waiting);
     let asked: Vec<Known<'_>> = args.ids.iter().map(|id| known::find(&all, *id)).collect();
     let shown = if args.ids.is_empty() { &all } else { &asked };

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use std::fmt::{Display, Write};
 
 /// `KMEND OK - … | perfdata` (Monitoring Plugins Development Guidelines, "Plugin Output for Nagios").
-pub fn nagios(status: &Status) -> String {
+pub fn nagios(status: &Status<'_>) -> String {
     let level = status.verdict.level();
     let mut data = format!(
         "fixed_live={} not_in_stream={} failures={}",
@@ -34,7 +34,7 @@ fn before_bar(text: &str) -> String {
 }
 
 /// The text format, version 0.0.4.
-pub fn prometheus(status: &Status) -> String {
+pub fn prometheus(status: &Status<'_>) -> String {
     let mut out = Metrics(String::new());
     let verdict = |verdict: &Verdict| (vec![("verdict", verdict.slug())], u8::from(*verdict == status.verdict));
     let verdicts: Vec<_> = Verdict::ALL.iter().map(verdict).collect();

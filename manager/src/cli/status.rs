@@ -3,7 +3,7 @@
 
 use super::monitor;
 use crate::status::{count, gather, Loaded, OnDisk, Status};
-use crate::{files, Run};
+use crate::{files, live, Run};
 use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
@@ -44,14 +44,19 @@ pub struct StatusArgs {
 
 /// Runs the command.
 pub fn run(run: &Run<'_>, args: &StatusArgs) -> Result<u8> {
-    let status = match gather(run.host) {
+    match told(run, args) {
         Err(error) if args.nagios => {
             let (line, code) = monitor::nagios_error(&error);
             run.say.line(line);
-            return Ok(code);
+            Ok(code)
         }
-        status => status?,
-    };
+        done => done,
+    }
+}
+
+fn told(run: &Run<'_>, args: &StatusArgs) -> Result<u8> {
+    let patches = live::read(run.host)?;
+    let status = gather(run.host, &patches)?;
     if args.nagios {
         run.say.line(monitor::nagios(&status));
         return Ok(status.verdict.level().exit_code());
@@ -72,7 +77,7 @@ pub fn run(run: &Run<'_>, args: &StatusArgs) -> Result<u8> {
     Ok(status.verdict.exit_code())
 }
 
-fn text(status: &Status) -> Vec<String> {
+fn text(status: &Status<'_>) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", status.verdict.word(), status.summary)];
     let id = status.kernel.build_id.as_deref().unwrap_or("not shown");
     lines.push(format!("kernel: {} ({}), build id {id}", status.kernel.release, status.kernel.machine));
@@ -95,7 +100,7 @@ fn text(status: &Status) -> Vec<String> {
 }
 
 /// Vulnerabilities.
-fn known(status: &Status) -> Vec<String> {
+fn known(status: &Status<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     if !status.fixed_live.is_empty() {
         let ids: Vec<String> = status.fixed_live.iter().take(SHOWN).map(ToString::to_string).collect();
@@ -119,7 +124,7 @@ fn known(status: &Status) -> Vec<String> {
 }
 
 /// Until when there are live patches, and which.
-fn future(status: &Status) -> Vec<String> {
+fn future(status: &Status<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(support) = &status.support {
         let days = match support.days_left {
@@ -136,7 +141,7 @@ fn future(status: &Status) -> Vec<String> {
     lines
 }
 
-fn loaded(patch: &Loaded) -> Vec<String> {
+fn loaded(patch: &Loaded<'_>) -> Vec<String> {
     let version = patch.version.as_ref().map_or(String::new(), |v| format!(", version {v}"));
     let installed = if patch.installed { "" } else { "; not installed, gone after a reboot" };
     let mut lines = vec![format!("loaded: {} [{}]{version}{installed}", patch.name, patch.state.word())];

@@ -39,9 +39,8 @@ fn read(text: &str) -> Option<Cve> {
     let (year, number) = rest.split_once('-')?;
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let plain = word.eq_ignore_ascii_case("cve") && year.len() == 4 && (4..=19).contains(&number.len());
-    // CVE-2026-01234 would be another way to write CVE-2026-1234, and there is no other way.
-    let short = number.len() == 4 || !number.starts_with('0');
-    (plain && short && digits(year) && digits(number))
+    // CVE-2026-01234 is CVE-2026-1234: zeros are there to fill up to four digits.
+    (plain && digits(year) && digits(number))
         .then(|| Some(Cve { year: year.parse().ok()?, number: number.parse().ok()? }))?
 }
 
@@ -84,6 +83,7 @@ mod tests {
         let said = |text: &str| text.parse::<Cve>().map(|id| id.to_string()).map_err(|e| e.to_string());
         assert_eq!(said("CVE-2026-1234").as_deref(), Ok("CVE-2026-1234"));
         assert_eq!(said("cve-1999-0001").as_deref(), Ok("CVE-1999-0001"));
+        assert_eq!(said("CVE-2026-01234").as_deref(), Ok("CVE-2026-1234"));
         assert_eq!(said("Cve-2026-9999999999999999999").as_deref(), Ok("CVE-2026-9999999999999999999"));
         for none in [
             "",
@@ -94,7 +94,6 @@ mod tests {
             "CVE-26-1234",
             "CVE-2026-12a4",
             "CVE-2026-+123",
-            "CVE-2026-01234",
             " CVE-2026-1234",
             "CVE-2026-1234\n",
             "CVE-2026-12345678901234567890",

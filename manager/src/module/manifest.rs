@@ -108,13 +108,14 @@ pub struct Target {
     pub build_id: String,
 }
 
-/// One fix.
+/// One fix; its texts are its own, or those of the note that it was read from ([`super::claims::Text`]).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Fix {
+#[serde(bound(deserialize = "S: Deserialize<'de> + AsRef<str>"))]
+pub struct Fix<S = String> {
     /// The patch file's name.
-    pub file: String,
+    pub file: S,
     /// Its subject.
-    pub title: String,
+    pub title: S,
     /// Vulnerabilities that it fixes.
     #[serde(default, deserialize_with = "short")]
     pub cves: Vec<Cve>,
@@ -123,10 +124,10 @@ pub struct Fix {
     pub severity: Option<Severity>,
     /// Tickets that it belongs to.
     #[serde(default, deserialize_with = "all_plain")]
-    pub tickets: Vec<String>,
+    pub tickets: Vec<S>,
     /// The version of the stream that brought it: `1-1`.
     #[serde(default, deserialize_with = "plain_or_none")]
-    pub since: Option<String>,
+    pub since: Option<S>,
 }
 
 /// One function that was let through without a proof.
@@ -148,19 +149,26 @@ struct Version {
 /// # Errors
 /// No note of kmend's, JSON that is malformed, a newer schema.
 pub fn of_section(data: &[u8]) -> Result<Manifest, Fault> {
-    let place = || format!("section {SECTION}");
+    read(data, |manifest: &Manifest| manifest.schema)
+}
+
+/// The manifest in the bytes of [`SECTION`], as any type that has its schema's version.
+pub(super) fn read<'a, T: Deserialize<'a>>(data: &'a [u8], schema: impl Fn(&T) -> u64) -> Result<T, Fault> {
+    let damaged = |why: String| Fault::new(format!("section {SECTION}"), why);
     let note = note::notes(data).find(|n| n.owner == OWNER && n.kind == KIND);
-    let note = note.ok_or_else(|| Fault::new(place(), "it holds no manifest of kmend's: it is damaged"))?;
-    let malformed = |error: serde_json::Error| Fault::new(place(), format!("the manifest is damaged: {error}"));
-    let read = serde_json::from_slice::<Manifest>(note.desc);
+    let note = note.ok_or_else(|| damaged("it holds no manifest of kmend's: it is damaged".into()))?;
+    let malformed = |error: serde_json::Error| damaged(format!("the manifest is damaged: {error}"));
+    let text = std::str::from_utf8(note.desc).map_err(|error| damaged(format!("the manifest is damaged: {error}")))?;
+    let read = serde_json::from_str::<T>(text);
     // One of a newer schema may have other fields than are known here: then its version is what there is to say.
     let schema = match &read {
-        Ok(manifest) => manifest.schema,
-        Err(_) => serde_json::from_slice::<Version>(note.desc).map_err(malformed)?.schema,
+        Ok(read) => schema(read),
+        Err(_) => serde_json::from_str::<Version>(text).map_err(malformed)?.schema,
     };
     if schema != SCHEMA {
-        let reason = format!("the manifest has schema {schema}, this kmend knows {SCHEMA}: a newer kmend reads it");
-        return Err(Fault::new(place(), reason));
+        return Err(damaged(format!(
+            "the manifest has schema {schema}, this kmend knows {SCHEMA}: a newer kmend reads it"
+        )));
     }
     read.map_err(malformed)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A module's file: bytes of a .ko in, what kmend has to know of it out.
 
+pub mod claims;
 pub mod cve;
 pub mod elf;
 pub mod manifest;
@@ -8,7 +9,7 @@ pub mod note;
 pub mod preflight;
 #[cfg(test)]
 #[path = "../../tests/host/ko.rs"]
-mod sample;
+pub(crate) mod sample;
 pub mod shared;
 pub mod signature;
 pub mod stream;

@@ -92,32 +92,41 @@ impl<'de> Deserialize<'de> for Day {
 ///
 /// # Errors
 /// It is empty, or has control characters in it.
-pub fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if text.trim().is_empty() || text.contains(char::is_control) {
-        return Err(D::Error::custom(format!("{text:?} is not a text of one line")));
+pub fn plain<'de, S: Deserialize<'de> + AsRef<str>, D: Deserializer<'de>>(deserializer: D) -> Result<S, D::Error> {
+    let text = S::deserialize(deserializer)?;
+    let shown = text.as_ref();
+    if shown.trim().is_empty() || shown.contains(char::is_control) {
+        return Err(D::Error::custom(format!("{shown:?} is not a text of one line")));
     }
     Ok(text)
 }
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "S: Deserialize<'de> + AsRef<str>"))]
+struct Plain<S>(#[serde(deserialize_with = "plain")] S);
 
 /// The same, where it may be missing.
 ///
 /// # Errors
 /// As [`plain`].
-pub fn plain_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    struct Text(#[serde(deserialize_with = "plain")] String);
-    Ok(Option::<Text>::deserialize(deserializer)?.map(|Text(text)| text))
+pub fn plain_or_none<'de, S, D>(deserializer: D) -> Result<Option<S>, D::Error>
+where
+    S: Deserialize<'de> + AsRef<str>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::<Plain<S>>::deserialize(deserializer)?.map(|Plain(text)| text))
 }
 
 /// The same, for each of a short list.
 ///
 /// # Errors
 /// As [`plain`].
-pub fn all_plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    struct Text(#[serde(deserialize_with = "plain")] String);
-    Ok(short::<Text, D>(deserializer)?.into_iter().map(|Text(text)| text).collect())
+pub fn all_plain<'de, S, D>(deserializer: D) -> Result<Vec<S>, D::Error>
+where
+    S: Deserialize<'de> + AsRef<str>,
+    D: Deserializer<'de>,
+{
+    Ok(short::<Plain<S>, D>(deserializer)?.into_iter().map(|Plain(text)| text).collect())
 }
 
 /// A list that mostly has one element, in as much memory as that takes: a list begins with room for four, which for each

@@ -12,7 +12,7 @@ const INSTALL: &str = "`kmend subscribe install` installs it";
 const LOAD: &str = "`kmend load --all` loads what fits";
 
 /// Judges what was gathered.
-pub(super) fn judge(status: &Status, live: &[Live]) -> (Verdict, String) {
+pub(super) fn judge(status: &Status<'_>, live: &[Live<'_>]) -> (Verdict, String) {
     if let Some(patch) = live.iter().map(|l| &l.patch).find(|p| p.transition) {
         return in_transition(status, patch);
     }
@@ -25,7 +25,7 @@ pub(super) fn judge(status: &Status, live: &[Live]) -> (Verdict, String) {
         .unwrap_or_else(|| at_rest(status, &on))
 }
 
-fn in_transition(status: &Status, patch: &Patch) -> (Verdict, String) {
+fn in_transition(status: &Status<'_>, patch: &Patch) -> (Verdict, String) {
     let stuck = status.blocking.iter().filter(|t| t.sits_in.is_some()).count();
     let direction = if patch.enabled { "put in force" } else { "taken back" };
     let tasks = match status.blocking.len() {
@@ -40,7 +40,7 @@ fn in_transition(status: &Status, patch: &Patch) -> (Verdict, String) {
 }
 
 /// Installed files that can be loaded: of no version in force, or newer than the one that is.
-fn not_loaded(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
+fn not_loaded(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
     let (mut none, mut older) = (Vec::new(), Vec::new());
     for file in status.installed.iter().filter(|f| f.helpless().is_none() && !on.contains(&f.name.as_str())) {
         match of_stream(status, on, file) {
@@ -59,18 +59,18 @@ fn not_loaded(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
     (!older.is_empty()).then(|| (Verdict::Outdated, format!("{}; {LOAD}", some(&older, "; "))))
 }
 
-fn of_stream<'a>(status: &Status, on: &[&'a str], file: &OnDisk) -> Option<&'a str> {
+fn of_stream<'a>(status: &Status<'_>, on: &[&'a str], file: &OnDisk) -> Option<&'a str> {
     on.iter().copied().find(|name| order::place(name, &status.kernel.release).stream == file.stream)
 }
 
 /// Whether `one` is a newer version than `other`, which is of the same stream.
-fn is_newer(status: &Status, one: &str, other: &str) -> bool {
+fn is_newer(status: &Status<'_>, one: &str, other: &str) -> bool {
     let version = |name: &str| order::place(name, &status.kernel.release).version;
     version(one) > version(other)
 }
 
 /// A check saw a newer version than any that is here.
-fn update_available(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
+fn update_available(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
     let offer = status.available.as_ref()?;
     let has = match on {
         [] if status.installed.is_empty() => return None,
@@ -83,7 +83,7 @@ fn update_available(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
 }
 
 /// What is newest is here and cannot be put in force any more, as long as this kernel runs.
-fn helpless(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
+fn helpless(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
     let missing = |file: &&OnDisk| {
         !on.contains(&file.name.as_str())
             && of_stream(status, on, file).is_none_or(|name| !is_newer(status, name, &file.name))
@@ -110,7 +110,7 @@ fn helpless(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
     Some((Verdict::RebootNeeded, format!("{name} {why}; {has}; {what}")))
 }
 
-fn expired(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
+fn expired(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
     let support = status.support.as_ref().filter(|s| s.days_left < 0 && !on.is_empty())?;
     let since = format!("live patches for this kernel ended on {}", support.until.0);
     let line = format!("{} {} in force, but {since}; install a newer kernel and reboot", some(on, ", "), are(on));
@@ -118,7 +118,7 @@ fn expired(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
 }
 
 /// Vulnerabilities that take a newer kernel are a reason to reboot once that kernel is there; before, they are a fact.
-fn newer_kernel(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
+fn newer_kernel(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
     let newer = status.newer_kernel.as_ref()?;
     let missing = match status.not_in_stream.len() {
         0 => return None,
@@ -128,7 +128,7 @@ fn newer_kernel(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
     Some((Verdict::RebootNeeded, line))
 }
 
-fn at_rest(status: &Status, on: &[&str]) -> (Verdict, String) {
+fn at_rest(status: &Status<'_>, on: &[&str]) -> (Verdict, String) {
     if !on.is_empty() {
         let missing = match status.not_in_stream.len() {
             0 => String::new(),
@@ -147,7 +147,7 @@ fn at_rest(status: &Status, on: &[&str]) -> (Verdict, String) {
     }
 }
 
-fn in_force(status: &Status, on: &[&str]) -> String {
+fn in_force(status: &Status<'_>, on: &[&str]) -> String {
     let fixed = match status.fixed_live.len() {
         0 => String::new(),
         n => format!(", {} {} fixed live", count(n, "CVE"), if n == 1 { "is" } else { "are" }),

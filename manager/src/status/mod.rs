@@ -16,9 +16,10 @@ use crate::host::store::{self, Installed};
 use crate::host::tasks::{self, Task};
 use crate::host::{clock, Host};
 use crate::known::{self, Known};
-use crate::live::{self, Live};
+use crate::live::{self, InKernel, Live};
+use crate::module::claims::{Claims, Text};
 use crate::module::cve::Cve;
-use crate::module::manifest::{Fix, Manifest, Unproven};
+use crate::module::manifest::{Fix, Unproven};
 use crate::module::preflight::{check, Kernel};
 use crate::module::stream::{Day, NotCarried};
 use crate::order;
@@ -27,7 +28,7 @@ use serde::Serialize;
 
 /// All of it. docs/status.md has the fields of the JSON.
 #[derive(Debug, Serialize)]
-pub struct Status {
+pub struct Status<'a> {
     /// Version of the JSON's form: 2.
     pub schema_version: u32,
     /// In a word.
@@ -53,7 +54,7 @@ pub struct Status {
     /// Where vulnerabilities take a newer kernel: the newest that is installed, if it is newer than the running one.
     pub newer_kernel: Option<String>,
     /// Live patches in the kernel.
-    pub loaded: Vec<Loaded>,
+    pub loaded: Vec<Loaded<'a>>,
     /// Files for this kernel: the newest of each stream; where that one is past loading, the newest other one too.
     pub installed: Vec<OnDisk>,
     /// Modules of live patches that were taken back and that are stuck in memory.
@@ -88,7 +89,7 @@ pub struct Support {
 
 /// One live patch in the kernel.
 #[derive(Debug, Serialize)]
-pub struct Loaded {
+pub struct Loaded<'a> {
     /// The module's name.
     pub name: String,
     /// Its state.
@@ -100,7 +101,7 @@ pub struct Loaded {
     /// A file of that name is installed for this kernel.
     pub installed: bool,
     /// What it fixes, by its manifest; None where it has none.
-    pub fixes: Option<Vec<Fix>>,
+    pub fixes: Option<Vec<Fix<Text<'a>>>>,
     /// Functions that were let through without a proof, by its manifest.
     pub unproven: Vec<Unproven>,
     /// Why the fixes are not known.
@@ -140,13 +141,13 @@ impl OnDisk {
     }
 }
 
-/// Looks at the host.
+/// Looks at the host, whose live patches were read before.
 ///
 /// # Errors
 /// /proc or sysfs cannot be read.
-pub fn gather(host: &Host) -> Result<Status> {
+pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
     let kernel = Kernel::running(host)?;
-    let live = live::all(host, &kernel)?;
+    let live = live::understand(patches, &kernel);
     let mut noted = noted::read(host, &kernel.release);
     let stuck = live::stuck(host, &live)?;
     let files = store::installed(host, &kernel.release)?;
@@ -187,10 +188,10 @@ pub fn gather(host: &Host) -> Result<Status> {
     Ok(status)
 }
 
-fn loaded(live: Live, installed: &[Installed]) -> Loaded {
+fn loaded<'a>(live: Live<'a>, installed: &[Installed]) -> Loaded<'a> {
     let state = live.patch.state();
-    let (fixes, unproven, remark) = match live.manifest {
-        Ok(Manifest { fixes, allowed_unproven, .. }) => (Some(fixes), allowed_unproven, None),
+    let (fixes, unproven, remark) = match live.claims {
+        Ok(Claims { fixes, allowed_unproven, .. }) => (Some(fixes), allowed_unproven, None),
         Err(remark) => (None, Vec::new(), Some(remark)),
     };
     Loaded {
@@ -209,7 +210,7 @@ fn on_disk(
     host: &Host,
     files: &[Installed],
     kernel: &Kernel,
-    live: &[Live],
+    live: &[Live<'_>],
     stuck: &[String],
     set_aside: &[SetAside],
 ) -> Vec<OnDisk> {
@@ -238,8 +239,8 @@ fn on_disk(
 }
 
 /// The latest of the dates that live patches in force say.
-fn support(host: &Host, live: &[Live]) -> Option<Support> {
-    let until = live.iter().filter_map(|l| l.manifest_in_force()?.stream.as_ref()?.supported_until);
+fn support(host: &Host, live: &[Live<'_>]) -> Option<Support> {
+    let until = live.iter().filter_map(|l| l.claims_in_force()?.stream.as_ref()?.supported_until);
     let until = until.max()?;
     Some(Support { until, days_left: clock::days(clock::today(host), until.0) })
 }

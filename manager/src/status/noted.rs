@@ -74,7 +74,7 @@ impl Noted {
     }
 
     /// What the check saw, against what is here.
-    pub fn offer(&self, live: &[Live], files: &[Installed]) -> Option<Offer> {
+    pub fn offer(&self, live: &[Live<'_>], files: &[Installed]) -> Option<Offer> {
         let (text, version) = self.offered.as_ref()?;
         let in_force = live.iter().filter(|l| l.in_force()).filter_map(|l| l.place.version);
         let here = in_force.chain(files.iter().filter_map(|f| f.place.version)).max();
