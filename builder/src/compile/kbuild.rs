@@ -270,14 +270,7 @@ pub fn make_objects(target: &Target, objects: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn make(
-    target: &Target,
-    more: &[&str],
-    goal: &str,
-    about: &str,
-    what: &str,
-    told: Option<&Path>,
-) -> Result<Output> {
+fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str, told: Option<&Path>) -> Result<Output> {
     let (mut sandbox, _lock);
     if owns(target) {
         let id = files::sha256(target.tree.as_os_str().as_encoded_bytes());
