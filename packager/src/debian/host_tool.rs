@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The deb of kmend.
+
+use super::archive::Deb;
+use super::control::Control;
+use crate::date;
+use crate::files::Built;
+use crate::host_tool::{HostTool, DESCRIPTION, KPATCH, SUMMARY};
+use crate::scriptlets::{TOOL_DEB_PRERM, TOOL_RELOAD};
+use anyhow::{ensure, Context, Result};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Makes the deb. It provides kpatch and conflicts with any other, as both have /usr/sbin/kpatch. Libraries whose
+/// Debian package is not known are refused.
+pub fn host_tool(tool: &HostTool) -> Result<Built> {
+    let contents = tool.contents()?;
+    for library in &contents.needs.libraries {
+        let known =
+            ["libc.so.", "libm.so.", "libgcc_s.so.", "ld-linux-", "ld64.so."].iter().any(|l| library.starts_with(l));
+        ensure!(
+            known,
+            "{} needs {library}, and which Debian package that is in is not known\n  what you can do: link it statically",
+            tool.binary.display()
+        );
+    }
+    let mut depends = Vec::new();
+    if let Some(version) = contents.glibc() {
+        depends.push(format!("libc6 (>= {version})"));
+    }
+    if contents.needs.libraries.iter().any(|library| library.starts_with("libgcc_s.so.")) {
+        depends.push("libgcc-s1".into());
+    }
+    let (arch, version) = (contents.arch().deb(), format!("{}-{}", tool.version, tool.release));
+    let mut control = Control::default()
+        .field("Package", "kmend")?
+        .field("Version", &version)?
+        .field("Architecture", arch)?
+        .field("Maintainer", &tool.origin.packager)?
+        .field("Section", "admin")?
+        .field("Priority", "optional")?
+        .field("Homepage", &tool.origin.url)?;
+    if !depends.is_empty() {
+        control = control.field("Depends", &depends.join(", "))?;
+    }
+    let control = control
+        .field("Provides", &format!("kpatch (= {KPATCH})"))?
+        .field("Conflicts", "kpatch")?
+        .field("Replaces", "kpatch")?
+        .description(SUMMARY, DESCRIPTION)?;
+    let script = |text: &str| format!("#!/bin/sh\n{text}");
+    let deb = Deb {
+        control: control.text(),
+        scripts: BTreeMap::from([
+            ("postinst", script(TOOL_RELOAD)),
+            ("prerm", script(TOOL_DEB_PRERM)),
+            ("postrm", script(TOOL_RELOAD)),
+        ]),
+        files: contents.files.into_iter().map(|(path, mode, data)| (path, (u32::from(mode), data))).collect(),
+        links: contents.links.into_iter().collect(),
+        folders: BTreeSet::from(["/var/lib/kpatch".into(), "/var/lib/kmend".into()]),
+        date: u64::from(date::rpm(tool.origin.date)?),
+    };
+    let file = format!("kmend_{version}_{arch}.deb");
+    let bytes = deb.bytes().with_context(|| format!("cannot make {file}"))?;
+    Ok(Built { file, bytes })
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Files, read and written whole: beside, on the disk, then renamed.
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A package that is made, and the name that its file is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The file's name, without a folder.
+    pub file: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+impl Built {
+    /// Writes the package into `folder`, which is made if need be, and gives its path.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        let path = folder.join(&self.file);
+        write(&path, &self.bytes)?;
+        Ok(path)
+    }
+}
+
+/// Reads a whole file; the error names it.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Reads a whole text file; the error names it.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Writes `data` to `path`: complete, and on the disk, or not at all.
+pub(crate) fn write(path: &Path, data: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).with_context(|| format!("cannot make folder {}", folder.display()))?;
+    let mut beside = tempfile::Builder::new()
+        .prefix(".kmend-")
+        .tempfile_in(folder)
+        .with_context(|| format!("cannot write in {}", folder.display()))?;
+    beside
+        .write_all(data)
+        .and_then(|()| fs::set_permissions(beside.path(), fs::Permissions::from_mode(0o644)))
+        .and_then(|()| beside.as_file().sync_all())
+        .with_context(|| format!("cannot write {} ({} bytes): is the disk full?", path.display(), data.len()))?;
+    beside.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// The files in `folder` whose names end in `.ending`, in the order of their names.
+pub(crate) fn with_ending(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read folder {}", folder.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read folder {}", folder.display()))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|e| e == ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

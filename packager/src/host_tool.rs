@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the packages of the host tool, kmend, are made from. It takes kpatch's place on a host: same command, same
+//! unit.
+
+use crate::description::{self, Origin};
+use crate::module::{self, Needs};
+use crate::names::Arch;
+use crate::{files, text};
+use anyhow::{ensure, Context, Result};
+use std::path::{Path, PathBuf};
+
+/// The version of kpatch that kmend stands in for; packages of live patches ask for 0.6.1-1 or later.
+pub(crate) const KPATCH: &str = "0.9.11-1";
+
+/// What is packaged.
+#[derive(Clone, Debug)]
+pub struct HostTool {
+    /// The version: 0.1.0
+    pub version: String,
+    /// The package's release: 1
+    pub release: u32,
+    /// Ends the RPM's release, or is empty.
+    pub dist: String,
+    /// The program kmend; it says which architecture the package is for, and what it needs.
+    pub binary: PathBuf,
+    /// manager/kpatch.service
+    pub unit: PathBuf,
+    /// A folder of man pages, NAME.SECTION, if there is one.
+    pub man_pages: Option<PathBuf>,
+    /// A folder of completions, if there is one: kmend.bash, _kmend, kmend.fish.
+    pub completions: Option<PathBuf>,
+    /// Packager, license, date.
+    pub origin: Origin,
+}
+
+/// What is put where.
+pub(crate) struct Contents {
+    pub needs: Needs,
+    /// Path on the host, mode, data.
+    pub files: Vec<(String, u16, Vec<u8>)>,
+    /// Path on the host, where it leads.
+    pub links: Vec<(String, String)>,
+}
+
+pub(crate) const SUMMARY: &str = "Installs, loads and watches live patches";
+pub(crate) const DESCRIPTION: &str =
+    "kmend manages live patches of the running kernel. It answers to the name kpatch as well.";
+
+impl HostTool {
+    /// Refuses what cannot be packaged, and reads the rest.
+    pub(crate) fn contents(&self) -> Result<Contents> {
+        self.origin.check().context("package kmend")?;
+        text::word("version", &self.version, ".+~")?;
+        ensure!(
+            self.version.starts_with(|c: char| c.is_ascii_digit()),
+            "version {:?} starts without a digit",
+            self.version
+        );
+        description::dist(&self.dist)?;
+        let binary = files::read(&self.binary)?;
+        let needs = module::needs(&self.binary, &binary)?;
+        let unit = files::read(&self.unit)?;
+        let mut put = vec![
+            ("/usr/sbin/kmend".into(), 0o755, binary),
+            ("/usr/lib/systemd/system/kpatch.service".into(), 0o644, unit),
+        ];
+        if let Some(folder) = &self.man_pages {
+            for path in plain_files(folder)? {
+                put.push((man_page(&path)?, 0o644, files::read(&path)?));
+            }
+        }
+        if let Some(folder) = &self.completions {
+            for path in plain_files(folder)? {
+                put.push((completion(&path)?.into(), 0o644, files::read(&path)?));
+            }
+        }
+        Ok(Contents { needs, files: put, links: vec![("/usr/sbin/kpatch".into(), "kmend".into())] })
+    }
+}
+
+impl Contents {
+    /// The newest version of glibc's symbols that the program uses: 2.34
+    pub(crate) fn glibc(&self) -> Option<String> {
+        let numbers = |version: &str| version.split('.').map(|n| n.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>();
+        self.needs
+            .versions
+            .iter()
+            .filter_map(|(_, version)| {
+                version.strip_prefix("GLIBC_").filter(|v| v.starts_with(|c: char| c.is_ascii_digit()))
+            })
+            .max_by_key(|version| numbers(version))
+            .map(str::to_owned)
+    }
+
+    /// The program's architecture.
+    pub(crate) fn arch(&self) -> Arch {
+        self.needs.arch
+    }
+}
+
+fn plain_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let cannot = || format!("cannot read folder {}", folder.display());
+    let entries = std::fs::read_dir(folder).with_context(cannot)?;
+    let mut paths = entries.map(|e| e.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn file_name(path: &Path) -> Result<&str> {
+    let name =
+        path.file_name().and_then(|n| n.to_str()).with_context(|| format!("{} has a strange name", path.display()))?;
+    text::word("file name", name, "-._")?;
+    Ok(name)
+}
+
+fn man_page(path: &Path) -> Result<String> {
+    let name = file_name(path)?;
+    let section = name.rsplit_once('.').map(|(_, section)| section).filter(|s| matches!(*s, "1" | "5" | "7" | "8"));
+    let section =
+        section.with_context(|| format!("{} is no man page: NAME.8 or of section 1, 5 or 7", path.display()))?;
+    Ok(format!("/usr/share/man/man{section}/{name}"))
+}
+
+fn completion(path: &Path) -> Result<&'static str> {
+    Ok(match file_name(path)? {
+        "kmend.bash" => "/usr/share/bash-completion/completions/kmend",
+        "_kmend" => "/usr/share/zsh/site-functions/_kmend",
+        "kmend.fish" => "/usr/share/fish/vendor_completions.d/kmend.fish",
+        name => {
+            anyhow::bail!("{}: {name} is no completion that is known: kmend.bash, _kmend, kmend.fish", path.display())
+        }
+    })
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Puts finished live patches into RPMs and debs, and those into repositories that dnf and apt read. It stands for
+//! itself: neither the builder nor the host tool is needed for it. docs/packages.md shows what comes out.
+//!
+//! A [`LivePatch`] says what is packaged; [`redhat`] and [`debian`] make the files.
+
+pub mod debian;
+pub mod redhat;
+
+mod date;
+mod description;
+mod files;
+mod host_tool;
+mod module;
+mod names;
+mod program;
+mod scriptlets;
+mod signing;
+mod text;
+
+pub use description::{Entry, Line, LivePatch, Origin, Severity, Version};
+pub use files::Built;
+pub use host_tool::HostTool;
+pub use names::{Arch, Names, MODULE_NAME_MAX};
+pub use signing::Key;

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! updateinfo.xml: what dnf answers from when it is asked for CVEs. One advisory for each version of a live patch, with
+//! the CVEs that this version was the first to fix.
+
+use crate::description::{LivePatch, Severity};
+use crate::text::xml;
+use crate::{date, text};
+use anyhow::{ensure, Result};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// What a version of a live patch fixed.
+#[derive(Clone, Debug)]
+pub struct Advisory {
+    /// KMEND-2026:rhel9-5_14_0-362_8_1-1-2: year, stream, kernel, version.
+    pub id: String,
+    title: String,
+    vendor_mail: String,
+    date: i64,
+    severity: Option<Severity>,
+    cves: BTreeSet<String>,
+    lines: Vec<String>,
+    package: Package,
+}
+
+#[derive(Clone, Debug)]
+struct Package {
+    name: String,
+    version: String,
+    release: String,
+    arch: &'static str,
+    file: String,
+}
+
+/// The advisories of all versions that the changelog of `patch` knows, with fixes in them, newest first. `stream` is the
+/// stream's name.
+pub fn advisories(stream: &str, patch: &LivePatch) -> Result<Vec<Advisory>> {
+    patch.check()?;
+    text::word("stream", stream, "-._")?;
+    let name = patch.names.rpm();
+    let fixes = patch.changelog.iter().filter(|entry| entry.version.release != 0 || entry.version.version != 0);
+    fixes
+        .map(|entry| {
+            let release = format!("{}{}", entry.version.release, patch.dist);
+            let version = entry.version.version.to_string();
+            let arch = patch.names.arch().rpm();
+            Ok(Advisory {
+                id: format!("KMEND-{}:{stream}-{}-{}", date::year(entry.date)?, patch.names.id(), entry.version),
+                title: format!("{name}: live patch {} for kernel-{}", entry.version, patch.names.base()),
+                vendor_mail: entry.packager.clone(),
+                date: entry.date,
+                severity: entry.severity,
+                cves: entry.cves().map(str::to_owned).collect(),
+                lines: entry.lines.iter().map(ToString::to_string).collect(),
+                package: Package {
+                    file: format!("{name}-{version}-{release}.{arch}.rpm"),
+                    name: name.clone(),
+                    version,
+                    release,
+                    arch,
+                },
+            })
+        })
+        .collect()
+}
+
+/// The file's text. Advisories of one id (the same live patch for two architectures) become one with both packages;
+/// the order is that of the ids.
+pub(super) fn updateinfo(advisories: &[Advisory]) -> Result<String> {
+    let mut by_id: BTreeMap<&str, Vec<&Advisory>> = BTreeMap::new();
+    advisories.iter().for_each(|a| by_id.entry(&a.id).or_default().push(a));
+    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<updates>\n");
+    for (id, mut same) in by_id {
+        same.sort_by(|a, b| a.package.file.cmp(&b.package.file));
+        same.dedup_by(|a, b| a.package.file == b.package.file);
+        ensure!(
+            same.windows(2).all(|w| w[0].lines == w[1].lines && w[0].cves == w[1].cves),
+            "advisory {id}: the live patches of one kernel and version fix other things on {} than on {}\n  \
+             what you can do: give the two architectures streams of their own",
+            same[0].package.arch,
+            same[same.len() - 1].package.arch
+        );
+        one(&mut out, &same)?;
+    }
+    out.push_str("</updates>\n");
+    Ok(out)
+}
+
+fn one(out: &mut String, same: &[&Advisory]) -> Result<()> {
+    let first = same[0];
+    let when = date::plain(first.date)?;
+    let kind = if first.cves.is_empty() { "bugfix" } else { "security" };
+    writeln!(out, "  <update from=\"{}\" status=\"final\" type=\"{kind}\" version=\"1\">", xml(&first.vendor_mail))?;
+    writeln!(out, "    <id>{}</id>\n    <title>{}</title>", xml(&first.id), xml(&first.title))?;
+    writeln!(out, "    <issued date=\"{when}\"/>\n    <updated date=\"{when}\"/>")?;
+    if let Some(severity) = first.severity {
+        writeln!(out, "    <severity>{}</severity>", severity.title())?;
+    }
+    let lines: Vec<String> = first.lines.iter().map(|line| xml(line)).collect();
+    writeln!(out, "    <description>{}</description>", lines.join("\n"))?;
+    out.push_str("    <references>\n");
+    for cve in &first.cves {
+        let cve = xml(cve);
+        writeln!(
+            out,
+            "      <reference href=\"https://www.cve.org/CVERecord?id={cve}\" id=\"{cve}\" type=\"cve\" title=\"{cve}\"/>"
+        )?;
+    }
+    out.push_str("    </references>\n    <pkglist>\n      <collection>\n");
+    for package in same.iter().map(|a| &a.package) {
+        let source = format!("{}-{}-{}.src.rpm", package.name, package.version, package.release);
+        writeln!(
+            out,
+            "        <package name=\"{}\" version=\"{}\" release=\"{}\" epoch=\"0\" arch=\"{}\" src=\"{}\">\n          \
+             <filename>{}</filename>\n        </package>",
+            xml(&package.name),
+            xml(&package.version),
+            xml(&package.release),
+            package.arch,
+            xml(&source),
+            xml(&package.file)
+        )?;
+    }
+    out.push_str("      </collection>\n    </pkglist>\n  </update>\n");
+    Ok(())
+}

@@ -1,0 +1,7 @@
+kernel='@KERNEL@'
+file='@FILE@'
+stem='@STEM@'
+version=@VERSION@
+release=@RELEASE@
+kpatch=/usr/sbin/kpatch
+copy="/var/lib/kpatch/$kernel/$file"
