@@ -7,11 +7,13 @@ use crate::files;
 use crate::pipeline::Outcome;
 use crate::sign::Signer;
 use crate::stream::build::{self, End};
-use crate::stream::ledger::Ledger;
+use crate::stream::ledger::{self, Ledger};
+use crate::stream::release::{self, Repository};
 use crate::stream::values::{Cve, Version};
 use crate::stream::{names, rules, Kernel, Release, Stream};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use kmend_packager::Key;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +28,7 @@ pub struct StreamArgs {
 enum Command {
     Check(CheckArgs),
     Build(BuildArgs),
+    Release(ReleaseArgs),
 }
 
 /// Check a stream file, as far as that goes without building.
@@ -52,6 +55,27 @@ struct BuildArgs {
     /// Folder to write to
     #[arg(short, long, default_value = ".")]
     output: PathBuf,
+    #[command(flatten)]
+    sign: SignWith,
+}
+
+/// Build the live patches of one version, put them into packages in a repository, and enter them into the ledger.
+///
+/// The ledger is ledger.json beside the stream file: keep it with that. Run again, it does what is left to do.
+/// Exit code 0: all is released; 1: an error; 2: the kernels that are left out were refused.
+#[derive(Args)]
+struct ReleaseArgs {
+    /// The stream file (docs/streams.md)
+    #[arg(value_name = "stream.toml")]
+    file: PathBuf,
+    #[command(flatten)]
+    which: Which,
+    /// The repository: a folder with packages and their index, made where it is missing
+    #[arg(short, long, value_name = "REPO")]
+    output: PathBuf,
+    /// Sign packages and index with this OpenPGP secret key (ASCII-armored, without a passphrase)
+    #[arg(long, value_name = "FILE")]
+    gpg_key: Option<PathBuf>,
     #[command(flatten)]
     sign: SignWith,
 }
@@ -85,6 +109,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     match &args.command {
         Command::Check(args) => check(args),
         Command::Build(args) => build_all(args),
+        Command::Release(args) => release_all(args),
     }
 }
 
@@ -135,6 +160,37 @@ fn build_all(args: &BuildArgs) -> Result<()> {
     results.end()
 }
 
+fn release_all(args: &ReleaseArgs) -> Result<()> {
+    files::check_writable(&args.output)
+        .with_context(|| format!("cannot write to the repository {}", args.output.display()))?;
+    let key = args.gpg_key.as_deref().map(Key::read).transpose()?;
+    let repository = Repository { folder: &args.output, key: key.as_ref() };
+    let stream = Stream::read(&args.file)?;
+    let _lock = ledger::lock(&stream.path)?;
+    let mut ledger = Ledger::read(&stream)?;
+    let (release, kernels) = args.which.of(&stream)?;
+    // What packages will want is asked for before anything is built.
+    release::check(&stream)?;
+    let signer = args.sign.signer();
+    let mut results = Results::new();
+    for kernel in kernels {
+        let mut one = || {
+            let end = build_one(&stream, kernel, release, &ledger)?;
+            if let End::Built(outcome) = &end {
+                let signed = signer.as_ref().map(|s| s.sign(&outcome.module, false)).transpose()?;
+                let module = (&outcome.manifest, signed.as_ref().unwrap_or(&outcome.module).as_slice());
+                release::release(&stream, kernel, release, module, &repository, &mut ledger)?;
+            }
+            Ok(end)
+        };
+        results.add(kernel, release, one());
+    }
+    release::index(&stream, &repository, &ledger)?;
+    print!("{}", results.table.text());
+    println!("{}", args.output.display());
+    results.end()
+}
+
 fn build_one(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledger) -> Result<End> {
     eprintln!("building {} {} for {}", stream.name, release.version, kernel.target);
     build::build(stream, kernel, release, ledger)
@@ -179,7 +235,8 @@ impl Results {
                 let cves: BTreeSet<&String> = m.fixes.iter().flat_map(|f| &f.cves).collect();
                 row(format!("{}.ko", m.name), [m.fixes.len(), functions, cves.len()].map(|n| n.to_string()));
             }
-            Ok(End::NoFix) => row("no fix is for it".into(), none()),
+            Ok(End::NothingNew(Some(last))) => row(format!("nothing new since {last}"), none()),
+            Ok(End::NothingNew(None)) => row("no fix is for it".into(), none()),
             Ok(End::Ended(until)) => row(format!("ended {until}"), none()),
             Err(error) => {
                 let refused = error.is::<Refused>() || error.is::<BreaksLedger>();

@@ -2,7 +2,7 @@
 //! One version of a stream for one kernel: what the stream file says in, a module that keeps the ledger's rules out.
 
 use super::ledger::Ledger;
-use super::values::Date;
+use super::values::{Date, Version};
 use super::{names, rules, Kernel, Release, Stream};
 use crate::error::BreaksLedger;
 use crate::pipeline::{self, Labels, Outcome, Request, Seen};
@@ -14,8 +14,8 @@ use anyhow::{ensure, Context, Result};
 pub enum End {
     /// It was built.
     Built(Box<Outcome>),
-    /// No fix up to this version is for it.
-    NoFix,
+    /// This version adds no fix for it: the last that did stays, where there is one.
+    NothingNew(Option<Version>),
     /// It gets no live patches any more; the last day on which it did.
     Ended(Date),
 }
@@ -28,10 +28,12 @@ pub fn build(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledge
     if let Some(until) = kernel.supported_until.as_ref().filter(|until| **until < release.date) {
         return Ok(End::Ended(until.clone()));
     }
-    let fixes = stream.fixes(kernel, release.version);
-    if fixes.is_empty() {
-        return Ok(End::NoFix);
+    if !release.fixes.iter().any(|f| f.is_for(kernel)) {
+        let older = stream.versions.iter().rev().filter(|r| r.version < release.version);
+        let last = older.filter(|r| r.fixes.iter().any(|f| f.is_for(kernel))).map(|r| r.version).next();
+        return Ok(End::NothingNew(last));
     }
+    let fixes = stream.fixes(kernel, release.version);
     let released = ledger.released(&kernel.target);
     let broken = |refusals: Vec<_>| match refusals.is_empty() {
         true => Ok(()),

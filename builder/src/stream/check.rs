@@ -39,8 +39,16 @@ pub fn check(path: &Path, text: &str) -> Result<Stream> {
     checker.kernels_differ(&file.kernel, &kernels);
     let versions: Vec<Release> = file.version.iter().map(|table| checker.version(table, &kernels)).collect();
     checker.versions_ascend(&file.version);
-    let stream =
-        Stream { path: path.into(), name: file.name.into(), packager: file.packager.into(), kernels, versions };
+    let stream = Stream {
+        path: path.into(),
+        name: file.name.into(),
+        packager: file.packager.into(),
+        vendor: file.vendor.map(Into::into),
+        url: file.url.map(Into::into),
+        packages: file.packages,
+        kernels,
+        versions,
+    };
     stream.kernels.iter().zip(&file.kernel).for_each(|(kernel, table)| checker.together(&stream, kernel, table));
     if checker.faults.is_empty() {
         return Ok(stream);

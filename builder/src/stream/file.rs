@@ -2,7 +2,7 @@
 //! The form of a stream file: its text in, its tables with their places out. What they mean together is `check`'s.
 
 use super::fault::{line_of, Fault};
-use super::values::{Cve, Date, Level, Name, OneLine, Packager, Severity, Sha256, Ticket, Version};
+use super::values::{Cve, Date, Format, Level, Name, OneLine, Packager, Severity, Sha256, Ticket, Url, Version};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -17,6 +17,12 @@ pub struct StreamFile {
     pub name: Name,
     /// `Name <mail>`.
     pub packager: Packager,
+    /// Who gives the packages out.
+    pub vendor: Option<OneLine>,
+    /// A page about them.
+    pub url: Option<Url>,
+    /// The form of the packages.
+    pub packages: Option<Format>,
     /// The kernels.
     #[serde(default)]
     pub kernel: Vec<KernelTable>,

@@ -12,6 +12,7 @@ pub mod file;
 mod folder;
 pub mod ledger;
 pub mod names;
+pub mod release;
 pub mod rules;
 pub mod values;
 
@@ -20,6 +21,7 @@ use crate::source::Fix;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+pub use values::Format;
 use values::{Cve, Date, Level, OneLine, Severity, Ticket, Version};
 
 /// A stream as its file has it, all of it checked that can be checked without building.
@@ -31,6 +33,12 @@ pub struct Stream {
     pub name: String,
     /// `Name <mail>`.
     pub packager: String,
+    /// Who gives the packages out, where it is not the packager.
+    pub vendor: Option<String>,
+    /// A page about them.
+    pub url: Option<String>,
+    /// The form of the packages, where the kernels do not tell.
+    pub packages: Option<Format>,
     /// The kernels, in the order of the file. At least one.
     pub kernels: Vec<Kernel>,
     /// The versions, ascending. At least one.
@@ -146,6 +154,24 @@ impl Stream {
             }
         }
         all
+    }
+
+    /// Who gives the packages out: the packager's name where nothing else is said.
+    pub fn vendor(&self) -> String {
+        let name = || self.packager.split(" <").next().unwrap_or_default().to_string();
+        self.vendor.clone().unwrap_or_else(name)
+    }
+
+    /// The form of a kernel's packages.
+    ///
+    /// # Errors
+    /// A kernel of a tree, where the stream file does not say.
+    pub fn format(&self, kernel: &Kernel) -> Result<Format> {
+        let known = kernel.target.starts_with("debian:").then_some(Format::Deb);
+        self.packages.or(known).with_context(|| {
+            let (file, target) = (self.path.display(), &kernel.target);
+            format!("{file}: which packages {target} takes is not known: add packages = \"rpm\" or \"deb\"")
+        })
     }
 
     /// What the manifest of `version` for `kernel` says of the stream.

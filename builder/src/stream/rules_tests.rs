@@ -47,7 +47,16 @@ fn stream(versions: Vec<Release>) -> Stream {
         fixed: BTreeSet::new(),
         not_carried: Vec::new(),
     };
-    Stream { path: "stream.toml".into(), name: "s".into(), packager: "A <a@b>".into(), kernels: vec![kernel], versions }
+    Stream {
+        path: "stream.toml".into(),
+        name: "s".into(),
+        packager: "A <a@b>".into(),
+        kernels: vec![kernel],
+        versions,
+        vendor: None,
+        url: None,
+        packages: None,
+    }
 }
 
 fn entry(n: u32, fixes: &[(&str, &str)]) -> Entry {

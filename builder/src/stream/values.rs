@@ -70,6 +70,16 @@ impl Severity {
     }
 }
 
+/// The form of packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For dnf.
+    Rpm,
+    /// For apt.
+    Deb,
+}
+
 /// A text with a form of its own: its name, its docs, and what is wrong with a text that has another form.
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $wrong:expr) => {
@@ -119,8 +129,8 @@ text! {
         // toml knows the calendar.
         let day = text.parse::<toml::value::Datetime>().ok().filter(|d| d.time.is_none()).and_then(|d| d.date);
         match day {
-            Some(day) if (2000..2200).contains(&day.year) => None,
-            Some(_) => Some("is not in the years 2000 to 2199"),
+            Some(day) if (2000..2106).contains(&day.year) => None,
+            Some(_) => Some("is not in the years 2000 to 2105, which packages can hold"),
             None => Some("is no day of the calendar: write YYYY-MM-DD, in quotes"),
         }
     }
@@ -193,6 +203,17 @@ text! {
 }
 
 text! {
+    /// Address of a page.
+    Url,
+    |text| {
+        let good = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).is_some_and(|rest| {
+            !rest.is_empty() && rest.len() <= 500 && rest.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(&b))
+        });
+        (!good).then_some("is no address of a page: https://…")
+    }
+}
+
+text! {
     /// SHA-256 in hexadecimal.
     Sha256,
     |text| {
@@ -243,6 +264,7 @@ mod tests {
         assert!(is::<Name>("debian-forky") && !is::<Name>("-a") && !is::<Name>("a/b") && !is::<Name>(""));
         assert!(is::<Level>("7.2.13-1") && !is::<Level>("new"));
         assert!(is::<OneLine>("x") && !is::<OneLine>(" ") && !is::<OneLine>("a\nb"));
+        assert!(is::<Url>("https://example.org/a") && !is::<Url>("example.org") && !is::<Url>("https://a b"));
         assert!(is::<Sha256>(&"0a".repeat(32)) && !is::<Sha256>(&"0A".repeat(32)));
     }
 }
