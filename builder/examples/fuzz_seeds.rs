@@ -20,6 +20,7 @@ fn main() -> anyhow::Result<()> {
         ("patch", synthetic::PATCH.into()),
         ("btf", synthetic::btf()),
         ("symvers", synthetic::SYMVERS.into()),
+        ("stream", synthetic::STREAM.into()),
     ];
     for image in synthetic::kallsyms::FORMS.map(synthetic::image) {
         // The piece that is loaded stands behind the ELF headers.

@@ -117,3 +117,57 @@ impl fmt::Display for Unproven {
 }
 
 impl std::error::Error for Unproven {}
+
+/// A version of a stream does not keep what was released before it. Exit code 2.
+#[derive(Debug)]
+pub struct BreaksLedger {
+    /// The version.
+    pub version: String,
+    /// The kernel.
+    pub kernel: String,
+    /// Why.
+    pub refusals: Vec<Refusal>,
+}
+
+impl fmt::Display for BreaksLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {} for {} does not keep what was released before it:", self.version, self.kernel)?;
+        self.refusals.iter().try_for_each(|refusal| write!(f, "\n  {refusal}"))
+    }
+}
+
+impl std::error::Error for BreaksLedger {}
+
+/// Some kernels of a stream got nothing; why was said of each.
+#[derive(Debug)]
+pub struct KernelsLeftOut {
+    /// How many.
+    pub kernels: usize,
+    /// Each of them was refused (exit code 2); otherwise there were errors (1).
+    pub refused: bool,
+}
+
+impl fmt::Display for KernelsLeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of the stream's kernels got no live patch, see above", self.kernels)
+    }
+}
+
+impl std::error::Error for KernelsLeftOut {}
+
+/// A signature is not that of the certificate. Exit code 2.
+#[derive(Debug)]
+pub struct NotVerified {
+    /// The module.
+    pub module: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl fmt::Display for NotVerified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the signature of {} is not verified: {}", self.module, self.reason)
+    }
+}
+
+impl std::error::Error for NotVerified {}

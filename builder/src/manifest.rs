@@ -37,6 +37,9 @@ pub struct Manifest {
     pub replace: bool,
     /// The kernel it is for.
     pub target: TargetFacts,
+    /// The stream that it is a version of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamFacts>,
     /// The fixes in order.
     pub fixes: Vec<Fix>,
     /// What was compiled, and what changed there.
@@ -71,6 +74,38 @@ pub struct Manifest {
     pub tools: BTreeMap<String, String>,
 }
 
+/// The stream of cumulative live patches that one is a version of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamFacts {
+    /// The stream's name.
+    pub name: String,
+    /// Version and release of this live patch, `1-2`.
+    pub version: String,
+    /// Its day, YYYY-MM-DD.
+    pub date: String,
+    /// The last day on which its kernel gets live patches, YYYY-MM-DD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supported_until: Option<String>,
+    /// The kernel's level of fixes with this live patch: a kernel's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// CVEs that the kernel itself has fixed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixed_by_kernel: Vec<String>,
+    /// CVEs that take a new kernel and a reboot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_carried: Vec<NotCarried>,
+}
+
+/// A CVE that is known and not in a live patch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotCarried {
+    /// The CVE.
+    pub cve: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// One callback.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallbackFacts {
@@ -85,7 +120,7 @@ pub struct CallbackFacts {
 }
 
 /// A file that was handed in.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileFacts {
     /// Its name, without folders.
     pub file: String,

@@ -8,7 +8,7 @@ use kmend_builder::elf::read::{read, Take};
 use kmend_builder::image::symvers::Symvers;
 use kmend_builder::image::{btf, vmlinuz, Image};
 use kmend_builder::special::layout::Layouts;
-use kmend_builder::{diff, elf, extract, inspect, source, verify};
+use kmend_builder::{diff, elf, extract, inspect, source, stream, verify};
 use std::time::{Duration, Instant};
 use synthetic::kallsyms::{FORMS, LOADED_AT};
 
@@ -200,6 +200,25 @@ fn packed_images() {
 #[test]
 fn patches() {
     torment("patch", synthetic::PATCH.as_bytes(), 30_000, |bytes| source::patchfile::read(bytes).ok());
+}
+
+#[test]
+fn stream_files() {
+    torment("stream file", synthetic::STREAM.as_bytes(), 20_000, |bytes| {
+        let text = std::str::from_utf8(bytes).ok()?;
+        match stream::file::parse(text) {
+            Ok(file) => Some(file),
+            Err(fault) => {
+                assert!(fault.line <= 1 + text.matches('\n').count() && !fault.reason.is_empty(), "{fault:?}");
+                None
+            }
+        }
+    });
+    // Tables within tables without end.
+    for (open, close) in [("[", "]"), ("{a=", "}")] {
+        let deep = format!("name = {}1{}", open.repeat(500_000), close.repeat(500_000));
+        assert!(stream::file::parse(&deep).is_err());
+    }
 }
 
 #[test]

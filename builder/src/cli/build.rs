@@ -75,6 +75,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         limit: args.max_units.map(Limit).unwrap_or_default(),
         allow_unproven: args.allow_unproven.iter().cloned().collect(),
         allow_layout: args.allow_layout.iter().cloned().collect(),
+        stream: None,
     };
     let module = args.output.join(format!("{name}.ko"));
     let mut seen = Seen::default();

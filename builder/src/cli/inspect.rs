@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build inspect: what a finished live patch holds.
 
-use crate::error::DoesNotFit;
+use crate::error::{DoesNotFit, NotVerified};
 use crate::image::modules;
 use crate::inspect::fit::{fit, Fit};
 use crate::inspect::{inspect, Report};
 use crate::manifest::Manifest;
-use crate::target;
+use crate::{sign, target};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::path::PathBuf;
@@ -15,7 +15,8 @@ use std::path::PathBuf;
 ///
 /// Reads kmend's own live patches best, and those of kpatch-build, klp-build and C sources as far as they
 /// can be told from the module. docs/inspect.md has the fields of --json.
-/// Exit code 0: said, and it fits; 1: unusable input; 2: it does not fit the target.
+/// Exit code 0: said, it fits, the signature holds; 1: unusable input; 2: it does not fit the target, or the signature
+/// is not verified.
 #[derive(Args)]
 pub struct InspectArgs {
     /// The live patch, also compressed (.ko, .ko.xz, .ko.zst, .ko.gz)
@@ -24,6 +25,9 @@ pub struct InspectArgs {
     /// Check whether it fits this kernel, as `target list` shows it
     #[arg(short, long)]
     target: Option<String>,
+    /// Check that the key of this certificate (PEM or DER) has signed it
+    #[arg(long, value_name = "CERT")]
+    verify_cert: Option<PathBuf>,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -37,10 +41,24 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     if let Some(target) = target {
         report.fit = Some(fit(&bytes, &report, &target)?);
     }
+    let verified = args.verify_cert.as_ref().map(|cert| sign::verify(&bytes, cert));
+    // A certificate that cannot be read says nothing of the module.
+    let verified = match verified {
+        Some(Err(error)) => Some(Err(error.downcast::<NotVerified>()?)),
+        Some(Ok(())) => Some(Ok(())),
+        None => None,
+    };
+    if let Some(signature) = &mut report.signature {
+        signature.verified = verified.as_ref().map(Result::is_ok);
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{}", text(&report));
+    }
+    if let Some(Err(mut error)) = verified {
+        error.module = args.module.display().to_string();
+        return Err(error.into());
     }
     match report.fit {
         Some(Fit { target, fits: false, reasons, .. }) => {
@@ -81,8 +99,27 @@ fn text(report: &Report) -> String {
         let t = &manifest.target;
         let version = if t.version.is_empty() { String::new() } else { format!(" {}", t.version) };
         line(field("made for", &format!("{}{version}, build id {}", t.name, t.build_id)));
+        if let Some(stream) = &manifest.stream {
+            line(field("stream", &format!("{} {} of {}", stream.name, stream.version, stream.date)));
+            if let Some(until) = &stream.supported_until {
+                line(field("supported", &format!("until {until}")));
+            }
+            if let Some(level) = &stream.level {
+                line(field("level", level));
+            }
+        }
         line("fixes".into());
-        manifest.fixes.iter().for_each(|fix| line(format!("  {} ({})", fix.title, fix.file)));
+        for fix in &manifest.fixes {
+            line(format!("  {} ({})", fix.title, fix.file));
+            let since = fix.since.as_ref().map(|since| format!("since {since}"));
+            let told: Vec<String> =
+                fix.severity.iter().chain(&fix.cves).chain(&fix.tickets).cloned().chain(since).collect();
+            if !told.is_empty() {
+                line(format!("    {}", told.join(", ")));
+            }
+        }
+        let not_carried = manifest.stream.iter().flat_map(|s| &s.not_carried);
+        not_carried.for_each(|n| line(format!("not carried: {}: {}", n.cve, n.reason)));
         if !manifest.allowed_unproven.is_empty() {
             line("NOT PROVEN, let through by --allow-unproven".into());
         }
@@ -139,7 +176,12 @@ fn signature(report: &Report) -> String {
     parts.extend(s.hash.clone());
     parts.extend(s.signer.as_ref().map(|signer| format!("by {signer:?}")));
     parts.extend(s.key.as_ref().map(|key| format!("key {key}")));
-    format!("{} (not verified)", parts.join(", "))
+    let verified = match s.verified {
+        Some(true) => "verified",
+        Some(false) => "NOT THAT OF THE CERTIFICATE",
+        None => "not verified",
+    };
+    format!("{} ({verified})", parts.join(", "))
 }
 
 fn maker(report: &Report) -> String {

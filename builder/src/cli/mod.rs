@@ -15,9 +15,11 @@ pub mod inspect;
 mod output;
 pub mod prove;
 mod report;
+pub mod sign;
+pub mod stream;
 pub mod target;
 
-use crate::error::{DoesNotFit, NothingChanged, Refused, Unproven};
+use crate::error::{BreaksLedger, DoesNotFit, KernelsLeftOut, NotVerified, NothingChanged, Refused, Unproven};
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -36,6 +38,8 @@ enum Command {
     Diff(diff::DiffArgs),
     Inspect(inspect::InspectArgs),
     Prove(prove::ProveArgs),
+    Sign(sign::SignArgs),
+    Stream(stream::StreamArgs),
     /// Kernels to build live patches for
     Target(target::TargetArgs),
 }
@@ -51,6 +55,8 @@ pub fn run() -> ExitCode {
         Command::Diff(args) => diff::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Prove(args) => prove::run(args),
+        Command::Sign(args) => sign::run(args),
+        Command::Stream(args) => stream::run(args),
         Command::Target(args) => target::run(args),
     };
     match result.and_then(|()| output::finish()) {
@@ -83,7 +89,12 @@ fn usage(said: &clap::Error) -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let refused = error.is::<Refused>() || error.is::<DoesNotFit>() || error.is::<Unproven>();
+    let refused = error.is::<Refused>()
+        || error.is::<DoesNotFit>()
+        || error.is::<Unproven>()
+        || error.is::<BreaksLedger>()
+        || error.is::<NotVerified>()
+        || error.downcast_ref::<KernelsLeftOut>().is_some_and(|e| e.refused);
     if refused {
         2
     } else if error.downcast_ref::<NothingChanged>().is_some() {

@@ -122,6 +122,6 @@ fn fix(path: &Path) -> FixText {
     let bytes = std::fs::read(path).unwrap_or_default();
     let file = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
     let title = title::title(&bytes).unwrap_or_else(|| file.clone());
-    let fix = Fix { file, title, sha256: files::sha256(&bytes) };
+    let fix = Fix { file, title, sha256: files::sha256(&bytes), ..Fix::default() };
     FixText { fix, text: String::from_utf8_lossy(&bytes).into_owned() }
 }

@@ -4,7 +4,7 @@
 
 pub mod fit;
 mod functions;
-mod signature;
+pub mod signature;
 
 use crate::elf::read::{read, Take};
 use crate::elf::{note, Object, Place, SHF_RELA_LIVEPATCH};

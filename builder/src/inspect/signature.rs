@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The signature that `sign-file` puts behind a module (kernel/module/signing.c): who signed it, by its own
-//! word. Nothing is verified here; that takes the kernel's keys.
+//! word. Nothing is verified here; [`crate::sign`] does, against a certificate.
 
 use anyhow::{ensure, Context, Result};
 use serde::Serialize;
 
-const MAGIC: &[u8] = b"~Module signature appended~\n";
-/// `struct module_signature`: algo, hash, id_type, signer_len, key_id_len, three of padding, sig_len.
-const INFO: usize = 12;
+/// The mark at the end of a signed module.
+pub const MAGIC: &[u8] = b"~Module signature appended~\n";
+/// Bytes of `struct module_signature`: algo, hash, id_type, signer_len, key_id_len, three of padding, sig_len.
+pub const INFO: usize = 12;
 /// `PKEY_ID_PKCS7`.
-const PKCS7: u8 = 2;
+pub const PKCS7: u8 = 2;
 
-/// A signature behind a module. It was not verified.
+/// A signature behind a module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Signature {
     /// Its form: `PKCS#7`, or another id_type by number.
@@ -24,6 +25,19 @@ pub struct Signature {
     pub key: Option<String>,
     /// Hash that was signed: sha256, sha512 …
     pub hash: Option<String>,
+    /// Whether it is that of the certificate that was given; None where none was.
+    pub verified: Option<bool>,
+}
+
+/// A signed module in its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// The module, which was signed.
+    pub content: &'a [u8],
+    /// The signature.
+    pub der: &'a [u8],
+    /// Its form: [`PKCS7`], or what else the kernel once had.
+    pub id_type: u8,
 }
 
 /// The signature behind a module; None where there is none.
@@ -31,21 +45,41 @@ pub struct Signature {
 /// # Errors
 /// The mark of a signature without one in front of it.
 pub fn of_module(ko: &[u8]) -> Result<Option<Signature>> {
+    let Some(Parts { der, id_type, .. }) = split(ko)? else { return Ok(None) };
+    let kind = match id_type {
+        PKCS7 => "PKCS#7".to_string(),
+        other => format!("type {other}"),
+    };
+    let size = der.len() as u64;
+    let mut signature = Signature { kind, size, signer: None, key: None, hash: None, verified: None };
+    if id_type == PKCS7 {
+        describe(&mut signature, der);
+    }
+    Ok(Some(signature))
+}
+
+/// Takes a signed module apart; None where it is not signed.
+///
+/// # Errors
+/// The mark of a signature without one in front of it.
+pub fn split(ko: &[u8]) -> Result<Option<Parts<'_>>> {
     let Some(rest) = ko.strip_suffix(MAGIC) else { return Ok(None) };
     let info = rest.len().checked_sub(INFO).and_then(|at| rest.get(at..)).context("it is cut off")?;
     let size = u32::from_be_bytes([info[8], info[9], info[10], info[11]]) as usize;
     let end = rest.len() - INFO;
     ensure!(size > 0 && size < end, "it says that it has {size} bytes, the file has {end} in front of it");
-    let data = &rest[end - size..end];
-    let kind = match info[2] {
-        PKCS7 => "PKCS#7".to_string(),
-        other => format!("type {other}"),
+    Ok(Some(Parts { content: &rest[..end - size], der: &rest[end - size..end], id_type: info[2] }))
+}
+
+/// Whether a PKCS#7 signature holds nothing that it signs: encapContentInfo is its type and no more.
+pub fn is_detached(der: &[u8]) -> bool {
+    let content = || {
+        let (_, content) = values(inside(der, SEQUENCE)?).nth(1)?;
+        // SignedData { version, digestAlgorithms, encapContentInfo, … }
+        let (tag, info) = values(inside(content, SEQUENCE)?).nth(2)?;
+        (tag == SEQUENCE).then(|| values(info).count())
     };
-    let mut signature = Signature { kind, size: size as u64, signer: None, key: None, hash: None };
-    if info[2] == PKCS7 {
-        describe(&mut signature, data);
-    }
-    Ok(Some(signature))
+    content() == Some(1)
 }
 
 /// DER tags (ITU-T X.690) of what a SignedData (RFC 5652, section 5) is made of.

@@ -147,6 +147,7 @@ fn manifest() -> Manifest {
             version: String::new(),
             build_id: "aa".into(),
         },
+        stream: None,
         fixes: Vec::new(),
         units: vec![UnitFacts {
             source: "a.c".into(),

@@ -131,6 +131,7 @@ pub fn manifest(request: &Request, changed: &Changed<'_>, found: &Found<'_>) -> 
             version: target.version.clone(),
             build_id: target.build_id.clone(),
         },
+        stream: request.stream.as_ref().map(|s| s.facts.clone()),
         fixes: changed.tree.fixes.clone(),
         units: all_units(changed, found),
         livepatch_symbols: livepatch_symbols.into_iter().map(strongest).collect(),

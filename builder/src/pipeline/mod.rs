@@ -16,7 +16,7 @@ use crate::extract::{self, Extract};
 use crate::hooks::{self, Callbacks, Hooks};
 use crate::image::symvers::Symvers;
 use crate::image::{modules, Image};
-use crate::manifest::{FileFacts, Manifest, UnitFacts};
+use crate::manifest::{FileFacts, Manifest, StreamFacts, UnitFacts};
 use crate::postlink::post_link;
 use crate::prove::elsewhere::Elsewhere;
 use crate::prove::module::Module;
@@ -25,7 +25,7 @@ use crate::resolve::{self, Resolved, World};
 use crate::source::affected::{self, Affected};
 use crate::source::{self, PatchedTree};
 use crate::target::Target;
-use crate::{files, link, progress, types, verify};
+use crate::{files, link, progress, stream, types, verify};
 use anyhow::{bail, Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -53,6 +53,17 @@ pub struct Request {
     pub allow_unproven: BTreeSet<String>,
     /// Types whose layout may change.
     pub allow_layout: BTreeSet<String>,
+    /// What the stream says of it, where it is a version of one.
+    pub stream: Option<Labels>,
+}
+
+/// What a stream says of one of its versions.
+#[derive(Clone, Debug)]
+pub struct Labels {
+    /// Of the whole.
+    pub facts: StreamFacts,
+    /// Of each fix.
+    pub fixes: Vec<stream::Label>,
 }
 
 /// What came out.
@@ -97,7 +108,10 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
     let hooks_file = request.hooks.as_deref().map(hooks::file::read).transpose()?;
     let work = tempfile::Builder::new().prefix("kmend-").tempdir().context("cannot make a temporary folder")?;
 
-    let tree = source::apply(target, &request.fixes, work.path())?;
+    let mut tree = source::apply(target, &request.fixes, work.path())?;
+    if let Some(labels) = &request.stream {
+        stream::label(&mut tree.fixes, &labels.fixes)?;
+    }
     let affected = affected::units(target, &tree, request.limit)?;
     let mut affected = narrow(target, &tree, affected, request.limit, work.path())?;
     let units = compile_units(target, &tree, &affected, work.path())?;

@@ -75,7 +75,7 @@ fn page<'a>(end: End<'a>, code: &'a [FunctionCode]) -> Page<'a> {
         special: BTreeMap::from([(text(), 2)]),
         proven: Some((1, 2)),
     };
-    let fix = Fix { file: text(), title: text(), sha256: String::new() };
+    let fix = Fix { file: text(), title: text(), ..Fix::default() };
     let patch = format!("{HOSTILE}\n---\n--- a/x\n+++ b/x\n@@ -1 +1 @@ {HOSTILE}\n-{HOSTILE}\n+{HOSTILE}\n-- \n");
     Page {
         name: text(),

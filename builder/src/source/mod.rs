@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// One fix as it was handed in.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Fix {
     /// The patch file's name, without folders.
     pub file: String,
@@ -30,6 +30,18 @@ pub struct Fix {
     pub title: String,
     /// SHA-256 of the patch file.
     pub sha256: String,
+    /// CVEs that it fixes, as its stream says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cves: Vec<String>,
+    /// How bad they are: `critical`, `important`, `moderate`, `low`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<String>,
+    /// Tickets about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tickets: Vec<String>,
+    /// The version of the stream that brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 /// A file that the fixes touch; paths are relative to the tree.
@@ -131,6 +143,7 @@ fn read_fix(path: &Path) -> Result<(Fix, Vec<FileDiff>)> {
         title: title::title(&bytes).unwrap_or_else(|| file.clone()),
         sha256: files::sha256(&bytes),
         file: file.clone(),
+        ..Fix::default()
     };
     match patchfile::read(&bytes) {
         Ok(diffs) => Ok((fix, diffs)),

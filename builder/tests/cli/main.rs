@@ -14,6 +14,8 @@ mod objects;
 mod output;
 mod prepared;
 mod report;
+mod sign;
+mod stream;
 mod tool;
 mod usage;
 mod without_rust;
@@ -30,12 +32,16 @@ fn main() -> ExitCode {
         ("objects", objects::TESTS),
         ("report", report::TESTS),
         ("output", output::TESTS),
+        ("sign", sign::TESTS),
+        ("stream", stream::TESTS),
     ] {
         trials.extend(tests.iter().map(|t| trial(group, t)));
     }
     for (variable, group, tests) in [
         ("KMEND_TEST_TARGET", "target", prepared::TESTS),
         ("KMEND_TEST_TARGET", "target", hooks::TESTS),
+        ("KMEND_TEST_TARGET", "sign", sign::WITH_TARGET),
+        ("KMEND_TEST_TARGET", "stream", stream::WITH_TARGET),
         ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "mutants", mutants::WITH_CHECKSUMS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", without_rust::TESTS),

@@ -264,6 +264,40 @@ pub const PATCH: &str = "From abc Mon Sep 17 00:00:00 2001\nSubject: [PATCH] x: 
     a\n-b\n+c\n d\n@@ -10,2 +10,3 @@\n x\n\n+y\n--- a/mm/g.c\t2024-01-01\n+++ b/mm/g.c\n@@ -1 +1 @@\n-a\n\
     \\ No newline at end of file\n+b\n-- \n2.39.0\n\n";
 
+/// A stream file with every key.
+pub const STREAM: &str = r#"name = "debian-forky"
+packager = "A Team <team@example.org>"
+
+[[kernel]]
+target = "debian:forky/7.2.12+deb14-amd64"
+supported_until = "2027-09-01"
+level = "7.2.13-1"
+fixed = ["CVE-2026-0001", "CVE-2026-0002"]
+fixed_file = "fixed.txt"
+not_carried = [{ cve = "CVE-2026-0003", reason = "changes struct layout" }]
+
+[[version]]
+version = "1-1"
+date = "2026-10-02"
+level = "7.2.14-1"
+hooks = "hooks.rs"
+callbacks_dropped = "nothing is left to be undone"
+
+[[version.fix]]
+patch = "fixes/0001.patch"
+cves = ["CVE-2026-1000"]
+severity = "important"
+title = "x: y"
+tickets = ["RHEL-1"]
+kernels = ["debian:forky/7.2.12+deb14-amd64"]
+replaces = "0000000000000000000000000000000000000000000000000000000000000000"
+
+[[version]]
+version = "1-2"
+date = "2026-10-09"
+fix = [{ patch = "fixes/0002.patch" }]
+"#;
+
 /// Lines of Module.symvers.
 pub const SYMVERS: &str = "0x00000000\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n\
     0x12345678\text4_x\tfs/ext4/ext4\tEXPORT_SYMBOL_GPL\tNS\n";

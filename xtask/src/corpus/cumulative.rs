@@ -103,6 +103,7 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
             replace: true,
             limit: Default::default(),
             allow_layout: Default::default(),
+            stream: None,
         };
         let error = match pipeline::build(&request, &mut Default::default()) {
             Ok(built) => {

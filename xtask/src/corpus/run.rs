@@ -183,6 +183,7 @@ fn build(bench: &Bench, name: &str, fix: &Path) -> Option<Result<pipeline::Outco
         replace: false,
         limit: Limit(bench.pair.reach),
         allow_layout: Default::default(),
+        stream: None,
     };
     catch_unwind(AssertUnwindSafe(|| pipeline::build(&request, &mut Default::default()))).ok()
 }

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Signs modules as the kernel's scripts/sign-file does: a module, a key and a certificate in, the module with the
+//! signature behind it out. The `openssl` program does the signing; a passphrase or PIN reaches it by the environment
+//! variable KBUILD_SIGN_PIN alone.
+
+mod openssl;
+#[cfg(test)]
+mod tests;
+
+use crate::elf::read::{read, Take};
+use crate::error::NotVerified;
+use crate::inspect::signature::{self, INFO, MAGIC, PKCS7};
+use anyhow::{bail, ensure, Context, Result};
+use clap::ValueEnum;
+use openssl::Openssl;
+use std::path::{Path, PathBuf};
+
+/// The variable that holds the key's passphrase or the token's PIN, as for scripts/sign-file.
+pub const PIN: &str = "KBUILD_SIGN_PIN";
+
+/// The hash that is signed. The kernel must know it (CONFIG_MODULE_SIG_SHA256 …).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Hash {
+    /// SHA-256
+    Sha256,
+    /// SHA-512
+    Sha512,
+}
+
+impl Hash {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+}
+
+/// What to sign with.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    /// A PEM file, or `pkcs11:…` (RFC 7512).
+    pub key: String,
+    /// The certificate of that key, PEM or DER.
+    pub cert: PathBuf,
+    /// What is signed.
+    pub hash: Hash,
+    /// Name the key by its identifier instead of the certificate's issuer and serial number (`sign-file -k`).
+    pub by_key_id: bool,
+}
+
+impl Signer {
+    /// `ko` with a signature behind it; one that it has already gives way where `replace` says so.
+    ///
+    /// # Errors
+    /// Bytes that are no module; one that is signed; whatever openssl finds wrong with key and certificate.
+    pub fn sign(&self, ko: &[u8], replace: bool) -> Result<Vec<u8>> {
+        let content = match signature::split(ko).context("the signature that it has is malformed")? {
+            None => ko,
+            Some(parts) if replace => parts.content,
+            Some(_) => bail!("it is signed already: --replace puts another signature in the place of this one"),
+        };
+        ensure!(
+            content.starts_with(b"\x7fELF"),
+            "it is no module; a compressed one is signed before it is compressed: unpack it first"
+        );
+        read(content, Take::NoDebug).context("it is no sound module")?;
+        let der = Openssl::new()?.sign(content, self)?;
+        let signed = [content, &der, &info(der.len())?, MAGIC].concat();
+        verify(&signed, &self.cert).context("the new signature does not hold, nothing is written")?;
+        Ok(signed)
+    }
+}
+
+/// `struct module_signature` (include/linux/module_signature.h): only id_type and the big-endian sig_len are set.
+fn info(len: usize) -> Result<[u8; INFO]> {
+    let len = u32::try_from(len).context("the signature is too long")?;
+    let mut info = [0; INFO];
+    info[2] = PKCS7;
+    info[8..].copy_from_slice(&len.to_be_bytes());
+    Ok(info)
+}
+
+/// Checks that the key of `cert` has signed the module `ko`. Dates and issuers of the certificate are not looked at, as
+/// the kernel does not.
+///
+/// # Errors
+/// [`NotVerified`], without the module's name; a certificate that cannot be read.
+pub fn verify(ko: &[u8], cert: &Path) -> Result<()> {
+    let not = |reason: String| NotVerified { module: "the module".into(), reason };
+    let openssl = Openssl::new()?;
+    openssl.check_cert(cert)?;
+    let parts = match signature::split(ko) {
+        Ok(Some(parts)) => parts,
+        Ok(None) => return Err(not("it has none".into()).into()),
+        Err(error) => return Err(not(format!("{error:#}")).into()),
+    };
+    if parts.id_type != PKCS7 {
+        return Err(not(format!("it is of type {}, not PKCS#7", parts.id_type)).into());
+    }
+    if !signature::is_detached(parts.der) {
+        return Err(not("it is no detached PKCS#7 signature, as the kernel wants it".into()).into());
+    }
+    openssl.verify(parts.content, parts.der, cert)?.map_err(|reason| not(reason).into())
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! One version of a stream for one kernel: what the stream file says in, a module that keeps the ledger's rules out.
+
+use super::ledger::Ledger;
+use super::values::{Date, Version};
+use super::{names, rules, Kernel, Release, Stream};
+use crate::error::BreaksLedger;
+use crate::pipeline::{self, Labels, Outcome, Request, Seen};
+use crate::target;
+use anyhow::{ensure, Context, Result};
+
+/// What came of one kernel.
+#[derive(Debug)]
+pub enum End {
+    /// It was built.
+    Built(Box<Outcome>),
+    /// This version adds no fix for it: the last that did stays, where there is one.
+    NothingNew(Option<Version>),
+    /// It gets no live patches any more; the last day on which it did.
+    Ended(Date),
+}
+
+/// Builds `release` for `kernel`.
+///
+/// # Errors
+/// Those of the pipeline; [`BreaksLedger`]; names that have no room.
+pub fn build(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledger) -> Result<End> {
+    if let Some(until) = kernel.supported_until.as_ref().filter(|until| **until < release.date) {
+        return Ok(End::Ended(until.clone()));
+    }
+    if !release.fixes.iter().any(|f| f.is_for(kernel)) {
+        let older = stream.versions.iter().rev().filter(|r| r.version < release.version);
+        let last = older.filter(|r| r.fixes.iter().any(|f| f.is_for(kernel))).map(|r| r.version).next();
+        return Ok(End::NothingNew(last));
+    }
+    let fixes = stream.fixes(kernel, release.version);
+    let released = ledger.released(&kernel.target);
+    let broken = |refusals: Vec<_>| match refusals.is_empty() {
+        true => Ok(()),
+        false => Err(BreaksLedger { version: release.version.to_string(), kernel: kernel.target.clone(), refusals }),
+    };
+    broken(rules::fixes(stream, kernel, release, released))?;
+    let target = target::store::load(&kernel.target)?;
+    ensure!(
+        target.name == kernel.target,
+        "{} means {} now: write the whole name into the stream file",
+        kernel.target,
+        target.name
+    );
+    let request = Request {
+        name: names::module(&target.release, release.version)?,
+        target,
+        image: None,
+        fixes: fixes.iter().map(|(_, fix)| fix.path.clone()).collect(),
+        hooks: release.hooks.clone(),
+        replace: true,
+        limit: Default::default(),
+        allow_unproven: Default::default(),
+        allow_layout: Default::default(),
+        stream: Some(Labels {
+            facts: stream.facts(kernel, release),
+            fixes: fixes.iter().map(|(since, fix)| fix.label(*since)).collect(),
+        }),
+    };
+    let outcome = pipeline::build(&request, &mut Seen::default())?;
+    broken(rules::module(&outcome.manifest, release, released))?;
+    Ok(End::Built(Box::new(outcome)))
+}
+
+/// The files of a module that was built: endings and contents.
+pub fn files(outcome: &Outcome) -> Result<[(&'static str, Vec<u8>); 3]> {
+    let json = serde_json::to_string_pretty(&outcome.manifest).context("the manifest")? + "\n";
+    Ok([("rs", outcome.source.clone().into_bytes()), ("json", json.into_bytes()), ("ko", outcome.module.clone())])
+}

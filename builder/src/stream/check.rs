@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What a stream file means: its tables in, a [`Stream`] out, or all that is wrong with it.
+
+use super::fault::{line_of, Fault, Faults};
+use super::file::{self, FixTable, KernelTable, VersionTable, MAX_BYTES};
+use super::folder::Folder;
+use super::values::Cve;
+use super::{names, Kernel, Release, Stream, StreamFix};
+use crate::source::{patchfile, title};
+use crate::target::store;
+use crate::{files, hooks};
+use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use toml::Spanned;
+
+/// A stream file on its way to a [`Stream`].
+struct Checker<'a> {
+    text: &'a str,
+    folder: Folder,
+    faults: Vec<Fault>,
+}
+
+/// Checks the stream file `path` with this `text`.
+///
+/// # Errors
+/// [`Faults`], as many at once as can be found.
+pub fn check(path: &Path, text: &str) -> Result<Stream> {
+    let faults = |faults| Faults { file: path.into(), faults };
+    let file = file::parse(text).map_err(|fault| faults(vec![fault]))?;
+    let mut checker = Checker { text, folder: Folder::of(path)?, faults: Vec::new() };
+    if file.kernel.is_empty() {
+        checker.fault(0, "the stream has no kernel", "add a [[kernel]] table with its target");
+    }
+    if file.version.is_empty() {
+        checker.fault(0, "the stream has no version", "add a [[version]] table with a fix; 0-0 is implied");
+    }
+    let kernels: Vec<Kernel> = file.kernel.iter().map(|table| checker.kernel(table)).collect();
+    checker.kernels_differ(&file.kernel, &kernels);
+    let versions: Vec<Release> = file.version.iter().map(|table| checker.version(table, &kernels)).collect();
+    checker.versions_ascend(&file.version);
+    let stream = Stream {
+        path: path.into(),
+        name: file.name.into(),
+        packager: file.packager.into(),
+        vendor: file.vendor.map(Into::into),
+        url: file.url.map(Into::into),
+        packages: file.packages,
+        kernels,
+        versions,
+    };
+    stream.kernels.iter().zip(&file.kernel).for_each(|(kernel, table)| checker.together(&stream, kernel, table));
+    if checker.faults.is_empty() {
+        return Ok(stream);
+    }
+    let mut found = checker.faults;
+    found.sort_by_key(|fault| fault.line);
+    found.dedup();
+    Err(faults(found).into())
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, line: usize, reason: impl Into<String>, hint: &str) {
+        self.faults.push(Fault::new(line, reason, hint));
+    }
+
+    fn line<T>(&self, at: &Spanned<T>) -> usize {
+        line_of(self.text, at.span().start)
+    }
+
+    /// Contents of a file that the stream file names; a fault where it cannot be had.
+    fn read(&mut self, name: &Spanned<String>, most: u64) -> Option<(std::path::PathBuf, Vec<u8>)> {
+        match self.folder.read(name.get_ref(), most) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                let line = self.line(name);
+                self.fault(line, format!("{error:#}"), "name a file in the folder of the stream file or below");
+                None
+            }
+        }
+    }
+
+    fn kernel(&mut self, table: &KernelTable) -> Kernel {
+        let mut fixed: BTreeSet<Cve> = BTreeSet::new();
+        for cve in &table.fixed {
+            if !fixed.insert(cve.get_ref().clone()) {
+                let line = self.line(cve);
+                self.fault(line, format!("{} stands in `fixed` twice", cve.get_ref()), "leave one out");
+            }
+        }
+        if let Some(name) = &table.fixed_file {
+            fixed.extend(self.fixed_file(name));
+        }
+        let mut not_carried = BTreeMap::new();
+        for entry in &table.not_carried {
+            let (cve, line) = (entry.cve.get_ref(), self.line(&entry.cve));
+            if fixed.contains(cve) {
+                self.fault(line, format!("{cve} is fixed by the kernel and not carried at once"), "leave one out");
+            }
+            if not_carried.insert(cve.clone(), entry.reason.clone()).is_some() {
+                self.fault(line, format!("{cve} stands in `not_carried` twice"), "leave one out");
+            }
+        }
+        Kernel {
+            target: table.target.get_ref().clone(),
+            release: self.release(&table.target),
+            supported_until: table.supported_until.as_ref().map(|d| d.get_ref().clone()),
+            level: table.level.clone(),
+            fixed,
+            not_carried: not_carried.into_iter().collect(),
+        }
+    }
+
+    /// CVEs, one a line; `#` begins a remark.
+    fn fixed_file(&mut self, name: &Spanned<String>) -> Vec<Cve> {
+        let Some((_, bytes)) = self.read(name, MAX_BYTES as u64) else { return Vec::new() };
+        let mut all = Vec::new();
+        for (n, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            match Cve::try_from(line.to_string()) {
+                _ if line.is_empty() => {}
+                Ok(cve) => all.push(cve),
+                Err(wrong) => {
+                    let at = self.line(name);
+                    let reason = format!("{}, line {}: {wrong}", name.get_ref(), n + 1);
+                    self.fault(at, reason, "one CVE a line, remarks behind a #");
+                    return all;
+                }
+            }
+        }
+        all
+    }
+
+    /// `uname -r` of a target, from the store, else from its name.
+    fn release(&mut self, name: &Spanned<String>) -> Option<String> {
+        let line = self.line(name);
+        let text = name.get_ref();
+        if let Ok(target) = store::resolve(text) {
+            if target.name == *text {
+                return Some(target.release);
+            }
+            self.fault(
+                line,
+                format!("{text:?} is not one kernel for good: today it means {}", target.name),
+                "write the whole name, as `kmend-build target list` shows it",
+            );
+            return None;
+        }
+        let known = text.strip_prefix("debian:").and_then(|rest| rest.split_once('/'));
+        let release = known.map(|(_, release)| release.to_string()).filter(|r| !r.is_empty());
+        let named = text.strip_prefix("tree:").is_some_and(|rest| !rest.is_empty());
+        if release.is_none() && !named || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            self.fault(
+                line,
+                format!("{text:?} names no kernel"),
+                "debian:SUITE/RELEASE or tree:NAME, as `kmend-build target list` shows it",
+            );
+        }
+        release
+    }
+
+    /// No two kernels with the same target or the same names of packages, and all names short enough.
+    fn kernels_differ(&mut self, tables: &[KernelTable], kernels: &[Kernel]) {
+        let mut targets = BTreeSet::new();
+        let mut ids: BTreeMap<String, &str> = BTreeMap::new();
+        for (table, kernel) in tables.iter().zip(kernels) {
+            let line = self.line(&table.target);
+            if !targets.insert(&kernel.target) {
+                self.fault(line, format!("kernel {} stands here twice", kernel.target), "leave one out");
+                continue;
+            }
+            let Some(release) = &kernel.release else { continue };
+            if let Some(other) = ids.insert(names::id(release), &kernel.target) {
+                let reason = format!("packages for {} would have the names of those for {other}", kernel.target);
+                self.fault(line, reason, "put it into a stream of its own");
+            }
+        }
+    }
+
+    fn version(&mut self, table: &VersionTable, kernels: &[Kernel]) -> Release {
+        let version = *table.version.get_ref();
+        let line = self.line(&table.version);
+        for release in kernels.iter().filter_map(|k| k.release.as_ref()) {
+            if let Err(error) = names::module(release, version) {
+                self.fault(
+                    line,
+                    format!("version {version} for {release}: {error}"),
+                    "this kernel can have no stream of such versions",
+                );
+            }
+        }
+        let hooks = table.hooks.as_ref().and_then(|name| {
+            let (path, _) = self.read(name, 1 << 20)?;
+            if let Err(error) = hooks::file::read(&path) {
+                let at = self.line(name);
+                self.fault(at, format!("hooks file {}: {error:#}", name.get_ref()), "");
+            }
+            Some(path)
+        });
+        let fixes = table.fix.iter().filter_map(|fix| self.fix(fix, kernels)).collect();
+        if table.fix.is_empty() {
+            self.fault(
+                line,
+                format!("version {version} adds no fix"),
+                "add a [[version.fix]] table, or leave the version out",
+            );
+        }
+        Release {
+            version,
+            line,
+            date: table.date.get_ref().clone(),
+            level: table.level.clone(),
+            hooks,
+            callbacks_dropped: table.callbacks_dropped.clone(),
+            fixes,
+        }
+    }
+
+    fn fix(&mut self, table: &FixTable, kernels: &[Kernel]) -> Option<StreamFix> {
+        let line = self.line(&table.patch);
+        for name in table.kernels.iter().flatten() {
+            if !kernels.iter().any(|k| k.target == *name.get_ref()) {
+                let at = self.line(name);
+                let reason = format!("the stream has no kernel {:?}", name.get_ref());
+                self.fault(at, reason, "name targets of this file's [[kernel]] tables");
+            }
+        }
+        if table.kernels.as_ref().is_some_and(Vec::is_empty) {
+            self.fault(line, "the list `kernels` of this fix is empty", "leave it out for all kernels");
+        }
+        let mut cves = BTreeSet::new();
+        for cve in &table.cves {
+            if !cves.insert(cve.get_ref().clone()) {
+                let at = self.line(cve);
+                self.fault(at, format!("{} stands in one fix twice", cve.get_ref()), "leave one out");
+            }
+        }
+        let (path, bytes) = self.read(&table.patch, patchfile::MAX_BYTES)?;
+        if let Err(fault) = patchfile::read(&bytes) {
+            let at = if fault.line == 0 { String::new() } else { format!(", line {}", fault.line) };
+            self.fault(line, format!("{}{at}: {}", table.patch.get_ref(), fault.reason), fault.hint);
+        }
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let title = table.title.as_ref().map(ToString::to_string);
+        Some(StreamFix {
+            line,
+            sha256: files::sha256(&bytes),
+            title: title.or_else(|| title::title(&bytes)).unwrap_or(file),
+            path,
+            cves: cves.into_iter().collect(),
+            severity: table.severity,
+            tickets: table.tickets.clone(),
+            kernels: table.kernels.as_ref().map(|all| all.iter().map(|k| k.get_ref().clone()).collect()),
+            replaces: table.replaces.as_ref().map(|sha| sha.get_ref().to_string()),
+        })
+    }
+
+    fn versions_ascend(&mut self, tables: &[VersionTable]) {
+        for pair in tables.windows(2) {
+            let (before, after) = (pair[0].version.get_ref(), pair[1].version.get_ref());
+            if after <= before {
+                let line = self.line(&pair[1].version);
+                self.fault(
+                    line,
+                    format!("version {after} stands behind {before}"),
+                    "versions ascend from the top of the file to its end",
+                );
+            }
+            let (early, late) = (pair[0].date.get_ref(), pair[1].date.get_ref());
+            if late < early {
+                let line = self.line(&pair[1].date);
+                let reason = format!("version {after} is of {late}, before version {before} of {early}");
+                self.fault(line, reason, "a version is not older than the one before it");
+            }
+        }
+    }
+
+    /// What the tables say of one kernel does not contradict itself.
+    fn together(&mut self, stream: &Stream, kernel: &Kernel, table: &KernelTable) {
+        let first = stream.versions.first().map(|r| &r.date);
+        if let (Some(until), Some(first)) = (&table.supported_until, first) {
+            if until.get_ref() < first {
+                let line = self.line(until);
+                let reason = format!(
+                    "support for {} ends on {}, before the first version of {first}",
+                    kernel.target,
+                    until.get_ref()
+                );
+                self.fault(line, reason, "mend the date, or take the kernel out");
+            }
+        }
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        for fix in stream.versions.iter().flat_map(|r| &r.fixes).filter(|f| f.is_for(kernel)) {
+            if let Some(first) = seen.insert(&fix.sha256, fix.line) {
+                let name = fix.path.file_name().unwrap_or_default().to_string_lossy();
+                self.fault(
+                    fix.line,
+                    format!("{name} is the fix of line {first} again"),
+                    "a version holds the fixes of all before it; leave this one out",
+                );
+            }
+            for cve in &fix.cves {
+                if kernel.fixed.contains(cve) {
+                    let reason = format!("{cve} is fixed by the kernel {} itself", kernel.target);
+                    self.fault(
+                        fix.line,
+                        reason,
+                        "take it out of `fixed`, or keep the fix from this kernel with `kernels`",
+                    );
+                }
+                if kernel.not_carried.iter().any(|(known, _)| known == cve) {
+                    let reason = format!("{cve} is in `not_carried` of {}", kernel.target);
+                    self.fault(fix.line, reason, "take it out there, or keep the fix from this kernel with `kernels`");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

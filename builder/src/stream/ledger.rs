@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The ledger: what was released of a stream, in `ledger.json` beside the stream file. It is read whole, and written
+//! beside and renamed, under a lock.
+
+use super::values::Version;
+use super::Stream;
+use crate::files::{self, Lock};
+use crate::hooks::{Kind, State};
+use crate::manifest::{FileFacts, Manifest};
+use anyhow::{bail, ensure, Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Version of the form; it grows when a field changes its meaning or goes away.
+const SCHEMA: u32 = 1;
+/// The most bytes of a ledger.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// What was released of one stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// [`SCHEMA`].
+    schema: u32,
+    /// The stream's name.
+    pub stream: String,
+    /// By target: its released versions, ascending.
+    pub kernels: BTreeMap<String, Vec<Entry>>,
+}
+
+/// One released version for one kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// `1-2`
+    pub version: Version,
+    /// The version's day.
+    pub date: String,
+    /// `uname -r`.
+    pub release: String,
+    /// The kernel's GNU build id.
+    pub build_id: String,
+    /// Name of the module.
+    pub module: String,
+    /// SHA-256 of the module as it was built, before anybody signed it.
+    pub module_sha256: String,
+    /// Its fixes, in order.
+    pub fixes: Vec<ReleasedFix>,
+    /// States that it declares.
+    pub states: Vec<State>,
+    /// What it has called.
+    pub callbacks: Vec<Called>,
+    /// Its packages.
+    pub packages: Vec<FileFacts>,
+}
+
+/// A fix that was released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleasedFix {
+    /// The patch file's name.
+    pub file: String,
+    /// SHA-256 of that.
+    pub sha256: String,
+    /// Its title.
+    pub title: String,
+    /// CVEs that it fixes.
+    pub cves: Vec<String>,
+}
+
+/// A callback that was released.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Called {
+    /// klp object: `vmlinux` or a module.
+    pub object: String,
+    /// When.
+    pub kind: Kind,
+}
+
+/// Where the ledger of the stream file `stream` stands.
+pub fn path(stream: &Path) -> PathBuf {
+    stream.with_file_name("ledger.json")
+}
+
+/// Keeps others from changing the ledger of the stream file `stream` until dropped.
+pub fn lock(stream: &Path) -> Result<Lock> {
+    files::lock(&stream.with_file_name(".ledger.lock"), "releases this stream")
+}
+
+impl Ledger {
+    /// The ledger of `stream`; an empty one where nothing was released.
+    ///
+    /// # Errors
+    /// A file that is no ledger, one of another stream or of a newer form.
+    pub fn read(stream: &Stream) -> Result<Self> {
+        let path = path(&stream.path);
+        let meta = match std::fs::metadata(&path) {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self { schema: SCHEMA, stream: stream.name.clone(), kernels: BTreeMap::new() })
+            }
+            Err(e) => return Err(e).with_context(|| format!("cannot read the ledger {}", path.display())),
+        };
+        ensure!(
+            meta.is_file() && meta.len() <= MAX_BYTES,
+            "the ledger {} is no file of a ledger's size",
+            path.display()
+        );
+        let bytes = files::read(&path)?;
+        Self::parse(&bytes, &stream.name).with_context(|| {
+            format!("the ledger {} cannot be used: put back the file that the last release wrote", path.display())
+        })
+    }
+
+    fn parse(bytes: &[u8], stream: &str) -> Result<Self> {
+        let value: serde_json::Value = serde_json::from_slice(bytes)?;
+        match value.get("schema").and_then(serde_json::Value::as_u64) {
+            Some(schema) if schema == u64::from(SCHEMA) => {}
+            schema => bail!("its schema {schema:?} is not known, this kmend-build knows {SCHEMA}"),
+        }
+        let ledger: Self = serde_json::from_value(value)?;
+        ensure!(ledger.stream == stream, "it is of the stream {:?}, not of {stream:?}", ledger.stream);
+        for (kernel, entries) in &ledger.kernels {
+            let ascending = entries.windows(2).all(|pair| pair[0].version < pair[1].version);
+            ensure!(ascending, "the versions of {kernel} do not ascend");
+        }
+        Ok(ledger)
+    }
+
+    /// Writes it beside the stream file `stream`.
+    pub fn write(&self, stream: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).context("the ledger")? + "\n";
+        files::write(&path(stream), text.as_bytes()).context("the ledger")
+    }
+
+    /// What was released for a target, ascending.
+    pub fn released(&self, target: &str) -> &[Entry] {
+        self.kernels.get(target).map_or(&[], Vec::as_slice)
+    }
+
+    /// Adds an entry, or puts it in the place of that of the same version.
+    pub fn enter(&mut self, target: &str, entry: Entry) {
+        let entries = self.kernels.entry(target.into()).or_default();
+        entries.retain(|e| e.version != entry.version);
+        entries.push(entry);
+        entries.sort_by_key(|e| e.version);
+    }
+}
+
+impl Entry {
+    /// What is entered of a module that was built.
+    pub fn new(version: Version, date: &str, manifest: &Manifest, packages: Vec<FileFacts>) -> Self {
+        let mut callbacks: Vec<Called> =
+            manifest.callbacks.iter().map(|c| Called { object: c.object.clone(), kind: c.kind }).collect();
+        callbacks.sort();
+        let fix = |f: &crate::source::Fix| ReleasedFix {
+            file: f.file.clone(),
+            sha256: f.sha256.clone(),
+            title: f.title.clone(),
+            cves: f.cves.clone(),
+        };
+        Self {
+            version,
+            date: date.into(),
+            release: manifest.target.release.clone(),
+            build_id: manifest.target.build_id.clone(),
+            module: manifest.name.clone(),
+            module_sha256: manifest.module_sha256.clone().unwrap_or_default(),
+            fixes: manifest.fixes.iter().map(fix).collect(),
+            states: manifest.states.clone(),
+            callbacks,
+            packages,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"schema":1,"stream":"s","kernels":{"tree:x":[{"version":"1-1","date":"2026-10-02","release":"7",
+        "build_id":"aa","module":"m","module_sha256":"bb","fixes":[],"states":[],"callbacks":[],"packages":[]}]}}"#;
+
+    #[test]
+    fn what_is_no_ledger_is_said() {
+        assert!(Ledger::parse(GOOD.as_bytes(), "s").is_ok());
+        let says = |text: &str, words: &str| {
+            let error = format!("{:#}", Ledger::parse(text.as_bytes(), "s").unwrap_err());
+            assert!(error.contains(words), "{error}");
+        };
+        says("", "EOF");
+        says("[]", "schema");
+        says(&GOOD.replace("\"schema\":1", "\"schema\":2"), "schema Some(2)");
+        says(&GOOD.replace("\"s\"", "\"other\""), "\"other\"");
+        says(&GOOD.replace("date", "day"), "day");
+        says(&GOOD.replace("1-1", "1"), "is no version");
+        let entry = &GOOD[GOOD.find("[{").unwrap() + 1..GOOD.find("]}}").unwrap()];
+        says(&GOOD.replace(entry, &format!("{entry},{entry}")), "do not ascend");
+        // Every cut is an error.
+        (0..GOOD.len()).for_each(|end| assert!(Ledger::parse(&GOOD.as_bytes()[..end], "s").is_err()));
+    }
+
+    #[test]
+    fn entries_are_ordered_by_number() {
+        let mut ledger = Ledger::parse(GOOD.as_bytes(), "s").unwrap();
+        let entry = ledger.released("tree:x")[0].clone();
+        for release in [10, 9, 10] {
+            ledger.enter("tree:x", Entry { version: Version { version: 1, release }, ..entry.clone() });
+        }
+        let versions: Vec<String> = ledger.released("tree:x").iter().map(|e| e.version.to_string()).collect();
+        assert_eq!(versions, ["1-1", "1-9", "1-10"]);
+        let text = serde_json::to_string(&ledger).unwrap();
+        assert_eq!(Ledger::parse(text.as_bytes(), "s").unwrap().kernels, ledger.kernels);
+        assert!(ledger.released("tree:y").is_empty());
+    }
+}

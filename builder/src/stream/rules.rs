@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The rules of a ledger: a version that was or is to be built, and what was released before it in, refusals out.
+//! A host takes any version of a stream over any older one, so a newer one must do all that the older ones do.
+
+use super::ledger::Entry;
+use super::values::Version;
+use super::{Kernel, Release, Stream};
+use crate::error::Refusal;
+use crate::manifest::Manifest;
+use std::collections::BTreeSet;
+
+/// The newest entry below `version`.
+pub fn before(released: &[Entry], version: Version) -> Option<&Entry> {
+    released.iter().rev().find(|e| e.version < version)
+}
+
+/// What can be said before anything is built: no fix is dropped, and `replaces` names what was there.
+pub fn fixes(stream: &Stream, kernel: &Kernel, release: &Release, released: &[Entry]) -> Vec<Refusal> {
+    let fixes = stream.fixes(kernel, release.version);
+    let mut refusals = Vec::new();
+    let refuse =
+        |code: &str, symbol: &str, reason: String, hint: &str| Refusal::new(code, symbol, &kernel.target, reason, hint);
+    if let Some(before) = before(released, release.version) {
+        for old in &before.fixes {
+            let kept = fixes.iter().any(|(_, f)| f.sha256 == old.sha256 || f.replaces.as_ref() == Some(&old.sha256));
+            if kept {
+                continue;
+            }
+            let namesake =
+                fixes.iter().find(|(_, f)| f.path.file_name().is_some_and(|n| n.to_string_lossy() == old.file));
+            refusals.push(match namesake {
+                Some(_) => refuse(
+                    "released-fix-changed",
+                    &old.file,
+                    format!("it has other contents than in version {}, which is released", before.version),
+                    &format!("put it back, or say in its table: replaces = \"{}\"", old.sha256),
+                ),
+                None => refuse(
+                    "released-fix-dropped",
+                    &old.file,
+                    format!(
+                        "{:?} is in version {}, which is released, and not in {}",
+                        old.title, before.version, release.version
+                    ),
+                    &format!(
+                        "put it back, or say in the table of the fix that takes its place: replaces = \"{}\"",
+                        old.sha256
+                    ),
+                ),
+            });
+        }
+    }
+    let in_file = stream.versions.iter().flat_map(|r| &r.fixes).filter(|f| f.is_for(kernel)).map(|f| &f.sha256);
+    let known: BTreeSet<&String> = released.iter().flat_map(|e| &e.fixes).map(|f| &f.sha256).chain(in_file).collect();
+    for (_, fix) in fixes {
+        if let Some(unknown) = fix.replaces.as_ref().filter(|sha| !known.contains(sha)) {
+            refusals.push(refuse(
+                "replaces-nothing",
+                &fix.path.file_name().unwrap_or_default().to_string_lossy(),
+                format!("it replaces {unknown}, which is no fix of this file and was never released for this kernel"),
+                "leave `replaces` out, or name the SHA-256 that ledger.json has for the older fix",
+            ));
+        }
+    }
+    refusals
+}
+
+/// What has to be built first: states and callbacks of the version before, and that a released version is what it was.
+pub fn module(manifest: &Manifest, release: &Release, released: &[Entry]) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let refuse = |code: &str, symbol: &str, reason: String, hint: &str| {
+        Refusal::new(code, symbol, &manifest.target.name, reason, hint)
+    };
+    if let Some(last) = released.iter().find(|e| e.version == release.version) {
+        if manifest.module_sha256.as_deref() != Some(&last.module_sha256) {
+            let now = manifest.module_sha256.as_deref().unwrap_or("unknown");
+            refusals.push(refuse(
+                "released-version-changed",
+                &manifest.name,
+                format!(
+                    "version {} is released with SHA-256 {}, and this one has {now}",
+                    release.version, last.module_sha256
+                ),
+                "put what changed into a new version",
+            ));
+        }
+        return refusals;
+    }
+    if let Some(newest) = released.last().filter(|e| e.version > release.version) {
+        refusals.push(refuse(
+            "released-version-newer",
+            &manifest.name,
+            format!("version {} is released, {} comes before it", newest.version, release.version),
+            "give it a higher version",
+        ));
+        return refusals;
+    }
+    let Some(before) = before(released, release.version) else { return refusals };
+    if before.build_id != manifest.target.build_id {
+        let now = &manifest.target.build_id;
+        refusals.push(refuse(
+            "released-for-another-build",
+            &manifest.name,
+            format!(
+                "version {} is for the build {} of this kernel, this one is for {now}",
+                before.version, before.build_id
+            ),
+            "prepare the target anew from the kernel that was released, or begin another stream for the new one",
+        ));
+    }
+    for old in &before.states {
+        let now = manifest.states.iter().find(|s| s.id == old.id);
+        let reason = match now {
+            None => format!("version {} has it, this one has not", before.version),
+            Some(now) if now.version < old.version => {
+                format!("version {} has it in version {}, this one in {}", before.version, old.version, now.version)
+            }
+            Some(_) => continue,
+        };
+        refusals.push(refuse(
+            "state-missing",
+            &format!("state {:#x}", old.id),
+            reason,
+            "declare it in the same version or a newer one: the kernel refuses to put this live patch over the older one",
+        ));
+    }
+    if release.callbacks_dropped.is_none() {
+        for old in &before.callbacks {
+            if !manifest.callbacks.iter().any(|c| c.object == old.object && c.kind == old.kind) {
+                refusals.push(refuse(
+                    "callback-missing",
+                    &format!("{} of {}", old.kind.name(), old.object),
+                    format!("version {} has it, this one has not; when this one takes over, the kernel calls none of the older one's, so what that has set up stays", before.version),
+                    "bring it along, or where nothing is left to be undone say why in the version's table: callbacks_dropped = \"REASON\"",
+                ));
+            }
+        }
+    }
+    refusals
+}
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;
