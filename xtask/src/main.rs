@@ -56,7 +56,8 @@ const CHORES: &[Chore] = &[
     Chore {
         name: "ci",
         run: ci::run,
-        help: "all that has to hold: format, lints, tidy, target, kernel, unit tests, qemu, hosts; `ci all`: qemu in full",
+        help:
+            "all that has to hold: format, lints, tidy, target, kernel, unit tests, qemu, hosts; `ci all`: qemu in full",
     },
 ];
 

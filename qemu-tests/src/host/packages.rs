@@ -15,7 +15,13 @@ use std::process::Command;
 const STREAM: &str = "stream";
 
 /// Makes the packages in `work`; returns their names on the host (`kmend.deb`, `1-1.deb` …) and places.
-pub fn make(target: &Target, story: &Path, versions: &[&str], kmend_build: &Path, work: &Path) -> Result<Vec<(String, PathBuf)>> {
+pub fn make(
+    target: &Target,
+    story: &Path,
+    versions: &[&str],
+    kmend_build: &Path,
+    work: &Path,
+) -> Result<Vec<(String, PathBuf)>> {
     let mut found = vec![("kmend.deb".to_string(), host_tool(target, work)?)];
     let stream = fill(target, &story.join(STREAM), &work.join(STREAM))?;
     let repository = work.join("repository");
