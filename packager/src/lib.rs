@@ -17,9 +17,11 @@ mod program;
 mod scriptlets;
 mod signing;
 mod text;
+mod version;
 
-pub use description::{Entry, Line, LivePatch, Origin, Severity, Version};
+pub use description::{Entry, Line, LivePatch, Origin, Severity};
 pub use files::Built;
 pub use host_tool::HostTool;
 pub use names::{Arch, Names, MODULE_NAME_MAX};
 pub use signing::Key;
+pub use version::Version;

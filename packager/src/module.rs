@@ -2,8 +2,8 @@
 //! What a module and a program say about themselves: that a live patch is packaged for the kernel and under the name
 //! that it was built for, and what a program needs to start.
 
-use crate::description::Version;
 use crate::names::{Arch, Names};
+use crate::version::Version;
 use anyhow::{bail, ensure, Context, Result};
 use object::read::elf::{ElfFile64, FileHeader};
 use object::{Architecture, Endianness, Object, ObjectSection};

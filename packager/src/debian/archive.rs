@@ -96,6 +96,11 @@ pub(super) fn control_of(path: &Path, deb: &[u8]) -> Result<String> {
                     .take(1 << 20)
                     .read_to_string(&mut text)
                     .with_context(|| format!("{}", path.display()))?;
+                ensure!(
+                    text.starts_with("Package: ") && !text.trim_end().contains("\n\n"),
+                    "{}: its control file is not one paragraph that starts with Package",
+                    path.display()
+                );
                 return Ok(text);
             }
         }
@@ -154,5 +159,40 @@ impl Tar {
         let mut encoder = self.out.into_inner()?;
         encoder.flush()?;
         Ok(encoder.finish()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deb(control: &str) -> Vec<u8> {
+        let control = control.into();
+        let (scripts, files, links) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Deb { control, scripts, files, links, folders: BTreeSet::new(), date: 0 }.bytes().unwrap()
+    }
+
+    #[test]
+    fn control_files_are_read_back() {
+        let path = Path::new("a.deb");
+        let text = "Package: a\nVersion: 1\n";
+        assert_eq!(control_of(path, &deb(text)).unwrap(), text);
+        for hostile in ["Package: a\n\nPackage: b\n", "Version: 1\n", ""] {
+            let error = control_of(path, &deb(hostile)).unwrap_err().to_string();
+            assert!(error.starts_with("a.deb: its control file is not one paragraph"), "{error}");
+        }
+    }
+
+    #[test]
+    fn broken_debs_are_survived() {
+        let whole = deb("Package: a\nVersion: 1\n");
+        for end in 0..whole.len() - 200 {
+            assert!(control_of(Path::new("a.deb"), &whole[..end]).is_err(), "{end}");
+        }
+        for place in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x5a;
+            let _ = control_of(Path::new("a.deb"), &bytes);
+        }
     }
 }

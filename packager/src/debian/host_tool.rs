@@ -6,11 +6,11 @@ use super::control::Control;
 use crate::date;
 use crate::files::Built;
 use crate::host_tool::{HostTool, DESCRIPTION, KPATCH, SUMMARY};
-use crate::scriptlets::{TOOL_DEB_PRERM, TOOL_RELOAD};
+use crate::scriptlets;
 use anyhow::{ensure, Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Makes the deb. It provides kpatch and conflicts with any other, as both have /usr/sbin/kpatch. Libraries whose
+/// Makes the deb. It provides kpatch and takes the place of any other, as both have /usr/sbin/kpatch. Libraries whose
 /// Debian package is not known are refused.
 pub fn host_tool(tool: &HostTool) -> Result<Built> {
     let contents = tool.contents()?;
@@ -51,9 +51,9 @@ pub fn host_tool(tool: &HostTool) -> Result<Built> {
     let deb = Deb {
         control: control.text(),
         scripts: BTreeMap::from([
-            ("postinst", script(TOOL_RELOAD)),
-            ("prerm", script(TOOL_DEB_PRERM)),
-            ("postrm", script(TOOL_RELOAD)),
+            ("postinst", script(&scriptlets::tool_deb_postinst())),
+            ("prerm", script(&scriptlets::tool_deb_prerm())),
+            ("postrm", script(scriptlets::TOOL_RELOAD)),
         ]),
         files: contents.files.into_iter().map(|(path, mode, data)| (path, (u32::from(mode), data))).collect(),
         links: contents.links.into_iter().collect(),

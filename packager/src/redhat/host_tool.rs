@@ -21,8 +21,9 @@ pub fn host_tool(tool: &HostTool, key: Option<&Key>) -> Result<Built> {
         .provides(Dependency::eq("kpatch", KPATCH))
         .conflicts(Dependency::any("kpatch"))
         .requires(Dependency::any("systemd"))
-        .post_install_script(script(scriptlets::TOOL_RELOAD))
-        .pre_uninstall_script(script(scriptlets::TOOL_RPM_PREUN))
+        .post_install_script(script(scriptlets::tool_rpm_post()))
+        .post_trans_script(script(scriptlets::tool_rpm_posttrans()))
+        .pre_uninstall_script(script(scriptlets::tool_rpm_preun()))
         .post_uninstall_script(script(scriptlets::TOOL_RELOAD));
     for library in &contents.needs.libraries {
         package.requires(Dependency::any(format!("{library}()(64bit)")));

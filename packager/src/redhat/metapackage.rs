@@ -2,11 +2,12 @@
 //! The package that subscribes a host to all live patches of a stream, for the kernels that it has and will have.
 
 use super::{builder, finish, About, METAPACKAGE};
-use crate::description::{self, Origin, Version};
+use crate::description::{self, Origin};
 use crate::files::Built;
 use crate::names::Names;
 use crate::signing::Key;
 use crate::text;
+use crate::version::Version;
 use anyhow::{ensure, Context, Result};
 use rpm::Dependency;
 use std::collections::BTreeMap;

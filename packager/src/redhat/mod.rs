@@ -28,7 +28,7 @@ fn builder(name: &str, version: &str, release: &str, arch: &str, about: &About<'
     let origin = about.origin;
     let mut package = PackageBuilder::new(name, version, &origin.license, arch, about.summary);
     package
-        // xz: what rpm of RHEL 7 and all later ones unpack. No room is left for signatures to be added in place.
+        // xz: every rpm that is in use unpacks it. No room is left for signatures to be added in place.
         .using_config(
             BuildConfig::v4()
                 .compression(CompressionWithLevel::Xz(6))

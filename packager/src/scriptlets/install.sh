@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # For the next boots.
 $kpatch install -k "$kernel" "/usr/lib/kpatch/$kernel/$file" ||
 	echo "WARNING: $file could not be installed: it will not be loaded at the next boot"

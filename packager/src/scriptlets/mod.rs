@@ -8,44 +8,48 @@ use crate::description::LivePatch;
 const NAMES: &str = include_str!("names.sh");
 const INSTALL: &str = include_str!("install.sh");
 const UNINSTALL: &str = include_str!("uninstall.sh");
+const TOOL_DISABLE: &str = include_str!("tool_disable.sh");
+const TOOL_ENABLE: &str = include_str!("tool_enable.sh");
 
 /// %post: installs, and loads.
 pub fn rpm_post(patch: &LivePatch) -> String {
-    format!("{}\n{INSTALL}exit 0\n", names(patch))
+    format!("{}\n{}exit 0\n", names(patch), body(INSTALL))
 }
 
 /// %postun: uninstalls, unless the package was installed once more and its file is still there.
 pub fn rpm_postun(patch: &LivePatch) -> String {
-    format!("{}\n[ ! -e \"/usr/lib/kpatch/$kernel/$file\" ] || exit 0\n{UNINSTALL}exit 0\n", names(patch))
+    format!("{}\n[ ! -e \"/usr/lib/kpatch/$kernel/$file\" ] || exit 0\n{}exit 0\n", names(patch), body(UNINSTALL))
 }
 
 /// postinst: installs and loads; then the version before is uninstalled, so that there is always one.
 pub fn deb_postinst(patch: &LivePatch) -> String {
     let before = format!("kpatch-{}-$2.ko", patch.names.id());
     format!(
-        "#!/bin/sh\n{}\ncase \"$1\" in\nconfigure | abort-remove) ;;\n*) exit 0 ;;\nesac\n\n{INSTALL}\n\
+        "#!/bin/sh\n{}\ncase \"$1\" in\nconfigure | abort-remove) ;;\n*) exit 0 ;;\nesac\n\n{}\n\
          if [ \"$1\" = configure ]; then\n\tcase \"$2\" in\n\t'' | 0-0 | \"$version-$release\") ;;\n\t\
          *) $kpatch uninstall -k \"$kernel\" \"{before}\" || : ;;\n\tesac\nfi\nexit 0\n",
-        names(patch)
+        names(patch),
+        body(INSTALL)
     )
 }
 
 /// prerm: uninstalls while what the package depends on is there.
 pub fn deb_prerm(patch: &LivePatch) -> String {
-    format!("#!/bin/sh\n{}\n[ \"$1\" = remove ] || exit 0\n{UNINSTALL}exit 0\n", names(patch))
+    format!("#!/bin/sh\n{}\n[ \"$1\" = remove ] || exit 0\n{}exit 0\n", names(patch), body(UNINSTALL))
 }
 
 /// postrm: a step back to the empty package, which has no scripts, and what prerm has left.
 pub fn deb_postrm(patch: &LivePatch) -> String {
     format!(
         "#!/bin/sh\n{}\nif [ \"$1\" = remove ]; then\n\trm -f \"$copy\"\n\texit 0\nfi\n\
-         [ \"$1\" = upgrade ] && [ \"$2\" = 0-0 ] || exit 0\n{UNINSTALL}exit 0\n",
-        names(patch)
+         [ \"$1\" = upgrade ] && [ \"$2\" = 0-0 ] || exit 0\n{}exit 0\n",
+        names(patch),
+        body(UNINSTALL)
     )
 }
 
 fn names(patch: &LivePatch) -> String {
-    NAMES
+    body(NAMES)
         .replace("@KERNEL@", patch.names.release())
         .replace("@FILE@", &patch.names.file(patch.version.version, patch.version.release))
         .replace("@STEM@", &patch.names.module_stem())
@@ -53,13 +57,36 @@ fn names(patch: &LivePatch) -> String {
         .replace("@RELEASE@", &patch.version.release.to_string())
 }
 
-/// kmend's own packages: systemd reads the unit again. `kmend install` enables it.
+/// kmend's own packages: systemd reads the unit again.
 pub const TOOL_RELOAD: &str = "[ ! -d /run/systemd/system ] || systemctl daemon-reload || :\nexit 0\n";
 
 /// The last kmend goes: its unit is not started any more.
-pub const TOOL_RPM_PREUN: &str =
-    "[ \"$1\" != 0 ] || ! command -v systemctl >/dev/null 2>&1 || systemctl --no-reload disable kpatch.service || :\nexit 0\n";
+pub fn tool_rpm_preun() -> String {
+    format!("[ \"$1\" = 0 ] || exit 0\n{}exit 0\n", body(TOOL_DISABLE))
+}
 
 /// The same in Debian's words.
-pub const TOOL_DEB_PRERM: &str = "[ \"$1\" != remove ] || ! command -v systemctl >/dev/null 2>&1 || \
-    systemctl --no-reload disable kpatch.service || :\nexit 0\n";
+pub fn tool_deb_prerm() -> String {
+    format!("[ \"$1\" = remove ] || exit 0\n{}exit 0\n", body(TOOL_DISABLE))
+}
+
+/// The first kmend comes, maybe in place of kpatch, whose scripts disable the unit later on in the transaction. So it is
+/// written down here for [`tool_rpm_posttrans`].
+pub fn tool_rpm_post() -> String {
+    format!("[ \"$1\" != 1 ] || : >/var/lib/kmend/first\n{TOOL_RELOAD}")
+}
+
+/// At the end of the transaction in which the first kmend came.
+pub fn tool_rpm_posttrans() -> String {
+    format!("[ -e /var/lib/kmend/first ] || exit 0\nrm -f /var/lib/kmend/first\n{}exit 0\n", body(TOOL_ENABLE))
+}
+
+/// The first kmend is configured, after kpatch is gone.
+pub fn tool_deb_postinst() -> String {
+    format!("if [ \"$1\" = configure ] && [ -z \"$2\" ]; then\n{}fi\n{TOOL_RELOAD}", body(TOOL_ENABLE))
+}
+
+/// A file of this folder less its license line.
+fn body(file: &'static str) -> &'static str {
+    file.split_once('\n').map_or(file, |(_, rest)| rest)
+}

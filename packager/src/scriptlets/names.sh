@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 kernel='@KERNEL@'
 file='@FILE@'
 stem='@STEM@'

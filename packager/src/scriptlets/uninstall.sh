@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # What is loaded stays loaded.
 if [ -x $kpatch ]; then
 	$kpatch uninstall -k "$kernel" "$file" ||

@@ -1,2 +1,127 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! x
+//! The repository of debs as apt reads it.
+
+use crate::deb::Host;
+use crate::samples::{self, debian, live_patch, DATE, DEBIAN};
+use crate::tools::{as_root, run, Said};
+use kmend_packager::debian::{self as deb, Suite};
+use kmend_packager::Key;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const NAME: &str = "kpatch-patch-7.2.12+deb14-amd64";
+
+fn suite() -> Suite {
+    Suite { stream: "debian-forky".into(), vendor: "Example".into(), date: DATE }
+}
+
+fn repository(host: &Host) -> PathBuf {
+    host.dir.path().join("repository")
+}
+
+fn publish(host: &Host, release: u32, key: Option<&Key>) {
+    let patch = live_patch(host.dir.path(), &debian(), release);
+    deb::live_patch(&patch).unwrap().write(&repository(host)).unwrap();
+    deb::repository(&repository(host), &suite(), key).unwrap();
+}
+
+/// apt-get at work on the host, with one source and nothing of this machine's own.
+fn apt(host: &Host, source_option: &str, args: &[&str]) -> Said {
+    let dir = host.dir.path().display();
+    let root = host.root.path().display();
+    for folder in ["state/lists/partial", "cache/archives/partial", "log", "etc/preferences.d"] {
+        fs::create_dir_all(host.dir.path().join(folder)).unwrap();
+    }
+    let source = format!("deb [{source_option}] file:{} ./\n", repository(host).display());
+    fs::write(host.dir.path().join("etc/sources.list"), source).unwrap();
+    // Read before the machine's own files, which it leads away from.
+    let config = host.dir.path().join("apt.conf");
+    let text = format!(
+        r#"Dir::Etc "{dir}/etc";
+Dir::Etc::Parts "/nonexistent";
+Dir::Etc::SourceParts "/nonexistent";
+Dir::State "{dir}/state";
+Dir::State::status "{root}/var/lib/dpkg/status";
+Dir::Cache "{dir}/cache";
+Dir::Log "{dir}/log";
+DPkg::Options {{ "--root={root}"; "--force-architecture"; }};
+Debug::NoLocking "1";
+APT::Sandbox::User "root";
+APT::Architecture "amd64";
+APT::Architectures {{ "amd64"; }};
+"#
+    );
+    fs::write(&config, text).unwrap();
+    run(as_root("apt-get").env("APT_CONFIG", config).args(["-y", "-q"]).args(args))
+}
+
+fn signed_by(public: &Path) -> String {
+    format!("signed-by={}", public.display())
+}
+
+#[test]
+fn apt_subscribes_and_updates_from_a_signed_repository() {
+    let host = Host::new();
+    let (secret, public) = samples::key_of(host.dir.path(), "ed25519", "");
+    let key = Key::read(&secret).unwrap();
+    let trust = signed_by(&public);
+    publish(&host, 0, Some(&key));
+    apt(&host, &trust, &["update"]).ok();
+    apt(&host, &trust, &["install", NAME]).ok();
+    assert_eq!(host.version(NAME), "0-0");
+    for release in [1, 2] {
+        publish(&host, release, Some(&key));
+        apt(&host, &trust, &["update"]).ok();
+        apt(&host, &trust, &["upgrade"]).ok();
+        assert_eq!(host.version(NAME), format!("1-{release}"));
+        assert_eq!(host.root.installed(DEBIAN), [format!("kpatch-7_2_12_deb14-amd64-1-{release}.ko")]);
+    }
+    let shown = run(as_root("dpkg").arg(format!("--root={}", host.root.path().display())).args(["-s", NAME])).ok();
+    assert!(shown.contains("Kmend-Cves: CVE-2026-1001 CVE-2026-1002"), "{shown}");
+}
+
+#[test]
+fn apt_refuses_what_was_changed_after_signing() {
+    let host = Host::new();
+    let (secret, public) = samples::key(host.dir.path());
+    publish(&host, 1, Some(&Key::read(&secret).unwrap()));
+    let inrelease = repository(&host).join("InRelease");
+    let good = fs::read_to_string(&inrelease).unwrap();
+    fs::write(&inrelease, good.replace("Suite: debian-forky", "Suite: debian-other")).unwrap();
+    let said = apt(&host, &signed_by(&public), &["update"]);
+    assert!(said.text.contains("signature") || said.text.contains("BADSIG"), "{}", said.text);
+    apt(&host, &signed_by(&public), &["install", NAME]).refused();
+    fs::write(&inrelease, good).unwrap();
+    let packages = repository(&host).join("Packages");
+    fs::write(&packages, fs::read_to_string(&packages).unwrap().replace("Section: kernel", "Section: colonel"))
+        .unwrap();
+    let said = apt(&host, &signed_by(&public), &["update"]).refused();
+    assert!(said.contains("Hash Sum mismatch") || said.contains("unexpected size"), "{said}");
+}
+
+#[test]
+fn without_a_key_apt_has_to_be_told_to_trust() {
+    let host = Host::new();
+    publish(&host, 1, None);
+    assert!(!repository(&host).join("InRelease").exists());
+    assert!(apt(&host, "arch=amd64", &["update"]).text.contains("is not signed"));
+    apt(&host, "trusted=yes", &["update"]).ok();
+    apt(&host, "trusted=yes", &["install", NAME]).ok();
+    assert_eq!(host.version(NAME), "1-1");
+}
+
+#[test]
+fn the_repository_has_the_same_bytes_again() {
+    let host = Host::new();
+    publish(&host, 1, None);
+    let read = || ["Packages", "Release"].map(|name| fs::read_to_string(repository(&host).join(name)).unwrap());
+    let first = read();
+    let expected = "Origin: Example\nLabel: kmend\nSuite: debian-forky\nDate: Mon, 21 Sep 2026 14:13:20 UTC\n\
+        Architectures: amd64\nDescription: live patches\nSHA256:\n ";
+    assert!(first[1].starts_with(expected), "{}", first[1]);
+    publish(&host, 1, None);
+    assert_eq!(first, read());
+    fs::write(repository(&host).join("other.deb"), "no package").unwrap();
+    let error = format!("{:#}", deb::repository(&repository(&host), &suite(), None).unwrap_err());
+    assert!(error.contains("other.deb is no Debian package") || error.contains("other.deb has no control"), "{error}");
+}

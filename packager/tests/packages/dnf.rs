@@ -27,8 +27,11 @@ impl Site {
         };
         std::fs::create_dir(site.repository()).unwrap();
         std::fs::create_dir(site.dir.path().join("log")).unwrap();
-        std::fs::write(site.dir.path().join("dnf.conf"), "[main]\nplugins=0\nreposdir=/nonexistent\nvarsdir=/nonexistent\n")
-            .unwrap();
+        std::fs::write(
+            site.dir.path().join("dnf.conf"),
+            "[main]\nplugins=0\nreposdir=/nonexistent\nvarsdir=/nonexistent\n",
+        )
+        .unwrap();
         site.stand_in("base", "1-1", &["/bin/sh", "systemd"], &[]);
         site.stand_in("kpatch", "0.9.7-1", &[], &[("/usr/sbin/kpatch", KPATCH)]);
         site.kernel(names);
@@ -77,11 +80,13 @@ impl Site {
 
     /// dnf at work on the host.
     pub fn dnf(&self, args: &[&str]) -> Said {
-        self.dnf_with(&["--nogpgcheck"], args)
+        self.dnf_with(&["--nogpgcheck"], &[], args)
     }
 
-    pub fn dnf_with(&self, options: &[&str], args: &[&str]) -> Said {
+    /// The same with other options, and in another environment.
+    fn dnf_with(&self, options: &[&str], environment: &[(&str, &str)], args: &[&str]) -> Said {
         let mut command = as_root("dnf");
+        command.env_remove("LEAPP_IPU_IN_PROGRESS").envs(environment.iter().copied());
         command.args(["-y", "--releasever=9", "--forcearch", self.arch.rpm(), "--refresh"]);
         command.arg("--config").arg(self.dir.path().join("dnf.conf"));
         command.arg("--installroot").arg(self.root.path());
@@ -120,7 +125,8 @@ fn subscribe_and_update(arch: Arch) {
     site.publish(None);
     site.dnf(&["update"]).ok();
     assert_eq!(site.live_patches(), installed(arch, "1-1"));
-    let (file, copy) = ("kpatch-5_14_0-362_8_1-1-1.ko", format!("/var/lib/kpatch/{kernel}/kpatch-5_14_0-362_8_1-1-1.ko"));
+    let (file, copy) =
+        ("kpatch-5_14_0-362_8_1-1-1.ko", format!("/var/lib/kpatch/{kernel}/kpatch-5_14_0-362_8_1-1-1.ko"));
     assert_eq!(
         site.root.calls(),
         [
@@ -169,7 +175,10 @@ fn patched_site(names: &Names, modules: &Path) -> Site {
     }
     site.publish(None);
     site.dnf(&["install", &format!("kpatch-patch = {EL9}")]).ok();
-    site.root.write("etc/loaded", "Loaded patch modules:\nkpatch_5_14_0_362_8_1_1_2 [enabled]\n\nInstalled patch modules:\n");
+    site.root.write(
+        "etc/loaded",
+        "Loaded patch modules:\nkpatch_5_14_0_362_8_1_1_2 [enabled]\n\nInstalled patch modules:\n",
+    );
     site.root.calls();
     site
 }
@@ -199,6 +208,15 @@ fn another_kernel_and_an_upgrade_in_place_load_nothing() {
     site.dnf(&["install", &names.rpm()]).ok();
     let calls = site.root.calls();
     assert!(calls[0].starts_with("install") && !calls.iter().any(|call| call.starts_with("load")), "{calls:?}");
+
+    site.root.write("etc/running", names.release());
+    for (upgrade, loads) in [("8to9", false), ("", true)] {
+        site.dnf(&["remove", &names.rpm()]).ok();
+        site.root.calls();
+        site.dnf_with(&["--nogpgcheck"], &[("LEAPP_IPU_IN_PROGRESS", upgrade)], &["install", &names.rpm()]).ok();
+        let calls = site.root.calls();
+        assert_eq!(calls.iter().any(|call| call.starts_with("load")), loads, "{calls:?}");
+    }
 }
 
 #[test]
@@ -228,7 +246,10 @@ fn dnf_knows_the_cves() {
     site.add(&live_patch(modules.path(), &names, 2), None);
     site.publish(None);
     let list = site.dnf(&["updateinfo", "list", "--cve", &samples::cve(1)]).ok();
-    assert!(list.contains("KMEND-2026:test-5_14_0-362_8_1-1-1 Important/Sec. kpatch-patch-5_14_0-362_8_1-1-1.el9_3"), "{list}");
+    assert!(
+        list.contains("KMEND-2026:test-5_14_0-362_8_1-1-1 Important/Sec. kpatch-patch-5_14_0-362_8_1-1-1.el9_3"),
+        "{list}"
+    );
     assert!(!list.contains("-1-2 "), "{list}");
     let list = site.dnf(&["updateinfo", "list", "cves"]).ok();
     assert!(list.contains("CVE-2026-1001 Important/Sec.") && list.contains("CVE-2026-1002 Important/Sec."), "{list}");
@@ -236,7 +257,8 @@ fn dnf_knows_the_cves() {
     assert!(info.contains("net: fix number 2 [RHEL-2]") && info.contains("Severity: Important"), "{info}");
     site.dnf(&["update", "--cve", &samples::cve(1)]).ok();
     assert_ne!(site.live_patches(), installed(Arch::X86_64, "0-0"));
-    site.dnf(&["update"]).ok();
+    site.dnf(&["update", "--security"]).ok();
+    assert_eq!(site.live_patches(), installed(Arch::X86_64, "1-2"));
     let list = site.dnf(&["updateinfo", "list", "--cve", &samples::cve(2)]).ok();
     assert!(!list.contains("KMEND"), "nothing is left to fix: {list}");
 }
@@ -256,13 +278,13 @@ fn a_signed_repository_is_checked() {
         format!("--setopt=test.gpgkey=file://{}", public.display()),
     ];
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    site.dnf_with(&options, &["install", &names.rpm()]).ok();
+    site.dnf_with(&options, &[], &["install", &names.rpm()]).ok();
     assert_eq!(site.live_patches(), installed(Arch::X86_64, "1-1"));
     site.dnf(&["remove", &names.rpm()]).ok();
     let repomd = site.repository().join("repodata/repomd.xml");
     let text = std::fs::read_to_string(&repomd).unwrap().replace("<revision>", "<revision>1");
     std::fs::write(&repomd, text).unwrap();
-    let refused = site.dnf_with(&options, &["install", &names.rpm()]).refused();
+    let refused = site.dnf_with(&options, &[], &["install", &names.rpm()]).refused();
     assert!(refused.contains("GPG") || refused.contains("signature"), "{refused}");
 }
 

@@ -1,2 +1,130 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! x
+//! The packages of kmend itself. The program in them is another one of this machine.
+
+use crate::deb::Host;
+use crate::dnf::Site;
+use crate::samples::{el9, live_patch, origin};
+use crate::system::Root;
+use crate::tools::{find, program, rpm_query, run};
+use kmend_packager::{debian, redhat, Arch, HostTool};
+use std::fs;
+use std::path::Path;
+
+fn tool(dir: &Path) -> HostTool {
+    let (man, completions) = (dir.join("man"), dir.join("completions"));
+    fs::create_dir_all(&man).unwrap();
+    fs::create_dir_all(&completions).unwrap();
+    fs::write(man.join("kmend.8"), ".TH KMEND 8\n").unwrap();
+    fs::write(completions.join("kmend.bash"), "complete -F _kmend kmend\n").unwrap();
+    HostTool {
+        version: "0.1.0".into(),
+        release: 1,
+        dist: ".el9".into(),
+        binary: find("dash").expect("dash is missing: install Debian's package dash"),
+        unit: Path::new(env!("CARGO_MANIFEST_DIR")).join("../manager/kpatch.service"),
+        man_pages: Some(man),
+        completions: Some(completions),
+        origin: origin(),
+    }
+}
+
+/// kmend comes to a host with live patches.
+const ENABLED: [&str; 2] =
+    ["systemctl --no-reload unmask kpatch.service", "systemctl --no-reload enable kpatch.service"];
+
+/// A host with live patches, and with a systemctl that writes down how it is called.
+fn live_patches_before(root: &Root) {
+    root.program("bin/systemctl", "#!/bin/sh\necho \"systemctl $*\" >>/var/log/kpatch\n");
+    fs::create_dir_all(root.at("var/lib/kpatch/5.14.0")).unwrap();
+    root.write("var/lib/kpatch/5.14.0/some.ko", "");
+    root.calls();
+}
+
+#[test]
+fn the_rpm_takes_the_place_of_kpatch() {
+    let names = el9(Arch::X86_64);
+    let mut site = Site::new(&names);
+    let made = redhat::host_tool(&tool(site.dir.path()), None).unwrap();
+    let path = made.write(&site.repository()).unwrap();
+    assert_eq!(made.file, "kmend-0.1.0-1.el9.x86_64.rpm");
+    assert!(rpm_query(&path, &["--provides"]).lines().any(|l| l == "kpatch = 0.9.11-1"));
+    let listed = rpm_query(&path, &["-lv"]);
+    for ending in [
+        "/usr/sbin/kmend",
+        "/usr/sbin/kpatch -> kmend",
+        "/usr/lib/systemd/system/kpatch.service",
+        "/usr/share/man/man8/kmend.8",
+        "/usr/share/bash-completion/completions/kmend",
+    ] {
+        assert!(listed.lines().any(|l| l.ends_with(ending)), "{ending}: {listed}");
+    }
+    let requires = rpm_query(&path, &["--requires"]);
+    assert!(requires.contains("libc.so.6()(64bit)") && requires.contains("libc.so.6(GLIBC_2."), "{requires}");
+    let libraries: Vec<&str> = requires.lines().filter(|l| l.contains("(64bit)")).collect();
+    site.stand_in("glibc", "2.40-1", &libraries, &[]);
+    site.add(&live_patch(site.dir.path(), &names, 1), None);
+    site.publish(None);
+
+    let said = site.dnf(&["install", "kmend"]).refused();
+    assert!(said.contains("conflicts with kpatch"), "{said}");
+    live_patches_before(&site.root);
+    site.dnf(&["swap", "kpatch", "kmend"]).ok();
+    assert_eq!(site.root.calls(), ENABLED);
+    site.dnf(&["reinstall", "kmend"]).ok();
+    assert_eq!(site.root.calls(), [""; 0], "who has disabled the unit since then had a reason");
+    assert_eq!(fs::read_link(site.root.at("usr/sbin/kpatch")).unwrap(), Path::new("kmend"));
+    site.dnf(&["install", &names.rpm()]).ok();
+    assert_eq!(site.live_patches().len(), 1, "kmend is the kpatch that it asks for");
+}
+
+#[test]
+fn the_deb_takes_the_place_of_kpatch() {
+    let host = Host::new();
+    let made = debian::host_tool(&tool(host.dir.path())).unwrap();
+    assert_eq!(made.file, "kmend_0.1.0-1_amd64.deb");
+    let path = made.write(host.dir.path()).unwrap();
+    let control = run(program("dpkg-deb").arg("-f").arg(&path)).ok();
+    let depends = control.lines().find_map(|l| l.strip_prefix("Depends: ")).unwrap();
+    assert!(depends.contains("libc6 (>= 2."), "{control}");
+    assert!(control.contains("Provides: kpatch (= 0.9.11-1)\nConflicts: kpatch\nReplaces: kpatch\n"), "{control}");
+    host.stand_in("libc6", "2.99", "");
+    host.stand_in("libgcc-s1", "99", "");
+    fs::remove_file(host.root.at("usr/sbin/kpatch")).unwrap();
+    live_patches_before(&host.root);
+    host.dpkg("-i", path.to_str().unwrap()).ok();
+    assert_eq!((host.version("kmend").as_str(), host.version("kpatch").as_str()), ("0.1.0-1", ""));
+    assert_eq!(host.root.calls(), ENABLED);
+    assert_eq!(fs::read_link(host.root.at("usr/sbin/kpatch")).unwrap(), Path::new("kmend"));
+    let patch = live_patch(host.dir.path(), &crate::samples::debian(), 0);
+    let path = debian::live_patch(&patch).unwrap().write(host.dir.path()).unwrap();
+    host.dpkg("-i", path.to_str().unwrap()).ok();
+    host.dpkg("-r", &patch.names.deb()).ok();
+    host.dpkg("-r", "kmend").ok();
+    assert_eq!(host.root.calls(), ["systemctl --no-reload disable kpatch.service"]);
+    assert!(!host.root.at("usr/sbin/kpatch").exists());
+}
+
+#[test]
+fn same_input_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let tool = tool(dir.path());
+    let first = (redhat::host_tool(&tool, None).unwrap(), debian::host_tool(&tool).unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert!(first == (redhat::host_tool(&tool, None).unwrap(), debian::host_tool(&tool).unwrap()));
+}
+
+#[test]
+fn what_is_no_program_or_has_no_place_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |change: &dyn Fn(&mut HostTool)| {
+        let mut tool = tool(dir.path());
+        change(&mut tool);
+        format!("{:#}", redhat::host_tool(&tool, None).unwrap_err())
+    };
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    assert!(refused(&|tool| tool.binary = unit.clone()).contains("is no 64-bit ELF file"));
+    assert!(refused(&|tool| tool.unit = "/nonexistent/kpatch.service".into()).contains("cannot read /nonexistent"));
+    assert!(refused(&|tool| tool.version = "0.1 0".into()).contains("version \"0.1 0\""));
+    fs::write(dir.path().join("completions/evil"), "").unwrap();
+    assert!(refused(&|_| ()).contains("is no completion that is known"));
+}

@@ -4,8 +4,9 @@
 mod apt;
 mod deb;
 mod dnf;
-mod hostile;
+mod docs;
 mod host_tool;
+mod hostile;
 mod metapackage;
 mod rpm_file;
 mod samples;

@@ -16,7 +16,9 @@ fn a_live_patch_is_what_rhel_has() {
         assert_eq!(rpm_query(&path, &[]).trim(), name);
         let provides = rpm_query(&path, &["--provides"]);
         let requires = rpm_query(&path, &["--requires"]);
-        for line in ["kpatch-patch = 5.14.0-362.8.1.el9_3", &format!("kpatch-patch = 5.14.0-362.8.1.el9_3.{}", arch.rpm())] {
+        for line in
+            ["kpatch-patch = 5.14.0-362.8.1.el9_3", &format!("kpatch-patch = 5.14.0-362.8.1.el9_3.{}", arch.rpm())]
+        {
             assert!(provides.lines().any(|l| l == line), "{provides}");
         }
         let kernel = format!("kernel-uname-r = 5.14.0-362.8.1.el9_3.{}", arch.rpm());
@@ -36,11 +38,15 @@ fn changelog_and_scripts_are_read_back() {
     let patch = live_patch(dir.path(), &el9(Arch::X86_64), 2);
     let path = redhat::live_patch(&patch, None).unwrap().write(dir.path()).unwrap();
     let changelog = rpm_query(&path, &["--changelog"]);
-    let expected = "* Sun Sep 13 2026 Ada Example <ada@example.com> [1-2.el9_3]\n- net: fix number 2 [RHEL-2] {CVE-2026-1002}\n";
+    let expected =
+        "* Sun Sep 13 2026 Ada Example <ada@example.com> [1-2.el9_3]\n- net: fix number 2 [RHEL-2] {CVE-2026-1002}\n";
     assert!(changelog.starts_with(expected), "{changelog}");
     assert!(changelog.contains("- net: fix number 1 [RHEL-1] {CVE-2026-1001}\n"), "{changelog}");
     let scripts = rpm_query(&path, &["--scripts"]);
-    assert!(scripts.contains("postinstall scriptlet (using /bin/sh):\nkernel='5.14.0-362.8.1.el9_3.x86_64'\n"), "{scripts}");
+    assert!(
+        scripts.contains("postinstall scriptlet (using /bin/sh):\nkernel='5.14.0-362.8.1.el9_3.x86_64'\n"),
+        "{scripts}"
+    );
     assert!(scripts.contains("postuninstall scriptlet (using /bin/sh):\n"), "{scripts}");
     assert!(!scripts.contains('@'), "a place for a name was left over: {scripts}");
     assert_eq!(scripts.matches("\nexit 0\n").count(), 2, "{scripts}");
@@ -78,6 +84,7 @@ fn signatures_are_checked_by_rpm() {
     let key = Key::read(&secret).unwrap();
     let patch = live_patch(dir.path(), &el9(Arch::X86_64), 1);
     let signed = redhat::live_patch(&patch, Some(&key)).unwrap();
+    assert!(signed == redhat::live_patch(&patch, Some(&key)).unwrap(), "RSA signs alike each time");
     let path = signed.write(dir.path()).unwrap();
     let db = dir.path().join("db");
     let rpm = || {
@@ -103,12 +110,14 @@ fn signatures_are_checked_by_rpm() {
 fn a_key_that_cannot_sign_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
-    let error = |path| format!("{:#}", Key::read(path).err().unwrap());
+    let error = |path: &std::path::Path| format!("{:#}", Key::read(path).err().unwrap());
     assert!(error(&path).contains("cannot read"), "{}", error(&path));
     std::fs::write(&path, "no key").unwrap();
     assert!(error(&path).contains("holds no ASCII-armored OpenPGP secret key"), "{}", error(&path));
     let (_, public) = samples::key(dir.path());
     assert!(error(&public).contains("holds no ASCII-armored OpenPGP secret key"), "{}", error(&public));
+    let (locked, _) = samples::key_of(dir.path(), "ed25519", "secret");
+    assert!(error(&locked).contains("is locked by a passphrase"), "{}", error(&locked));
 }
 
 #[test]

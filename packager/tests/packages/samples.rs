@@ -45,7 +45,11 @@ pub fn live_patch(folder: &Path, names: &Names, release: u32) -> LivePatch {
         packager: "Ada Example <ada@example.com>".into(),
         version: Version { version: 1, release: n },
         severity: Some(Severity::Important),
-        lines: vec![Line { text: format!("net: fix number {n}"), tickets: vec![format!("RHEL-{n}")], cves: vec![cve(n)] }],
+        lines: vec![Line {
+            text: format!("net: fix number {n}"),
+            tickets: vec![format!("RHEL-{n}")],
+            cves: vec![cve(n)],
+        }],
     };
     let empty = Entry {
         version: Version::EMPTY,
@@ -79,16 +83,29 @@ pub fn module(folder: &Path, names: &Names, version: Version) -> PathBuf {
     path
 }
 
-/// A key as gpg makes it: the secret one, and the public one.
+/// A key as gpg makes it: the secret one, and the public one. RSA, without a passphrase.
 pub fn key(folder: &Path) -> (PathBuf, PathBuf) {
+    key_of(folder, "rsa2048", "")
+}
+
+/// The same of another kind, and with a passphrase.
+pub fn key_of(folder: &Path, kind: &str, passphrase: &str) -> (PathBuf, PathBuf) {
     // gpg's sockets have short paths.
     let home = tempfile::Builder::new().prefix("k").tempdir_in("/tmp").unwrap();
     let gpg = |args: &[&str]| {
         let mut command = program("gpg");
-        command.args(["--batch", "--quiet", "--faked-system-time", "20200101T000000", "--passphrase", ""]);
+        command.args([
+            "--batch",
+            "--yes",
+            "--quiet",
+            "--faked-system-time",
+            "20200101T000000",
+            "--passphrase",
+            passphrase,
+        ]);
         run(command.args(["--pinentry-mode", "loopback", "--homedir"]).arg(home.path()).args(args)).ok()
     };
-    gpg(&["--quick-generate-key", "Ada Example <ada@example.com>", "rsa2048", "sign", "never"]);
+    gpg(&["--quick-generate-key", "Ada Example <ada@example.com>", kind, "sign", "never"]);
     let (secret, public) = (folder.join("secret.asc"), folder.join("public.asc"));
     gpg(&["--armor", "--output", secret.to_str().unwrap(), "--export-secret-keys"]);
     gpg(&["--armor", "--output", public.to_str().unwrap(), "--export"]);

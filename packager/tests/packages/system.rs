@@ -33,10 +33,12 @@ impl Root {
     /// A root with a shell; its kernel is `running`.
     pub fn new(running: &str) -> Root {
         let root = Root { dir: tempfile::tempdir().unwrap() };
-        for folder in ["bin", "usr/bin", "usr/sbin", "sbin", "etc", "var/log", "var/lib", "tmp", "dev", "proc", "root"] {
+        for folder in ["bin", "usr/bin", "usr/sbin", "sbin", "etc", "var/log", "var/lib", "tmp", "dev", "proc", "root"]
+        {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
-        let busybox = find("busybox").expect("busybox is missing: install Debian's package busybox-static (`make deps` does)");
+        let busybox =
+            find("busybox").expect("busybox is missing: install Debian's package busybox-static (`make deps` does)");
         fs::copy(busybox, root.path().join("bin/busybox")).unwrap();
         root.shell();
         for name in ["cat", "cp", "mkdir", "rm", "rmdir", "sync", "ln", "tar", "true"] {

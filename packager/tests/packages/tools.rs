@@ -43,7 +43,8 @@ impl Said {
 /// A program of the machine.
 pub fn program(name: &str) -> Command {
     let package = PACKAGES.iter().find(|(n, _)| *n == name).map(|(_, p)| *p).expect("a program that is in the table");
-    let path = find(name).unwrap_or_else(|| panic!("{name} is missing: install Debian's package {package} (`make deps` does)"));
+    let path = find(name)
+        .unwrap_or_else(|| panic!("{name} is missing: install Debian's package {package} (`make deps` does)"));
     let mut command = Command::new(path);
     command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
     command
