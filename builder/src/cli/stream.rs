@@ -46,6 +46,7 @@ struct CheckArgs {
 /// Writes NAME.ko, NAME.rs and NAME.json of each. A kernel that is refused does not keep the others from being built.
 /// Exit code 0: all are built; 1: an error; 2: the kernels that are left out were refused.
 #[derive(Args)]
+#[command(disable_version_flag = true)]
 struct BuildArgs {
     /// The stream file (docs/streams.md)
     #[arg(value_name = "stream.toml")]
@@ -64,6 +65,7 @@ struct BuildArgs {
 /// The ledger is ledger.json beside the stream file: keep it with that. Run again, it does what is left to do.
 /// Exit code 0: all is released; 1: an error; 2: the kernels that are left out were refused.
 #[derive(Args)]
+#[command(disable_version_flag = true)]
 struct ReleaseArgs {
     /// The stream file (docs/streams.md)
     #[arg(value_name = "stream.toml")]
@@ -87,13 +89,13 @@ struct Which {
     #[arg(short, long, value_name = "TARGET")]
     kernel: Vec<String>,
     /// The version [default: the newest of the file]
-    #[arg(long, value_name = "V-R")]
-    version: Option<String>,
+    #[arg(long = "version", value_name = "V-R")]
+    wanted: Option<String>,
 }
 
 impl Which {
     fn of<'s>(&self, stream: &'s Stream) -> Result<(&'s Release, Vec<&'s Kernel>)> {
-        let wanted = self.version.clone().map(|v| Version::try_from(v).map_err(anyhow::Error::msg)).transpose()?;
+        let wanted = self.wanted.clone().map(|v| Version::try_from(v).map_err(anyhow::Error::msg)).transpose()?;
         let kernels = match self.kernel.as_slice() {
             [] => stream.kernels.iter().collect(),
             names => {

@@ -50,6 +50,14 @@ pub fn fixes(stream: &Stream, kernel: &Kernel, release: &Release, released: &[En
             });
         }
     }
+    for gone in released.iter().filter(|e| stream.versions.iter().all(|r| r.version != e.version)) {
+        refusals.push(refuse(
+            "released-version-missing",
+            &gone.module,
+            format!("version {} is released and not in the stream file", gone.version),
+            "put its table back: changelogs and the index tell of it",
+        ));
+    }
     let in_file = stream.versions.iter().flat_map(|r| &r.fixes).filter(|f| f.is_for(kernel)).map(|f| &f.sha256);
     let known: BTreeSet<&String> = released.iter().flat_map(|e| &e.fixes).map(|f| &f.sha256).chain(in_file).collect();
     for (_, fix) in fixes {

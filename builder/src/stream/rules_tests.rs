@@ -101,8 +101,9 @@ fn fixes_stay() {
     is(of_fixes(&both, &[entry(1, &[("a", "A")])]), &[]);
     is(of_fixes(&both, &[entry(1, &[("gone", "G")])]), &[("released-fix-dropped", "gone")]);
     is(of_fixes(&both, &[entry(1, &[("a", "old")])]), &[("released-fix-changed", "a")]);
-    // Of the versions before, the newest counts; what was released later does not.
-    is(of_fixes(&both, &[entry(1, &[("a", "A")]), entry(3, &[("c", "C")])]), &[]);
+    // What was released later does not count here; but it has to be in the file.
+    let later = [entry(1, &[("a", "A")]), entry(3, &[("c", "C")])];
+    is(of_fixes(&both, &later), &[("released-version-missing", "m")]);
 }
 
 #[test]
@@ -127,7 +128,8 @@ fn a_fix_for_some_kernels_is_not_for_others() {
     let mut stream = stream(vec![release(1, vec![fix("a", "A", None), fix("b", "B", None)])]);
     stream.versions[0].fixes[1].kernels = Some(vec!["tree:y".into()]);
     assert_eq!(stream.fixes(&stream.kernels[0], version(1)).len(), 1);
-    is(of_fixes(&stream, &[entry(0, &[("b", "B")])]), &[("released-fix-dropped", "b")]);
+    stream.versions.push(release(2, vec![fix("c", "C", None)]));
+    is(of_fixes(&stream, &[entry(1, &[("a", "A"), ("b", "B")])]), &[("released-fix-dropped", "b")]);
 }
 
 fn manifest() -> Manifest {

@@ -9,7 +9,6 @@ use crate::{
     },
     livepatch_hooks, //
 };
-use kernel::prelude::*;
 
 pub struct Crash;
 
