@@ -9,6 +9,7 @@ use crate::host::{livepatch, Host};
 use crate::order::Version;
 use crate::{files, Run};
 use anyhow::Result;
+use std::fs;
 
 /// What of several is kept: the newest that is known to be good, else the one in force, else the newest.
 type Rank = (bool, bool, bool, Option<Version>);
@@ -23,11 +24,15 @@ fn rank(host: &Host, breaker: &Breaker, file: &Installed, release: &str) -> Rank
 /// keep it is told, and it is taken away all the same: package scripts count on that.
 ///
 /// # Errors
-/// The folders cannot be listed; it cannot be removed.
+/// It cannot be removed.
 pub fn uninstall(run: &Run<'_>, file: &Installed, release: &str) -> Result<()> {
     // Damaged, it is told by the next load, and nothing counts as good.
     let breaker: Breaker = notes::read(run.host).unwrap_or_default();
-    match until(run.host, &breaker, file, release)? {
+    let until = until(run.host, &breaker, file, release).unwrap_or_else(|error| {
+        run.say.warn(format!("{error:#}: {} is not kept", file.name));
+        None
+    });
+    match until {
         None => files::remove(&file.path)?,
         Some(newer) => keep(run, file, release, &newer)?,
     }
@@ -101,5 +106,7 @@ fn tidy_release(host: &Host, breaker: &Breaker, release: &str) -> Result<()> {
             files::remove(&file.path)?;
         }
     }
+    // A loss of power may have left it empty; one that is not stays.
+    let _ = fs::remove_dir(host.at(store::KEPT).join(release));
     Ok(())
 }

@@ -92,13 +92,14 @@ pub fn kept(host: &Host, release: &str) -> Result<Vec<Installed>> {
     Ok(kept)
 }
 
-/// What can be loaded: installed ones and kept ones, in the same order.
+/// What can be loaded: installed ones and kept ones, in the same order. Where the kept ones cannot be listed there are
+/// none, as installed ones shall be loaded all the same; [`crate::kept::tidy`] tells of it before any load.
 ///
 /// # Errors
-/// A folder cannot be listed.
+/// The folder of installed ones cannot be listed.
 pub fn with_kept(host: &Host, release: &str) -> Result<Vec<Installed>> {
     let mut all = installed(host, release)?;
-    all.extend(kept(host, release)?);
+    all.extend(kept(host, release).unwrap_or_default());
     sort(&mut all);
     Ok(all)
 }
@@ -149,7 +150,7 @@ pub fn find(host: &Host, release: &str, module: &str) -> Result<Option<Installed
 /// As [`find`], kept ones included.
 ///
 /// # Errors
-/// A folder cannot be listed.
+/// The folder cannot be listed.
 pub fn find_with_kept(host: &Host, release: &str, module: &str) -> Result<Option<Installed>> {
     Ok(pick(with_kept(host, release)?, module))
 }

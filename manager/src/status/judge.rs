@@ -71,7 +71,8 @@ fn not_loaded(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
 fn only_held_back(status: &Status, on: &[&str]) -> Option<(Verdict, String)> {
     let held = |file: &&OnDisk| file.held_back.is_some() && of_stream(status, on, file).is_none();
     let name = &status.installed.iter().find(held)?.name;
-    let line = format!("{name} is held back by a step back, and no older version is in force; `kmend retry {name}` loads it");
+    let line =
+        format!("{name} is held back by a step back, and no older version is in force; `kmend retry {name}` loads it");
     Some((Verdict::NotLoaded, line))
 }
 

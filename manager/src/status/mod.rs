@@ -130,7 +130,11 @@ pub fn gather(host: &Host) -> Result<Status> {
     let blocking = transition.map_or(Ok(Vec::new()), |patch| tasks::blocking(host, patch))?;
     noted.failures.retain(|f| !live.iter().any(|l| l.patch.name == f.module && l.in_force()));
     let look = on_disk::Look { host, kernel: &kernel, live: &live, stuck: &stuck, set_aside: &noted.set_aside };
-    let (installed, kept) = (look.installed(&files), look.kept(&files)?);
+    let installed = look.installed(&files);
+    let kept = look.kept(&files).unwrap_or_else(|error| {
+        noted.remarks.push(format!("{error:#}"));
+        Vec::new()
+    });
     let mut status = Status {
         schema_version: 2,
         verdict: Verdict::NotPatched,

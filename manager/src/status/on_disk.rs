@@ -97,7 +97,8 @@ impl Look<'_> {
     /// # Errors
     /// Their folder cannot be listed.
     pub fn kept(&self, installed: &[Installed]) -> Result<Vec<Kept>> {
-        let newest = |kept: &Installed| installed.iter().filter(|i| i.is_newer(kept)).filter_map(|i| i.place.version).max();
+        let newest =
+            |kept: &Installed| installed.iter().filter(|i| i.is_newer(kept)).filter_map(|i| i.place.version).max();
         let kept = store::kept(self.host, &self.kernel.release)?.into_iter();
         let kept = kept.filter_map(|file| Some(Kept { until: newest(&file)?.to_string(), file: self.at(file) }));
         Ok(kept.collect())

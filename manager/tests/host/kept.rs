@@ -236,6 +236,20 @@ fn what_cannot_be_kept_is_told_and_uninstalled() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_listed_is_told_and_stops_nothing() {
+    let system = good();
+    fs::create_dir_all(system.root().join("var/lib/kmend/last-good")).unwrap();
+    std::os::unix::fs::symlink(RELEASE, folder(&system)).unwrap();
+    upgrade(&system, "1-1", "1-2").complains("cannot list").complains("is not kept");
+    assert!(!system.folder(RELEASE).join(file("1-1")).exists());
+    system.kmend(&["status"]).ends(0).says("remark: cannot list /var/lib/kmend/last-good");
+    system.kmend(&["shutdown-mark"]).ends(0).complains("cannot list /var/lib/kmend/last-good");
+    system.boots_again();
+    system.kmend(&["load", "--all"]).ends(0).complains("cannot list /var/lib/kmend/last-good");
+    assert_eq!(system.in_force(), [(name("1-2"), true)]);
+}
+
+#[test]
 fn on_another_file_system_it_is_copied() {
     use std::os::unix::fs::MetadataExt;
     let system = good();
