@@ -6,7 +6,7 @@
 use crate::host::notes::{self, Breaker, Failures};
 use crate::host::store::{self, Installed};
 use crate::host::{livepatch, Host};
-use crate::order::Version;
+use crate::order::{Place, Version};
 use crate::{files, Run};
 use anyhow::Result;
 use std::fs;
@@ -28,6 +28,7 @@ fn rank(host: &Host, breaker: &Breaker, file: &Installed, release: &str) -> Rank
 pub fn uninstall(run: &Run<'_>, file: &Installed, release: &str) -> Result<()> {
     // Damaged, it is told by the next load, and nothing counts as good.
     let breaker: Breaker = notes::read(run.host).unwrap_or_default();
+    gone(run, &file.place, release);
     let until = until(run.host, &breaker, file, release).unwrap_or_else(|error| {
         run.say.warn(format!("{error:#}: {} is not kept", file.name));
         None
@@ -38,6 +39,21 @@ pub fn uninstall(run: &Run<'_>, file: &Installed, release: &str) -> Result<()> {
     }
     tidy(run, &breaker);
     Ok(())
+}
+
+/// A version goes, or has gone: where there is none newer than it, nothing of its stream is kept any more. A failure is told
+/// and no more.
+pub fn gone(run: &Run<'_>, place: &Place, release: &str) {
+    let done = || -> Result<()> {
+        if place.version.is_none() || store::newer(run.host, release, place)?.is_some() {
+            return Ok(());
+        }
+        let kept = store::in_kept_folder(run.host, release)?;
+        kept.iter().filter(|k| k.place.stream == place.stream).try_for_each(|k| files::remove(&k.path))
+    };
+    if let Err(error) = done() {
+        run.say.warn(format!("{error:#}: in {}, what is no longer needed stays", store::KEPT));
+    }
 }
 
 fn keep(run: &Run<'_>, file: &Installed, release: &str, newer: &Version) -> Result<()> {
@@ -77,11 +93,11 @@ fn until(host: &Host, breaker: &Breaker, file: &Installed, release: &str) -> Res
     if kept.iter().any(is_better) {
         return Ok(None);
     }
-    Ok(others().filter(|i| i.is_newer(file)).filter_map(|i| i.place.version).max())
+    store::newer(host, release, &file.place)
 }
 
-/// Removes what has no longer to be kept: a newer version is known to be good, or none is installed any more, or another
-/// one is kept in its place. What `breaker` says has to be on the disk. A failure is told and no more.
+/// Removes what has no longer to be kept: a newer version is known to be good, or it is installed itself, or another one is
+/// kept in its place. What `breaker` says has to be on the disk. A failure is told and no more.
 pub fn tidy(run: &Run<'_>, breaker: &Breaker) {
     let done = store::kept_releases(run.host)
         .and_then(|releases| releases.iter().try_for_each(|release| tidy_release(run.host, breaker, release)));

@@ -90,8 +90,10 @@ pub fn uninstall(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     let release = release(run, args)?;
     store::folder(run.host, &release)?;
     let _lock = lock::take(run, "uninstall", true)?;
-    let found = store::find(run.host, &release, &text)?;
-    let found = found.with_context(|| format!("{text} is not installed for kernel {release}"))?;
+    let Some(found) = store::find(run.host, &release, &text)? else {
+        kept::gone(run, &order::place(&order::module_name(&text), &release), &release);
+        bail!("{text} is not installed for kernel {release}");
+    };
     run.say.line(format!("uninstalling {text} ({release})"));
     kept::uninstall(run, &found, &release)?;
     failures::forget(run, &found.name, &release);

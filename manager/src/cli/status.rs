@@ -85,6 +85,7 @@ fn text(status: &Status) -> Vec<String> {
     }
     status.installed.iter().for_each(|file| lines.extend(installed(file)));
     for Kept { file, until } in &status.kept {
+        let until = until.as_deref().unwrap_or("a newer version");
         lines.push(format!("kept: {}, until {until} is known to be good", file.name));
         lines.extend(against(file));
     }

@@ -2,7 +2,7 @@
 //! The installed live patches: /var/lib/kpatch/KERNEL/FILE.ko, where kpatch has them.
 
 use super::Host;
-use crate::order::{self, Place};
+use crate::order::{self, Place, Version};
 use anyhow::{ensure, Result};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,9 @@ pub const FOLDER: &str = "/var/lib/kpatch";
 
 /// Where uninstalled versions are kept while a newer one is not known to be good ([`crate::kept`]); by kernel, too.
 pub const KEPT: &str = "/var/lib/kmend/last-good";
+
+/// Where packages have their files, from which their scripts install; by kernel, too.
+const PACKAGED: &str = "/usr/lib/kpatch";
 
 /// One installed file.
 #[derive(Clone, Debug)]
@@ -82,14 +85,26 @@ pub fn in_kept_folder(host: &Host, release: &str) -> Result<Vec<Installed>> {
     files(host, KEPT, release)
 }
 
-/// Kept ones that stand in for a newer one: that is installed, and they are not.
+/// Kept ones that are not installed as well.
 ///
 /// # Errors
 /// A folder cannot be listed.
 pub fn kept(host: &Host, release: &str) -> Result<Vec<Installed>> {
     let (mut kept, installed) = (in_kept_folder(host, release)?, installed(host, release)?);
-    kept.retain(|k| installed.iter().any(|i| i.is_newer(k)) && installed.iter().all(|i| i.name != k.name));
+    kept.retain(|k| installed.iter().all(|i| i.name != k.name));
     Ok(kept)
+}
+
+/// The newest version of the stream that is newer than `place` and is installed, or whose package is: its file may have
+/// found no room in /var.
+///
+/// # Errors
+/// The folder of installed ones cannot be listed.
+pub fn newer(host: &Host, release: &str, place: &Place) -> Result<Option<Version>> {
+    let mut all = installed(host, release)?;
+    all.extend(files(host, PACKAGED, release).unwrap_or_default());
+    let newer = all.into_iter().filter(|i| i.place.stream == place.stream && i.place.version > place.version);
+    Ok(newer.filter_map(|i| i.place.version).max())
 }
 
 /// What can be loaded: installed ones and kept ones, in the same order. Where the kept ones cannot be listed there are

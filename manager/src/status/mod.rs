@@ -131,7 +131,7 @@ pub fn gather(host: &Host) -> Result<Status> {
     noted.failures.retain(|f| !live.iter().any(|l| l.patch.name == f.module && l.in_force()));
     let look = on_disk::Look { host, kernel: &kernel, live: &live, stuck: &stuck, set_aside: &noted.set_aside };
     let installed = look.installed(&files);
-    let kept = look.kept(&files).unwrap_or_else(|error| {
+    let kept = look.kept().unwrap_or_else(|error| {
         noted.remarks.push(format!("{error:#}"));
         Vec::new()
     });

@@ -36,8 +36,8 @@ pub struct Kept {
     /// The file.
     #[serde(flatten)]
     pub file: OnDisk,
-    /// The newest installed version of its stream.
-    pub until: String,
+    /// The newest version of its stream that is installed or whose package is; None where there is none any more.
+    pub until: Option<String>,
 }
 
 /// What is said of a module that is stuck in memory.
@@ -96,11 +96,12 @@ impl Look<'_> {
     ///
     /// # Errors
     /// Their folder cannot be listed.
-    pub fn kept(&self, installed: &[Installed]) -> Result<Vec<Kept>> {
-        let newest =
-            |kept: &Installed| installed.iter().filter(|i| i.is_newer(kept)).filter_map(|i| i.place.version).max();
-        let kept = store::kept(self.host, &self.kernel.release)?.into_iter();
-        let kept = kept.filter_map(|file| Some(Kept { until: newest(&file)?.to_string(), file: self.at(file) }));
-        Ok(kept.collect())
+    pub fn kept(&self) -> Result<Vec<Kept>> {
+        let release = &self.kernel.release;
+        let kept = store::kept(self.host, release)?.into_iter().map(|file| {
+            let until = store::newer(self.host, release, &file.place)?.map(|version| version.to_string());
+            Ok(Kept { file: self.at(file), until })
+        });
+        kept.collect()
     }
 }

@@ -151,6 +151,33 @@ fn the_package_s_removal_takes_it_along() {
 }
 
 #[test]
+fn an_upgrade_whose_install_fails_leaves_it_too() {
+    let system = good();
+    let packaged = format!("usr/lib/kpatch/{RELEASE}/{}", file("1-2"));
+    system.put(&packaged, "");
+    let path = system.root().join(&packaged);
+    system.kmend(&["install", path.to_str().unwrap()]).ends(1);
+    // Twice, as the scripts of a package that is configured once more do.
+    system.kmend(&["uninstall", &file("1-1")]).ends(0).says("is kept until 1-2 is known to be good");
+    system.kmend(&["uninstall", &file("1-1")]).ends(1).complains("is not installed");
+    system.kmend(&["shutdown-mark"]).ends(0);
+    system.boots_again();
+    system.kmend(&["status"]).ends(3).says("installed but not loaded").says("until 1-2 is known to be good");
+    let said = system.kmend(&["load", "--all"]).ends(0);
+    assert_eq!((said.err.as_str(), system.in_force()), ("", vec![(name("1-1"), true)]));
+    let line = format!("\nfailed: install of {}, ", name("1-2"));
+    system.kmend(&["status"]).ends(0).says("patched: ").says(&line);
+    // The package goes, and its scripts find nothing installed.
+    fs::remove_file(path).unwrap();
+    system.kmend(&["status"]).ends(0).says("until a newer version is known to be good");
+    system.kmend(&["uninstall", &file("1-2")]).ends(1).complains("is not installed");
+    assert_eq!(kept(&system), [""; 0]);
+    system.boots_again();
+    system.kmend(&["load", "--all"]).ends(0);
+    assert_eq!(system.in_force(), []);
+}
+
+#[test]
 fn of_a_stream_one_is_kept_the_newest_good_one_else_the_one_that_was_in_force() {
     let system = good();
     upgrade(&system, "1-1", "1-2");
