@@ -10,8 +10,8 @@
 
 use crate::host::notes::{self, Attempt, Breaker, Good, SetAside};
 use crate::host::{clock, livepatch, lock, Host};
-use crate::{order, Run};
-use anyhow::{bail, ensure, Context, Result};
+use crate::{kept, order, Run};
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -102,7 +102,7 @@ fn judge(run: &Run<'_>, breaker: &mut Breaker, boot_id: &str) -> Result<Vec<SetA
             attempt.when
         );
         let (module, release, when) = (attempt.module, attempt.release, clock::stamp(run.host));
-        found.push(SetAside { module, release, when, reason });
+        found.push(SetAside { module, release, when, reason, held_back: false });
     }
     breaker.set_aside.extend(found.iter().cloned());
     Ok(found)
@@ -133,32 +133,20 @@ pub fn look(run: &Run<'_>) -> Result<Breaker> {
     for aside in judge(run, &mut breaker, &boot_id)? {
         run.say.warn(format!("{} is set aside: {}", aside.module, aside.reason));
     }
-    if breaker != before {
-        write(run, &breaker);
+    // What is not written down is forgotten by the next crash.
+    if breaker == before || write(run, &breaker) {
+        kept::tidy(run, &breaker);
     }
     Ok(breaker)
 }
 
-fn write(run: &Run<'_>, breaker: &Breaker) {
-    if let Err(error) = notes::write(run.host, breaker) {
+/// Whether it could be written.
+fn write(run: &Run<'_>, breaker: &Breaker) -> bool {
+    let done = notes::write(run.host, breaker);
+    if let Err(error) = &done {
         run.say.warn(format!("{error:#}: a crash that a live patch brings may not be noticed; make room in /var"));
     }
-}
-
-/// Refuses a version that is set aside.
-///
-/// # Errors
-/// It is.
-pub fn refuse(breaker: &Breaker, module: &str, release: &str) -> Result<()> {
-    match breaker.aside(module, release) {
-        None => Ok(()),
-        Some(aside) => bail!(
-            "{module} was set aside at {}: {}\n  what you can do: install a newer version; or `kmend retry {module}`, which \
-             loads it all the same",
-            aside.when,
-            aside.reason
-        ),
-    }
+    done.is_ok()
 }
 
 /// Notes that the kernel is about to get this module. Where that cannot be written, it is a warning: a host whose /var
@@ -229,6 +217,7 @@ fn settle_now(run: &Run<'_>, boot_id: &str) -> Result<()> {
     if breaker != before {
         notes::write(run.host, &breaker)?;
     }
+    kept::tidy(run, &breaker);
     Ok(())
 }
 
@@ -259,39 +248,7 @@ pub fn shutdown_mark(run: &Run<'_>) -> Result<()> {
             mark_good(&mut breaker, &attempt);
         }
     }
-    notes::write(run.host, &breaker)
-}
-
-/// Sets aside the versions newer than the one that the host was taken back to, so that they are not loaded at boot; the
-/// caller holds the lock.
-///
-/// # Errors
-/// The note cannot be written.
-pub fn stepped_back(run: &Run<'_>, newer: &[&str], to: &str, release: &str) -> Result<()> {
-    let mut breaker = look(run)?;
-    for module in newer.iter().filter(|module| breaker.aside(module, release).is_none()).collect::<Vec<_>>() {
-        let reason = format!("a step back to {to} was asked for");
-        breaker.set_aside.push(SetAside {
-            module: module.to_string(),
-            release: release.into(),
-            when: clock::stamp(run.host),
-            reason,
-        });
-        run.say.line(format!("{module} is set aside: it is not loaded at boot until `kmend retry {module}`"));
-    }
-    notes::write(run.host, &breaker)
-}
-
-/// Lifts what was set aside; the caller holds the lock.
-///
-/// # Errors
-/// It is not set aside; the note cannot be written.
-pub fn lift(run: &Run<'_>, module: &str, release: &str) -> Result<()> {
-    let mut breaker = look(run)?;
-    ensure!(
-        breaker.aside(module, release).is_some(),
-        "{module} is not set aside for {release}: `kmend load {module}` loads it"
-    );
-    breaker.set_aside.retain(|s| s.module != module || s.release != release);
-    notes::write(run.host, &breaker)
+    notes::write(run.host, &breaker)?;
+    kept::tidy(run, &breaker);
+    Ok(())
 }

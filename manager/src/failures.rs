@@ -4,6 +4,7 @@
 
 use crate::host::clock;
 use crate::host::notes::{self, Failure, Failures};
+use crate::load::Stalled;
 use crate::Run;
 use anyhow::Error;
 
@@ -12,12 +13,21 @@ const KEPT: usize = 20;
 /// A reason is cut off behind that many characters.
 const LONGEST: usize = 2000;
 
+/// What to do later about a transition that stalled.
+const STALLED: &str = "end or restart the tasks that blocked it, then `kmend load --all` again";
+
 /// Notes that `what` (`install`, `load`) failed for a module and a kernel. Where that cannot be written, it is told.
 pub fn record(run: &Run<'_>, what: &str, module: &str, release: &str, error: &Error) {
     let reason: String = format!("{error:#}").chars().take(LONGEST).collect();
     let (when, what) = (clock::stamp(run.host), what.to_string());
-    let failure = Failure { when, what, module: module.into(), release: release.into(), reason };
+    let advice = error.is::<Stalled>().then(|| STALLED.to_string());
+    let (module_name, release_name) = (module.to_string(), release.to_string());
+    let since = when.clone();
+    let mut failure = Failure { when, since, what, module: module_name, release: release_name, reason, advice };
     change(run, |failures| {
+        if let Some(before) = failures.iter().find(|f| is_same(f, &failure.what, module, release)) {
+            failure.since.clone_from(if before.since.is_empty() { &before.when } else { &before.since });
+        }
         failures.retain(|f| !is_same(f, &failure.what, module, release));
         failures.push(failure);
         let surplus = failures.len().saturating_sub(KEPT);

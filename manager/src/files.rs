@@ -65,6 +65,40 @@ fn write_beside(beside: &Path, data: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Moves a file to another folder, which is made where it is missing; what stood there before is gone. On another file
+/// system it is copied, with its SELinux label, and removed then: a loss of power may leave both.
+///
+/// # Errors
+/// Whatever the file system says; the file is at its old place then, or at both.
+pub fn move_to(from: &Path, to: &Path) -> Result<()> {
+    let dir = folder_of(to);
+    make_folder(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
+    let cannot = || format!("cannot move {} to {}", from.display(), to.display());
+    File::open(from).and_then(|file| file.sync_all()).with_context(cannot)?;
+    match fs::rename(from, to) {
+        Ok(()) => {
+            step();
+            sync_folder(dir)?;
+            sync_folder(folder_of(from))
+        }
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            write(to, &fs::read(from).with_context(cannot)?)?;
+            copy_label(from, to);
+            remove(from)
+        }
+        Err(error) => Err(error).with_context(cannot),
+    }
+}
+
+/// Modules are loaded by their label where SELinux enforces that. A file system without labels is no fault.
+fn copy_label(from: &Path, to: &Path) {
+    let mut label = Vec::with_capacity(4096);
+    let name = "security.selinux";
+    if rustix::fs::getxattr(from, name, rustix::buffer::spare_capacity(&mut label)).is_ok() {
+        let _ = rustix::fs::setxattr(to, name, &label, rustix::fs::XattrFlags::empty());
+    }
+}
+
 /// Removes a file for good, and its folder where nothing is left in it.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! knows it reads from the kernel (`/sys`, `/proc`), from the files in /var/lib/kpatch, and from the modules.
 
 pub mod arch;
+pub mod aside;
 pub mod breaker;
 pub mod cli;
 #[cfg(any(test, feature = "docs"))]
@@ -10,6 +11,7 @@ pub mod docs;
 pub mod failures;
 pub mod files;
 pub mod host;
+pub mod kept;
 pub mod known;
 pub mod live;
 pub mod load;

@@ -3,7 +3,7 @@
 
 use crate::host::{lock, store};
 use crate::module::preflight::{self, Kernel};
-use crate::{failures, files, order, Run};
+use crate::{failures, files, kept, order, Run};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -90,10 +90,12 @@ pub fn uninstall(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     let release = release(run, args)?;
     store::folder(run.host, &release)?;
     let _lock = lock::take(run, "uninstall", true)?;
-    let found = store::find(run.host, &release, &text)?;
-    let found = found.with_context(|| format!("{text} is not installed for kernel {release}"))?;
+    let Some(found) = store::find(run.host, &release, &text)? else {
+        kept::gone(run, &order::place(&order::module_name(&text), &release), &release);
+        bail!("{text} is not installed for kernel {release}");
+    };
     run.say.line(format!("uninstalling {text} ({release})"));
-    files::remove(&found.path)?;
+    kept::uninstall(run, &found, &release)?;
     failures::forget(run, &found.name, &release);
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::host::{livepatch, lock};
 use crate::load::{load, Stalled};
 use crate::module::preflight::{check, Kernel, Ready};
 use crate::order::{self, Place};
-use crate::{breaker, failures, step, Run};
+use crate::{aside, breaker, failures, step, Run};
 use anyhow::{bail, ensure, Result};
 use std::path::Path;
 
@@ -48,7 +48,7 @@ fn keep(run: &Run<'_>, name: &str, release: &str, done: &Result<()>) {
 
 fn checked(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &Breaker) -> Result<()> {
     let ready = check(run.host, path, kernel)?;
-    breaker::refuse(breaker, &ready.module.name, &kernel.release)?;
+    aside::refuse(breaker, &ready.module.name, &kernel.release)?;
     let place = order::place(&ready.module.name, &kernel.release);
     let newer = newer_in_force(run, &place, &kernel.release)?;
     let Some(newer) = newer else { return load(run, &ready) };
@@ -82,7 +82,7 @@ pub fn retry(run: &Run<'_>, module: &Path) -> Result<()> {
     let name = order::module_name(&module.file_name().unwrap_or_default().to_string_lossy());
     {
         let _lock = lock::take(run, "retry", true)?;
-        breaker::lift(run, &name, &kernel.release)?;
+        aside::lift(run, &name, &kernel.release)?;
     }
     run.say.line(format!("{name} is no longer set aside"));
     one(run, module, &kernel)
@@ -108,7 +108,7 @@ fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
     let breaker = breaker::look(run)?;
     let mut faults = 0;
     let mut streams = Vec::new();
-    for candidates in store::streams(store::installed(run.host, &kernel.release)?) {
+    for candidates in store::streams(store::with_kept(run.host, &kernel.release)?) {
         let newest = candidates[0].name.clone();
         let candidates = not_aside(run, candidates, &breaker, &kernel.release);
         let mut good = Vec::new();
@@ -155,7 +155,7 @@ fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
 /// before the others.
 fn not_aside(run: &Run<'_>, candidates: Vec<Installed>, breaker: &Breaker, release: &str) -> Vec<Installed> {
     let is_aside = |i: &Installed| breaker.aside(&i.name, release).is_some();
-    let is_good = |i: &Installed| breaker.good.iter().any(|g| g.module == i.name && g.release == release);
+    let is_good = |i: &Installed| breaker.is_good(&i.name, release);
     let newer = candidates.iter().position(is_aside).unwrap_or(candidates.len());
     let (aside, mut left): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_aside);
     for Installed { name, .. } in &aside {
@@ -229,7 +229,7 @@ fn next_older(
     breaker: &Breaker,
     than: &Installed,
 ) -> Result<Option<(Installed, Ready)>> {
-    let installed = store::installed(run.host, &kernel.release)?;
+    let installed = store::with_kept(run.host, &kernel.release)?;
     let older = installed.into_iter().rev();
     let older = older.filter(|i| i.place.stream == than.place.stream && i.place.version < than.place.version);
     for candidate in older.filter(|i| breaker.aside(&i.name, &kernel.release).is_none()) {

@@ -53,6 +53,8 @@ pub fn prometheus(status: &Status<'_>) -> String {
     out.number("kmend_cves_not_in_stream", help, status.not_in_stream.len());
     let newer = status.available.as_ref().is_some_and(|offer| offer.is_newer);
     out.number("kmend_update_available", "1 where the last check saw a newer version.", u8::from(newer));
+    let held_back = status.installed.iter().filter(|file| file.held_back.is_some()).count();
+    out.number("kmend_held_back", "Streams whose newest version is held back by a step back.", held_back);
     out.number("kmend_failures", "Noted installs and loads for this kernel that failed.", status.failures.len());
     out.number("kmend_blocking_tasks", "Tasks that a transition waits for.", status.blocking.len());
     if let Some(support) = &status.support {

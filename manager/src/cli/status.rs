@@ -2,7 +2,8 @@
 //! kmend status: the verdict in one line, then the facts; or JSON, or what monitoring reads.
 
 use super::monitor;
-use crate::status::{count, gather, Loaded, OnDisk, Status};
+use crate::host::notes::Failure;
+use crate::status::{count, gather, Kept, Loaded, OnDisk, Status};
 use crate::{files, live, Run};
 use anyhow::Result;
 use clap::Args;
@@ -84,13 +85,20 @@ fn text(status: &Status<'_>) -> Vec<String> {
     lines.extend(status.level.iter().map(|level| format!("level: {level}, by the manifest of what is in force")));
     lines.extend(known(status));
     lines.extend(future(status));
-    status.loaded.iter().for_each(|patch| lines.extend(loaded(patch)));
+    for patch in &status.loaded {
+        lines.extend(loaded(patch, status.kept.iter().any(|kept| kept.file.name == patch.name)));
+    }
     status.installed.iter().for_each(|file| lines.extend(installed(file)));
+    for Kept { file, until } in &status.kept {
+        let until = until.as_deref().unwrap_or("a newer version");
+        lines.push(format!("kept: {}, until {until} is known to be good", file.name));
+        lines.extend(against(file));
+    }
     let stuck = "it was taken back; a reboot alone gets rid of it";
     lines.extend(status.stuck.iter().map(|name| format!("stuck in memory: {name}: {stuck}")));
     let failures = status.failures.len();
     let shown = status.failures.iter().skip(failures.saturating_sub(FAILURES));
-    lines.extend(shown.map(|f| format!("failed: {} of {}, {}: {}", f.what, f.module, f.when, f.reason)));
+    lines.extend(shown.map(failure));
     if !status.blocking.is_empty() {
         lines.push("blocking tasks:".into());
     }
@@ -141,9 +149,13 @@ fn future(status: &Status<'_>) -> Vec<String> {
     lines
 }
 
-fn loaded(patch: &Loaded<'_>) -> Vec<String> {
+fn loaded(patch: &Loaded<'_>, kept: bool) -> Vec<String> {
     let version = patch.version.as_ref().map_or(String::new(), |v| format!(", version {v}"));
-    let installed = if patch.installed { "" } else { "; not installed, gone after a reboot" };
+    let installed = match (patch.installed, kept) {
+        (true, _) => "",
+        (false, true) => "; not installed, but kept",
+        (false, false) => "; not installed, gone after a reboot",
+    };
     let mut lines = vec![format!("loaded: {} [{}]{version}{installed}", patch.name, patch.state.word())];
     if let Some(fixes) = &patch.fixes {
         lines.extend(fixes.iter().take(SHOWN).map(|fix| format!("  fix: {}", fix.title)));
@@ -158,9 +170,29 @@ fn loaded(patch: &Loaded<'_>) -> Vec<String> {
 fn installed(file: &OnDisk) -> Vec<String> {
     let version = file.version.as_ref().map_or(String::new(), |v| format!(", version {v}"));
     let mut lines = vec![format!("installed: {}{version}", file.name)];
-    lines.extend(file.refused.iter().map(|reason| format!("  it does not fit: {reason}")));
-    lines.extend(file.set_aside.iter().map(|reason| format!("  set aside: {reason}")));
+    lines.extend(against(file));
     lines
+}
+
+/// What speaks against loading it.
+fn against(file: &OnDisk) -> Vec<String> {
+    let mut lines: Vec<String> = file.refused.iter().map(|reason| format!("  it does not fit: {reason}")).collect();
+    let name = &file.name;
+    match (&file.held_back, &file.set_aside) {
+        (Some(when), _) => {
+            lines.push(format!("held back: {name}: a step back at {when}; `kmend retry {name}` ends that"));
+        }
+        (None, aside) => lines.extend(aside.iter().map(|reason| format!("  set aside: {reason}"))),
+    }
+    lines
+}
+
+/// What failed, since when, why, and what to do about it, in a line.
+fn failure(failure: &Failure) -> String {
+    let Failure { when, since, what, module, reason, .. } = failure;
+    let times = if since == when { when.clone() } else { format!("since {since}, last at {when}") };
+    let advice = failure.advice.as_ref().map_or(String::new(), |advice| format!("; what you can do: {advice}"));
+    format!("failed: {what} of {module}, {times}: {reason}{advice}")
 }
 
 /// `… and 7 more`, where not all of a list is shown.

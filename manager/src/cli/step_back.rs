@@ -5,7 +5,7 @@ use crate::host::store::{self, Installed};
 use crate::host::{livepatch, lock};
 use crate::module::preflight::Kernel;
 use crate::order::{self, Place};
-use crate::{breaker, Run};
+use crate::{aside, breaker, Run};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 
@@ -23,7 +23,7 @@ pub fn run(run: &Run<'_>, args: &StepBackArgs) -> Result<()> {
     let _lock = lock::take(run, "step-back", true)?;
     let breaker = breaker::look(run)?;
     let (current, place) = in_force(run, args.version.as_deref(), &kernel.release)?;
-    let installed = store::installed(run.host, &kernel.release)?;
+    let installed = store::with_kept(run.host, &kernel.release)?;
     let stream = || installed.iter().filter(|i| i.place.stream == place.stream);
     let older: Vec<&Installed> = stream().filter(|i| i.place.version < place.version).collect();
     let wanted = |i: &&&Installed| match &args.version {
@@ -43,7 +43,7 @@ pub fn run(run: &Run<'_>, args: &StepBackArgs) -> Result<()> {
     })?;
     super::load::known(run, &target.path, &kernel, &breaker)?;
     let newer = stream().filter(|i| i.place.version > target.place.version).map(|i| i.name.as_str());
-    breaker::stepped_back(run, newer.collect::<Vec<_>>().as_slice(), &target.name, &kernel.release)
+    aside::stepped_back(run, newer.collect::<Vec<_>>().as_slice(), &target.name, &kernel.release)
 }
 
 /// The live patch that is stepped back from.

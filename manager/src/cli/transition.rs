@@ -146,7 +146,7 @@ fn retry(run: &Run<'_>, patch: &Patch) -> Result<()> {
         return load::unload(run, name);
     }
     let kernel = Kernel::running(run.host)?;
-    let installed = store::find(run.host, &kernel.release, name)?.with_context(|| {
+    let installed = store::find_with_kept(run.host, &kernel.release, name)?.with_context(|| {
         format!(
             "{name} was turned back and is not in force; its file is not installed for {}, so that it cannot be loaded \
              again from here\n  what you can do: `kmend load FILE.ko`",

@@ -34,6 +34,9 @@ pub struct Failures {
 pub struct Failure {
     /// When, UTC: `2026-11-25T17:00:00Z` ([`super::clock::stamp`]).
     pub when: String,
+    /// When it failed first, without a success since; empty in old notes.
+    #[serde(default)]
+    pub since: String,
     /// What was tried: `install`, `load`, `unload`.
     pub what: String,
     /// The module's name.
@@ -42,6 +45,9 @@ pub struct Failure {
     pub release: String,
     /// Why it failed.
     pub reason: String,
+    /// What can be done later on, where that is known.
+    #[serde(default)]
+    pub advice: Option<String>,
 }
 
 /// available.json: what a subscription check saw.
@@ -95,6 +101,12 @@ impl Breaker {
         self.earlier = attempts;
     }
 
+    /// Whether it was in force without a crash, and was not set aside since.
+    pub fn is_good(&self, module: &str, release: &str) -> bool {
+        let good = self.good.iter().any(|g| g.module == module && g.release == release);
+        good && self.aside(module, release).is_none()
+    }
+
     /// What was set aside of that module.
     pub fn aside(&self, module: &str, release: &str) -> Option<&SetAside> {
         self.set_aside.iter().find(|s| s.module == module && s.release == release)
@@ -134,6 +146,9 @@ pub struct SetAside {
     pub when: String,
     /// Why.
     pub reason: String,
+    /// It is held back on purpose, by a step back; else it crashed the host.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held_back: bool,
 }
 
 impl Note for Failures {

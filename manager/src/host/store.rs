@@ -2,12 +2,18 @@
 //! The installed live patches: /var/lib/kpatch/KERNEL/FILE.ko, where kpatch has them.
 
 use super::Host;
-use crate::order::{self, Place};
+use crate::order::{self, Place, Version};
 use anyhow::{ensure, Result};
 use std::path::{Path, PathBuf};
 
 /// The folder of all.
 pub const FOLDER: &str = "/var/lib/kpatch";
+
+/// Where uninstalled versions are kept while a newer one is not known to be good ([`crate::kept`]); by kernel, too.
+pub const KEPT: &str = "/var/lib/kmend/last-good";
+
+/// Where packages have their files, from which their scripts install; by kernel, too.
+const PACKAGED: &str = "/usr/lib/kpatch";
 
 /// One installed file.
 #[derive(Clone, Debug)]
@@ -20,14 +26,25 @@ pub struct Installed {
     pub place: Place,
 }
 
+impl Installed {
+    /// Whether it is a newer version of the same stream.
+    pub fn is_newer(&self, than: &Self) -> bool {
+        self.place.stream == than.place.stream && self.place.version > than.place.version
+    }
+}
+
 /// The folder of one kernel.
 ///
 /// # Errors
 /// A release that is none: it would lead out of the folder.
 pub fn folder(host: &Host, release: &str) -> Result<PathBuf> {
+    inside(host, FOLDER, release)
+}
+
+fn inside(host: &Host, folder: &str, release: &str) -> Result<PathBuf> {
     let plain = !release.is_empty() && !release.starts_with('.') && !release.contains(['/', '\0', '\n']);
     ensure!(plain, "{release:?} is no kernel version: one looks like 5.14.0-362.8.1.el9_3.x86_64");
-    Ok(host.at(FOLDER).join(release))
+    Ok(host.at(folder).join(release))
 }
 
 /// Kernels that something is installed for, oldest first.
@@ -35,7 +52,19 @@ pub fn folder(host: &Host, release: &str) -> Result<PathBuf> {
 /// # Errors
 /// The folder cannot be listed.
 pub fn releases(host: &Host) -> Result<Vec<String>> {
-    let mut names = host.names(&host.at(FOLDER))?;
+    sorted_names(host, FOLDER)
+}
+
+/// Kernels that something is kept for.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn kept_releases(host: &Host) -> Result<Vec<String>> {
+    sorted_names(host, KEPT)
+}
+
+fn sorted_names(host: &Host, folder: &str) -> Result<Vec<String>> {
+    let mut names = host.names(&host.at(folder))?;
     names.sort_by(|a, b| order::natural(a, b));
     Ok(names)
 }
@@ -45,7 +74,53 @@ pub fn releases(host: &Host) -> Result<Vec<String>> {
 /// # Errors
 /// The folder cannot be listed.
 pub fn installed(host: &Host, release: &str) -> Result<Vec<Installed>> {
-    let folder = folder(host, release)?;
+    files(host, FOLDER, release)
+}
+
+/// What is in the folder of kept ones for one kernel, in the same order.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn in_kept_folder(host: &Host, release: &str) -> Result<Vec<Installed>> {
+    files(host, KEPT, release)
+}
+
+/// Kept ones that are not installed as well.
+///
+/// # Errors
+/// A folder cannot be listed.
+pub fn kept(host: &Host, release: &str) -> Result<Vec<Installed>> {
+    let (mut kept, installed) = (in_kept_folder(host, release)?, installed(host, release)?);
+    kept.retain(|k| installed.iter().all(|i| i.name != k.name));
+    Ok(kept)
+}
+
+/// The newest version of the stream that is newer than `place` and is installed, or whose package is: its file may have
+/// found no room in /var.
+///
+/// # Errors
+/// The folder of installed ones cannot be listed.
+pub fn newer(host: &Host, release: &str, place: &Place) -> Result<Option<Version>> {
+    let mut all = installed(host, release)?;
+    all.extend(files(host, PACKAGED, release).unwrap_or_default());
+    let newer = all.into_iter().filter(|i| i.place.stream == place.stream && i.place.version > place.version);
+    Ok(newer.filter_map(|i| i.place.version).max())
+}
+
+/// What can be loaded: installed ones and kept ones, in the same order. Where the kept ones cannot be listed there are
+/// none, as installed ones shall be loaded all the same; [`crate::kept::tidy`] tells of it before any load.
+///
+/// # Errors
+/// The folder of installed ones cannot be listed.
+pub fn with_kept(host: &Host, release: &str) -> Result<Vec<Installed>> {
+    let mut all = installed(host, release)?;
+    all.extend(kept(host, release).unwrap_or_default());
+    sort(&mut all);
+    Ok(all)
+}
+
+fn files(host: &Host, folder: &str, release: &str) -> Result<Vec<Installed>> {
+    let folder = inside(host, folder, release)?;
     let mut files: Vec<Installed> = host
         .names(&folder)?
         .into_iter()
@@ -55,11 +130,15 @@ pub fn installed(host: &Host, release: &str) -> Result<Vec<Installed>> {
             Installed { path: folder.join(&file), place: order::place(&name, release), name }
         })
         .collect();
+    sort(&mut files);
+    Ok(files)
+}
+
+fn sort(files: &mut [Installed]) {
     files.sort_by(|a, b| {
         let stream = order::natural(&a.place.stream, &b.place.stream);
         stream.then(a.place.version.cmp(&b.place.version)).then_with(|| a.path.cmp(&b.path))
     });
-    Ok(files)
 }
 
 /// Installed files by stream, each newest first.
@@ -80,14 +159,25 @@ pub fn streams(installed: Vec<Installed>) -> Vec<Vec<Installed>> {
 /// # Errors
 /// The folder cannot be listed.
 pub fn find(host: &Host, release: &str, module: &str) -> Result<Option<Installed>> {
-    let all = installed(host, release)?;
+    Ok(pick(installed(host, release)?, module))
+}
+
+/// As [`find`], kept ones included.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn find_with_kept(host: &Host, release: &str, module: &str) -> Result<Option<Installed>> {
+    Ok(pick(with_kept(host, release)?, module))
+}
+
+fn pick(all: Vec<Installed>, module: &str) -> Option<Installed> {
     let by_file = all.iter().position(|i| i.path.file_name().is_some_and(|n| n == module));
     let wanted = order::module_name(module);
     let found = by_file.or_else(|| all.iter().position(|i| i.name == wanted));
-    Ok(found.map(|at| all[at].clone()))
+    found.and_then(|at| all.into_iter().nth(at))
 }
 
-/// Where `module` of a command line is: a path to a .ko, else an installed one for `release`, as kpatch does.
+/// Where `module` of a command line is: a path to a .ko, else an installed or kept one for `release`, as kpatch does.
 ///
 /// # Errors
 /// There is none.
@@ -96,7 +186,7 @@ pub fn locate(host: &Host, release: &str, module: &Path) -> Result<PathBuf> {
     if text.ends_with(".ko") && module.is_file() {
         return Ok(module.into());
     }
-    let found = if text.contains('/') { None } else { find(host, release, &text)? };
+    let found = if text.contains('/') { None } else { find_with_kept(host, release, &text)? };
     found.map(|i| i.path).ok_or_else(|| {
         anyhow::anyhow!(
             "can't find {text}: there is no such .ko file, and nothing of that name is installed for {release} in \

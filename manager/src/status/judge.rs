@@ -3,7 +3,7 @@
 //! takes a reboot: whoever follows the advice gets to the next one.
 
 use super::verdict::Verdict;
-use super::{OnDisk, Status};
+use super::{on_disk, OnDisk, Status};
 use crate::host::livepatch::Patch;
 use crate::live::Live;
 use crate::order;
@@ -18,6 +18,7 @@ pub(super) fn judge(status: &Status<'_>, live: &[Live<'_>]) -> (Verdict, String)
     }
     let on: Vec<&str> = live.iter().filter(|l| l.in_force()).map(|l| l.patch.name.as_str()).collect();
     not_loaded(status, &on)
+        .or_else(|| only_held_back(status, &on))
         .or_else(|| update_available(status, &on))
         .or_else(|| helpless(status, &on))
         .or_else(|| expired(status, &on))
@@ -39,10 +40,17 @@ fn in_transition(status: &Status<'_>, patch: &Patch) -> (Verdict, String) {
     }
 }
 
+/// Kept files that are the last of their stream that can be loaded.
+fn kept<'s>(status: &'s Status<'_>) -> impl Iterator<Item = &'s OnDisk> {
+    let alone = |file: &&OnDisk| status.installed.iter().all(|f| f.stream != file.stream || f.helpless().is_some());
+    status.kept.iter().map(|kept| &kept.file).filter(alone)
+}
+
 /// Installed files that can be loaded: of no version in force, or newer than the one that is.
 fn not_loaded(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
     let (mut none, mut older) = (Vec::new(), Vec::new());
-    for file in status.installed.iter().filter(|f| f.helpless().is_none() && !on.contains(&f.name.as_str())) {
+    let files = status.installed.iter().chain(kept(status));
+    for file in files.filter(|f| f.helpless().is_none() && !on.contains(&f.name.as_str())) {
         match of_stream(status, on, file) {
             None => none.push(file.name.clone()),
             Some(name) if is_newer(status, name, &file.name) => {}
@@ -57,6 +65,15 @@ fn not_loaded(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
         return Some((Verdict::NotLoaded, format!("{}; {also}; {LOAD}", some(&none, ", "))));
     }
     (!older.is_empty()).then(|| (Verdict::Outdated, format!("{}; {LOAD}", some(&older, "; "))))
+}
+
+/// Nothing of a stream is in force, as what there is of it is held back by a step back.
+fn only_held_back(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
+    let held = |file: &&OnDisk| file.held_back.is_some() && of_stream(status, on, file).is_none();
+    let name = &status.installed.iter().find(held)?.name;
+    let line =
+        format!("{name} is held back by a step back, and no older version is in force; `kmend retry {name}` loads it");
+    Some((Verdict::NotLoaded, line))
 }
 
 fn of_stream<'a>(status: &Status<'_>, on: &[&'a str], file: &OnDisk) -> Option<&'a str> {
@@ -85,7 +102,8 @@ fn update_available(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String
 /// What is newest is here and cannot be put in force any more, as long as this kernel runs.
 fn helpless(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
     let missing = |file: &&OnDisk| {
-        !on.contains(&file.name.as_str())
+        file.held_back.is_none()
+            && !on.contains(&file.name.as_str())
             && of_stream(status, on, file).is_none_or(|name| !is_newer(status, name, &file.name))
     };
     let of_file = status.installed.iter().filter(missing).find_map(|f| Some((f.name.as_str(), f.helpless()?)));
@@ -93,7 +111,7 @@ fn helpless(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
         status.installed.iter().any(|f| f.set_aside.is_some() && of_file.is_some_and(|(name, _)| name == f.name));
     let stream = |name: &str| order::place(name, &status.kernel.release).stream;
     let alone = |name: &&String| !on.iter().any(|other| stream(other) == stream(name));
-    let stuck = || Some((status.stuck.iter().find(alone)?.as_str(), super::STUCK));
+    let stuck = || Some((status.stuck.iter().find(alone)?.as_str(), on_disk::STUCK));
     let (name, why) = of_file.or_else(stuck)?;
     let has = match on {
         [] => "no live patch is in force".into(),
@@ -134,7 +152,10 @@ fn at_rest(status: &Status<'_>, on: &[&str]) -> (Verdict, String) {
             0 => String::new(),
             n => format!("; {} cannot be fixed live and {} a newer kernel", count(n, "CVE"), take(n)),
         };
-        return (Verdict::Patched, in_force(status, on) + &missing);
+        let held: Vec<&str> =
+            status.installed.iter().filter(|f| f.held_back.is_some()).map(|f| f.name.as_str()).collect();
+        let held = if held.is_empty() { String::new() } else { format!("; held back: {}", some(&held, ", ")) };
+        return (Verdict::Patched, in_force(status, on) + &missing + &held);
     }
     let none = "no live patch is in force, and none is installed for this kernel";
     match (&status.available, &status.checked) {

@@ -4,14 +4,16 @@
 
 mod judge;
 mod noted;
+mod on_disk;
 mod verdict;
 
 pub use judge::count;
 pub use noted::Offer;
+pub use on_disk::{Kept, OnDisk};
 pub use verdict::{Level, Verdict};
 
 use crate::host::livepatch::State;
-use crate::host::notes::{Failure, SetAside};
+use crate::host::notes::Failure;
 use crate::host::store::{self, Installed};
 use crate::host::tasks::{self, Task};
 use crate::host::{clock, Host};
@@ -20,7 +22,7 @@ use crate::live::{self, InKernel, Live};
 use crate::module::claims::{Claims, Text};
 use crate::module::cve::Cve;
 use crate::module::manifest::{Fix, Unproven};
-use crate::module::preflight::{check, Kernel};
+use crate::module::preflight::Kernel;
 use crate::module::stream::{Day, NotCarried};
 use crate::order;
 use anyhow::Result;
@@ -57,6 +59,8 @@ pub struct Status<'a> {
     pub loaded: Vec<Loaded<'a>>,
     /// Files for this kernel: the newest of each stream; where that one is past loading, the newest other one too.
     pub installed: Vec<OnDisk>,
+    /// Files that are kept while a newer version is on trial.
+    pub kept: Vec<Kept>,
     /// Modules of live patches that were taken back and that are stuck in memory.
     pub stuck: Vec<String>,
     /// Installs and loads for this kernel that failed, oldest first.
@@ -108,39 +112,6 @@ pub struct Loaded<'a> {
     pub remark: Option<String>,
 }
 
-/// One installed file.
-#[derive(Debug, Serialize)]
-pub struct OnDisk {
-    /// The module's name.
-    pub name: String,
-    /// The file.
-    pub file: String,
-    /// Its stream.
-    pub stream: String,
-    /// Its version in it.
-    pub version: Option<String>,
-    /// Why it cannot be loaded; None where nothing speaks against it, or where it is in force.
-    pub refused: Option<String>,
-    /// Why `load --all` leaves it alone: it was set aside.
-    pub set_aside: Option<String>,
-    /// A module of this name is stuck in memory: it cannot be loaded again before a reboot.
-    pub stuck: bool,
-}
-
-/// What is said of a module that is stuck in memory.
-const STUCK: &str = "was taken back and is stuck in memory until a reboot";
-
-impl OnDisk {
-    /// Why it will not get in force, whatever is tried.
-    fn helpless(&self) -> Option<&'static str> {
-        match (&self.set_aside, self.stuck) {
-            (Some(_), _) => Some("was set aside and is not loaded any more"),
-            (None, true) => Some(STUCK),
-            (None, false) => None,
-        }
-    }
-}
-
 /// Looks at the host, whose live patches were read before.
 ///
 /// # Errors
@@ -159,6 +130,12 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
     let transition = live.iter().map(|l| &l.patch).find(|p| p.transition);
     let blocking = transition.map_or(Ok(Vec::new()), |patch| tasks::blocking(host, patch))?;
     noted.failures.retain(|f| !live.iter().any(|l| l.patch.name == f.module && l.in_force()));
+    let look = on_disk::Look { host, kernel: &kernel, live: &live, stuck: &stuck, set_aside: &noted.set_aside };
+    let installed = look.installed(&files);
+    let kept = look.kept().unwrap_or_else(|error| {
+        noted.remarks.push(format!("{error:#}"));
+        Vec::new()
+    });
     let mut status = Status {
         schema_version: 2,
         verdict: Verdict::NotPatched,
@@ -172,7 +149,8 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
         available: noted.offer(&live, &files),
         checked: noted.checked,
         loaded: Vec::new(),
-        installed: on_disk(host, &files, &kernel, &live, &stuck, &noted.set_aside),
+        installed,
+        kept,
         stuck,
         failures: noted.failures,
         blocking,
@@ -204,38 +182,6 @@ fn loaded<'a>(live: Live<'a>, installed: &[Installed]) -> Loaded<'a> {
         unproven,
         remark,
     }
-}
-
-fn on_disk(
-    host: &Host,
-    files: &[Installed],
-    kernel: &Kernel,
-    live: &[Live<'_>],
-    stuck: &[String],
-    set_aside: &[SetAside],
-) -> Vec<OnDisk> {
-    let look = |file: Installed| {
-        let in_force = live.iter().any(|l| l.patch.name == file.name && l.patch.enabled);
-        let refused = if in_force { None } else { check(host, &file.path, kernel).err() };
-        let aside = set_aside.iter().find(|s| s.module == file.name && !in_force);
-        OnDisk {
-            file: host.show(&file.path),
-            stream: file.place.stream,
-            version: file.place.version.map(|v| v.to_string()),
-            refused: refused.map(|r| format!("{}: {}", r.place, r.reason)),
-            set_aside: aside.map(|s| format!("{} ({})", s.reason, s.when)),
-            stuck: stuck.contains(&file.name),
-            name: file.name,
-        }
-    };
-    let mut found = Vec::new();
-    for stream in store::streams(files.to_vec()) {
-        let mut files = stream.into_iter().map(look);
-        let newest = files.next();
-        let other = newest.as_ref().and_then(OnDisk::helpless).and_then(|_| files.find(|f| f.helpless().is_none()));
-        found.extend(newest.into_iter().chain(other));
-    }
-    found
 }
 
 /// The latest of the dates that live patches in force say.

@@ -95,13 +95,16 @@ fn version(text: &str) -> Option<Version> {
 }
 
 fn shown(failure: Failure) -> Failure {
+    let when = plain(&failure.when);
     Failure {
-        when: plain(&failure.when),
+        since: if failure.since.is_empty() { when.clone() } else { plain(&failure.since) },
+        when,
         what: plain(&failure.what),
         module: plain(&failure.module),
         release: failure.release,
         // What follows is what can be done.
         reason: plain(failure.reason.lines().next().unwrap_or_default()),
+        advice: failure.advice.as_deref().map(plain),
     }
 }
 

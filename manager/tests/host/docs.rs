@@ -59,6 +59,14 @@ fn system(scenario: &str) -> System {
             system.installed(&file("1-10"), &module("1-10", &FIXES));
             system
         }
+        "upgrade" => {
+            let system = System::new();
+            system.installed(&file("1-9"), &module("1-9", &FIXES[..2]));
+            system.kmend(&["load", "--all"]).ends(0);
+            system.kmend(&["shutdown-mark"]).ends(0);
+            system.file(&file("1-10"), &module("1-10", &FIXES));
+            system
+        }
         "back" => {
             let system = System::new();
             system.installed(&file("1-9"), &module("1-9", &FIXES[..2]));

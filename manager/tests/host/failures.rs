@@ -60,3 +60,52 @@ fn the_last_twenty_are_kept_and_a_damaged_note_is_begun_anew() {
     let kept = kept(&system);
     assert_eq!((kept.len(), kept[0].as_str(), kept[19].as_str()), (20, "load own_5", "load own_24"));
 }
+
+#[test]
+fn a_transition_that_was_turned_back_is_told_in_a_line_until_it_goes_well() {
+    let system = System::new();
+    system.takes(&name("1-2"), true, None);
+    let path = system.file(&file("1-2"), &Ko::with_manifest(&name("1-2"), RELEASE, &[]).bytes());
+    system.kmend(&["install", &path]).ends(0);
+    let line = |times: &str| {
+        format!(
+            "\nfailed: load of {n}, {times}: failed to load module {n} (transition stalled): it was turned back, nothing of it is \
+             in force; what you can do: end or restart the tasks that blocked it, then `kmend load --all` again\n",
+            n = name("1-2")
+        )
+    };
+    system.put("clock", "2026-11-25T10:00:00Z");
+    system.kmend(&["load", "--all"]).ends(1);
+    let said = system.kmend(&["status"]).ends(3).says(&line("2026-11-25T10:00:00Z"));
+    assert_eq!(said.out.matches("failed: ").count(), 1, "{}", said.out);
+    // Again, by name: since when, and when last.
+    system.put("clock", "2026-11-25T12:00:00Z");
+    system.kmend(&["load", &name("1-2")]).ends(1);
+    system.kmend(&["status"]).ends(3).says(&line("since 2026-11-25T10:00:00Z, last at 2026-11-25T12:00:00Z"));
+    let status: serde_json::Value = serde_json::from_str(&system.kmend(&["status", "--json"]).out).unwrap();
+    let failure = &status["failures"][0];
+    assert_eq!((&failure["since"], &failure["when"]), (&"2026-11-25T10:00:00Z".into(), &"2026-11-25T12:00:00Z".into()));
+    assert!(failure["advice"].as_str().unwrap().ends_with("`kmend load --all` again"));
+    // A later success is the end of it, over boots too; a later failure begins anew.
+    system.takes(&name("1-2"), true, Some(0));
+    system.kmend(&["load", "--all"]).ends(0);
+    assert!(!system.kmend(&["status"]).ends(0).out.contains("failed: "));
+    assert_eq!(kept(&system), [""; 0]);
+    system.kmend(&["shutdown-mark"]).ends(0);
+    system.boots_again();
+    assert!(!system.kmend(&["status"]).ends(3).out.contains("failed: "));
+    system.takes(&name("1-2"), true, None);
+    system.put("clock", "2026-11-26T10:00:00Z");
+    system.kmend(&["load", "--all"]).ends(1);
+    system.kmend(&["status"]).ends(3).says(&line("2026-11-26T10:00:00Z"));
+}
+
+#[test]
+fn notes_of_before_say_when_it_failed() {
+    let system = System::new();
+    let failure = format!(
+        r#"{{"when":"2026-11-25T17:00:00Z","what":"load","module":"m","release":"{RELEASE}","reason":"busy"}}"#
+    );
+    system.put("var/lib/kmend/failures.json", &format!(r#"{{"failures":[{failure}]}}"#));
+    system.kmend(&["status"]).ends(2).says("\nfailed: load of m, 2026-11-25T17:00:00Z: busy\n");
+}

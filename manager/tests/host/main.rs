@@ -7,6 +7,7 @@ mod drop_in;
 mod facts;
 mod failures;
 mod install;
+mod kept;
 mod ko;
 mod list;
 mod load;

@@ -46,7 +46,8 @@ fn cut_everywhere(
 
 /// Each installed file is a whole one.
 fn whole(system: &System) {
-    for entry in fs::read_dir(system.folder(RELEASE)).unwrap().flatten() {
+    let kept = system.root().join("var/lib/kmend/last-good").join(RELEASE);
+    for entry in [system.folder(RELEASE), kept].iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten() {
         let name = entry.file_name().into_string().unwrap();
         if let Some(version) = name.strip_suffix(".ko").and_then(|n| n.strip_prefix("kpatch-5_14_0-362_8_1-")) {
             assert_eq!(fs::read(entry.path()).unwrap(), ko(version), "{name}");
@@ -176,6 +177,87 @@ fn while_it_uninstalls_unloads_steps_back_and_marks() {
         );
         assert!(steps > 0, "{args:?}");
     }
+}
+
+/// A host on which 1-2 was installed and loaded by the upgrade of a package, whose last step is to uninstall 1-1.
+fn upgraded() -> System {
+    let system = good();
+    system.installed(&file("1-2"), &ko("1-2"));
+    system.kmend(&["load", "--all"]).ends(0);
+    system
+}
+
+#[test]
+fn while_the_last_good_one_is_kept() {
+    for other_file_system in [false, true] {
+        let other = tempfile::tempdir_in("/dev/shm").unwrap();
+        let make = || {
+            let system = upgraded();
+            if other_file_system {
+                // What a cut before left there is gone, as the hosts are made anew.
+                let _ = fs::remove_dir_all(other.path().join(RELEASE));
+                let link = system.root().join("var/lib/kmend/last-good");
+                std::os::unix::fs::symlink(other.path(), link).unwrap();
+            }
+            system
+        };
+        let steps = cut_everywhere(
+            make,
+            |_| vec!["uninstall".into(), name("1-1")],
+            |system, step| {
+                assert_eq!(boots(system), [name("1-1")], "step {step}");
+                assert_eq!(system.note("breaker.json")["set_aside"][0]["module"], name("1-2"));
+            },
+        );
+        assert!(steps >= if other_file_system { 7 } else { 3 }, "{steps}");
+    }
+}
+
+#[test]
+fn while_the_kept_one_goes() {
+    let make = || {
+        let system = upgraded();
+        system.kmend(&["uninstall", &name("1-1")]).ends(0);
+        system
+    };
+    let steps = cut_everywhere(
+        make,
+        |_| vec!["shutdown-mark".into()],
+        |system, step| {
+            let is_good = system.note("breaker.json")["good"].as_array().unwrap().len() == 2;
+            assert_eq!(boots(system), [name(if is_good { "1-2" } else { "1-1" })], "step {step}");
+            // What the cut left is tidied at the next load.
+            assert_ne!(is_good, system.root().join("var/lib/kmend/last-good").join(RELEASE).exists(), "step {step}");
+        },
+    );
+    assert!(steps >= 7, "{steps}");
+    cut_everywhere(
+        make,
+        |_| vec!["uninstall".into(), name("1-2")],
+        |system, step| {
+            // The package is going for good.
+            let now = boots(system);
+            assert!(now.is_empty() || now == [name("1-1")], "step {step}: {now:?}");
+        },
+    );
+}
+
+#[test]
+fn a_full_var_keeps_it_where_that_takes_no_room_and_is_told_where_it_does() {
+    let system = upgraded();
+    full(&system, 0, &["uninstall", &name("1-1")]).ends(0).says("is kept until");
+    assert_eq!(boots(&system), [name("1-1")]);
+    let system = upgraded();
+    let other = tempfile::tempdir_in("/dev/shm").unwrap();
+    std::os::unix::fs::symlink(other.path(), system.root().join("var/lib/kmend/last-good")).unwrap();
+    full(&system, 0, &["uninstall", &name("1-1")]).ends(0).complains("cannot write").complains("is not kept");
+    assert!(!system.folder(RELEASE).join(file("1-1")).exists());
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+    // 1-2 is good meanwhile, and /var so full that this cannot be written: nothing is taken away for it.
+    let system = upgraded();
+    system.kmend(&["uninstall", &name("1-1")]).ends(0);
+    full(&system, 0, &["shutdown-mark"]).ends(1);
+    assert_eq!(boots(&system), [name("1-1")]);
 }
 
 /// Runs kmend where no file may grow beyond that many blocks of 512 bytes: a /var that is full.

@@ -115,6 +115,8 @@ fn json_has_the_fields_that_the_docs_list() {
     let failure = json!({"when": "", "what": "load", "module": "m", "release": RELEASE, "reason": "busy"});
     streams::note(&system, "failures.json", json!({"failures": [failure]}));
     streams::note(&system, "breaker.json", "damaged");
+    let kept = format!("var/lib/kmend/last-good/{RELEASE}/{}", file("1-0"));
+    system.put(&kept, "");
     system.loaded("own", true, true);
     system.task(8, 9, "cat", "0", "[<0>] type_show+0x1b/0x40");
     let said = system.kmend(&["status", "--json"]).ends(4);
@@ -127,6 +129,7 @@ fn json_has_the_fields_that_the_docs_list() {
     assert_eq!(json["loaded"][1]["fixes"], serde_json::Value::Null);
     assert_eq!(json["blocking"][0]["tid"], 9);
     assert_eq!(json["blocking"][0]["sits_in"], "type_show");
+    assert_eq!((&json["kept"][0]["file"], &json["kept"][0]["until"]), (&json!(format!("/{kept}")), &json!("1-1")));
     assert_eq!(json["schema_version"], 2);
     let empty: Vec<_> = json.as_object().unwrap().iter().filter(|(_, v)| v.is_null() || *v == &json!([])).collect();
     assert!(empty.is_empty(), "without a value what is in it is not looked at: {empty:?}");

@@ -106,3 +106,62 @@ fn unload_says_which_fixes_are_no_longer_in_force() {
     system.kmend(&["load", &name("1-1")]).ends(0);
     system.kmend(&["unload", "--all"]).ends(0).says("no longer in force: one\nno longer in force: two\n");
 }
+
+#[test]
+fn what_is_held_back_on_purpose_is_no_alarm() {
+    let system = System::new();
+    system.put("clock", "2026-11-25T10:00:00Z");
+    version(&system, "1-9", &["one"], "");
+    version(&system, "1-10", &["one", "two"], "");
+    system.kmend(&["load", "--all"]).ends(0);
+    system.kmend(&["step-back"]).ends(0);
+    system.put("clock", "2026-11-25T11:00:00Z");
+    let line = format!(
+        "\nheld back: {n}: a step back at 2026-11-25T10:00:00Z; `kmend retry {n}` ends that\n",
+        n = name("1-10")
+    );
+    for _ in 0..2 {
+        let said = system.kmend(&["status"]).ends(0).says(&line);
+        let first = format!("patched: {} is in force; held back: {}\n", name("1-9"), name("1-10"));
+        assert!(said.out.starts_with(&first) && !said.out.contains("set aside"), "{}", said.out);
+        system.kmend(&["status", "--nagios"]).ends(0).says("KMEND OK - patched: ");
+        system.kmend(&["status", "--prometheus"]).ends(0).says("\nkmend_held_back 1\n");
+        system.kmend(&["shutdown-mark"]).ends(0);
+        system.boots_again();
+        system.kmend(&["status"]).ends(3).says(&format!("installed but not loaded: {};", name("1-9"))).says(&line);
+        system.kmend(&["load", "--all"]).ends(0);
+    }
+    let status: serde_json::Value = serde_json::from_str(&system.kmend(&["status", "--json"]).out).unwrap();
+    assert_eq!(status["installed"][0]["held_back"], "2026-11-25T10:00:00Z");
+    assert_eq!(status["installed"][1]["held_back"], serde_json::Value::Null);
+    // Without the older one the host has nothing, and that is said.
+    system.kmend(&["uninstall", &name("1-9")]).ends(0);
+    system.kmend(&["shutdown-mark"]).ends(0);
+    std::fs::remove_dir_all(system.root().join("var/lib/kmend/last-good")).unwrap();
+    system.boots_again();
+    system.kmend(&["load", "--all"]).ends(0);
+    system.kmend(&["status"]).ends(3).says(&format!(
+        "installed but not loaded: {n} is held back by a step back, and no older version is in force; `kmend retry {n}` \
+         loads it\n",
+        n = name("1-10")
+    ));
+    let said = system.kmend(&["retry", &name("1-10")]).ends(0);
+    assert_eq!(said.err, "");
+    assert!(!system.kmend(&["status"]).ends(0).out.contains("held back"));
+}
+
+#[test]
+fn a_crash_of_what_was_held_back_is_an_alarm_again() {
+    let system = System::new();
+    version(&system, "1-9", &[], "");
+    version(&system, "1-10", &[], "");
+    system.kmend(&["load", "--all"]).ends(0);
+    system.kmend(&["step-back"]).ends(0);
+    system.kmend(&["shutdown-mark"]).ends(0);
+    system.kmend(&["retry", &name("1-10")]).ends(0);
+    system.boots_again();
+    system.kmend(&["load", "--all"]).ends(0);
+    assert_eq!(system.in_force(), [(name("1-9"), true)]);
+    let said = system.kmend(&["status"]).ends(6).says("reboot needed").says("\n  set aside: the host went down");
+    assert!(!said.out.contains("held back"), "{}", said.out);
+}

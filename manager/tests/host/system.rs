@@ -217,6 +217,11 @@ impl System {
         fs::write(path, format!("boot {}\n", boots + 1)).unwrap();
     }
 
+    /// From now on a transition of that live patch to that state takes so long, milliseconds; None: for ever.
+    pub fn takes(&self, name: &str, on: bool, time: Option<u64>) {
+        self.state.lock().unwrap().plan.transitions.insert((name.into(), on), time);
+    }
+
     /// What a note of kmend's holds; null where there is none.
     pub fn note(&self, name: &str) -> serde_json::Value {
         let text = fs::read_to_string(self.root().join("var/lib/kmend").join(name)).ok();
