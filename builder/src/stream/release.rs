@@ -87,7 +87,10 @@ pub fn release(
 /// Makes the empty packages and the index over all that lies in the repository.
 pub fn index(stream: &Stream, repository: &Repository<'_>, ledger: &Ledger) -> Result<()> {
     let first = stream.versions.first().context("the stream has no version")?;
-    let last = stream.versions.last().context("the stream has no version")?;
+    // Of what is released, not of what the file has: each entry of the ledger makes another metapackage.
+    let dates: Vec<&str> = ledger.kernels.values().flatten().map(|e| e.date.as_str()).collect();
+    let last = dates.iter().max().map(|date| Date::try_from(date.to_string()));
+    let last = last.transpose().map_err(anyhow::Error::msg).context("the ledger")?.unwrap_or(first.date.clone());
     let (mut advisories, mut newest) = (Vec::new(), Vec::new());
     let mut formats = Vec::new();
     for kernel in &stream.kernels {
@@ -107,15 +110,21 @@ pub fn index(stream: &Stream, repository: &Repository<'_>, ledger: &Ledger) -> R
             newest.push((packing.names, released.map_or(packager::Version::EMPTY, version_of)));
         }
     }
-    let date = seconds(&last.date)?;
+    let date = seconds(&last)?;
     if formats.contains(&Format::Rpm) {
-        let day: String = last.date.as_str().chars().filter(char::is_ascii_digit).collect();
+        let day: String = last.as_str().chars().filter(char::is_ascii_digit).collect();
         let meta = redhat::Metapackage {
             version: day.parse().context("the date of the newest version")?,
-            release: stream.versions.iter().filter(|r| r.date == last.date).count().try_into().context("versions")?,
+            release: dates
+                .iter()
+                .filter(|date| **date == last.as_str())
+                .count()
+                .max(1)
+                .try_into()
+                .context("versions")?,
             dist: String::new(),
             patches: newest,
-            origin: origin(stream, &last.date)?,
+            origin: origin(stream, &last)?,
         };
         let built = redhat::metapackage(&meta, repository.key)?;
         built.write(repository.folder)?;
