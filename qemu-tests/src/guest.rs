@@ -136,9 +136,8 @@ fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path, more: More) 
     let machine = host.machine;
     let mut qemu = Command::new(machine.qemu);
     qemu.args(machine.args).args(["-smp", "2", "-m", "1G"]);
-    if !more.reboots {
-        qemu.arg("-no-reboot");
-    }
+    // A pseries kernel tells the hypervisor that it dies, and QEMU would end then.
+    qemu.args(if more.reboots { &["-action", "panic=none"][..] } else { &["-no-reboot"] });
     for disk in more.disks {
         // What a guest that is killed had written is there at its next start.
         qemu.arg("-drive").arg(format!("file={},format=raw,if=virtio,cache=unsafe", disk.display()));
