@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The first version comes by a package, and is in force without a reboot.
 hammer
 show dpkg -i /story/1-1.deb

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The second one takes the first one's place, and nothing is unpatched in between.
 hammer
 show dpkg -i /story/1-2.deb

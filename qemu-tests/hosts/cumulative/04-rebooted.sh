@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # After a reboot the service has loaded the newest, once.
 show systemctl is-active kpatch.service
 show kpatch list

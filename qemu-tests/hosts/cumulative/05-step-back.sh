@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # A step back to an older version without a reboot, and forth again. The package alone warns.
 show dpkg -i /story/1-1.deb
 echo "marked: $(sed 's/.*fixed=//' /proc/cmdline)"

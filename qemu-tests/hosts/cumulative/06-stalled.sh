@@ -1,5 +1,6 @@
-# A task sits in a function that the third version replaces, and nothing wakes it: the file system that it wants to write
-# to is frozen.
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A task that nothing wakes sits in a function that the third version replaces; then it is woken.
+# The file system that it wants to write to is frozen.
 mkdir -p /run/spare
 mount /dev/vdb /run/spare
 fsfreeze --freeze /run/spare

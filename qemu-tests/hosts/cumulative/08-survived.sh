@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The host is up again, with the last good version.
 show systemctl is-active kpatch.service
 show kpatch list

@@ -52,9 +52,9 @@ impl Stage {
         }
     }
 
-    /// The name, and what its first line says of it.
+    /// The name, and what the line below the license says of it.
     pub fn title(&self) -> String {
-        let about = self.script.lines().next().and_then(|l| l.strip_prefix("# ")).unwrap_or_default();
+        let about = self.script.lines().nth(1).and_then(|l| l.strip_prefix("# ")).unwrap_or_default();
         format!("{:<16} {about}", self.name)
     }
 
