@@ -25,10 +25,8 @@ pub struct HostTool {
     pub binary: PathBuf,
     /// manager/kpatch.service
     pub unit: PathBuf,
-    /// A folder of man pages, NAME.SECTION, if there is one.
-    pub man_pages: Option<PathBuf>,
-    /// A folder of completions, if there is one: kmend.bash, _kmend, kmend.fish.
-    pub completions: Option<PathBuf>,
+    /// A folder with man pages and completions, laid out as /usr/share is, if there is one.
+    pub share: Option<PathBuf>,
     /// Packager, license, date.
     pub origin: Origin,
 }
@@ -64,14 +62,9 @@ impl HostTool {
             ("/usr/sbin/kmend".into(), 0o755, binary),
             ("/usr/lib/systemd/system/kpatch.service".into(), 0o644, unit),
         ];
-        if let Some(folder) = &self.man_pages {
-            for path in plain_files(folder)? {
-                put.push((man_page(&path)?, 0o644, files::read(&path)?));
-            }
-        }
-        if let Some(folder) = &self.completions {
-            for path in plain_files(folder)? {
-                put.push((completion(&path)?.into(), 0o644, files::read(&path)?));
+        if let Some(folder) = &self.share {
+            for (place, path) in shared(folder)? {
+                put.push((format!("/usr/share/{place}"), 0o644, files::read(&path)?));
             }
         }
         Ok(Contents { needs, files: put, links: vec![("/usr/sbin/kpatch".into(), "kmend".into())] })
@@ -98,36 +91,35 @@ impl Contents {
     }
 }
 
-fn plain_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let cannot = || format!("cannot read folder {}", folder.display());
-    let entries = std::fs::read_dir(folder).with_context(cannot)?;
-    let mut paths = entries.map(|e| e.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
-    paths.sort();
-    Ok(paths)
-}
+/// Folders of /usr/share that man pages and completions are in; the second part is the folder within, or how it begins.
+const SHARED: &[(&str, &str)] =
+    &[("man", "man"), ("bash-completion", "completions"), ("zsh", "site-functions"), ("fish", "vendor_completions.d")];
 
-fn file_name(path: &Path) -> Result<&str> {
-    let name =
-        path.file_name().and_then(|n| n.to_str()).with_context(|| format!("{} has a strange name", path.display()))?;
-    text::word("file name", name, "-._")?;
-    Ok(name)
-}
-
-fn man_page(path: &Path) -> Result<String> {
-    let name = file_name(path)?;
-    let section = name.rsplit_once('.').map(|(_, section)| section).filter(|s| matches!(*s, "1" | "5" | "7" | "8"));
-    let section =
-        section.with_context(|| format!("{} is no man page: NAME.8 or of section 1, 5 or 7", path.display()))?;
-    Ok(format!("/usr/share/man/man{section}/{name}"))
-}
-
-fn completion(path: &Path) -> Result<&'static str> {
-    Ok(match file_name(path)? {
-        "kmend.bash" => "/usr/share/bash-completion/completions/kmend",
-        "_kmend" => "/usr/share/zsh/site-functions/_kmend",
-        "kmend.fish" => "/usr/share/fish/vendor_completions.d/kmend.fish",
-        name => {
-            anyhow::bail!("{}: {name} is no completion that is known: kmend.bash, _kmend, kmend.fish", path.display())
+/// Files of a folder that is laid out as /usr/share is: place in it, path; in the order of their places.
+fn shared(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for (above, path) in entries(folder)? {
+        for (within, path) in entries(&path)? {
+            let known = SHARED.iter().any(|(a, w)| *a == above && within.starts_with(w));
+            ensure!(known, "{} is no folder of man pages or completions in /usr/share", path.display());
+            for (name, path) in entries(&path)? {
+                found.push((format!("{above}/{within}/{name}"), path));
+            }
         }
-    })
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What is in a folder: names of harmless characters, paths.
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let cannot = || format!("cannot read folder {}", folder.display());
+    let paths = std::fs::read_dir(folder).with_context(cannot)?.map(|e| e.map(|e| e.path()));
+    let named = |path: PathBuf| {
+        let name = path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
+        let name = name.with_context(|| format!("{} has a strange name", path.display()))?;
+        text::word("file name", &name, "-._")?;
+        Ok((name, path))
+    };
+    paths.collect::<std::io::Result<Vec<_>>>().with_context(cannot)?.into_iter().map(named).collect()
 }

@@ -7,6 +7,7 @@ mod demo;
 mod deps;
 mod hosts;
 mod kernel;
+mod package;
 mod proofs;
 mod prove;
 mod say;
@@ -51,6 +52,11 @@ const CHORES: &[Chore] = &[
         name: "prove",
         run: prove::run,
         help: "how much of whole kernels is proven: `prove [-t TARGET] [--units N|all] [--seed WORD]`",
+    },
+    Chore {
+        name: "package",
+        run: package::run,
+        help: "pack kmend for hosts as RPM and deb: `package --packager 'Name <mail>' --url URL [-o DIR] [ARCH]…`",
     },
     Chore { name: "demo", run: demo::run, help: "from nothing to a real fix at work in a booted kernel, narrated" },
     Chore {

@@ -44,6 +44,11 @@ enum Command {
     Target(target::TargetArgs),
 }
 
+/// The command line, for those who write about it.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -11,19 +11,19 @@ use std::fs;
 use std::path::Path;
 
 fn tool(dir: &Path) -> HostTool {
-    let (man, completions) = (dir.join("man"), dir.join("completions"));
+    let share = dir.join("share");
+    let (man, completions) = (share.join("man/man8"), share.join("bash-completion/completions"));
     fs::create_dir_all(&man).unwrap();
     fs::create_dir_all(&completions).unwrap();
     fs::write(man.join("kmend.8"), ".TH KMEND 8\n").unwrap();
-    fs::write(completions.join("kmend.bash"), "complete -F _kmend kmend\n").unwrap();
+    fs::write(completions.join("kmend"), "complete -F _kmend kmend\n").unwrap();
     HostTool {
         version: "0.1.0".into(),
         release: 1,
         dist: ".el9".into(),
         binary: find("dash").expect("dash is missing: install Debian's package dash"),
         unit: Path::new(env!("CARGO_MANIFEST_DIR")).join("../manager/kpatch.service"),
-        man_pages: Some(man),
-        completions: Some(completions),
+        share: Some(share),
         origin: origin(),
     }
 }
@@ -125,6 +125,6 @@ fn what_is_no_program_or_has_no_place_is_refused() {
     assert!(refused(&|tool| tool.binary = unit.clone()).contains("is no 64-bit ELF file"));
     assert!(refused(&|tool| tool.unit = "/nonexistent/kpatch.service".into()).contains("cannot read /nonexistent"));
     assert!(refused(&|tool| tool.version = "0.1 0".into()).contains("version \"0.1 0\""));
-    fs::write(dir.path().join("completions/evil"), "").unwrap();
-    assert!(refused(&|_| ()).contains("is no completion that is known"));
+    fs::write(dir.path().join("share/man/evil"), "").unwrap();
+    assert!(refused(&|_| ()).contains("is no folder of man pages or completions"));
 }

@@ -62,10 +62,9 @@ fn host_tool(target: &Target, work: &Path) -> Result<PathBuf> {
         version: env!("CARGO_PKG_VERSION").into(),
         release: 1,
         dist: String::new(),
-        binary: tool::build(target)?,
+        binary: tool::for_target(target)?,
         unit: home.join("manager/kpatch.service"),
-        man_pages: None,
-        completions: None,
+        share: None,
         origin: Origin {
             packager: "kmend's tests <tests@kmend.invalid>".into(),
             vendor: "kmend".into(),

@@ -20,28 +20,52 @@ const OUT: &str = "/tmp/kmend/out";
 const CARGO_HOME: &str = "/tmp/kmend/cargo";
 const CARGO: &str = "/tmp/kmend/bin/cargo";
 
-/// Builds `kmend` for hosts with `target`'s kernel, static and optimised.
+/// Builds `kmend` for hosts of this machine's architecture, static and optimised.
+///
+/// # Errors
+/// It does not compile.
+pub fn here() -> Result<PathBuf> {
+    let arch = std::env::consts::ARCH;
+    build(arch, &format!("{arch}-unknown-linux-gnu"), native)
+}
+
+/// The same for hosts with `target`'s kernel.
 ///
 /// # Errors
 /// It does not compile; a target of a foreign architecture without a Rust compiler in its build root.
-pub fn build(target: &Target) -> Result<PathBuf> {
-    let step = progress::step(format!("building kmend for hosts of {}", target.arch));
+pub fn for_target(target: &Target) -> Result<PathBuf> {
+    if target.arch == std::env::consts::ARCH {
+        return here();
+    }
     let triple = match target.arch.as_str() {
         "ppc64le" => "powerpc64le-unknown-linux-gnu".to_string(),
         arch => format!("{arch}-unknown-linux-gnu"),
     };
+    build(&target.arch, &triple, |cargo| foreign(target, cargo))
+}
+
+/// How cargo is called.
+struct Cargo<'a> {
+    /// The repository's folder.
+    home: &'a Path,
+    /// Its target folder.
+    out: &'a Path,
+    triple: &'a str,
+    args: &'a [&'a str],
+}
+
+fn build(arch: &str, triple: &str, command: impl Fn(&Cargo) -> Result<Command>) -> Result<PathBuf> {
+    let step = progress::step(format!("building kmend for hosts of {arch}"));
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository's folder")?;
     let out = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| home.join("target"), PathBuf::from).join("hosts");
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
-    let args = ["build", "--release", "--quiet", "--locked", "--package", PACKAGE, "--target", &triple];
-    let native = target.arch == std::env::consts::ARCH;
-    let mut command =
-        if native { here(home, &out, &triple, &args) } else { foreign(target, home, &out, &triple, &args)? };
+    let args = ["build", "--release", "--quiet", "--locked", "--package", PACKAGE, "--target", triple];
+    let mut command = command(&Cargo { home, out: &out, triple, args: &args })?;
     let said = command.stdin(Stdio::null()).output().context("cannot start cargo")?;
     let words = String::from_utf8_lossy(&said.stderr);
     ensure!(said.status.success(), "kmend does not build for {triple} ({}):\n{words}", said.status);
     step.done("");
-    Ok(out.join(&triple).join("release/kmend"))
+    Ok(out.join(triple).join("release/kmend"))
 }
 
 /// The name of a variable that cargo reads for one triple.
@@ -49,14 +73,15 @@ fn variable(triple: &str, what: &str) -> String {
     format!("CARGO_TARGET_{}_{what}", triple.to_uppercase().replace('-', "_"))
 }
 
-fn here(home: &Path, out: &Path, triple: &str, args: &[&str]) -> Command {
+fn native(how: &Cargo) -> Result<Command> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(args).current_dir(home).env("CARGO_TARGET_DIR", out);
-    cargo.env(variable(triple, "RUSTFLAGS"), "-C target-feature=+crt-static");
-    cargo
+    cargo.args(how.args).current_dir(how.home).env("CARGO_TARGET_DIR", how.out);
+    cargo.env(variable(how.triple, "RUSTFLAGS"), "-C target-feature=+crt-static");
+    Ok(cargo)
 }
 
-fn foreign(target: &Target, home: &Path, out: &Path, triple: &str, args: &[&str]) -> Result<Command> {
+fn foreign(target: &Target, how: &Cargo) -> Result<Command> {
+    let &Cargo { home, out, triple, args } = how;
     let debian = ArchNames::named(&target.arch)?.debian;
     let suite = files::read_text(&target.root.join("etc/kmend-root"))
         .ok()
