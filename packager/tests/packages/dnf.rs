@@ -6,7 +6,9 @@ use crate::system::{Root, KPATCH};
 use crate::tools::{as_root, run, Said};
 use kmend_packager::{redhat, Arch, Key, LivePatch, Names};
 use rpm::{BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A repository with packages that stand in for a distribution's, and a host that uses it.
 pub struct Site {
@@ -85,15 +87,39 @@ impl Site {
 
     /// The same with other options, and in another environment.
     fn dnf_with(&self, options: &[&str], environment: &[(&str, &str)], args: &[&str]) -> Said {
-        let mut command = as_root("dnf");
+        let mut command = self.dnf_command();
         command.env_remove("LEAPP_IPU_IN_PROGRESS").envs(environment.iter().copied());
+        run(command.args(options).args(args))
+    }
+
+    fn dnf_command(&self) -> Command {
+        let mut command = as_root("dnf");
         command.args(["-y", "--releasever=9", "--forcearch", self.arch.rpm(), "--refresh"]);
         command.arg("--config").arg(self.dir.path().join("dnf.conf"));
         command.arg("--installroot").arg(self.root.path());
         command.arg(format!("--setopt=cachedir={}", self.dir.path().join("cache").display()));
         command.arg(format!("--setopt=logdir={}", self.dir.path().join("log").display()));
         command.arg(format!("--repofrompath=test,file://{}", self.repository().display()));
-        run(command.args(options).args(args))
+        command
+    }
+
+    /// Makes `bin/dnf` and `bin/rpm` in the site's folder, which work on the host.
+    pub fn as_own_programs(&self) {
+        let folder = self.dir.path().join("bin");
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut dnf = self.dnf_command();
+        dnf.arg("--nogpgcheck");
+        let mut rpm = as_root("rpm");
+        rpm.arg("--root").arg(self.root.path());
+        for (name, command) in [("dnf", dnf), ("rpm", rpm)] {
+            let words: Vec<String> = std::iter::once(command.get_program())
+                .chain(command.get_args())
+                .map(|word| format!("'{}'", word.to_str().unwrap()))
+                .collect();
+            let path = folder.join(name);
+            std::fs::write(&path, format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" "))).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
     }
 
     /// The live patches that are installed: NAME-VERSION-RELEASE.

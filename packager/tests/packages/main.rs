@@ -10,5 +10,6 @@ mod hostile;
 mod metapackage;
 mod rpm_file;
 mod samples;
+mod subscribe;
 mod system;
 mod tools;

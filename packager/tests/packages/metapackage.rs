@@ -9,11 +9,11 @@ use kmend_packager::{Arch, Names, Version};
 
 const LATER: &str = "5.14.0-427.13.1.el9_4";
 
-fn later(arch: Arch) -> Names {
+pub fn later(arch: Arch) -> Names {
     Names::new(&format!("{LATER}.{}", arch.rpm()), arch).unwrap()
 }
 
-fn meta(version: u32, patches: &[(&Names, u32)]) -> Metapackage {
+pub fn meta(version: u32, patches: &[(&Names, u32)]) -> Metapackage {
     let number = |release: u32| if release == 0 { Version::EMPTY } else { Version { version: 1, release } };
     Metapackage {
         version,
@@ -24,7 +24,7 @@ fn meta(version: u32, patches: &[(&Names, u32)]) -> Metapackage {
     }
 }
 
-fn add(site: &Site, meta: &Metapackage) {
+pub fn add(site: &Site, meta: &Metapackage) {
     redhat::metapackage(meta, None).unwrap().write(&site.repository()).unwrap();
 }
 

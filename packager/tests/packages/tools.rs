@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 const PACKAGES: &[(&str, &str)] = &[
     ("apt-get", "apt"),
     ("busybox", "busybox-static"),
+    ("cargo", "cargo"),
     ("dnf", "dnf"),
     ("dpkg", "dpkg"),
     ("dpkg-deb", "dpkg"),

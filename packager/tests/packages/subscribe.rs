@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `kmend subscribe` with the real dnf: the verbs of `dnf kpatch`, without a plugin.
+
+use crate::dnf::Site;
+use crate::metapackage::{add, later, meta};
+use crate::samples::{el9, live_patch};
+use crate::tools::{program, run, Said};
+use kmend_packager::Arch;
+use std::path::{Path, PathBuf};
+
+/// kmend of this workspace, made by cargo where it is not there.
+fn kmend() -> PathBuf {
+    let me = std::env::current_exe().unwrap();
+    // target/PROFILE/deps/TEST
+    let folder = me.parent().and_then(Path::parent).unwrap();
+    let mut cargo = program("cargo");
+    cargo.args(["build", "--quiet", "-p", "kmend-manager", "--bin", "kmend"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    run(&mut cargo).ok();
+    folder.join("kmend")
+}
+
+/// What kmend says on the host, whose dnf and rpm are the real ones at work there.
+fn on_host(site: &Site, kmend: &Path, verb: &str) -> Said {
+    let bin = site.dir.path().join("bin");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let mut command = std::process::Command::new(kmend);
+    run(command.args(["subscribe", verb]).env("KMEND_ROOT", site.root.path()).env("PATH", path))
+}
+
+fn verbs(arch: Arch) {
+    let kmend = kmend();
+    let (names, later) = (el9(arch), later(arch));
+    let modules = tempfile::tempdir().unwrap();
+    let mut site = Site::new(&names);
+    site.as_own_programs();
+    // The running system of kmend's: a root where a kernel is played, and the kernels on it.
+    site.root.write("kernel.sock", "");
+    std::fs::create_dir_all(site.root.at("proc/sys/kernel")).unwrap();
+    site.root.write("proc/sys/kernel/osrelease", names.release());
+    for kernel in [names.release(), later.release()] {
+        std::fs::create_dir_all(site.root.at(&format!("lib/modules/{kernel}"))).unwrap();
+        site.root.write(&format!("lib/modules/{kernel}/modules.builtin"), "");
+    }
+    let says = |site: &Site, verb: &str| on_host(site, &kmend, verb).ok();
+    let has = |site: &Site, wanted: &[&str]| {
+        let all = site.live_patches();
+        assert_eq!(all.len(), wanted.len(), "{all:?}");
+        assert!(wanted.iter().all(|w| all.iter().any(|p| p.starts_with(w))), "{all:?}");
+    };
+
+    assert_eq!(says(&site, "status"), "Kpatch update setting: manual-update\nAvailable patches: none\n");
+    site.add(&live_patch(modules.path(), &names, 1), None);
+    site.add(&live_patch(modules.path(), &later, 0), None);
+    add(&site, &meta(1, &[(&names, 1), (&later, 0)]));
+    site.publish(None);
+    // The empty package of the later kernel is no live patch.
+    let (first, second) = (names.rpm(), later.rpm());
+    let said = says(&site, "status");
+    assert_eq!(said, format!("Kpatch update setting: manual-update\nAvailable patches: {first}-1-1\n"));
+    says(&site, "install");
+    has(&site, &[&format!("{first}-1-1")]);
+    assert!(site.root.calls().iter().any(|call| call.starts_with("load ")));
+
+    // By hand: a newer version does not come until it is asked for.
+    site.add(&live_patch(modules.path(), &names, 2), None);
+    site.publish(None);
+    assert!(says(&site, "status").contains(&format!("{first}-1-2")));
+    has(&site, &[&format!("{first}-1-1")]);
+    says(&site, "install");
+    has(&site, &[&format!("{first}-1-2")]);
+
+    // By themselves: with the metapackage, an update of the system is enough.
+    says(&site, "auto");
+    assert!(says(&site, "status").starts_with("Kpatch update setting: auto-update\n"));
+    site.add(&live_patch(modules.path(), &names, 3), None);
+    add(&site, &meta(2, &[(&names, 3), (&later, 0)]));
+    site.kernel(&later);
+    site.publish(None);
+    site.dnf(&["update"]).ok();
+    has(&site, &["kpatch-patches-2", &format!("{first}-1-3"), &format!("{second}-0-0")]);
+    says(&site, "manual");
+    assert!(says(&site, "status").starts_with("Kpatch update setting: manual-update\n"));
+    has(&site, &[&format!("{first}-1-3"), &format!("{second}-0-0")]);
+}
+
+#[test]
+fn verbs_x86_64() {
+    verbs(Arch::X86_64);
+}
+
+#[test]
+fn verbs_ppc64le() {
+    verbs(Arch::Ppc64le);
+}
