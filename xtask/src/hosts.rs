@@ -46,7 +46,8 @@ fn one(target: &str, keep_logs: Option<&Path>) -> Result<usize> {
     let files = packages::make(&target, &folder, &VERSIONS, &builds::find_kmend_build()?, work.path())?;
     let names = kmend_packager::Names::new(&target.release, target.arch.parse()?)?;
     let words = [("RELEASE", target.release.clone()), ("MODULE", names.module_stem())];
-    let stages = story::load(&folder, &words)?;
+    let (stages, others): (Vec<_>, Vec<_>) =
+        story::load(&folder, &words)?.into_iter().partition(|s| s.arch.as_ref().is_none_or(|a| *a == target.arch));
     let made = life::Made { target: &target, stages: &stages, files: &files, keep_logs };
     let verdicts = life::live(&made)?;
     let mut failed = 0;
@@ -60,6 +61,7 @@ fn one(target: &str, keep_logs: Option<&Path>) -> Result<usize> {
             }
         }
     }
+    others.iter().for_each(|stage| println!("     {} (not for {})", stage.title(), target.arch));
     println!("{} of {} stages passed", stages.len() - failed, stages.len());
     Ok(failed)
 }

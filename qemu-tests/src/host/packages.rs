@@ -26,13 +26,16 @@ pub fn make(
     let stream = fill(target, &story.join(STREAM), &work.join(STREAM))?;
     let repository = work.join("repository");
     fs::create_dir_all(&repository).with_context(|| format!("cannot make folder {}", repository.display()))?;
+    let (key, certificate) = key(work)?;
     for version in versions {
         let step = progress::step(format!("releasing version {version} of {}", stream.display()));
         let mut release = Command::new(kmend_build);
         release.args(["stream", "release", "--version", version, "--output"]).arg(&repository).arg(&stream);
+        release.arg("--sign-key").arg(&key).arg("--sign-cert").arg(&certificate);
         sandbox::run(&mut release, "kmend-build stream release")?;
         step.done("");
     }
+    found.push(("unsigned.ko".into(), unsigned(&stream, versions[0], kmend_build, &work.join("unsigned"))?));
     for version in std::iter::once(&"0-0").chain(versions) {
         let mark = format!("_{version}_");
         let debs = fs::read_dir(&repository).with_context(|| format!("cannot read {}", repository.display()))?;
@@ -42,6 +45,26 @@ pub fn make(
         found.push((format!("{version}.deb"), debs.remove(0)));
     }
     Ok(found)
+}
+
+/// A key to sign modules with that no kernel knows, and its certificate.
+fn key(work: &Path) -> Result<(PathBuf, PathBuf)> {
+    let (key, certificate) = (work.join("key.pem"), work.join("certificate.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=kmend's tests"]);
+    sandbox::run(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate), "openssl")?;
+    Ok((key, certificate))
+}
+
+/// The module of one version without a signature.
+fn unsigned(stream: &Path, version: &str, kmend_build: &Path, out: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(out).with_context(|| format!("cannot make folder {}", out.display()))?;
+    let mut build = Command::new(kmend_build);
+    build.args(["stream", "build", "--version", version, "--output"]).arg(out).arg(stream);
+    sandbox::run(&mut build, "kmend-build stream build")?;
+    let modules = fs::read_dir(out).with_context(|| format!("cannot read {}", out.display()))?;
+    let module = modules.filter_map(|e| Some(e.ok()?.path())).find(|p| p.extension().is_some_and(|e| e == "ko"));
+    module.with_context(|| format!("no module in {}", out.display()))
 }
 
 /// Copies the folder of a stream, with the target's name where the stream file has `@TARGET@`; returns the stream file.

@@ -18,6 +18,8 @@ pub struct Stage {
     /// Words for the kernel's command line, which the script names behind `# boot:`. Where they are not those of the stage
     /// before, the host is switched off and started with them.
     pub boot: String,
+    /// The only architecture that it is for (`# arch:`).
+    pub arch: Option<String>,
     /// What its output has to hold.
     pub expect: Vec<Expected>,
     /// Lines of the kernel's log that would be trouble elsewhere (`# kernel:`), as regular expressions.
@@ -47,6 +49,7 @@ impl Stage {
             name: name.into(),
             script: script.into(),
             boot: directives("boot:").join(" "),
+            arch: directives("arch:").into_iter().next(),
             expect: expect.lines().filter(|l| !l.is_empty() && !l.starts_with("# ")).map(expected).collect(),
             allow_log: directives("kernel:"),
         }
