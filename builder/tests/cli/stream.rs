@@ -13,7 +13,8 @@ use std::process::Command;
 pub const TESTS: &[Test] =
     &[("wrong_files", wrong_files), ("kernels_that_are_not_prepared", kernels_that_are_not_prepared)];
 
-pub const WITH_TARGET: &[Test] = &[("two_versions", two_versions), ("callbacks_of_the_version_before", callbacks)];
+pub const WITH_TARGET: &[Test] =
+    &[("two_versions", two_versions), ("callbacks_of_the_version_before", callbacks), ("released_as_rpms", rpms)];
 
 const HEAD: &str = "name = \"tests\"\npackager = \"A Team <team@example.org>\"\nurl = \"https://example.org/live\"\n\n";
 
@@ -244,4 +245,45 @@ fn callbacks() {
     assert!(names(&out).is_empty());
     bench.write(&[&head, &first, &version(2, "callbacks_dropped = \"it has set up nothing\"", "two.patch", "")]);
     bench.run("build", &to).succeeds();
+}
+
+/// What `rpm` says of a package file.
+fn rpm(file: &Path, question: &str) -> String {
+    let said = Command::new("rpm").args(["-qp", "--nosignature", question]).arg(file).output();
+    String::from_utf8(said.expect("rpm is missing: `make deps` installs it").stdout).unwrap()
+}
+
+fn rpms() {
+    let bench = Bench::new();
+    let head = bench.head("").replacen("\n\n", "\npackages = \"rpm\"\n\n", 1);
+    let first =
+        version(1, "", "one.patch", "cves = [\"CVE-2026-1001\"]\nseverity = \"important\"\ntickets = [\"T-1\"]");
+    let second = version(2, "", "two.patch", "cves = [\"CVE-2026-1002\"]");
+    bench.write(&[&head, &first]);
+    bench.release(&[]).succeeds();
+    bench.write(&[&head, &first, &second]);
+    bench.release(&[]).succeeds();
+    let id: String = bench
+        .kernel
+        .target
+        .release
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+        .collect();
+    let there = names(&bench.repo);
+    for wanted in ["-0-0.", "-1-1.", "-1-2."] {
+        let package = format!("kpatch-patch-{id}{wanted}");
+        assert!(there.iter().any(|f| f.starts_with(&package) && f.ends_with(".rpm")), "{package}: {there:?}");
+    }
+    assert!(there.iter().any(|f| f.starts_with("kpatch-patches-")), "{there:?}");
+    let newest = there.iter().find(|f| f.starts_with(&format!("kpatch-patch-{id}-1-2."))).unwrap();
+    let newest = bench.repo.join(newest);
+    let file = format!("/usr/lib/kpatch/{}/kpatch-{id}-1-2.ko\n", bench.kernel.target.release);
+    assert!(rpm(&newest, "--list").contains(&file), "{}", rpm(&newest, "--list"));
+    let changes = rpm(&newest, "--changelog");
+    assert!(changes.contains("- proc: the first [T-1] {CVE-2026-1001}"), "{changes}");
+    assert!(changes.contains("- proc: the second {CVE-2026-1002}"), "{changes}");
+    // The index tells of the advisories too.
+    let index = fs::read_to_string(bench.repo.join("repodata/repomd.xml")).unwrap();
+    assert!(index.contains("type=\"primary\"") && index.contains("type=\"updateinfo\""), "{index}");
 }
