@@ -124,6 +124,11 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
     units::do_without(target, &tree, &mut units, &image, &symvers, work.path())?;
 
     let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
+    // A fix of several that does nothing here is to be told.
+    let same = units.iter().zip(&changes).filter(|(_, c)| !c.is_any());
+    affected.notes.extend(
+        same.map(|(u, _)| format!("{} compiles to the same code with and without the fixes", u.pair.unit.source)),
+    );
     let changed =
         Changed { tree: &tree, affected: &affected, units: &units, changes, image: &image, symvers: &symvers };
     let result = carry_over(request, &changed, hooks_file, work.path());

@@ -209,6 +209,15 @@ fn nothing_changed() {
     let kernel = Kernel::new().with_shared_objects();
     let fix = kernel.fix("the-fix.patch", SMALL, "\tseq_putc(m", "\t/* A remark.\n\t */\n\tseq_putc(m");
     kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", SMALL]);
+    // One of two fixes does nothing: the other one's live patch says so.
+    let other = "fs/proc/uptime.c";
+    let text = kernel.source(other);
+    let remark = kernel.patch("remark.patch", other, &text, &format!("{text}/* A remark. */\n"));
+    let fix = kernel.fix("works.patch", SMALL, "seq_putc(m, '\\n');", "seq_puts(m, \" one\\n\");");
+    let ran = kernel.build(&fix, &[remark.to_str().unwrap()]);
+    let told = format!("{other} compiles to the same code with and without the fixes");
+    assert!(ran.succeeds().err.contains(&told) || ran.out.contains(&told), "{}{}", ran.out, ran.err);
+    fs::remove_dir_all(kernel.out()).unwrap();
     let new = "int kmend_new(int x);\nint kmend_new(int x)\n{\n\treturn x + 1;\n}\n\nstatic int cmdline_proc_show(";
     let fix = kernel.fix("new.patch", SMALL, "static int cmdline_proc_show(", new);
     kernel.build::<&str>(&fix, &[]).fails(3, &["the fix only adds code"]);
