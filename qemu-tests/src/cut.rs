@@ -234,8 +234,11 @@ pub fn diff(older: &Path, newer: &Path, path: &str) -> Result<String> {
     }
 }
 
-/// The hunks of a one-file diff that are wanted, with the new file's line numbers put right.
-fn select(diff: &str, wanted: Option<&[usize]>) -> Result<String> {
+/// The hunks of a one-file diff that are wanted, counted from 1, with the new file's line numbers put right.
+///
+/// # Errors
+/// A hunk that is not there.
+pub fn select(diff: &str, wanted: Option<&[usize]>) -> Result<String> {
     let Some(wanted) = wanted else { return Ok(diff.into()) };
     let starts: Vec<usize> =
         diff.match_indices("@@ ").map(|(at, _)| at).filter(|at| *at == 0 || diff.as_bytes()[at - 1] == b'\n').collect();

@@ -4,6 +4,7 @@
 
 use super::fixes::Fixes;
 use super::pair::{Pair, PAIRS};
+use super::parts::Parts;
 use super::record::{Outcome, Record, Store};
 use super::run::{self, Bench};
 use crate::home;
@@ -33,10 +34,10 @@ struct List {
 struct Chosen {
     series: String,
     path: String,
-    /// The files that it needs besides.
+    /// What it needs of other files.
     #[serde(default)]
-    with: Vec<String>,
-    /// SHA-256 of the differences.
+    with: Parts,
+    /// SHA-256 of the difference.
     sha256: String,
     outcome: Outcome,
     #[serde(default)]
@@ -74,7 +75,7 @@ pub fn check() -> Result<()> {
 }
 
 fn check_pair(pair: &Pair, chosen: &[&Chosen]) -> Result<Vec<String>> {
-    let paths: BTreeSet<String> = chosen.iter().flat_map(|c| c.with.iter().chain([&c.path])).cloned().collect();
+    let paths: BTreeSet<String> = chosen.iter().flat_map(|c| c.with.paths().chain([&c.path])).cloned().collect();
     let fixes = Fixes::only(pair, &paths)?;
     let diffs = fixes.diffs()?;
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -91,29 +92,31 @@ fn check_pair(pair: &Pair, chosen: &[&Chosen]) -> Result<Vec<String>> {
     let paths: Vec<String> = chosen.iter().map(|c| c.path.clone()).collect();
     let tell = |record: &Record| println!("{}: {}", pair.series, super::line(record));
     let records = run::run(&bench, &paths, &tell)?;
-    let fault = |(wanted, record): (&&Chosen, &Record)| {
-        let found = describe(pair, record, &diffs);
-        (found != **wanted).then(|| {
+    let fault = |wanted: &Chosen, record: &Record| -> Result<Option<String>> {
+        let found = describe(pair, record, &diffs)?;
+        Ok((found != *wanted).then(|| {
             let why = record.refusals.first().map(|r| format!("\n  {}", r.reason)).unwrap_or_default();
             format!("{}: wanted\n{}found\n{}{}{why}", wanted.path, text(wanted), text(&found), record.error)
-        })
+        }))
     };
-    Ok(chosen.iter().zip(&records).filter_map(fault).collect())
+    let faults =
+        chosen.iter().zip(&records).map(|(wanted, record)| fault(wanted, record)).collect::<Result<Vec<_>>>()?;
+    Ok(faults.into_iter().flatten().collect())
 }
 
-fn describe(pair: &Pair, r: &Record, diffs: &[(String, String)]) -> Chosen {
-    let mine: Vec<&str> =
-        diffs.iter().filter(|(p, _)| *p == r.path || r.with.contains(p)).map(|(_, d)| d.as_str()).collect();
-    Chosen {
+fn describe(pair: &Pair, r: &Record, diffs: &[(String, String)]) -> Result<Chosen> {
+    let mut mine = Parts::whole(&r.path);
+    mine.add(&r.with);
+    Ok(Chosen {
         series: pair.series.into(),
         path: r.path.clone(),
         with: r.with.clone(),
-        sha256: files::sha256(mine.concat().as_bytes()),
+        sha256: files::sha256(mine.diff(diffs)?.as_bytes()),
         outcome: r.outcome,
         codes: r.codes().into_iter().map(String::from).collect(),
         replaces: r.replaces.clone(),
         special: r.special.clone(),
-    }
+    })
 }
 
 /// Writes the list anew: of each series, fixes that have between them all codes and all special sections, the cheap ones
@@ -125,7 +128,9 @@ pub fn choose(pair: &Pair, records: &[Record], diffs: &[(String, String)]) -> Re
         Err(_) => List::default(),
     };
     let mut all: Vec<Chosen> = old.fixes.into_iter().filter(|c| c.series != pair.series).collect();
-    all.extend(covering(records).into_iter().map(|r| describe(pair, r, diffs)));
+    for record in covering(records) {
+        all.push(describe(pair, record, diffs)?);
+    }
     let head =
         "# SPDX-License-Identifier: GPL-2.0-or-later\n# Fixes of the corpus that run in `make test`, and what has to \
                 come out. Written by `cargo xtask corpus SERIES choose`.\n";
@@ -163,7 +168,7 @@ fn text(c: &Chosen) -> String {
     let outcome = format!("{:?}", c.outcome).to_lowercase();
     let mut text = format!("[[fix]]\nseries = {:?}\npath = {:?}\n", c.series, c.path);
     if !c.with.is_empty() {
-        text += &format!("with = [{}]\n", list(&mut c.with.iter()));
+        text += &format!("with = [{}]\n", list(&mut Vec::from(c.with.clone()).iter()));
     }
     text += &format!("sha256 = {:?}\noutcome = {outcome:?}\n", c.sha256);
     for (name, words) in [
@@ -197,7 +202,7 @@ mod tests {
         assert_eq!(chosen.len(), MANY);
         let paths: Vec<&str> = chosen.iter().map(|r| r.path.as_str()).collect();
         assert!(paths.contains(&"17.c") && paths.contains(&"23.c") && !paths.contains(&"29.c"), "{paths:?}");
-        let one = describe(&PAIRS[0], &records[17], &[("17.c".into(), "diff".into())]);
+        let one = describe(&PAIRS[0], &records[17], &[("17.c".into(), "diff".into())]).expect("described");
         let list: List = toml::from_str(&text(&one)).expect("reads back");
         assert_eq!(list.fixes, [one]);
     }

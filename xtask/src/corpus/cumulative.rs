@@ -3,6 +3,7 @@
 //! what a guest said of it out.
 
 use super::guest::NOT_HERE;
+use super::parts::Parts;
 use super::record::{Outcome, Record};
 use super::run::{self, Bench};
 use anyhow::{bail, Context, Result};
@@ -83,16 +84,17 @@ impl Cumulative {
 
 /// Builds the module of all patchable fixes in `records`, and loads it.
 pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulative> {
-    let mut carried: BTreeSet<String> = BTreeSet::new();
-    let patchable = records.iter().filter(|r| r.outcome == Outcome::Patchable);
-    patchable.for_each(|r| carried.extend(r.with.iter().chain([&r.path]).cloned()));
+    let mut carried = Parts::default();
+    for record in records.iter().filter(|r| r.outcome == Outcome::Patchable) {
+        carried.add(&Parts::whole(&record.path));
+        carried.add(&record.with);
+    }
     let name = format!("kmend_{}", bench.fixes.newest.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
     let dir = tempfile::Builder::new().prefix("kmend-corpus-").tempdir().context("cannot make a temporary folder")?;
     let fix = dir.path().join("all.patch");
     let mut left_out = BTreeMap::new();
     for _ in 0..ROUNDS {
-        let diffs = bench.diffs.iter().filter(|(p, _)| carried.contains(p)).map(|(_, d)| d.as_str());
-        files::write(&fix, format!("Subject: all of {series}\n\n{}", diffs.collect::<String>()).as_bytes())?;
+        files::write(&fix, format!("Subject: all of {series}\n\n{}", carried.diff(bench.diffs)?).as_bytes())?;
         let request = Request {
             allow_unproven: Default::default(),
             target: bench.fixes.target.clone(),
@@ -109,7 +111,8 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
             Ok(built) => {
                 let file = files::cache_dir()?.join("corpus").join(series).join(format!("{name}.ko"));
                 files::write(&file, &built.module)?;
-                let mut made = load(bench, name, carried, left_out, &built.manifest, &file)?;
+                let whole = carried.paths().filter(|p| carried.has_all_of(p)).cloned().collect();
+                let mut made = load(bench, name, whole, left_out, &built.manifest, &file)?;
                 let rest = |outcome: Outcome| {
                     let others = records.iter().filter(|r| !made.carried.contains(&r.path));
                     others.filter(|r| r.outcome == outcome).count()
@@ -120,7 +123,7 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
             Err(error) => error,
         };
         let refused = error.downcast::<Refused>().context("the module of all fixes cannot be built")?;
-        let before = carried.len();
+        let before = carried.files();
         for refusal in &refused.0 {
             let place = refusal.section.split(", ").next().unwrap_or_default();
             if carried.remove(place) {
@@ -128,7 +131,7 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
                 left_out.insert(place.to_string(), format!("`{}` {}", refusal.code, refusal.symbol));
             }
         }
-        if carried.len() == before {
+        if carried.files() == before {
             bail!("the module of all fixes is refused, and no file can be told that is to blame: {refused}");
         }
     }

@@ -7,6 +7,7 @@ mod fixes;
 mod guest;
 mod needs;
 mod pair;
+mod parts;
 mod record;
 mod run;
 mod table;
@@ -132,7 +133,8 @@ fn run_pair(pair: &Pair, how: How) -> Result<()> {
 }
 
 fn line(r: &Record) -> String {
-    let with = if r.with.is_empty() { String::new() } else { format!(" (with {})", r.with.join(", ")) };
+    let with =
+        if r.with.is_empty() { String::new() } else { format!(" (with {})", Vec::from(r.with.clone()).join(", ")) };
     let what = match r.outcome {
         Outcome::Patchable => format!("patchable, {} functions", r.replaces.len()),
         Outcome::Refused => format!("refused: {}", r.codes().into_iter().collect::<Vec<_>>().join(", ")),

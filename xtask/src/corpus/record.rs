@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What became of a fix, kept as lines of JSON, so that a run can be broken off and taken up again.
 
+use super::parts::Parts;
 use anyhow::{Context, Result};
 use kmend_builder::error::Refusal;
 use kmend_builder::files;
@@ -36,8 +37,8 @@ pub struct Record {
     pub builder: String,
     /// The file that it is named by.
     pub path: String,
-    /// Other files of the same release that it does not compile without.
-    pub with: Vec<String>,
+    /// What of other files of the same release it does not compile without.
+    pub with: Parts,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it was refused.
@@ -145,7 +146,7 @@ pub mod tests {
             key: path.into(),
             builder: String::new(),
             path: path.into(),
-            with: Vec::new(),
+            with: Parts::default(),
             outcome,
             refusals: Vec::new(),
             error: String::new(),

@@ -4,6 +4,7 @@
 use super::fixes::Fixes;
 use super::needs::needs;
 use super::pair::Pair;
+use super::parts::Parts;
 use super::record::{Outcome, Record, Store};
 use anyhow::{Context, Result};
 use kmend_builder::compile::narrow::Limit;
@@ -47,6 +48,9 @@ pub fn image(fixes: &Fixes) -> Result<Option<Arc<Image>>> {
 
 /// So many fixes are made ready together.
 const TOGETHER: usize = 6;
+
+/// So often more is added to a fix that does not compile.
+const ROUNDS: usize = 16;
 
 /// Runs all of `paths`, one more at a time than there are processors: while one waits for the linker, the others compile.
 /// Each record is handed to `tell` as soon as it stands; they come back in the order of `paths`.
@@ -110,17 +114,19 @@ fn make_ready(bench: &Bench, paths: &[String]) {
     let _ = catch_unwind(AssertUnwindSafe(|| listen(ask)));
 }
 
-/// A fix alone, and, where it does not compile so, with the files that it needs.
+/// A fix alone, and, where it does not compile so, with what it needs of other files.
 fn one(bench: &Bench, path: &str) -> Result<Record> {
-    let mut have = BTreeSet::from([path.to_string()]);
+    let mut have = Parts::whole(path);
     let alone = attempt(bench, path, &have)?;
     let mut last = alone.clone();
-    loop {
+    for _ in 0..ROUNDS {
         let more = needs(&last.refusals, &have, bench.diffs);
-        if more.is_empty() || have.len() + more.len() > bench.pair.together {
+        let mut both = have.clone();
+        both.add(&more);
+        if more.is_empty() || both.files() > bench.pair.together {
             break;
         }
-        have.extend(more);
+        have = both;
         last = attempt(bench, path, &have)?;
         if last.outcome != Outcome::Refused {
             return Ok(last);
@@ -132,11 +138,9 @@ fn one(bench: &Bench, path: &str) -> Result<Record> {
 }
 
 /// One run of the builder, or what is known of it.
-fn attempt(bench: &Bench, path: &str, files_of: &BTreeSet<String>) -> Result<Record> {
+fn attempt(bench: &Bench, path: &str, have: &Parts) -> Result<Record> {
     let target = &bench.fixes.target;
-    let diffs: Vec<&str> =
-        bench.diffs.iter().filter(|(p, _)| files_of.contains(p)).map(|(_, diff)| diff.as_str()).collect();
-    let patch = format!("Subject: {path}\n\n{}", diffs.concat());
+    let patch = format!("Subject: {path}\n\n{}", have.diff(bench.diffs)?);
     let key_of = |builder: &str| files::key(&[builder, &target.build_id, &patch]);
     let key = key_of(bench.builder);
     let is_settled = |r: &Record| !matches!(r.outcome, Outcome::Failed | Outcome::Crashed);
@@ -150,7 +154,8 @@ fn attempt(bench: &Bench, path: &str, files_of: &BTreeSet<String>) -> Result<Rec
     let begun = Instant::now();
     let (result, steps) = listen(|| build(bench, &name(path), &file));
     let seconds = begun.elapsed().as_secs_f32();
-    let with = files_of.iter().filter(|p| *p != path).cloned().collect();
+    let mut with = have.clone();
+    with.remove(path);
     let mut record = Record {
         key,
         builder: bench.builder.into(),

@@ -254,7 +254,7 @@ fn refused(records: &[Record]) -> String {
             }
             _ => format!("**{:?}**: {}", r.outcome, r.error.lines().next().unwrap_or_default()),
         };
-        let with = if r.with.is_empty() { String::new() } else { format!(" (with {} other files)", r.with.len()) };
+        let with = if r.with.is_empty() { String::new() } else { format!(" (with {} other files)", r.with.files()) };
         text += &format!("* {}{with}: {why}\n", r.path);
     }
     if text.is_empty() {
