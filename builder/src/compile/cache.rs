@@ -16,6 +16,9 @@ use std::time::SystemTime;
 /// Raised when the flags added to a unit, or the entry's format, change.
 const VERSION: &str = "kmend objects 3";
 
+/// Raised when other tokens count (`tokens.rs`).
+const TOKENS: &str = "kmend tokens 2";
+
 /// The objects of an unpatched unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Originals {
@@ -133,14 +136,14 @@ impl<'a> Cache<'a> {
         let text = std::fs::read(self.path(key)).ok()?;
         let kept: Digest = serde_json::from_slice(&text).ok()?;
         let sound =
-            kept.version == VERSION && kept.inputs.iter().all(|(path, sha)| self.hash(path).as_ref() == Some(sha));
+            kept.version == TOKENS && kept.inputs.iter().all(|(path, sha)| self.hash(path).as_ref() == Some(sha));
         sound.then(|| (kept.digest, kept.inputs.into_iter().map(|(path, _)| path).collect()))
     }
 
     /// Stores the checksum of a preprocessed unit, as [`Cache::put`] does objects.
     pub fn put_digest(&self, key: &str, inputs: &[String], begun: SystemTime, digest: &str) -> Result<()> {
         let Some(inputs) = self.hashed(inputs, begun) else { return Ok(()) };
-        let kept = Digest { version: VERSION.into(), inputs, digest: digest.into() };
+        let kept = Digest { version: TOKENS.into(), inputs, digest: digest.into() };
         files::write_quickly(&self.path(key), &serde_json::to_vec(&kept).context("cannot write a cache entry")?)
     }
 

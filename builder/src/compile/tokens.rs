@@ -2,10 +2,13 @@
 //! What of a preprocessed unit can matter to its code: its text in, a checksum of its tokens out. Two texts with one
 //! checksum compile to the same code.
 //!
-//! Left out are definitions of `static inline` functions that nothing refers to but others of their kind, and declarations
-//! of functions that nothing refers to. The compiler makes no code of either, and no other code hangs on them. A
+//! Left out are definitions of `static inline` functions, declarations of functions, of variables that are defined elsewhere
+//! and of types, as long as nothing refers to them but others of their kind. The compiler makes no code of either, and no
+//! other code hangs on them: whoever uses a member of a struct names the struct, or something whose declaration does. A
 //! name counts as referred to wherever it stands outside of them, in string literals too (inline assembler). What
 //! is not plainly such a definition or declaration stays in: that costs time, never a unit.
+
+mod types;
 
 use std::collections::{HashMap, HashSet};
 
@@ -134,11 +137,12 @@ fn number(text: &[u8]) -> usize {
     at
 }
 
-/// A declaration or definition at file scope: tokens from .. to, and the name that it can be left out under.
+/// A declaration or definition at file scope: tokens from .. to, and the names that it can be left out under, when nothing
+/// refers to any of them. None: it stays.
 struct Item<'t> {
     from: usize,
     to: usize,
-    name: Option<&'t [u8]>,
+    names: Vec<&'t [u8]>,
 }
 
 fn is_open(t: &[u8]) -> bool {
@@ -166,12 +170,14 @@ fn items<'t>(tokens: &[&'t [u8]]) -> Vec<Item<'t>> {
         }
         let pragma = depth == 0 && at == from && t.first() == Some(&b'#');
         if depth == 0 && (*t == b";" || (*t == b"}" && function) || pragma) {
-            out.push(Item { from, to: at + 1, name: name(&tokens[from..=at]) });
+            let item = &tokens[from..=at];
+            let names = name(item).map(|n| vec![n]).or_else(|| types::names(item)).unwrap_or_default();
+            out.push(Item { from, to: at + 1, names });
             (from, initialiser, function) = (at + 1, false, false);
         }
     }
     if from < tokens.len() {
-        out.push(Item { from, to: tokens.len(), name: None });
+        out.push(Item { from, to: tokens.len(), names: Vec::new() });
     }
     out
 }
@@ -309,12 +315,12 @@ pub fn digest(text: &[u8]) -> String {
     let mut named: HashMap<&[u8], Vec<usize>> = HashMap::new();
     let mut kept = vec![true; items.len()];
     for (n, item) in items.iter().enumerate() {
-        match item.name {
-            Some(name) => {
+        match item.names.is_empty() {
+            true => referred.extend(words_of(item)),
+            false => {
                 kept[n] = false;
-                named.entry(name).or_default().push(n);
+                item.names.iter().for_each(|name| named.entry(name).or_default().push(n));
             }
-            None => referred.extend(words_of(item)),
         }
     }
     // What is kept keeps all that it names.
@@ -395,8 +401,6 @@ mod tests {
         assert!(!with("extern inline __attribute__((gnu_inline)) int g(int x) { return x; }"));
         assert!(!with("static inline int (*g(void))(int) { return 0; }"));
         assert!(!with("static int g;"));
-        assert!(!with("struct s { int a; };"));
-        assert!(!with("enum e { A };"));
         assert!(!with("static inline struct s { int a; } g(void) { struct s x; return x; }"));
     }
 
@@ -415,7 +419,8 @@ mod tests {
         assert!(differ("void f(void) { __asm__(\"jmp h\\n\"); }"));
         // As a prototype, or as another thing of that name.
         assert!(differ("static inline int g(int x);"));
-        assert!(differ("struct g { int a; };"));
+        assert!(differ("struct g { int a; } x;"));
+        assert!(!differ("struct g { int a; };"));
         assert!(differ("void f(void) { int x __attribute__((cleanup(h))); }"));
         assert!(differ("#pragma weak g\n"));
     }
@@ -445,7 +450,6 @@ mod tests {
         assert!(with("extern int g(struct s *x);"));
         assert!(with("struct s *g(int (*f)(int), ...) __attribute__((__format__(printf, 1, 2)));"));
         assert!(with("extern __attribute__((__section__(\".init.text\"))) __attribute__((cold)) void g(void);"));
-        assert!(!with("extern int g;"));
         assert!(!with("typedef int g(void);"));
         assert!(!with("int g(void) __attribute__((alias(\"f\")));"));
         assert!(!with("int g(void) __asm__(\"f\");"));
@@ -456,8 +460,25 @@ mod tests {
         assert!(!with("void *memset(void *s, int c, long n);"));
         let needed = |d: &str| format!("{d}\nint f(int x) {{ return g(x); }}");
         assert!(!same(&needed("int g(int);"), &needed("int g(long);")));
-        // The type of a return value is no name that is declared.
-        assert!(!same("struct s { int a; }; struct s *g(void);", "struct s { long a; }; struct s *g(void);"));
+    }
+
+    #[test]
+    fn types_that_nobody_needs_are_left_out() {
+        let s = |member: &str, rest: &str| format!("struct s {{ {member}; enum {{ A, B }} e; }};\n{rest}\n{USE}");
+        let matters = |rest: &str| !same(&s("int a", rest), &s("long a", rest));
+        assert!(!matters(""));
+        assert!(!matters("struct s *g(void); extern struct s v; typedef struct s t; struct u { struct s in; };"));
+        assert!(!matters("static inline int g(struct s *s) { return s->a; }"));
+        assert!(matters("struct s *x;"));
+        assert!(matters("int x = B;"));
+        assert!(matters("extern struct s v; void *x = &v.a;"));
+        assert!(matters("typedef struct s t; t x;"));
+        assert!(matters(
+            "struct u { struct s in; }; struct t { struct u *u; }; int h(struct t *t) { return t->u->in.a; }"
+        ));
+        assert!(matters("struct s *g(void); int h(void) { return g()->a; }"));
+        assert!(matters("static inline int g(struct s *s) { return s->a; }  int (*h)() = g;"));
+        assert!(matters("_Static_assert(sizeof(struct s) == 8, \"\");"));
     }
 
     #[test]
