@@ -112,7 +112,9 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
     if let Some(labels) = &request.stream {
         stream::label(&mut tree.fixes, &labels.fixes)?;
     }
-    let affected = affected::units(target, &tree, request.limit)?;
+    let affected = affected::units(target, &tree, request.limit)
+        .map_err(|error| types::far::telling(error, target, &tree, &request.allow_layout, work.path()))?;
+    types::far::ask(target, &tree, &affected, &request.allow_layout, work.path())?;
     let mut affected = narrow(target, &tree, affected, request.limit, work.path())?;
     let units = compile_units(target, &tree, &affected, work.path())?;
     let image = match &request.image {

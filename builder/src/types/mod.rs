@@ -3,6 +3,7 @@
 //! kernel keep the layout that they were made with, and code that is not patched goes on to know the old one.
 
 pub mod dwarf;
+pub mod far;
 pub mod stage;
 
 use crate::error::Refusal;

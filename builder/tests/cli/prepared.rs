@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("files_that_are_not_c", files_that_are_not_c),
     ("headers", headers),
     ("header_that_all_include", header_that_all_include),
+    ("types_that_all_see", types_that_all_see),
     ("new_and_deleted_files", new_and_deleted_files),
     ("commands_that_were_not_run", commands_that_were_not_run),
     ("does_not_compile", does_not_compile),
@@ -133,10 +134,25 @@ fn header_that_all_include() {
     let text = kernel.source(all);
     let fix = kernel.patch("the-fix.patch", all, &text, &(text.clone() + "int kmend_added;\n"));
     kernel.refuses(&fix, &["[reaches-too-many] include/linux/sched.h", "files of the kernel's source", "--max-units "]);
-    let end = "\n#endif";
-    let fix = kernel.fix("the-fix.patch", HEADER, end, &format!("\nextern int kmend_added;{end}"));
+    let old = "\treturn PROC_I(inode)->fd;";
+    let fix = kernel.fix("the-fix.patch", HEADER, old, "\treturn PROC_I(inode)->fd & 0xffffff;");
     let ran = kernel.build(&fix, &["--max-units", "1"]);
     ran.fails(2, &["[reaches-too-many] fs/proc/fd.h", "at most 1 "]);
+}
+
+/// Whatever the number of units: a type that changes is told at once.
+fn types_that_all_see() {
+    let kernel = Kernel::new();
+    for (header, old, name, many) in [
+        ("include/linux/sched/user.h", "\trefcount_t __count;", "user_struct", true),
+        ("include/linux/power_supply.h", "\tspinlock_t changed_lock;", "power_supply", false),
+    ] {
+        let fix = kernel.fix("the-fix.patch", header, old, &format!("\tlong kmend_added;\n{old}"));
+        let ran = kernel.build::<&str>(&fix, &[]);
+        ran.fails(2, &[&format!("[struct-layout] struct {name} ("), "kmend_added is new at offset "]);
+        assert_eq!(ran.err.contains("[reaches-too-many]"), many, "{}", ran.err);
+        assert!(!ran.out.contains("preprocessing"), "{}", ran.out);
+    }
 }
 
 fn new_and_deleted_files() {

@@ -8,7 +8,7 @@
 //! many files, never too few; the preprocessor has the last word (`compile/narrow.rs`). All of the tree has to be read
 //! to know, so the answer is kept.
 
-pub(super) mod scan;
+pub mod scan;
 
 use crate::compile::kbuild::{owns, plain, tree_id};
 use crate::files;
