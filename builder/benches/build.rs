@@ -41,6 +41,9 @@ struct Figures {
     cold: Vec<f64>,
     /// Of the runs with the cache, by the stage's first word.
     stages: BTreeMap<String, Vec<f64>>,
+    /// Of the runs without it: the stage `link`, and the whole, each as a part of the stage `compile`.
+    link: Vec<f64>,
+    whole: Vec<f64>,
 }
 
 fn main() {
@@ -84,7 +87,11 @@ fn bench(kernel: &Kernel, unit: &str, old: &str, new: &str, runs: usize) -> bool
             f.stages.entry(stage).or_default().push(took);
         }
         std::fs::remove_dir_all(kernel.cache().join("objects")).expect("the object cache");
-        f.cold.push(build(kernel, &fix).0);
+        let (took, stages) = build(kernel, &fix);
+        f.cold.push(took);
+        let of = |first: &str| stages.iter().filter(|(stage, _)| stage == first).map(|(_, took)| took).sum::<f64>();
+        f.link.push(of("linking") / of("compiling"));
+        f.whole.push(took / of("compiling"));
     }
     let (make, warm) = (median(&f.make), median(&f.warm));
     let budget = 3.0 * make + 5.0;
@@ -97,6 +104,12 @@ fn bench(kernel: &Kernel, unit: &str, old: &str, new: &str, runs: usize) -> bool
     );
     let stages: Vec<String> = f.stages.iter().map(|(s, took)| format!("{s} {:.1}", median(took))).collect();
     println!("{:22} {}", "", stages.join(", "));
+    println!(
+        "{:22} without the cache: linking {:.2} of compiling, the whole {:.2}",
+        "",
+        median(&f.link),
+        median(&f.whole)
+    );
     warm <= budget
 }
 

@@ -109,7 +109,7 @@ pub fn again(
     let mut made = run_jobs(jobs, |i, variant| {
         let sandbox = if variant.is_patched() { &patched } else { &plain };
         compile_one(sandbox, &works[i], variant, Some(&flags), i, &out)
-            .map_err(|e| explain(e, target, &tree.titles(), works[i].unit, variant))
+            .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))
     })?;
     made.sort_by_key(|((i, variant), _)| (*i, variant.is_patched()));
     step.done("");

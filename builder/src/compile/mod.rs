@@ -8,10 +8,10 @@ pub mod kbuild;
 pub mod narrow;
 mod overlay;
 pub mod probe;
+mod said;
 mod tokens;
 
 use crate::arch::{by_name, Transplant};
-use crate::error::{Refusal, Refused};
 use crate::files;
 use crate::progress;
 use crate::sandbox::{Sandbox, WORK};
@@ -20,6 +20,7 @@ use crate::target::Target;
 use anyhow::{anyhow, Context, Result};
 use cache::{Cache, Originals};
 use command::Saved;
+use said::explain;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Mutex;
@@ -167,7 +168,7 @@ pub fn compile_shipped(target: &Target, units: &[&Unit], debug: bool, work: &Pat
     let new = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| (i, variant)).collect();
     let mut made = run_jobs(new, |i, variant| {
         compile_one(&sandbox, &works[i], variant, None, i, work)
-            .map_err(|e| explain(e, target, "", works[i].unit, variant))
+            .map_err(|e| explain(e, target, None, works[i].unit, variant))
     })?;
     for ((i, _), new) in made.iter().filter(|_| !debug) {
         if !embeds_files(target, &works[*i].unit.source) {
@@ -219,7 +220,7 @@ fn compile_with(
     let mut made = run_jobs(jobs, |i, variant| {
         let sandbox = if variant.is_patched() { &patched } else { &plain };
         compile_one(sandbox, &works[i], variant, None, i, &out)
-            .map_err(|e| explain(e, target, &tree.titles(), works[i].unit, variant))
+            .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))
     })?;
     let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
     let (mut pairs, mut cached, mut warnings) = (Vec::new(), 0, String::new());
@@ -388,46 +389,6 @@ fn run_compiler(sandbox: &Sandbox, call: &[String]) -> Result<String> {
     } else {
         Err(CompilerSays(words).into())
     }
-}
-
-fn explain(error: anyhow::Error, target: &Target, titles: &str, unit: &Unit, variant: Variant) -> anyhow::Error {
-    let Some(CompilerSays(words)) = error.downcast_ref() else { return error };
-    let shown: String = words.lines().take(40).map(|l| format!("\n    {l}")).collect();
-    if let Some(why) = not_about_the_source(words) {
-        return anyhow!("the compiler broke off on {}: {why}. It says:{shown}", unit.source);
-    }
-    if variant.is_patched() {
-        let reason = format!(
-            "with the fix ({titles}) this file does not compile for {}. The compiler says:{shown}",
-            target.release
-        );
-        let hint = "take the fix as it was backported to this kernel's series";
-        return Refused(vec![Refusal::new("does-not-compile", "", &unit.source, reason, hint)]).into();
-    }
-    anyhow!(
-        "the target {} is broken: its own {} does not compile without any fix. Make the target anew \
-         (`kmend-build target remove`, then `target add`). The compiler says:{shown}",
-        target.name,
-        unit.source
-    )
-}
-
-/// Why a compiler failed, where that has nothing to do with what it was given to read.
-fn not_about_the_source(words: &str) -> Option<String> {
-    let has = |part: &str| words.contains(part);
-    if has("No space left on device") {
-        let here = std::env::temp_dir();
-        return Some(format!("the disk is full; free some of {}, or name another folder in TMPDIR", here.display()));
-    }
-    if has("Cannot allocate memory") || has("out of memory") || has("memory exhausted") || has("Killed signal") {
-        return Some("memory ran out, or something ended it; free some memory and try again".into());
-    }
-    if has("internal compiler error") {
-        return Some("this is a fault of the compiler".into());
-    }
-    // Whoever finds fault with a source says "error:"; the sandbox and the loader do not.
-    let finds_fault = ["error:", "Error:", "undefined reference"].iter().any(|w| has(w));
-    (!finds_fault).then(|| "it could not be run".into())
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Li
         for (n, answer) in broken.into_iter().zip(asking.all(&again, &step)?) {
             if let Answer::Broken(words) = &answer {
                 let error = CompilerSays(words.clone()).into();
-                return Err(explain(error, target, "", &doubtful[n], Variant::Original));
+                return Err(explain(error, target, None, &doubtful[n], Variant::Original));
             }
             answers[n] = answer;
         }
@@ -223,7 +223,7 @@ impl Asking<'_> {
                         return Ok(Answer::Broken(words))
                     }
                     CompilerSays(words) => {
-                        return Err(explain(CompilerSays(words).into(), self.target, "", unit, Variant::Original));
+                        return Err(explain(CompilerSays(words).into(), self.target, None, unit, Variant::Original));
                     }
                 },
             },
@@ -235,7 +235,7 @@ impl Asking<'_> {
         }
         let (patched, _) = self
             .preprocess(&self.patched, &saved, &["-idirafter", super::HEADERS], &format!("{number}.patched"))
-            .map_err(|e| explain(e, self.target, &self.tree.titles(), unit, Variant::Patched))?;
+            .map_err(|e| explain(e, self.target, Some(self.tree), unit, Variant::Patched))?;
         Ok(if patched == digest { Answer::Same } else { Answer::Differs })
     }
 

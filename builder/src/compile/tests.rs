@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A small target with the machine's own compiler, and what compile makes of it.
 
+use super::said::not_about_the_source;
 use super::*;
+use crate::error::Refused;
 use crate::source;
 use std::path::PathBuf;
 
@@ -60,8 +62,12 @@ impl Bench {
 
     /// Compiles with `line` put into `f`.
     fn compile(&self, line: &str) -> Result<ObjectPair> {
-        let fix =
-            format!("--- a/a.c\n+++ b/a.c\n@@ -2,4 +2,5 @@\n int f(int x)\n {{\n+{line}\n \treturn x + ONE;\n }}\n");
+        self.compile_fix(&format!("@@ -2,4 +2,5 @@\n int f(int x)\n {{\n+{line}\n \treturn x + ONE;\n }}\n"))
+    }
+
+    /// Compiles with `hunks` applied.
+    fn compile_fix(&self, hunks: &str) -> Result<ObjectPair> {
+        let fix = format!("--- a/a.c\n+++ b/a.c\n{hunks}");
         files::write(&self.path("x.patch"), fix.as_bytes())?;
         let tree = source::apply(&self.target, &[self.path("x.patch")], &self.path("work"))?;
         let cache = Cache::at(&self.target, self.path("objects"));
@@ -125,6 +131,12 @@ fn says_whose_fault_it_is() {
     assert_eq!((refusal.code.as_str(), refusal.section.as_str()), ("does-not-compile", "a.c"));
     assert!(refusal.reason.contains("a.c:4:") && refusal.reason.contains("nowhere"), "{}", refusal.reason);
     assert!(refusal.reason.contains("x.patch"), "{}", refusal.reason);
+    // Below the added line the compiler counts as before.
+    let below = b.compile_fix("@@ -1,10 +1,11 @@\n #include \"a.h\"\n int f(int x)\n {\n+\tx++;\n \treturn x + ONE;\n }\n \n int g(void)\n {\n-\treturn __LINE__;\n+\treturn gone;\n }\n");
+    let error = below.unwrap_err();
+    let reason = &error.downcast_ref::<Refused>().unwrap().0[0].reason;
+    assert!(reason.contains("a.c:10:") && reason.contains("\n       10 | return gone;\n"), "{reason}");
+    assert_eq!(reason.matches(" | ").count(), reason.matches("10 | return gone;").count(), "{reason}");
     files::write(&b.target.tree.join("a.h"), b"#define ONE (\n").unwrap();
     let error = b.compile("\treturn nowhere;").unwrap_err();
     assert!(format!("{error}").contains("the target tree:test is broken"), "{error}");

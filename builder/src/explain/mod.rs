@@ -163,14 +163,9 @@ impl Explainer<'_, '_> {
             for frame in &origin.frames {
                 let Some((file, text)) = fixed.text(&frame.file, patched) else { continue };
                 let Some(line) = text.touched(frame.line, &frame.function) else { continue };
-                let cause = Cause {
-                    kind: if patched { "line" } else { "removed-line" }.into(),
-                    file: file.into(),
-                    line: Some(line.number),
-                    text: line.text.clone(),
-                    // Part of a function may be inlined into the rest of it.
-                    through: (outermost != Some(&frame.function)).then(|| frame.function.clone()),
-                };
+                // Part of a function may be inlined into the rest of it.
+                let through = (outermost != Some(&frame.function)).then(|| frame.function.clone());
+                let cause = Cause { through, ..of_line(file, line, patched) };
                 if !found.contains(&cause) {
                     found.push(cause);
                 }
@@ -222,6 +217,17 @@ fn origins(debug: &Debug, view: &View<'_>, item: ItemId, lines: &[Line], differs
     lines.iter().zip(differs).map(origin).collect()
 }
 
+/// A line of the fix: of the patched text, or of the original, from which it was taken away.
+fn of_line(file: &str, line: &fixed::Line, patched: bool) -> Cause {
+    Cause {
+        kind: if patched { "line" } else { "removed-line" }.into(),
+        file: file.into(),
+        line: Some(line.number),
+        text: line.text.clone(),
+        through: None,
+    }
+}
+
 fn said(kind: &str, text: &str) -> Cause {
     Cause { kind: kind.into(), file: String::new(), line: None, text: text.into(), through: None }
 }
@@ -240,13 +246,7 @@ fn heading(fixed: &Fixed, code: &[Origin]) -> Option<Cause> {
     let frame = code.iter().find_map(|o| o.frames.last())?;
     let (file, text) = fixed.text(&frame.file, true)?;
     let head = text.head(frame.line, &frame.function).filter(|line| line.touched)?;
-    Some(Cause {
-        kind: "line".into(),
-        file: file.into(),
-        line: Some(head.number),
-        text: head.text.clone(),
-        through: None,
-    })
+    Some(of_line(file, head, true))
 }
 
 /// Where differing instructions come from, where there is no fix to compare with.
@@ -286,14 +286,7 @@ fn callees(vo: &View<'_>, vp: &View<'_>, function: &ChangedFunction) -> Vec<Caus
 
 /// Lines of the fix in the function's own definition.
 fn within(fixed: &Fixed, name: &str, patched: bool) -> Vec<Cause> {
-    let cause = |(file, line): (&str, &fixed::Line)| Cause {
-        kind: if patched { "line" } else { "removed-line" }.into(),
-        file: file.into(),
-        line: Some(line.number),
-        text: line.text.clone(),
-        through: None,
-    };
-    fixed.within(stem(name), patched).map(cause).collect()
+    fixed.within(stem(name), patched).map(|(file, line)| of_line(file, line, patched)).collect()
 }
 
 fn stem(name: &str) -> &str {

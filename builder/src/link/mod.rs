@@ -7,7 +7,8 @@
 
 mod author;
 mod bindings;
-mod crates;
+mod calls;
+mod kept;
 mod shim;
 
 use crate::emit::check_module_name;
@@ -32,6 +33,9 @@ const KMOD: [(&str, &str); 7] = [
 /// Config options that are off for this build: debug information and BTF are not kept, and to make
 /// them takes most of the time.
 const OFF: [&str; 3] = ["CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF=", "CONFIG_DEBUG_INFO_BTF_MODULES="];
+
+/// Where kbuild's own calls of make stand in the sandbox.
+const CALLS: &str = "/tmp/kmend/calls";
 
 /// Links the module `name` of its Rust `source` and the payload objects, in that order.
 ///
@@ -61,21 +65,27 @@ pub fn link(
         false => shim::compile(target, name, hooks, dir.path())?,
     }
 
-    let mut args = vec!["-j2".to_string(), "-C".into(), target.tree_inside.clone(), format!("M={}", sandbox::WORK)];
+    let mut args = vec!["-C".to_string(), target.tree_inside.clone(), format!("M={}", sandbox::WORK)];
     args.extend(target.make_vars.iter().cloned());
     args.push(format!("KERNELRELEASE={}", target.release));
     args.extend(OFF.map(String::from));
     args.extend(symvers);
     args.push("modules".into());
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let out = author::run(&sandbox, "make", &args, hooks)
+    // kbuild's makes, the short way where it is known, and strip in one go.
+    let (sandbox, makes) = match calls::known(target, &args, dir.path())? {
+        Some(calls) => (sandbox.read_only(&calls, CALLS), vec!["sh".to_string(), format!("{CALLS}/{}", calls::SCRIPT)]),
+        None => (sandbox, ["make", "-j2"].iter().chain(&args).map(|word| word.to_string()).collect()),
+    };
+    let makes = makes.iter().map(|word| calls::quoted(word)).collect::<Vec<_>>().join(" ");
+    let script = format!("{makes} && exec \"$@\"");
+    let ko = format!("{}/{name}.ko", sandbox::WORK);
+    let strip = strip(&target.make_vars);
+    let strip = [&*strip, "--strip-debug", "--remove-section=.BTF", "--remove-section=.BTF.*", &ko];
+    let words = [&["-c", &*script, "sh"], strip.as_slice()].concat();
+    let out = author::run(&sandbox, "sh", &words, hooks)
         .map_err(|e| author::ours(e, || format!("cannot build module {name} for {}", target.name)))?;
     complaints(&format!("module {name}"), &String::from_utf8_lossy(&out.stderr))?;
-
-    let ko = format!("{}/{name}.ko", sandbox::WORK);
-    sandbox
-        .run(&strip(&target.make_vars), &["--strip-debug", "--remove-section=.BTF", "--remove-section=.BTF.*", &ko])
-        .with_context(|| format!("cannot strip {name}.ko"))?;
     files::read(&dir.path().join(format!("{name}.ko")))
 }
 

@@ -5,7 +5,7 @@
 //! paths. Below it is `core`, built for the flags of that kernel. Neither leaves an object behind: what the module uses
 //! of them is compiled into it, and what is missing then is an undefined symbol, which modpost refuses by name.
 
-use super::{author, bindings, crates};
+use super::{author, bindings, kept};
 use crate::arch;
 use crate::compile::command::Saved;
 use crate::hooks::file::HooksFile;
@@ -125,7 +125,7 @@ impl Compiler<'_> {
     fn core(&self) -> Result<PathBuf> {
         let flags = self.flags.join(" ");
         let toolchain = self.toolchain.root.display().to_string();
-        crates::provide("core", &[&toolchain, &self.toolchain.rustc, &flags, &CORE.join(" "), BUILTINS.1], |dir| {
+        kept::a_crate("core", &[&toolchain, &self.toolchain.rustc, &flags, &CORE.join(" "), BUILTINS.1], |dir| {
             let step = progress::step("compiling Rust's core for the flags of this kernel (kept for the next time)");
             let library = library(&self.toolchain.root)?;
             let sandbox = self.sandbox(dir);
@@ -151,7 +151,7 @@ impl Compiler<'_> {
         let mut parts: Vec<&str> = vec![&self.toolchain.rustc, &core_name, &flags];
         parts.extend(SHIM.iter().map(|(_, text)| *text));
         parts.extend(call.iter().chain(&seen).map(String::as_str));
-        crates::provide("kernel", &parts, |dir| {
+        kept::a_crate("kernel", &parts, |dir| {
             for (file, text) in SHIM.iter().chain([&bindings::HEADER]) {
                 files::write(&dir.join(file), text.as_bytes())?;
             }

@@ -22,6 +22,8 @@ pub enum Directive {
 pub struct Line {
     /// It begins outside of functions, initialisers, argument lists, comments, literals and continued lines.
     pub file_scope: bool,
+    /// It goes on in an argument list that began at file scope.
+    pub in_arguments: bool,
     /// The directive that begins on it.
     pub directive: Option<Directive>,
 }
@@ -50,7 +52,8 @@ pub fn scan(lines: &[&[u8]]) -> Vec<Line> {
             in_directive = false;
         }
         let directive = if fresh { directive(text) } else { None };
-        out.push(Line { file_scope: fresh && braces == 0 && parens == 0, directive });
+        let outside = fresh && braces == 0;
+        out.push(Line { file_scope: outside && parens == 0, in_arguments: outside && parens > 0, directive });
         match directive {
             Some(Directive::If) => conditionals.push((braces, parens)),
             // Each branch begins as the first one did, so that `if (x) {` in both counts once.

@@ -39,6 +39,8 @@ fn skeleton(text: &[u8]) -> Vec<&[u8]> {
             } else {
                 head.push(text);
             }
+        } else if line.in_arguments {
+            head.push(text);
         }
     }
     kept
@@ -61,6 +63,8 @@ mod tests {
 
     const FILE: &str = "#include <x.h>\n\nstruct pair {\n\tint a;\n};\n\n/* Works. */\nstatic struct pair *work(int x)\n{\n\tint y = x;\n\n\treturn y + 1;\n}\n\ntypedef struct\n{\n\tint b;\n} old_t;\n";
 
+    const LONG_HEAD: &str = "static int work(struct pair *pair, int x,\n\t\tint y)\n{\n\treturn x;\n}\n";
+
     fn same(from: &str, to: &str) -> bool {
         assert!(FILE.contains(from), "{from}");
         skeleton(FILE.as_bytes()) == skeleton(FILE.replace(from, to).as_bytes())
@@ -72,6 +76,16 @@ mod tests {
         assert!(same("\treturn y", "\tif (y)\n\t\treturn 0;\n\treturn y"));
         assert!(same("Works", "Works well"));
         assert!(same("\treturn", "#line 40\n\treturn"));
+    }
+
+    #[test]
+    fn the_head_of_a_function_may_have_several_lines() {
+        let same =
+            |from: &str, to: &str| skeleton(LONG_HEAD.as_bytes()) == skeleton(LONG_HEAD.replace(from, to).as_bytes());
+        assert!(same("return x", "return y"));
+        assert!(!same("int y", "long y"));
+        let typed = "struct __attribute__((aligned(4),\n\tpacked))\n{\n\tint a;\n};\n";
+        assert_ne!(skeleton(typed.as_bytes()), skeleton(typed.replace("int a", "long a").as_bytes()));
     }
 
     #[test]

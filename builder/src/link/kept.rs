@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Compiled crates in the cache: what a crate is made of in, a folder with its metadata out.
+//! What links keep in the cache: what it is made of in, a folder of files out. Compiled crates; kbuild's calls of make.
 //!
 //! A folder is made beside and renamed, with the checksums of its files in it: one that is not whole is made anew.
 
@@ -13,14 +13,19 @@ use std::path::{Path, PathBuf};
 const SUMS: &str = "sums.json";
 
 /// The folder of the crate that is made of `parts`; where it is not there, or broken, `make` fills a new one.
-pub fn provide(what: &str, parts: &[&str], make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    provide_in(&files::cache_dir()?.join("crates"), what, parts, make)
+pub fn a_crate(name: &str, parts: &[&str], make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    provide_in(&files::cache_dir()?.join("crates"), name, parts, make)
+}
+
+/// The folder of what is known of kbuild where `parts` say all that it depends on; as with [`a_crate`].
+pub fn of_kbuild(parts: &[&str], make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    provide_in(&files::cache_dir()?.join("commands"), "modules", parts, make)
 }
 
 fn provide_in(home: &Path, what: &str, parts: &[&str], make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let key = files::key(parts);
     let folder = home.join(format!("{what}-{}", &key[..20]));
-    let _lock = files::lock(&home.join(format!("{what}.lock")), "compiles the same crate")?;
+    let _lock = files::lock(&home.join(format!("{what}.lock")), "makes the same")?;
     if is_whole(&folder) {
         return Ok(folder);
     }
