@@ -134,10 +134,10 @@ fn header_that_all_include() {
     let text = kernel.source(all);
     let fix = kernel.patch("the-fix.patch", all, &text, &(text.clone() + "int kmend_added;\n"));
     kernel.refuses(&fix, &["[reaches-too-many] include/linux/sched.h", "files of the kernel's source", "--max-units "]);
-    let old = "\treturn PROC_I(inode)->fd;";
-    let fix = kernel.fix("the-fix.patch", HEADER, old, "\treturn PROC_I(inode)->fd & 0xffffff;");
-    let ran = kernel.build(&fix, &["--max-units", "1"]);
-    ran.fails(2, &["[reaches-too-many] fs/proc/fd.h", "at most 1 "]);
+    let header = "fs/proc/internal.h";
+    let fix = kernel.fix("the-fix.patch", header, "\treturn PROC_I(inode)->pid;", "\treturn PROC_I(inode)->pid + 0;");
+    let ran = kernel.build(&fix, &["--max-units", "4"]);
+    ran.fails(2, &["[reaches-too-many] fs/proc/internal.h", "at most 4 are compiled"]);
 }
 
 /// Whatever the number of units: a type that changes is told at once.

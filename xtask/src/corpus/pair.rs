@@ -46,8 +46,8 @@ pub const PAIRS: &[Pair] = &[
         from: "6.1.176-1",
         to: ("bookworm-security", "6.1.192-2"),
         sample: Some(300),
-        reach: 15,
-        together: 3,
+        reach: 40,
+        together: 12,
         cumulative: false,
     },
 ];

@@ -6,6 +6,7 @@ use super::needs::needs;
 use super::pair::Pair;
 use super::parts::Parts;
 use super::record::{Outcome, Record, Store};
+use super::table::is_far;
 use anyhow::{Context, Result};
 use kmend_builder::compile::narrow::Limit;
 use kmend_builder::error::{NothingChanged, Refused};
@@ -143,7 +144,7 @@ fn attempt(bench: &Bench, path: &str, have: &Parts) -> Result<Record> {
     let patch = format!("Subject: {path}\n\n{}", have.diff(bench.diffs)?);
     let key_of = |builder: &str| files::key(&[builder, &target.build_id, &patch]);
     let key = key_of(bench.builder);
-    let is_settled = |r: &Record| !matches!(r.outcome, Outcome::Failed | Outcome::Crashed);
+    let is_settled = |r: &Record| !matches!(r.outcome, Outcome::Failed | Outcome::Crashed) && !is_far(r);
     let kept = || bench.earlier.iter().find_map(|b| bench.store.get(&key_of(b)).filter(is_settled));
     if let Some(record) = bench.store.get(&key).or_else(kept) {
         return Ok(record);

@@ -88,6 +88,11 @@ pub struct CodeOnly {
     pub far: usize,
 }
 
+/// Whether it was refused for what more files or more time may mend.
+pub fn is_far(record: &Record) -> bool {
+    FAR.iter().any(|code| record.codes().contains(code))
+}
+
 /// How many fixes change only code, and how many of them are patchable. Those that compile to the same code change none.
 pub fn code_only(records: &[Record]) -> CodeOnly {
     let is_code = |r: &&Record| match r.outcome {
@@ -101,7 +106,7 @@ pub fn code_only(records: &[Record]) -> CodeOnly {
         fixes: fixes.len(),
         patchable: fixes.iter().filter(|r| r.outcome == Outcome::Patchable).count(),
         untraced: fixes.iter().filter(|r| with(r, UNTRACED)).count(),
-        far: fixes.iter().filter(|r| FAR.iter().any(|code| with(r, code)) && !with(r, UNTRACED)).count(),
+        far: fixes.iter().filter(|r| is_far(r) && !with(r, UNTRACED)).count(),
     }
 }
 
