@@ -46,8 +46,8 @@ renews one part. Each fix ends in one of these ways:
 Of a header that many units include, fewer are looked at here than `kmend-build build` would: that takes many minutes on a
 small machine. Such fixes count as refused (`reaches-too-many`); each part says how far it goes.
 
-A release is not cut into its fixes: a file that does not compile alone is tried again together with the files that it
-needs, up to a few. A fix is said to change only code when none of its refusals is about data, about code that has run
+A release is not cut into its fixes: a file that does not compile alone is tried again together with what it needs of
+others, the hunks that have the missing names in them, or the whole file where these do not do. A fix is said to change only code when none of its refusals is about data, about code that has run
 or about a file that is no part of this kernel or not C (`data-changed`, `init-function`, `init-data`, `refers-to-init`,
 `export-added`, `export-changed`, `kernel-table`, `struct-layout`, `new-file`, `deleted-file`, `not-built`, `not-kernel-code`,
 `assembler-file`).
