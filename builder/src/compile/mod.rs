@@ -8,7 +8,7 @@ pub mod kbuild;
 pub mod narrow;
 mod overlay;
 pub mod probe;
-mod tokens;
+pub mod tokens;
 
 use crate::arch::{by_name, Transplant};
 use crate::error::{Refusal, Refused};
