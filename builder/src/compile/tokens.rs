@@ -104,6 +104,7 @@ pub fn tokens(text: &[u8]) -> Vec<&[u8]> {
     out
 }
 
+/// Whether `b` may stand in an identifier or a number.
 pub fn is_word(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b == b'$' || b >= 0x80
 }

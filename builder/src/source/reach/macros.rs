@@ -119,9 +119,15 @@ impl Macros {
         self.text.push(b'\n');
     }
 
-    /// Whether there is a macro of that name whose value could be part of another.
-    pub fn is_macro(&self, name: &[u8]) -> bool {
-        self.plain.contains(&hash(name)) || self.by_name.contains_key(&hash(name))
+    /// Whether there is a macro of that name whose value is a number, or nothing.
+    pub fn is_plain(&self, name: &[u8]) -> bool {
+        self.plain.contains(&hash(name))
+    }
+
+    /// The definitions of a name whose value is more than that.
+    pub fn named<'m>(&'m self, name: &'m [u8]) -> impl Iterator<Item = Macro<'m>> + 'm {
+        let all = self.by_name.get(&hash(name)).into_iter().flatten();
+        all.map(|n| self.get(*n as usize)).filter(move |m| m.name == name)
     }
 
     fn get(&self, number: usize) -> Macro<'_> {
@@ -141,13 +147,6 @@ impl Macros {
             params.push(b"__VA_ARGS__");
         }
         Macro { name, params: Some(params), variadic, body: tokens.get(end + 1..).unwrap_or_default().to_vec(), file }
-    }
-
-    /// The definitions that a name has.
-    pub fn named(&self, name: &[u8]) -> impl Iterator<Item = Macro<'_>> {
-        let name = name.to_vec();
-        let all = self.by_name.get(&hash(&name)).into_iter().flatten();
-        all.map(|n| self.get(*n as usize)).filter(move |m| m.name == name)
     }
 
     /// The definitions whose text has a word of `finder` in it, each once, with the words' numbers.

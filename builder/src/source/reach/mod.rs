@@ -17,13 +17,17 @@ use anyhow::Result;
 use chunks::Chunk;
 use kinds::Kind;
 use macros::Macros;
-use paste::Weak;
+use paste::{Chains, Weak};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use words::Finder;
 
 /// More names than that are not followed.
 const MOST_NAMES: usize = 3000;
+
+/// Headers that no more files include are kept with all of them, when it is not plain which names their macros make.
+const NARROW: usize = 150;
 
 /// Which files can see what is changed in a header.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,7 +109,7 @@ pub fn seen(
             search.change(*number, chunk);
         }
     }
-    let told = search.close(arch)?;
+    let told = search.close(arch, includers)?;
     let kept = search.kept(index, includers);
     for (path, (number, ..)) in &changes {
         let why = search.hot.get(number).or(told.as_ref());
@@ -168,7 +172,16 @@ impl Search<'_> {
     }
 
     /// Follows all names to what they are used in; says why that leads too far.
-    fn close(&mut self, arch: &str) -> Result<Option<String>> {
+    fn close(&mut self, arch: &str, includers: &Includers<'_>) -> Result<Option<String>> {
+        let pasting = Chains::collect(&self.macros);
+        let known: RefCell<BTreeMap<u32, bool>> = RefCell::default();
+        let files = self.files;
+        let narrow = |file: u32| {
+            *known.borrow_mut().entry(file).or_insert_with(|| {
+                let path = files.get(file as usize).map(String::as_str);
+                includers.closure_of(path).len() <= NARROW
+            })
+        };
         let mut weak = Weak::default();
         let (_, makefiles) = walk(self.tree, arch)?;
         let mut looked: BTreeSet<Vec<u8>> = BTreeSet::new();
@@ -177,9 +190,12 @@ impl Search<'_> {
                 let fresh = std::mem::take(&mut self.fresh);
                 looked.extend(fresh.iter().cloned());
                 self.through_macros(&fresh)?;
-                let (strong, more) = paste::makers(&self.macros, &self.names)?;
-                weak = more;
-                strong.iter().for_each(|name| self.name(name, false));
+                let makers = pasting.makers(&self.macros, &self.names, narrow)?;
+                weak = makers.weak;
+                makers.strong.iter().for_each(|name| self.name(name, false));
+                for file in makers.files {
+                    self.hot.entry(file).or_insert("it puts names together".into());
+                }
                 if self.names.len() > MOST_NAMES {
                     return Ok(Some(format!("more than {MOST_NAMES} names hang on it")));
                 }
@@ -328,10 +344,14 @@ fn show(token: &[u8]) -> String {
     String::from_utf8_lossy(token).into_owned()
 }
 
-/// Whether the word at `at` is what a `#define`, `#undef` or `#ifdef` is about.
+/// Whether the word at `at` stands in a definition, which the list of macros has, or is what a condition asks for.
 fn is_directive(text: &[u8], at: usize) -> bool {
-    let begin = memchr::memrchr(b'\n', &text[..at]).map_or(0, |p| p + 1);
-    let line = text[begin..at].trim_ascii();
-    line.strip_prefix(b"#")
-        .is_some_and(|rest| matches!(rest.trim_ascii_start(), b"define" | b"undef" | b"ifdef" | b"ifndef"))
+    let line = |at: usize| memchr::memrchr(b'\n', &text[..at]).map_or(0, |p| p + 1);
+    let mut begin = line(at);
+    while begin > 0 && text[..begin].trim_ascii_end().ends_with(b"\\") {
+        begin = line(begin - 1);
+    }
+    let Some(rest) = text[begin..at].trim_ascii_start().strip_prefix(b"#") else { return false };
+    let rest = rest.trim_ascii_start();
+    rest.starts_with(b"define") || matches!(rest.trim_ascii_end(), b"undef" | b"ifdef" | b"ifndef")
 }

@@ -9,7 +9,7 @@
 
 use super::macros::{Macro, Macros};
 use super::words::Finder;
-use crate::compile::tokens::{is_word, tokens};
+use crate::compile::tokens::{behind, is_word, tokens};
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,8 @@ pub enum Leaf {
     Text(Vec<u8>),
     /// What the parameter of that number becomes.
     Param(usize),
+    /// A number.
+    Digits,
     /// Anything.
     Any,
 }
@@ -47,7 +49,11 @@ fn fits(chain: &[Leaf], name: &[u8]) -> bool {
     match chain.split_first() {
         None => name.is_empty(),
         Some((Leaf::Text(text), rest)) => name.strip_prefix(text.as_slice()).is_some_and(|name| fits(rest, name)),
-        Some((_, rest)) if rest.iter().all(|l| !matches!(l, Leaf::Text(_))) => true,
+        Some((Leaf::Digits, rest)) => {
+            let most = name.iter().take_while(|b| b.is_ascii_digit()).count();
+            (1..=most).any(|at| fits(rest, &name[at..]))
+        }
+        Some((_, rest)) if rest.iter().all(|l| matches!(l, Leaf::Any | Leaf::Param(_))) => true,
         Some((_, rest)) => (0..=name.len()).any(|at| fits(rest, &name[at..])),
     }
 }
@@ -85,16 +91,16 @@ fn chains(of: &Macro<'_>) -> Vec<Chain> {
 /// The macros that may make one of some names, if they are handed the right words.
 #[derive(Default)]
 pub struct Weak {
-    /// What they may make that matters: those names, and their own.
+    /// What they may make.
     pub names: BTreeSet<Vec<u8>>,
-    /// The chains of each, and the files that it is defined in.
+    /// The chains of each, and the files without which it makes nothing.
     pub macros: BTreeMap<Vec<u8>, (BTreeSet<Chain>, BTreeSet<u32>)>,
 }
 
 impl Weak {
-    fn add(&mut self, of: &Macro<'_>, chain: Chain) -> bool {
-        let (chains, files) = self.macros.entry(of.name.to_vec()).or_default();
-        let mut new = files.insert(of.file);
+    fn add(&mut self, name: &[u8], file: u32, chain: Chain) -> bool {
+        let (chains, files) = self.macros.entry(name.to_vec()).or_default();
+        let mut new = files.insert(file);
         if chains.contains(&vec![Leaf::Any]) {
             return new;
         }
@@ -113,10 +119,17 @@ impl Weak {
         let end = rest.len().min(4096);
         let tokens = tokens(&rest[..end]);
         let made = |chain: &Chain| match arguments(&tokens) {
-            Some(arguments) => handed(chain, &arguments, &[], false, macros),
-            None => vec![Leaf::Any],
+            Some(arguments) => self.handed(chain, &arguments, None, macros),
+            None => vec![vec![Leaf::Any]],
         };
-        chains.iter().map(made).any(|chain| self.names.iter().any(|n| fits(&chain, n)))
+        // Without arguments it is no call, unless it is handed on to be called.
+        if !matches!(tokens.first(), Some(&(b"(" | b"," | b")"))) {
+            return false;
+        }
+        chains.iter().flat_map(made).any(|chain| {
+            let telling = weight(&chain) >= TELLING;
+            self.names.iter().any(|n| fits(&chain, n)) || telling && self.macros.keys().any(|n| fits(&chain, n))
+        })
     }
 }
 
@@ -144,57 +157,188 @@ fn arguments<'a, 't>(tokens: &'a [&'t [u8]]) -> Option<Vec<&'a [&'t [u8]]>> {
     None
 }
 
-/// A chain with the words that a call hands over; `params` are those of the macro that the call stands in.
-fn handed(chain: &Chain, arguments: &[&[&[u8]]], params: &[&[u8]], variadic: bool, macros: &Macros) -> Chain {
-    let leaf = |leaf: &Leaf| match leaf {
-        Leaf::Param(n) => match arguments.get(*n) {
-            Some([word]) => match params.iter().position(|p| p == word) {
-                // The last may stand for several.
-                Some(own) if own + 1 == params.len() && variadic => Leaf::Any,
-                Some(own) => Leaf::Param(own),
-                None if is_word(word[0]) && !macros.is_macro(word) => Leaf::Text(word.to_vec()),
-                None => Leaf::Any,
-            },
-            _ => Leaf::Any,
-        },
-        other => other.clone(),
-    };
-    chain.iter().map(leaf).collect()
-}
-
-/// The macros that may make one of `names`: those that are told by their own words, and those that are not.
-///
-/// # Errors
-/// There are too many names.
-pub fn makers(macros: &Macros, names: &BTreeSet<Vec<u8>>) -> Result<(BTreeSet<Vec<u8>>, Weak)> {
-    let (mut strong, mut weak) = (BTreeSet::new(), Weak::default());
-    // Macros that are called by a name that is made in this way are as good as what they make.
-    let mut wanted = names.clone();
-    loop {
-        let before = (strong.len(), weak.macros.len());
-        for found in macros.pasting() {
-            for chain in chains(&found).into_iter().filter(|c| wanted.iter().any(|n| fits(c, n))) {
-                if weight(&chain) >= TELLING {
-                    strong.insert(found.name.to_vec());
-                } else {
-                    weak.add(&found, chain);
-                }
+impl Weak {
+    /// The chains that one becomes with what a call in the macro `of`, or in a file, hands over.
+    fn handed(&self, chain: &Chain, arguments: &[&[&[u8]]], of: Option<&Macro<'_>>, macros: &Macros) -> Vec<Chain> {
+        let mut made: Vec<Chain> = vec![Vec::new()];
+        for leaf in chain {
+            let leaves = match leaf {
+                Leaf::Param(n) => match arguments.get(*n) {
+                    Some(argument) => self.argument(argument, of, macros),
+                    None => vec![vec![Leaf::Any]],
+                },
+                other => vec![vec![other.clone()]],
+            };
+            made = made.iter().flat_map(|m| leaves.iter().map(|l| [m.as_slice(), l].concat())).collect();
+            if made.len() > MOST {
+                return vec![vec![Leaf::Any]];
             }
         }
-        wrappers(macros, &wanted, &mut strong, &mut weak)?;
-        wanted.extend(weak.macros.keys().cloned());
-        if (strong.len(), weak.macros.len()) == before {
-            weak.names = wanted;
-            return Ok((strong, weak));
+        made
+    }
+
+    /// What the end of an argument may be.
+    fn argument(&self, argument: &[&[u8]], of: Option<&Macro<'_>>, macros: &Macros) -> Vec<Chain> {
+        match argument {
+            [] => vec![Vec::new()],
+            [word] => {
+                let params = of.and_then(|m| m.params.as_deref()).unwrap_or_default();
+                match params.iter().position(|p| p == word) {
+                    // The last may stand for several.
+                    Some(own) if own + 1 == params.len() && of.is_some_and(|m| m.variadic) => vec![vec![Leaf::Any]],
+                    Some(own) => vec![vec![Leaf::Param(own)]],
+                    None => value(word, macros, 0),
+                }
+            }
+            [name, rest @ ..] => match (self.macros.get(*name), arguments(rest)) {
+                // One such macro within another.
+                (Some((chains, _)), Some(inner)) if behind(rest, 0) == Some(rest.len()) => {
+                    chains.iter().flat_map(|c| self.handed(c, &inner, of, macros)).collect()
+                }
+                _ => vec![vec![Leaf::Any]],
+            },
         }
     }
 }
 
-/// Adds the macros that call those in `weak` with words of their own or with their parameters.
-fn wrappers(macros: &Macros, names: &BTreeSet<Vec<u8>>, strong: &mut BTreeSet<Vec<u8>>, weak: &mut Weak) -> Result<()> {
+/// What a word may become: itself, or what it stands for as a macro without arguments.
+fn value(word: &[u8], macros: &Macros, depth: usize) -> Vec<Chain> {
+    match word {
+        b"__COUNTER__" | b"__LINE__" => return vec![vec![Leaf::Digits]],
+        _ if word.starts_with(b"KBUILD_") || word.starts_with(b"__KBUILD_") || depth > 8 => {
+            return vec![vec![Leaf::Any]];
+        }
+        _ if !is_word(word[0]) => return vec![vec![Leaf::Any]],
+        _ => {}
+    }
+    let mut found = BTreeSet::from([vec![Leaf::Text(word.to_vec())]]);
+    if macros.is_plain(word) {
+        found.extend([vec![Leaf::Digits], Vec::new()]);
+    }
+    for of in macros.named(word).filter(|m| m.params.is_none()) {
+        match of.body[..] {
+            [] => _ = found.insert(Vec::new()),
+            // What it is joined with is one of its ends, unless those are what another macro makes.
+            [first, .., last] if last != b")" && !of.body.contains(&&b"##"[..]) && of.body[1] != b"(" => {
+                for end in [first, last].into_iter().filter(|e| is_word(e[0])) {
+                    found.extend(value(end, macros, depth + 1));
+                }
+            }
+            [one] if one == word => {}
+            [one] => found.extend(value(one, macros, depth + 1)),
+            _ => _ = found.insert(vec![Leaf::Any]),
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// What may make one of some names.
+#[derive(Default)]
+pub struct Makers {
+    /// Macros that are told by their own words.
+    pub strong: BTreeSet<Vec<u8>>,
+    /// Macros that are told by what they are handed.
+    pub weak: Weak,
+    /// Files with macros of which too little is known, and which few units include.
+    pub files: BTreeSet<u32>,
+}
+
+/// The chains of a tree's macros: name, file, whether it hands all its arguments on ([`hands_on`]), chain.
+pub struct Chains(Vec<(Vec<u8>, u32, bool, Chain)>);
+
+impl Chains {
+    /// Collects them.
+    pub fn collect(macros: &Macros) -> Self {
+        let of = |m: Macro<'_>| {
+            let all = hands_on(&m);
+            chains(&m).into_iter().map(move |c| (m.name.to_vec(), m.file, all, c)).collect::<Vec<_>>()
+        };
+        Self(macros.pasting().flat_map(of).collect())
+    }
+
+    /// What may make one of `names`. Calls are looked at for macros alone that stand in a file that is not `narrow`.
+    ///
+    /// # Errors
+    /// There are too many names.
+    pub fn makers(&self, macros: &Macros, names: &BTreeSet<Vec<u8>>, narrow: impl Fn(u32) -> bool) -> Result<Makers> {
+        let mut makers = Makers::default();
+        loop {
+            let before = (makers.strong.len(), makers.weak.macros.len());
+            for (name, file, all, chain) in &self.0 {
+                makers.add(name, *file, &[*file], *all, chain, names, &narrow);
+            }
+            wrappers(macros, names, &mut makers, &narrow)?;
+            if (makers.strong.len(), makers.weak.macros.len()) == before {
+                makers.weak.names = names.clone();
+                return Ok(makers);
+            }
+        }
+    }
+}
+
+/// Whether a macro is `NAME(x...)` with a value that ends in `(x)`.
+fn hands_on(of: &Macro<'_>) -> bool {
+    match (of.params.as_deref(), of.body.as_slice()) {
+        (Some([only]), [.., b"(", last, b")"]) => of.variadic && only == last,
+        _ => false,
+    }
+}
+
+impl Makers {
+    /// Looks at a chain of the macro `name` in `file`, which makes nothing without the files in `without`. True where
+    /// that is new.
+    #[allow(clippy::too_many_arguments)]
+    fn add(
+        &mut self,
+        name: &[u8],
+        file: u32,
+        without: &[u32],
+        hands_on: bool,
+        chain: &Chain,
+        names: &BTreeSet<Vec<u8>>,
+        narrow: &impl Fn(u32) -> bool,
+    ) -> bool {
+        let made = names.iter().any(|n| fits(chain, n));
+        let telling = weight(chain) >= TELLING;
+        // A macro that is called by a name which this one makes.
+        let called = self.weak.macros.keys().filter(|n| telling && n.as_slice() != name && fits(chain, n));
+        let called: Vec<&Vec<u8>> = called.collect();
+        if !made && called.is_empty() {
+            return false;
+        }
+        if made && telling {
+            return self.strong.insert(name.to_vec());
+        }
+        if narrow(file) {
+            return self.files.insert(file);
+        }
+        let mut chains: BTreeSet<Chain> = BTreeSet::new();
+        if !telling {
+            chains.insert(chain.clone());
+        } else {
+            let any = |l: &Leaf| if matches!(l, Leaf::Param(_)) { Leaf::Any } else { l.clone() };
+            for theirs in called.into_iter().filter_map(|n| self.weak.macros.get(n)).flat_map(|(chains, _)| chains) {
+                chains.insert(if hands_on { theirs.clone() } else { theirs.iter().map(any).collect() });
+            }
+        }
+        let mut new = false;
+        for chain in chains {
+            without.iter().for_each(|file| new |= self.weak.add(name, *file, chain.clone()));
+        }
+        new
+    }
+}
+
+/// Adds the macros that call weak ones with words of their own or with their parameters.
+fn wrappers(
+    macros: &Macros,
+    names: &BTreeSet<Vec<u8>>,
+    makers: &mut Makers,
+    narrow: &impl Fn(u32) -> bool,
+) -> Result<()> {
     let mut more = true;
     while std::mem::take(&mut more) {
-        let called: Vec<Vec<u8>> = weak.macros.keys().cloned().collect();
+        let called: Vec<Vec<u8>> = makers.weak.macros.keys().cloned().collect();
         for (found, words) in macros.with(&Finder::new(&called)?) {
             let params = found.params.as_deref().unwrap_or_default();
             let words: BTreeSet<&[u8]> = words.into_iter().map(|w| called[w].as_slice()).collect();
@@ -202,22 +346,34 @@ fn wrappers(macros: &Macros, names: &BTreeSet<Vec<u8>>, strong: &mut BTreeSet<Ve
                 if params.contains(word) {
                     continue;
                 }
+                let Some((chains, files)) = makers.weak.macros.get(*word).cloned() else { continue };
                 let made: Vec<Chain> = match arguments(&found.body[at + 1..]) {
                     Some(arguments) => {
-                        let chains = weak.macros.get(*word).map(|(chains, _)| chains.iter()).into_iter().flatten();
-                        chains.map(|c| handed(c, &arguments, params, found.variadic, macros)).collect()
+                        chains.iter().flat_map(|c| makers.weak.handed(c, &arguments, Some(&found), macros)).collect()
                     }
-                    None => vec![vec![Leaf::Any]],
+                    None if handed_on(&found.body, at) => vec![vec![Leaf::Any]],
+                    None => continue,
                 };
-                for chain in made.into_iter().filter(|c| names.iter().any(|n| fits(c, n))) {
-                    if weight(&chain) >= TELLING {
-                        strong.insert(found.name.to_vec());
-                    } else {
-                        more |= weak.add(&found, chain);
-                    }
+                // It makes nothing where the other is not defined.
+                let files: Vec<u32> = files.into_iter().collect();
+                for chain in made {
+                    more |= makers.add(found.name, found.file, &files, hands_on(&found), &chain, names, narrow);
                 }
             }
         }
     }
     Ok(())
+}
+
+/// Whether the macro named at `at` without arguments may get some later: it is an argument itself, or what the value
+/// ends in.
+fn handed_on(body: &[&[u8]], at: usize) -> bool {
+    let before = at.checked_sub(1).map(|b| body[b]);
+    match body.get(at + 1) {
+        None => before != Some(b"##"),
+        Some(&(b"," | b")")) => matches!(before, Some(b"(" | b",")),
+        // The bracket of its arguments is not closed.
+        Some(&b"(") => true,
+        _ => false,
+    }
 }
