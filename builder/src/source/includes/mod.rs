@@ -165,7 +165,8 @@ pub(super) fn each_text<R: Send>(tree: &Path, files: &[String], look: impl Fn(&[
     Ok(all.into_iter().map(|(_, r)| r).collect())
 }
 
-fn search(tree: &Path, sources: Vec<String>, makefiles: &[String], config: &str) -> Result<Index> {
+/// Reads all of `sources` and `makefiles`.
+pub(super) fn search(tree: &Path, sources: Vec<String>, makefiles: &[String], config: &str) -> Result<Index> {
     let scanner = Scanner::default();
     let all = each_text(tree, &sources, |text| scanner.scan(text))?;
     let mut index = Index { version: VERSION.into(), ..Index::default() };

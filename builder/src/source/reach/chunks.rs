@@ -125,7 +125,7 @@ impl Cutter {
                 self.emit(context, words, Vec::new(), kind);
                 return Some(());
             }
-            b"error" | b"warning" if !self.item.is_empty() => {}
+            b"error" | b"warning" | b"include" if !self.item.is_empty() => {}
             _ if !self.item.is_empty() => return None,
             b"" => return Some(()),
             _ => {

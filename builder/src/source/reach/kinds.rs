@@ -133,6 +133,9 @@ fn known(item: &[&[u8]]) -> Option<Kind> {
     if item == [b";"] {
         return Some(Kind::Nothing);
     }
+    if item.iter().any(|t| t.starts_with(b"# include")) {
+        return None;
+    }
     // A condition that is about a part of a declaration.
     if head.iter().any(|t| t.first() == Some(&b'#')) {
         return None;

@@ -1,6 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which files can see what a fix changes in headers: the headers' texts before and after in, the files that may see it
 //! out. It is told from the text of the whole tree, in seconds.
+//!
+//! Both texts are cut into what stands at file scope (`chunks.rs`), and compared (`changed.rs`). Comments and blanks do not
+//! count; the numbers of lines do where `__LINE__` may. What is not the same gives some names another meaning: a macro, a
+//! `static inline` function, a declaration, a type. A file cannot see the change unless it, or what it includes, uses
+//! one of these names. So they are followed:
+//!
+//! - **Macros** with such a name in their value have another meaning too; so has a `static inline` function, and a
+//!   declaration. Nothing else is done by defining or declaring them, if nobody refers to them: that is what
+//!   `compile/tokens.rs` builds on as well, and [`Macros::loud`] looks for what speaks against it.
+//! - **Anything else** in a header that has one in it (a type, a condition, a variable's definition, the call of a macro at
+//!   file scope, what is not understood) makes the header *hot*: every file that includes it sees the change. A changed
+//!   type is no more than its names: who uses a member got the object by way of a declaration that names the type,
+//!   or of one that is followed from there. A touched header that is hot itself is seen by all.
+//! - **C and assembler files** with such a name in them, in comments or strings too, are hot, and so are those that get one
+//!   from a flag in a makefile, and those of which the index does not know all that they include.
+//! - **Names that are put together** (`##`) stand nowhere: see `paste.rs`.
+//!
+//! A function or type that is declared by the name of a macro is another; what the macro stands for is followed as
+//! well. `__COUNTER__` may count further in a file that is left out, which tells names apart and means nothing.
+//!
+//! Not seen: what stands in headers that are generated and not there yet; macros that a makefile's flags define
+//! and that are handed to a `##`; and a macro that puts a name together with less than three letters of its own and is itself
+//! called by a name that is put together so.
 
 mod changed;
 mod chunks;
@@ -355,3 +378,6 @@ fn is_directive(text: &[u8], at: usize) -> bool {
     let rest = rest.trim_ascii_start();
     rest.starts_with(b"define") || matches!(rest.trim_ascii_end(), b"undef" | b"ifdef" | b"ifndef")
 }
+
+#[cfg(test)]
+mod tests;

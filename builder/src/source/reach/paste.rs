@@ -165,7 +165,8 @@ impl Weak {
             let leaves = match leaf {
                 Leaf::Param(n) => match arguments.get(*n) {
                     Some(argument) => self.argument(argument, of, macros),
-                    None => vec![vec![Leaf::Any]],
+                    // A call that lacks an argument is none.
+                    None => return Vec::new(),
                 },
                 other => vec![vec![other.clone()]],
             };
