@@ -9,7 +9,7 @@ pub mod narrow;
 mod overlay;
 pub mod probe;
 mod said;
-mod tokens;
+pub mod tokens;
 
 use crate::arch::{by_name, Transplant};
 use crate::files;

@@ -67,7 +67,7 @@ const HARMLESS: &[&str] = &[
 ];
 
 /// Attributes that make the compiler keep or make something although nobody refers to it.
-const HARMFUL: &[&str] =
+pub const HARMFUL: &[&str] =
     &["alias", "constructor", "destructor", "externally_visible", "ifunc", "retain", "used", "weak", "weakref"];
 
 /// Names with a number that counts up through the unit (`__COUNTER__`): all later ones change where one is added.
@@ -80,7 +80,7 @@ const OPERATORS: [&[u8]; 24] = [
 ];
 
 /// Cuts a preprocessed text into tokens. A line that begins with `#` (a pragma) is one.
-fn tokens(text: &[u8]) -> Vec<&[u8]> {
+pub fn tokens(text: &[u8]) -> Vec<&[u8]> {
     let mut out = Vec::with_capacity(text.len() / 4);
     let mut at = 0;
     let mut fresh = true;
@@ -107,7 +107,8 @@ fn tokens(text: &[u8]) -> Vec<&[u8]> {
     out
 }
 
-fn is_word(b: u8) -> bool {
+/// Whether `b` may stand in an identifier or a number.
+pub fn is_word(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b == b'$' || b >= 0x80
 }
 
@@ -183,7 +184,7 @@ fn items<'t>(tokens: &[&'t [u8]]) -> Vec<Item<'t>> {
 }
 
 /// The index behind the bracket that closes the one at `open`.
-fn behind(item: &[&[u8]], open: usize) -> Option<usize> {
+pub fn behind(item: &[&[u8]], open: usize) -> Option<usize> {
     let mut depth = 0usize;
     for (at, t) in item.iter().enumerate().skip(open) {
         if is_open(t) {
@@ -239,7 +240,7 @@ fn name<'t>(item: &[&'t [u8]]) -> Option<&'t [u8]> {
 }
 
 /// Functions that the compiler calls of its own accord.
-fn implied(name: &[u8]) -> bool {
+pub fn implied(name: &[u8]) -> bool {
     let begins = |p: &[&[u8]]| p.iter().any(|p| name.starts_with(p));
     begins(&[b"mem", b"str", b"__mem", b"__builtin", b"__stack_chk", b"__fentry", b"_mcount", b"__sanitizer"])
         || name == b"abort"
@@ -299,7 +300,7 @@ fn quiet(tokens: &[&[u8]]) -> bool {
 }
 
 /// The words in a token: itself, or those in a string or a pragma.
-fn words(token: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn words(token: &[u8]) -> impl Iterator<Item = &[u8]> {
     let string = matches!(token.first(), Some(b'"' | b'#'));
     let whole = (!string && token.first().is_some_and(|b| is_word(*b) && !b.is_ascii_digit())).then_some(token);
     let parts = string.then(|| token.split(|b| !is_word(*b)).filter(|w| !w.is_empty()));

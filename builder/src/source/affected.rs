@@ -5,10 +5,11 @@
 //! is the preprocessor's to say (`compile/narrow.rs`). What a fix changes and a live patch cannot carry is refused by
 //! name; what does not belong to this kernel is left out with a note.
 
-use super::includes::{arch_folder, index, scan};
+use super::includes::{arch_folder, index, scan, Includers, Index};
 use super::kind::{kind, not_kernel_folder, Kind};
+use super::reach::{self, Seen};
 use super::unbuilt::why_unbuilt;
-use super::PatchedTree;
+use super::{PatchedTree, TouchedFile};
 use crate::compile::kbuild::{self, Objects};
 use crate::compile::narrow::Limit;
 use crate::compile::{self, Unit};
@@ -60,7 +61,7 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
         return Err(Refused(vec![Refusal::new("not-built", "", &tree.titles(), reason, hint)]).into());
     }
     let step = progress::step("finding the units that the fix reaches");
-    let mut found = find(target, &sources, Some(limit))?;
+    let mut found = find(target, &sources, Some((limit, tree)))?;
     for unit in found.units.iter().filter(|u| tree.files.get(&u.source).is_some_and(|f| f.patched.is_none())) {
         found.refusals.push(deleted_file(&unit.source));
     }
@@ -68,7 +69,15 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
         notes.push(format!("{source}: {why}; left out"));
     }
     notes.append(&mut found.notes);
-    if found.units.is_empty() && found.doubtful.is_empty() && found.refusals.is_empty() {
+    notes.extend(found.unseen.values().cloned());
+    let nothing = found.units.is_empty() && found.doubtful.is_empty() && found.refusals.is_empty();
+    if nothing && !found.unseen.is_empty() {
+        let why = notes.iter().map(|n| format!("\n  {n}")).collect::<String>();
+        return Err(
+            NothingChanged(format!("nothing to patch: no unit of this kernel is changed by the fix:{why}")).into()
+        );
+    }
+    if nothing {
         let refusals = found.unbuilt.iter().map(|(source, why)| not_built(target, source, why));
         return Err(Refused(refusals.collect()).into());
     }
@@ -188,16 +197,23 @@ struct Found {
     /// Sources that reach no unit, and why.
     unbuilt: BTreeMap<String, String>,
     refusals: Vec<Refusal>,
+    /// Headers of which some that include them see nothing new, and what a person should know of that.
+    unseen: BTreeMap<String, String>,
     notes: Vec<String>,
 }
 
 /// Finds the units of `sources`. With a limit, units that only include one get by with the command that kbuild would use;
 /// without, kbuild compiles all that it never did.
-fn find(target: &Target, sources: &[&str], limit: Option<Limit>) -> Result<Found> {
+fn find(target: &Target, sources: &[&str], fixes: Option<(Limit, &PatchedTree)>) -> Result<Found> {
     let index = index(target)?;
     let includers = index.includers();
     // Each touched file with all that includes it, however deep.
-    let reach: BTreeMap<&str, Vec<String>> = sources.iter().map(|s| (*s, includers.closure(s))).collect();
+    let mut reach: BTreeMap<&str, Vec<String>> = sources.iter().map(|s| (*s, includers.closure(s))).collect();
+    let mut found = Found::default();
+    let limit = fixes.map(|(limit, _)| limit);
+    if let Some((_, tree)) = fixes {
+        leave_out_unseen(target, tree, &index, &includers, &mut reach, &mut found)?;
+    }
     let mut wanted: BTreeSet<&str> = reach.values().flatten().map(String::as_str).filter(|p| is_unit(p)).collect();
     wanted.retain(|p| not_kernel_folder(p).is_none());
     if let Some(limit) = limit {
@@ -230,7 +246,6 @@ fn find(target: &Target, sources: &[&str], limit: Option<Limit>) -> Result<Found
             kbuild::make_objects(target, &make)?;
         }
     }
-    let mut found = Found::default();
     let mut outside: BTreeMap<&str, String> = BTreeMap::new();
     let mut made: BTreeMap<&str, Vec<Unit>> = BTreeMap::new();
     for (source, spelled) in &built {
@@ -283,6 +298,7 @@ fn find(target: &Target, sources: &[&str], limit: Option<Limit>) -> Result<Found
             .collect();
         match (any, other.first()) {
             (true, None) => {}
+            (false, None) if found.unseen.contains_key(*source) => {}
             (true, Some(_)) => {
                 let kinds = other.into_iter().collect::<Vec<_>>().join("; ");
                 found.notes.push(format!("{source} is also part of {kinds}: a live patch does not reach that"));
@@ -305,6 +321,47 @@ fn find(target: &Target, sources: &[&str], limit: Option<Limit>) -> Result<Found
     }
     found.doubtful.retain(|u| !found.units.contains(u));
     Ok(found)
+}
+
+/// Fewer files than that are preprocessed sooner than the tree is searched.
+const WORTH_A_SEARCH: usize = 30;
+
+/// Takes out of `reach` the files that include a touched header and see nothing of what is changed in it.
+fn leave_out_unseen(
+    target: &Target,
+    tree: &PatchedTree,
+    index: &Index,
+    includers: &Includers<'_>,
+    reach: &mut BTreeMap<&str, Vec<String>>,
+    found: &mut Found,
+) -> Result<()> {
+    let wide = |files: &[String]| files.iter().filter(|p| is_unit(p)).count() > WORTH_A_SEARCH;
+    let wide = reach.iter().filter(|(path, files)| path.ends_with(".h") && wide(files));
+    let headers: Vec<(&str, &TouchedFile)> =
+        wide.filter_map(|(path, _)| Some((*path, tree.files.get(*path)?))).collect();
+    if headers.is_empty() {
+        return Ok(());
+    }
+    let step = progress::step("finding out who sees what it changes in headers");
+    let seen = reach::seen(&target.tree, &target.arch, index, includers, &headers)?;
+    let mut said = Vec::new();
+    for (path, seen) in seen {
+        let Some(files) = reach.get_mut(path.as_str()) else { continue };
+        match seen {
+            Seen::ByAll(why) => said.push(format!("{path}: all that include it ({why})")),
+            Seen::By(kept) => {
+                let units = |files: &[String]| files.iter().filter(|p| is_unit(p)).count();
+                let before = units(files);
+                files.retain(|p| *p == path || !is_unit(p) || kept.contains(p));
+                let left = before - units(files);
+                said.push(format!("{path}: {} of {before} files", before - left));
+                let note = format!("{path}: {left} of {before} files that include it see nothing of what is changed");
+                found.unseen.insert(path, note);
+            }
+        }
+    }
+    step.done(&said.join(", "));
+    Ok(())
 }
 
 fn is_unit(path: &str) -> bool {

@@ -95,7 +95,7 @@ pub fn scan(lines: &[&[u8]]) -> Vec<Line> {
     out
 }
 
-fn directive(text: &[u8]) -> Option<Directive> {
+pub(super) fn directive(text: &[u8]) -> Option<Directive> {
     let rest = text.trim_ascii_start().strip_prefix(b"#")?.trim_ascii_start();
     let word = &rest[..rest.iter().position(|b| !b.is_ascii_alphanumeric()).unwrap_or(rest.len())];
     Some(match word {

@@ -130,22 +130,22 @@ fn is_source(name: &str) -> bool {
     [".c", ".h", ".S"].iter().any(|end| name.ends_with(end))
 }
 
-fn search(tree: &Path, sources: Vec<String>, makefiles: &[String], config: &str) -> Result<Index> {
+/// What `look` makes of the text of each of `files`, in their order; as many at a time as there are processors.
+pub(super) fn each_text<R: Send>(tree: &Path, files: &[String], look: impl Fn(&[u8]) -> R + Sync) -> Result<Vec<R>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let queue = Mutex::new((0..sources.len()).step_by(256));
-    let all = Mutex::new(Vec::new());
+    let queue = Mutex::new((0..files.len()).step_by(256));
+    let all = Mutex::new(Vec::with_capacity(files.len()));
     let next = || queue.lock().ok().and_then(|mut q| q.next());
     let work = || -> Result<()> {
-        let (scanner, mut text) = (Scanner::default(), Vec::new());
-        let mut found = Vec::new();
+        let (mut text, mut found) = (Vec::new(), Vec::new());
         while let Some(begin) = next() {
-            for (at, path) in sources.iter().enumerate().skip(begin).take(256) {
+            for (at, path) in files.iter().enumerate().skip(begin).take(256) {
                 text.clear();
                 let file = tree.join(path);
                 std::fs::File::open(&file)
                     .and_then(|mut f| f.read_to_end(&mut text))
                     .with_context(|| format!("cannot read {}", file.display()))?;
-                found.push((at as u32, scanner.scan(&text)));
+                found.push((at, look(&text)));
             }
         }
         if let Ok(mut all) = all.lock() {
@@ -159,12 +159,22 @@ fn search(tree: &Path, sources: Vec<String>, makefiles: &[String], config: &str)
     })?;
     let mut all = all.into_inner().unwrap_or_default();
     all.sort_by_key(|(at, _)| *at);
+    if all.len() != files.len() {
+        anyhow::bail!("reading the tree broke off");
+    }
+    Ok(all.into_iter().map(|(_, r)| r).collect())
+}
+
+/// Reads all of `sources` and `makefiles`.
+pub(super) fn search(tree: &Path, sources: Vec<String>, makefiles: &[String], config: &str) -> Result<Index> {
+    let scanner = Scanner::default();
+    let all = each_text(tree, &sources, |text| scanner.scan(text))?;
     let mut index = Index { version: VERSION.into(), ..Index::default() };
     // An option that names a header and is not set is no include.
     let off = |name: &str| {
         name.starts_with("CONFIG_") && !config.lines().any(|l| l.strip_prefix(name).is_some_and(|r| r.starts_with('=')))
     };
-    for (at, includes) in all {
+    for (at, includes) in (0u32..).zip(all) {
         for (how, name) in includes.names {
             let map = if how == How::Quoted { &mut index.quoted } else { &mut index.anywhere };
             let list = map.entry(name).or_default();
@@ -232,6 +242,18 @@ impl Index {
         self.version == VERSION && self.quoted.values().chain(self.anywhere.values()).chain([&self.computed]).all(known)
     }
 
+    /// All files that were looked at, sorted.
+    pub(super) fn files(&self) -> &[String] {
+        &self.files
+    }
+
+    /// Files that include more than is known here: a name that a macro computes, or a file of another kind.
+    pub(super) fn blind(&self) -> Vec<&str> {
+        let strange = self.quoted.iter().chain(&self.anywhere).filter(|(name, _)| !is_source(name));
+        let all = strange.flat_map(|(_, by)| by).chain(&self.computed);
+        all.map(|n| self.files[*n as usize].as_str()).collect()
+    }
+
     /// Prepares the index for questions.
     pub fn includers(&self) -> Includers<'_> {
         let mut spellings: HashMap<String, Vec<Spelling<'_>>> = HashMap::new();
@@ -248,19 +270,28 @@ impl<'a> Includers<'a> {
     /// `path` and every file that includes it, directly or through another; `path` comes first and need not be in the
     /// tree (a file that a fix adds), the others are sorted.
     pub fn closure(&self, path: &str) -> Vec<String> {
-        let mut seen: BTreeSet<&str> = BTreeSet::new();
-        let mut next: Vec<&str> = self.of(path);
+        let mut seen = self.closure_of([path]);
+        seen.remove(path);
+        [path].into_iter().chain(seen).map(String::from).collect()
+    }
+
+    /// `paths` and every file that includes one of them.
+    pub(super) fn closure_of<'p>(&self, paths: impl IntoIterator<Item = &'p str>) -> BTreeSet<&'p str>
+    where
+        'a: 'p,
+    {
+        let mut seen: BTreeSet<&'p str> = paths.into_iter().collect();
+        let mut next: Vec<&'p str> = seen.iter().copied().collect();
         // What a macro computes may be this very header. No kernel computes the name of a .c file, and one that is
         // not built must be told as such.
-        if !path.ends_with(".c") {
-            next.extend(self.index.computed.iter().map(|n| self.index.files[*n as usize].as_str()));
+        if next.iter().any(|path| !path.ends_with(".c")) {
+            let computed = self.index.computed.iter().map(|n| self.index.files[*n as usize].as_str());
+            computed.filter(|file| seen.insert(file)).for_each(|file| next.push(file));
         }
         while let Some(file) = next.pop() {
-            if file != path && seen.insert(file) {
-                next.extend(self.of(file));
-            }
+            self.of(file).into_iter().filter(|by| seen.insert(by)).for_each(|by| next.push(by));
         }
-        [path].into_iter().chain(seen).map(String::from).collect()
+        seen
     }
 
     /// The files that include `path` directly.

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What a fix changes in a header: its text before and after in, the names of what is not the same out.
+
+use super::chunks::{chunks, Chunk};
+use super::kinds::Kind;
+use similar::{capture_diff_slices, Algorithm, DiffOp};
+
+/// The difference between two texts of a header.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// What was changed, added, removed or moved.
+    pub changed: Vec<Chunk>,
+    /// All else.
+    pub same: Vec<Chunk>,
+}
+
+type Key<'c> = (&'c [u8], &'c [Vec<u8>], Vec<u64>);
+
+/// What has to be equal; `unknown` stands for a line whose number is not known.
+fn key(chunk: &Chunk, unknown: u64) -> Key<'_> {
+    let numbers = match chunk.kind {
+        Kind::Inline(_) | Kind::Other => chunk.numbers.iter().map(|n| n.unwrap_or(unknown)).collect(),
+        _ => Vec::new(),
+    };
+    (&chunk.context, &chunk.tokens, numbers)
+}
+
+/// Compares two texts.
+///
+/// # Errors
+/// What it is in them that is not understood.
+pub fn compare(original: &[u8], patched: &[u8]) -> Result<Change, String> {
+    let cut = |text: &[u8]| chunks(text).ok_or("its conditionals and brackets do not nest plainly");
+    let (old, new) = (cut(original)?, cut(patched)?);
+    let keys = |list: &[Chunk], unknown| -> Vec<u64> { list.iter().map(|c| hash(&key(c, unknown))).collect() };
+    let ops = capture_diff_slices(Algorithm::Myers, &keys(&old, u64::MAX), &keys(&new, u64::MAX - 1));
+    let mut change = Change::default();
+    for op in ops {
+        match op {
+            DiffOp::Equal { old_index, len, .. } => change.same.extend_from_slice(&old[old_index..old_index + len]),
+            _ => {
+                change.changed.extend_from_slice(&old[op.old_range()]);
+                change.changed.extend_from_slice(&new[op.new_range()]);
+            }
+        }
+    }
+    Ok(change)
+}
+
+fn hash(key: &Key<'_>) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
