@@ -211,7 +211,7 @@ fn loud<'t>(body: &[&'t [u8]], of: Option<&Macro<'_>>) -> Option<&'t [u8]> {
             || (attribute && harmful(word))
             || handed
             || matches!(*word, b"_Pragma" | b"__pragma")
-            || (*word == b"extern" && at > 0 && !of.is_some_and(|m| m.name == b"__compiletime_assert"))
+            || (*word == b"extern" && at > 0 && of.is_none_or(|m| m.name != b"__compiletime_assert"))
             || (*word == b"extern" && at == 0 && of.is_some());
         if found {
             return Some(word);

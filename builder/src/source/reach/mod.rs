@@ -47,7 +47,7 @@ use std::path::Path;
 use words::Finder;
 
 /// More names than that are not followed.
-const MOST_NAMES: usize = 3000;
+const MOST_NAMES: usize = 500;
 
 /// Headers that no more files include are kept with all of them, when it is not plain which names their macros make.
 const NARROW: usize = 150;
