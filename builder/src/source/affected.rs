@@ -342,7 +342,7 @@ fn leave_out_unseen(
     if headers.is_empty() {
         return Ok(());
     }
-    let step = progress::step("finding out who sees what it changes in headers");
+    let step = progress::step("finding out who sees what it adds to headers");
     let seen = reach::seen(&target.tree, &target.arch, index, includers, &headers)?;
     let mut said = Vec::new();
     for (path, seen) in seen {

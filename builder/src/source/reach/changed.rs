@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What a fix changes in a header: its text before and after in, the names of what is not the same out.
+//! What a fix changes in a header: its text before and after in, what only one of them has out.
 
 use super::chunks::{chunks, Chunk};
 use super::kinds::Kind;
@@ -8,10 +8,10 @@ use similar::{capture_diff_slices, Algorithm, DiffOp};
 /// The difference between two texts of a header.
 #[derive(Debug, Default)]
 pub struct Change {
-    /// What was changed, added, removed or moved.
-    pub changed: Vec<Chunk>,
-    /// All else.
-    pub same: Vec<Chunk>,
+    /// What was changed, moved or taken away, as it was.
+    pub gone: Vec<Chunk>,
+    /// What was changed, moved or added, as it is.
+    pub new: Vec<Chunk>,
 }
 
 type Key<'c> = (&'c [u8], &'c [Vec<u8>], Vec<u64>);
@@ -36,12 +36,9 @@ pub fn compare(original: &[u8], patched: &[u8]) -> Result<Change, String> {
     let ops = capture_diff_slices(Algorithm::Myers, &keys(&old, u64::MAX), &keys(&new, u64::MAX - 1));
     let mut change = Change::default();
     for op in ops {
-        match op {
-            DiffOp::Equal { old_index, len, .. } => change.same.extend_from_slice(&old[old_index..old_index + len]),
-            _ => {
-                change.changed.extend_from_slice(&old[op.old_range()]);
-                change.changed.extend_from_slice(&new[op.new_range()]);
-            }
+        if !matches!(op, DiffOp::Equal { .. }) {
+            change.gone.extend_from_slice(&old[op.old_range()]);
+            change.new.extend_from_slice(&new[op.new_range()]);
         }
     }
     Ok(change)

@@ -50,81 +50,58 @@ fn comments_and_new_names_are_seen_by_nobody() {
 }
 
 #[test]
-fn a_changed_thing_is_seen_where_its_name_stands() {
-    let both = |from: &str, to: &str| assert_eq!(who(from, to, &[USE]), files(&["a/use.c"]), "{to}");
-    both("#define f(x) x", "#define f(x) (x)");
-    both("#define f(x) x", "#define f (x) x");
-    both("int f(int);", "long f(int);");
-    both("static inline int f(int x)\n{\n\treturn x;\n}", "static inline int f(int x)\n{\n\treturn x + 1;\n}");
-    both("#ifdef A\nint f(int);\n#endif", "#ifdef B\nint f(int);\n#endif");
-    both("extern int f;", "extern long f;");
-    both("enum e { f, g };", "enum e { g, f };");
-    both("typedef int (*f)(int);", "typedef long (*f)(int);");
+fn what_has_the_new_name_sees_it() {
+    let new = "#define fresh 1\nint g(void);\n";
+    let see = |path: &str, text: &str| who("", new, &[(path, text), ("a/all.c", "#include <h.h>\n#include <o.h>\n")]);
+    assert_eq!(see("a/use.c", "#include <h.h>\n#ifdef fresh\n#endif\n"), files(&["a/use.c"]));
+    assert_eq!(see("a/use.c", "#include <h.h>\nint g(void) { return 1; }\n"), files(&["a/use.c"]));
+    assert_eq!(see("include/o.h", "#ifndef fresh\nint h;\n#endif\n"), files(&["a/all.c"]));
+    assert_eq!(see("include/o.h", "#define other(fresh) fresh\n"), files(&["a/all.c"]));
+    assert_eq!(see("include/o.h", "#define others(freshly) freshly\n"), NOBODY);
+    assert_eq!(see("a/blind.c", "#include <h.h>\n#include \"table.inc\"\n"), files(&["a/blind.c"]));
+    assert!(see("a/Makefile", "ccflags-y += -Dfresh=2\n").is_err());
+}
+
+#[test]
+fn names_that_may_be_put_together() {
+    let by = |new: &str| who("", new, &[USE, ("include/p.h", "#define CLASS(n) class_##n##_make(1)\n")]);
+    assert!(by("#define class_f_make(x) x").is_err());
+    assert_eq!(by("#define klass_f_make(x) x"), NOBODY);
+    // Declared twice it would not compile.
+    assert_eq!(by("int class_f_make(int);"), NOBODY);
+}
+
+#[test]
+fn what_is_more_than_an_addition_is_seen_by_all() {
+    let all = |from: &str, to: &str| assert!(who(from, to, &[USE]).is_err(), "{to}");
+    all("#define f(x) x", "#define f(x) (x)");
+    all("#define f(x) x", "#define f (x) x");
+    all("int f(int);", "long f(int);");
+    all("int f(int);", "");
+    all("int f(int);\nint g(int);", "int g(int);\nint f(int);");
+    all("static inline int f(int x)\n{\n\treturn x;\n}", "static inline int f(int x)\n{\n\treturn x + 1;\n}");
+    all("#ifdef A\nint f(int);\n#endif", "#ifdef B\nint f(int);\n#endif");
+    all("enum e { f, g };", "enum e { g, f };");
+    all("struct s { int a; };", "struct s { int a; int b; };");
     // A line that may be compiled in.
-    both("static inline int f(int x)\n{\n\tWARN_ON(x);\n}", "static inline int f(int x)\n{\n\n\tWARN_ON(x);\n}");
-}
-
-#[test]
-fn names_are_followed_through_macros_and_functions() {
-    let by = |header: &str| {
-        let others = [
-            ("include/o.h", header),
-            ("a/use.c", "#include <h.h>\n#include <o.h>\nint use(void) { return outer(1); }\n"),
-            ("a/other.c", "#include <h.h>\n#include <o.h>\n"),
-        ];
-        who("#define f(x) x", "#define f(x) (x)", &others)
-    };
-    assert_eq!(by("#define inner(x) f(x)\n#define outer(x) \\\n\tinner(x)\n"), files(&["a/use.c"]));
-    assert_eq!(by("static inline int outer(int x)\n{\n\treturn f(x);\n}\n"), files(&["a/use.c"]));
-    assert_eq!(by("int outer(int a[f(2)]);\n"), files(&["a/use.c"]));
-    let all = files(&["a/other.c", "a/use.c"]);
-    assert_eq!(by("struct s {\n\tint a[f(2)];\n};\n"), all);
-    assert_eq!(by("#ifdef f\nint g(void);\n#endif\n"), all);
-    assert_eq!(by("MAKE(f);\n"), all);
-    assert_eq!(by("static int g = f(1);\n"), all);
-    assert_eq!(by("#if X\nint g(void) {\n#endif\nf }\n"), all);
-    // It may do more than define.
-    assert_eq!(by("static inline int outer(int x)\n{\n\tKEEP\n\treturn f(x);\n}\n#define KEEP static int y __attribute__((used));\n"), all);
-    assert_eq!(by("#define g(f) f\n"), NOBODY);
-}
-
-#[test]
-fn names_that_are_put_together() {
-    let by = |macros: &str, call: &str| {
-        let text = format!("#include <h.h>\n#include <p.h>\n{call}\n");
-        let other = "#include <h.h>\n#include <p.h>\nCAT(no, thing);\n";
-        let others = [("include/p.h", macros), ("a/use.c", text.as_str()), ("a/other.c", other)];
-        who("#define class_f_make(x) x", "#define class_f_make(x) (x)", &others)
-    };
-    let strong = "#define CLASS(n) class_##n##_make(1)\n#define CAT(a, b) 1\n";
-    assert_eq!(by(strong, "CLASS(f);"), files(&["a/use.c"]));
-    assert_eq!(by(strong, "int x;"), NOBODY);
-    // Few files include it, so it is not looked at who hands what over.
-    assert_eq!(by("#define CAT(a, b) a##b\n", "int x;"), files(&["a/other.c", "a/use.c"]));
+    all("static inline int f(int x)\n{\n\tWARN_ON(x);\n}", "static inline int f(int x)\n{\n\n\tWARN_ON(x);\n}");
+    // The name is no new one.
+    all("#ifdef A\n#define f 1\n#else\n#endif", "#ifdef A\n#define f 1\n#else\n#define f 2\n#endif");
 }
 
 #[test]
 fn what_is_not_understood_is_seen_by_all() {
-    let all = |from: &str, to: &str| assert!(who(from, to, &[USE]).is_err(), "{to}");
-    all("", "#include <x.h>");
-    all("", "#pragma pack(1)");
-    all("MAKE(a);", "MAKE(b);");
-    all("static int x = 1;", "static int x = 2;");
-    all("int x[f(1)] = { 1 };", "int x[f(1)] = { 2 };");
-    all("", "#if A\nint g(void) {\n#endif\n}");
-    all("", "static inline int g(int x)\n{\n\textern int y;\n\treturn y;\n}");
-    all("", "int g(void) __attribute__((weak));");
-    all("", "void *memcpy(void *a, const void *b, long n);");
-    all("#define f 1\nstruct s { int a[f]; };", "#define f 2\nstruct s { int a[f]; };");
-}
-
-#[test]
-fn files_of_which_little_is_known() {
-    let change = ("#define f(x) x", "#define f(x) (x)");
-    let others = [
-        ("a/blind.c", "#include <h.h>\n#include \"table.inc\"\n"),
-        ("b/b.c", "#include <h.h>\n"),
-        ("b/Makefile", "ccflags-y += -DX=f\n"),
-    ];
-    assert_eq!(who(change.0, change.1, &others), files(&["a/blind.c", "b/b.c"]));
+    let all = |to: &str| assert!(who("", to, &[USE]).is_err(), "{to}");
+    all("#include <x.h>");
+    all("#undef f");
+    all("#pragma pack(1)");
+    all("MAKE(b);");
+    all("static int x = 2;");
+    all("#if A\nint g(void) {\n#endif\n}");
+    all("static inline int g(int x)\n{\n\textern int y;\n\treturn y;\n}");
+    all("static inline int g(int x)\n{\n\tstatic int y __used;\n\treturn y;\n}");
+    all("int g(void) __attribute__((weak));");
+    all("int g(void) __weak;");
+    all("void *memcpy(void *a, const void *b, long n);");
+    all("struct { int a; } x;");
 }
