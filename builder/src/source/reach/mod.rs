@@ -29,6 +29,7 @@ use anyhow::Result;
 use chunks::Chunk;
 use kinds::Kind;
 use memchr::memmem;
+use paste::Made;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use words::Finder;
@@ -79,14 +80,19 @@ pub fn seen(
     let pasted = paste::possible(tree, index.files(), &macros)?;
     for (path, names) in &added {
         let has = |found: &BTreeSet<usize>| found.iter().any(|n| names.all.contains(all[*n]));
-        let answer = match names.macros.iter().find(|name| pasted.contains(name.as_slice())) {
-            Some(name) => {
+        let made = || names.macros.iter().filter_map(|name| Some((name, pasted.get(name.as_slice())?)));
+        let answer = match made().find(|(_, made)| **made == Made::Anywhere) {
+            Some((name, _)) => {
                 Seen::ByAll(format!("some macro may put the name {} together", String::from_utf8_lossy(name)))
             }
             None if has(&flags) => Seen::ByAll("a makefile has the name too".into()),
             None => {
-                let files = index.files().iter().zip(&spelled).filter(|(_, found)| has(found)).map(|(f, _)| f.as_str());
-                let files: Vec<&str> = files.filter(|f| f != path).chain(index.blind()).collect();
+                let may_make: BTreeSet<usize> = made()
+                    .flat_map(|(_, made)| if let Made::With(files) = made { files.clone() } else { BTreeSet::new() })
+                    .collect();
+                let spelled = spelled.iter().enumerate().filter(|(n, found)| has(found) || may_make.contains(n));
+                let files: Vec<&str> = spelled.map(|(n, _)| index.files()[n].as_str()).filter(|f| f != path).collect();
+                let files = files.into_iter().chain(index.blind());
                 Seen::By(includers.closure_of(files).into_iter().map(String::from).collect())
             }
         };

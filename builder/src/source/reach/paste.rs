@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Names that macros may put together (`##`) and that stand nowhere as a whole: names in, those of which that cannot be
-//! ruled out out.
+//! Names that macros may put together (`##`) and that stand nowhere as a whole: names in, where that cannot be ruled out
+//! out.
 //!
 //! Every `##` of the tree is looked at, with what stands on either side. A chain of them with words of its own of three
-//! characters or more makes only names that have these words in it. Shorter ones (`a##b`, `a##_##b`) make whatever they
+//! characters or more makes only names that have these words in it, and only in units with the file that it stands in. Shorter ones (`a##b`, `a##_##b`) make whatever they
 //! are given: such a name can be theirs if it is two words of the tree, or two with one of these short pieces between
 //! them. Not seen is a name that is put together of more than that by several of the short ones.
 
@@ -12,7 +12,7 @@ use super::text::lines;
 use super::words::Finder;
 use crate::compile::tokens::{is_word, tokens};
 use anyhow::Result;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A chain with so many characters of its own says what it makes.
@@ -27,13 +27,22 @@ enum Leaf {
     Given,
 }
 
+/// Where a name may be put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// In any unit.
+    Anywhere,
+    /// In units with a macro of one of these files, by number.
+    With(BTreeSet<usize>),
+}
+
 /// The names that some macro of the tree may put together.
 ///
 /// # Errors
 /// A file of the tree cannot be read.
-pub fn possible<'n>(tree: &Path, files: &[String], names: &BTreeSet<&'n [u8]>) -> Result<BTreeSet<&'n [u8]>> {
+pub fn possible<'n>(tree: &Path, files: &[String], names: &BTreeSet<&'n [u8]>) -> Result<BTreeMap<&'n [u8], Made>> {
     if names.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(BTreeMap::new());
     }
     // Every part that a name could begin or end with.
     let parts: BTreeSet<&[u8]> = names.iter().flat_map(|n| (1..n.len()).flat_map(|at| [&n[..at], &n[at..]])).collect();
@@ -43,29 +52,41 @@ pub fn possible<'n>(tree: &Path, files: &[String], names: &BTreeSet<&'n [u8]>) -
         let words: BTreeSet<usize> = finder.find(text).map(|(n, _)| n).collect();
         (chains(text), words)
     })?;
-    let mut all: BTreeSet<Vec<Leaf>> = BTreeSet::new();
-    let mut words: BTreeSet<&[u8]> = BTreeSet::new();
-    for (chains, found) in found {
-        all.extend(chains);
-        words.extend(found.into_iter().map(|n| parts[n]));
-    }
     let own =
         |chain: &[Leaf]| chain.iter().map(|l| if let Leaf::Own(word) = l { word.len() } else { 0 }).sum::<usize>();
-    let (telling, short): (Vec<_>, Vec<_>) = all.iter().partition(|chain| own(chain) >= TELLING);
-    let between: BTreeSet<&[u8]> = short
-        .iter()
-        .flat_map(|chain| chain.iter())
-        .filter_map(|leaf| if let Leaf::Own(word) = leaf { Some(word.as_slice()) } else { None })
-        .chain([&b""[..]])
-        .collect();
+    let mut made: BTreeMap<&[u8], Made> = BTreeMap::new();
+    let (mut words, mut between): (BTreeSet<&[u8]>, BTreeSet<Vec<u8>>) =
+        (BTreeSet::new(), BTreeSet::from([Vec::new()]));
+    for (file, (chains, found)) in found.into_iter().enumerate() {
+        words.extend(found.into_iter().map(|n| parts[n]));
+        for chain in chains {
+            if own(&chain) < TELLING {
+                between.extend(chain.into_iter().filter_map(|leaf| {
+                    if let Leaf::Own(word) = leaf {
+                        Some(word)
+                    } else {
+                        None
+                    }
+                }));
+                continue;
+            }
+            for name in names.iter().filter(|name| makes(&chain, name)) {
+                if let Made::With(files) = made.entry(name).or_insert_with(|| Made::With(BTreeSet::new())) {
+                    files.insert(file);
+                }
+            }
+        }
+    }
     let split = |name: &[u8]| {
         (1..name.len()).any(|at| {
             words.contains(&name[..at])
-                && between.iter().any(|b| name[at..].strip_prefix(*b).is_some_and(|rest| words.contains(rest)))
+                && between
+                    .iter()
+                    .any(|b| name[at..].strip_prefix(b.as_slice()).is_some_and(|rest| words.contains(rest)))
         })
     };
-    let made = |name: &&&[u8]| telling.iter().any(|chain| makes(chain, name)) || split(name);
-    Ok(names.iter().filter(made).copied().collect())
+    made.extend(names.iter().filter(|name| split(name)).map(|name| (*name, Made::Anywhere)));
+    Ok(made)
 }
 
 /// The chains of a text, in all its macros.
@@ -129,11 +150,15 @@ mod tests {
     use crate::files;
 
     fn of(macros: &str, text: &str, name: &str) -> bool {
+        made(macros, text, name).is_some()
+    }
+
+    fn made(macros: &str, text: &str, name: &str) -> Option<Made> {
         let dir = tempfile::tempdir().unwrap();
         files::write(&dir.path().join("a.h"), macros.as_bytes()).unwrap();
         files::write(&dir.path().join("b.c"), text.as_bytes()).unwrap();
         let list = ["a.h".to_string(), "b.c".into()];
-        !possible(dir.path(), &list, &BTreeSet::from([name.as_bytes()])).unwrap().is_empty()
+        possible(dir.path(), &list, &BTreeSet::from([name.as_bytes()])).unwrap().into_values().next()
     }
 
     #[test]
@@ -141,6 +166,7 @@ mod tests {
         let class = "#define CLASS(_name, var) \\\n\tclass_##_name##_t var\n";
         assert!(of(class, "", "class_mutex_t") && of(class, "", "class__t"));
         assert!(!of(class, "", "class_mutex_u") && !of(class, "", "mutex"));
+        assert_eq!(made(class, "", "class_mutex_t"), Some(Made::With(BTreeSet::from([0]))));
         assert!(of("#define ATTR(args...) attr_ ## args\n", "", "attr_x"));
         assert!(of("#define ATTR(a, b) b##_attr, a##_##b##_show x\n", "", "some_thing_show"));
     }
@@ -148,7 +174,7 @@ mod tests {
     #[test]
     fn chains_without() {
         let paste = "#define PASTE(a, b) a##b\n#define JOIN(a, b) a##_##b\n";
-        assert!(of(paste, "PASTE(mas, _lock);", "mas_lock"));
+        assert_eq!(made(paste, "PASTE(mas, _lock);", "mas_lock"), Some(Made::Anywhere));
         assert!(of(paste, "JOIN(mas, lock);", "mas_lock"));
         assert!(!of(paste, "PASTE(mas, x);", "mas_lock"));
         assert!(!of("", "mas lock _lock", "masc_lock"));

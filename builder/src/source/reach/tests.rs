@@ -65,7 +65,11 @@ fn what_has_the_new_name_sees_it() {
 #[test]
 fn names_that_may_be_put_together() {
     let by = |new: &str| who("", new, &[USE, ("include/p.h", "#define CLASS(n) class_##n##_make(1)\n")]);
-    assert!(by("#define class_f_make(x) x").is_err());
+    assert_eq!(by("#define class_f_make(x) x"), NOBODY);
+    let two =
+        [("include/p.h", "#define CLASS(n) class_##n##_make(1)\n"), ("a/p.c", "#include <h.h>\n#include <p.h>\n")];
+    assert_eq!(who("", "#define class_f_make(x) x", &two), files(&["a/p.c"]));
+    assert!(who("", "#define joined 1", &[("a/p.c", "#define JOIN(a, b) a##b\nJOIN(join, ed)\n")]).is_err());
     assert_eq!(by("#define klass_f_make(x) x"), NOBODY);
     // Declared twice it would not compile.
     assert_eq!(by("int class_f_make(int);"), NOBODY);
