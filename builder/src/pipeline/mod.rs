@@ -165,7 +165,7 @@ fn carry_over(
     let world = stage::World { image, modules: &modules, symvers, elsewhere: &elsewhere };
     let proven = prove_units(request, units, &mut shipped, changes, &extracts, &world)?;
     let world = World { image, modules: &modules, symvers };
-    let mut resolved = resolve_all(units, &shipped, &extracts, &proven, &world)?;
+    let mut resolved = resolve_all(units, changes, &shipped, &extracts, &proven, &world)?;
     let mut registration = register(request, changed, &extracts, &proven, &modules)?;
     registration.hook(hooks, hooks_file.is_some());
     if registration.objects.is_empty() {
@@ -340,6 +340,7 @@ fn prove_units(
 
 fn resolve_all(
     units: &[Unit],
+    changes: &[ChangeSet<'_>],
     shipped: &[Object],
     extracts: &[Extract],
     proven: &Proven,
@@ -350,14 +351,25 @@ fn resolve_all(
         .zip(shipped)
         .zip(extracts)
         .zip(proven.proofs())
-        .map(|(((u, shipped), extract), proof)| resolve::Unit {
+        .zip(changes)
+        .map(|((((u, shipped), extract), proof), changes)| resolve::Unit {
             module: u.pair.unit.module.as_deref(),
             extract,
             shipped,
             proof,
+            made_public: made_public(changes),
         })
         .collect();
     Ok(resolve::resolve(&all, world).map_err(Refused)?)
+}
+
+/// Names that a unit defines for itself alone before, and for others with the fixes.
+fn made_public<'c>(changes: &'c ChangeSet<'_>) -> BTreeSet<&'c str> {
+    let defined = |object: &'c Object, local: bool| {
+        let symbols = object.symbols.iter().filter(move |s| s.section().is_some() && s.is_local() == local);
+        symbols.map(|s| s.name.as_str()).collect::<BTreeSet<_>>()
+    };
+    &defined(changes.original.object, true) & &defined(changes.patched.object, false)
 }
 
 /// Groups the replaced functions by klp object, vmlinux first.

@@ -12,7 +12,7 @@ use crate::image::Image;
 use crate::prove::module::Module;
 use crate::prove::{Proof, Shipped, Spot};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What objtool (since 6.19) takes off a name before it looks at it; such a symbol stands for a livepatch
 /// symbol until the module is linked.
@@ -48,6 +48,8 @@ pub struct Unit<'a> {
     pub shipped: &'a Object,
     /// Its proof.
     pub proof: &'a Proof,
+    /// Names of its own that were static and are not any more.
+    pub made_public: BTreeSet<&'a str>,
 }
 
 /// The world that symbols are looked up in.
@@ -124,10 +126,10 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
     let mut refusals = Vec::new();
     for (n, unit) in units.iter().enumerate() {
         let mut object = unit.extract.object.clone();
-        let late = late_symbols(unit, world, &provided);
+        let late = late_symbols(unit, units, world, &provided);
         refusals.extend(late::refusals(&object, unit.module.unwrap_or(""), &late));
         for external in &unit.extract.externals {
-            match find(unit, external, world, &provided) {
+            match find(unit, external, units, world, &provided) {
                 Ok(None) => out.exports.push(external.name.clone()),
                 Ok(Some(klp)) => {
                     out.found.insert((n, external.name.clone()), klp.clone());
@@ -149,15 +151,24 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
 }
 
 /// The externals of a unit whose relocations wait for a module.
-fn late_symbols(unit: &Unit<'_>, world: &World<'_>, provided: &HashSet<&str>) -> HashSet<String> {
-    let waits = |e: &&External| matches!(find(unit, e, world, provided), Ok(Some(KlpSymbol { needs: Some(_), .. })));
+fn late_symbols(unit: &Unit<'_>, units: &[Unit<'_>], world: &World<'_>, provided: &HashSet<&str>) -> HashSet<String> {
+    let waits =
+        |e: &&External| matches!(find(unit, e, units, world, provided), Ok(Some(KlpSymbol { needs: Some(_), .. })));
     unit.extract.externals.iter().filter(waits).map(|e| e.name.clone()).collect()
+}
+
+/// Where a name stands that was static in one other unit of the same klp object, and that the fixes make public.
+fn made_public(unit: &Unit<'_>, units: &[Unit<'_>], name: &str) -> Option<Spot> {
+    let mut owners = units.iter().filter(|u| u.module == unit.module && u.made_public.contains(name));
+    let owner = owners.next().filter(|_| owners.next().is_none())?;
+    owner.proof.spot(owner.shipped, name)
 }
 
 /// How one external is found; None where the module loader does it.
 fn find(
     unit: &Unit<'_>,
     external: &External,
+    units: &[Unit<'_>],
     world: &World<'_>,
     provided: &HashSet<&str>,
 ) -> Result<Option<KlpSymbol>, Refusal> {
@@ -174,6 +185,7 @@ fn find(
                 let first = globals.next()?;
                 globals.next().is_none().then_some(Spot { space: 0, at: first.address })
             });
+            let place = place.or_else(|| made_public(unit, units, name));
             let place = place.ok_or_else(|| {
                 unknown(
                     "where it stands in the running kernel could not be told from the shipped image".into(),
@@ -201,7 +213,11 @@ fn find(
                     let mut all = module.named(name).filter(|s| !s.is_local());
                     all.next().map(|s| Spot { space: s.section().unwrap_or(0), at: s.value })
                 };
-                let place = if external.origin == Origin::Elsewhere { global() } else { place };
+                let public = || {
+                    made_public(unit, units, name)
+                        .filter(|&s| Shipped::is_named(module, name, s) == crate::prove::Named::Yes)
+                };
+                let place = if external.origin == Origin::Elsewhere { global().or_else(public) } else { place };
                 if let Some(sympos) = place.and_then(|p| module.sympos(name, p)) {
                     return Ok(Some(KlpSymbol { needs, object: Some(own.into()), name: name.clone(), sympos }));
                 }

@@ -22,6 +22,8 @@ pub const TESTS: &[Test] = &[
     ("headers", headers),
     ("header_that_all_include", header_that_all_include),
     ("types_that_all_see", types_that_all_see),
+    ("statics_made_public", statics_made_public),
+    ("additions_to_a_header_that_all_include", additions_to_a_header_that_all_include),
     ("new_and_deleted_files", new_and_deleted_files),
     ("commands_that_were_not_run", commands_that_were_not_run),
     ("does_not_compile", does_not_compile),
@@ -153,6 +155,48 @@ fn types_that_all_see() {
         assert_eq!(ran.err.contains("[reaches-too-many]"), many, "{}", ran.err);
         assert!(!ran.out.contains("preprocessing"), "{}", ran.out);
     }
+}
+
+/// What is added to a header is seen where its names stand, and a remark by nobody.
+fn additions_to_a_header_that_all_include() {
+    let kernel = Kernel::new().with_shared_objects();
+    let (wide, small) = ("include/linux/seq_file.h", kernel.source(SMALL));
+    let text = kernel.source(wide);
+    let (head, tail) = text.split_at(text.rfind("#endif").unwrap());
+    let added =
+        "#define KMEND_END \" changed\"\nstatic inline const char *kmend_end(void)\n{\n\treturn KMEND_END;\n}\n";
+    let header = fs::read_to_string(kernel.patch("h.patch", wide, &text, &format!("{head}{added}{tail}"))).unwrap();
+    let user = small.replace("seq_putc(m, '\\n');", "seq_puts(m, kmend_end());");
+    let user = fs::read_to_string(kernel.patch("c.patch", SMALL, &small, &user)).unwrap();
+    let fix = super::tool::put(kernel.dir.path(), "both.patch", format!("{header}{user}"));
+    let ran = kernel.build(&fix, &["-n", "both"]);
+    let said = ran.succeeds().out.clone();
+    assert!(said.contains("changed  cmdline_proc_show") && said.contains("see nothing of what is changed"), "{said}");
+    fs::remove_dir_all(kernel.out()).unwrap();
+    let fix = kernel.patch("the-fix.patch", wide, &text, &format!("{head}/* A remark. */\n{tail}"));
+    kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", "see nothing of what is changed"]);
+}
+
+/// A static of one unit, made public for another: it stands where it stood.
+fn statics_made_public() {
+    let kernel = Kernel::new().with_shared_objects();
+    let (owner, small) = ("fs/proc/generic.c", kernel.source(SMALL));
+    let text = kernel.source(owner);
+    let public = text.replace("static DEFINE_RWLOCK(proc_subdir_lock);", "DEFINE_RWLOCK(proc_subdir_lock);");
+    let owners = fs::read_to_string(kernel.patch("o.patch", owner, &text, &public)).unwrap();
+    let user = small.replace(
+        "\tseq_putc(m, '\\n');",
+        "\tread_lock(&proc_subdir_lock);\n\tseq_putc(m, '\\n');\n\tread_unlock(&proc_subdir_lock);",
+    );
+    let user = user.replacen("static int", "extern rwlock_t proc_subdir_lock;\n\nstatic int", 1);
+    let user = fs::read_to_string(kernel.patch("c.patch", SMALL, &small, &user)).unwrap();
+    let fix = super::tool::put(kernel.dir.path(), "both.patch", format!("{owners}{user}"));
+    let ran = kernel.build(&fix, &["-n", "both"]);
+    assert!(ran.succeeds().out.contains("changed  cmdline_proc_show"), "{}", ran.out);
+    let module = kernel.out().join("both.ko");
+    let told = std::process::Command::new("readelf").args(["-sW"]).arg(&module).output().unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains(".klp.sym.vmlinux.proc_subdir_lock,"), "{told}");
 }
 
 fn new_and_deleted_files() {

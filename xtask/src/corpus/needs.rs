@@ -72,9 +72,12 @@ pub fn needs(refusals: &[Refusal], have: &Parts, changed: &[(String, String)]) -
     for (files, all_lines) in [(&headers, false), (&headers, true), (&sources, false)] {
         let mut found = Parts::default();
         for name in &names {
-            let those: Vec<(&&Other, Vec<usize>)> =
+            let mut those: Vec<(&&Other, Vec<usize>)> =
                 files.iter().map(|o| (o, o.with(name, all_lines))).filter(|(_, hunks)| !hunks.is_empty()).collect();
-            // A name that is all over the release is no hint.
+            if those.len() > 3 {
+                those.retain(|(o, _)| have.paths().any(|p| folder(p) == folder(o.path)));
+            }
+            // A name that is all over the release is a hint in the same folder alone.
             if those.len() <= 3 {
                 let hunks = those.into_iter().flat_map(|(o, hunks)| hunks.into_iter().map(|n| (o.path, n)));
                 hunks.filter(|(path, n)| !have.has(path, *n)).for_each(|(path, n)| found.add_hunk(path, n));
@@ -90,6 +93,10 @@ pub fn needs(refusals: &[Refusal], have: &Parts, changed: &[(String, String)]) -
         have.cut().for_each(|path| whole.add(&Parts::whole(path)));
     }
     whole
+}
+
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// A changed file that a fix has not all of.

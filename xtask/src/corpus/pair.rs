@@ -35,7 +35,7 @@ pub const PAIRS: &[Pair] = &[
         from: "7.2.12-1",
         to: ("sid", "7.2.13-1"),
         sample: None,
-        reach: 40,
+        reach: 200,
         together: 12,
         cumulative: true,
     },

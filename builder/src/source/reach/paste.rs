@@ -5,7 +5,7 @@
 //! Every `##` of the tree is looked at, with what stands on either side. A chain of them with words of its own of three
 //! characters or more makes only names that have these words in it, and only in units with the file that it stands in. Shorter ones (`a##b`, `a##_##b`) make whatever they
 //! are given: such a name can be theirs if it is two words of the tree, or two with one of these short pieces between
-//! them. Not seen is a name that is put together of more than that by several of the short ones.
+//! them. What is pasted on begins an argument or the value of a macro, so there is no `*x`, `.x` or `->x` of it. Not seen is a name that is put together of more than that by several of the short ones.
 
 use super::super::includes::each_text;
 use super::text::lines;
@@ -49,16 +49,17 @@ pub fn possible<'n>(tree: &Path, files: &[String], names: &BTreeSet<&'n [u8]>) -
     let parts: Vec<&[u8]> = parts.into_iter().collect();
     let finder = Finder::new(parts.iter())?;
     let found = each_text(tree, files, |text| {
-        let words: BTreeSet<usize> = finder.find(text).map(|(n, _)| n).collect();
+        let words: BTreeSet<(usize, bool)> = finder.find(text).map(|(n, at)| (n, may_begin(&text[..at]))).collect();
         (chains(text), words)
     })?;
     let own =
         |chain: &[Leaf]| chain.iter().map(|l| if let Leaf::Own(word) = l { word.len() } else { 0 }).sum::<usize>();
     let mut made: BTreeMap<&[u8], Made> = BTreeMap::new();
-    let (mut words, mut between): (BTreeSet<&[u8]>, BTreeSet<Vec<u8>>) =
-        (BTreeSet::new(), BTreeSet::from([Vec::new()]));
+    let (mut words, mut pasted): (BTreeSet<&[u8]>, BTreeSet<&[u8]>) = (BTreeSet::new(), BTreeSet::new());
+    let mut between: BTreeSet<Vec<u8>> = BTreeSet::from([Vec::new()]);
     for (file, (chains, found)) in found.into_iter().enumerate() {
-        words.extend(found.into_iter().map(|n| parts[n]));
+        words.extend(found.iter().map(|(n, _)| parts[*n]));
+        pasted.extend(found.iter().filter(|(_, may)| *may).map(|(n, _)| parts[*n]));
         for chain in chains {
             if own(&chain) < TELLING {
                 between.extend(chain.into_iter().filter_map(|leaf| {
@@ -82,11 +83,21 @@ pub fn possible<'n>(tree: &Path, files: &[String], names: &BTreeSet<&'n [u8]>) -
             words.contains(&name[..at])
                 && between
                     .iter()
-                    .any(|b| name[at..].strip_prefix(b.as_slice()).is_some_and(|rest| words.contains(rest)))
+                    .any(|b| name[at..].strip_prefix(b.as_slice()).is_some_and(|rest| pasted.contains(rest)))
         })
     };
     made.extend(names.iter().filter(|name| split(name)).map(|name| (*name, Made::Anywhere)));
     Ok(made)
+}
+
+/// Whether what comes behind `before` may be the first word of an argument or of a macro's value. A word before it may be a
+/// macro that leaves nothing.
+fn may_begin(before: &[u8]) -> bool {
+    let mut last = before.trim_ascii_end();
+    while let Some(rest) = last.strip_suffix(b"\\") {
+        last = rest.trim_ascii_end();
+    }
+    last.last().is_none_or(|b| is_word(*b) || matches!(b, b'(' | b')' | b',' | b'#' | b'/' | b'"'))
 }
 
 /// The chains of a text, in all its macros.
@@ -176,6 +187,11 @@ mod tests {
         let paste = "#define PASTE(a, b) a##b\n#define JOIN(a, b) a##_##b\n";
         assert_eq!(made(paste, "PASTE(mas, _lock);", "mas_lock"), Some(Made::Anywhere));
         assert!(of(paste, "JOIN(mas, lock);", "mas_lock"));
+        assert!(
+            of(paste, "PASTE(mas, \\\n/* the */ _lock);", "mas_lock")
+                && of(paste, "mas\n#define L _lock\n", "mas_lock")
+        );
+        assert!(!of(paste, "PASTE(mas, x->_lock, *_lock);", "mas_lock"));
         assert!(!of(paste, "PASTE(mas, x);", "mas_lock"));
         assert!(!of("", "mas lock _lock", "masc_lock"));
     }
