@@ -49,7 +49,8 @@ pub fn possible<'n>(tree: &Path, files: &[String], names: &BTreeSet<&'n [u8]>) -
     let parts: Vec<&[u8]> = parts.into_iter().collect();
     let finder = Finder::new(parts.iter())?;
     let found = each_text(tree, files, |text| {
-        let words: BTreeSet<(usize, bool)> = finder.find(text).map(|(n, at)| (n, may_begin(&text[..at]))).collect();
+        let words: BTreeSet<(usize, bool)> =
+            finder.find(text).map(|(n, at)| (n, may_begin(&text[..at], parts[n]))).collect();
         (chains(text), words)
     })?;
     let own =
@@ -90,14 +91,16 @@ pub fn possible<'n>(tree: &Path, files: &[String], names: &BTreeSet<&'n [u8]>) -
     Ok(made)
 }
 
-/// Whether what comes behind `before` may be the first word of an argument or of a macro's value. A word before it may be a
-/// macro that leaves nothing.
-fn may_begin(before: &[u8]) -> bool {
+/// Whether `word`, which comes behind `before`, may be the first word of an argument or of a macro's value. A word before it
+/// may be a macro that leaves nothing. One behind `##` is part of a chain, and known by that where it is long.
+fn may_begin(before: &[u8], word: &[u8]) -> bool {
     let mut last = before.trim_ascii_end();
     while let Some(rest) = last.strip_suffix(b"\\") {
         last = rest.trim_ascii_end();
     }
-    last.last().is_none_or(|b| is_word(*b) || matches!(b, b'(' | b')' | b',' | b'#' | b'/' | b'"'))
+    last.last().is_none_or(|b| {
+        is_word(*b) || matches!(b, b'(' | b')' | b',' | b'/' | b'"') || (*b == b'#' && word.len() < TELLING)
+    })
 }
 
 /// The chains of a text, in all its macros.
@@ -193,6 +196,9 @@ mod tests {
         );
         assert!(!of(paste, "PASTE(mas, x->_lock, *_lock);", "mas_lock"));
         assert!(!of(paste, "PASTE(mas, x);", "mas_lock"));
+        // A chain's own words make what the chain makes.
+        assert!(!of("#define RAW(op) raw_##op##_lock\n", "mas;", "mas_lock"));
+        assert!(of("#define T(name) name##_t\n", "T(mas);", "mas_t"));
         assert!(!of("", "mas lock _lock", "masc_lock"));
     }
 }
