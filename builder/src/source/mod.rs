@@ -8,7 +8,7 @@ pub mod includes;
 mod kind;
 pub mod lines;
 pub mod patchfile;
-mod reach;
+pub mod reach;
 pub mod skeleton;
 pub mod title;
 mod unbuilt;

@@ -15,9 +15,9 @@
 //! - A name can be there without standing anywhere: put together by `##`. What is declared under such a name cannot be
 //!   declared again by the fix, but as the same. A macro could change its meaning: `paste.rs` says when that may be.
 
-mod changed;
-mod chunks;
-mod kinds;
+pub mod changed;
+pub mod chunks;
+pub mod kinds;
 mod paste;
 mod text;
 mod words;

@@ -20,7 +20,7 @@ const TELLING: usize = 3;
 
 /// What stands in a chain of `##`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Leaf {
+pub(super) enum Leaf {
     /// A word of the macro's own.
     Own(Vec<u8>),
     /// One of its parameters.
@@ -104,7 +104,7 @@ fn may_begin(before: &[u8], word: &[u8]) -> bool {
 }
 
 /// The chains of a text, in all its macros.
-fn chains(text: &[u8]) -> Vec<Vec<Leaf>> {
+pub(super) fn chains(text: &[u8]) -> Vec<Vec<Leaf>> {
     if memchr::memmem::find(text, b"##").is_none() {
         return Vec::new();
     }
@@ -154,6 +154,7 @@ fn makes(chain: &[Leaf], name: &[u8]) -> bool {
     match chain.split_first() {
         None => name.is_empty(),
         Some((Leaf::Own(word), rest)) => name.strip_prefix(word.as_slice()).is_some_and(|n| makes(rest, n)),
+        Some((Leaf::Given, rest)) if rest.first() == Some(&Leaf::Given) => makes(rest, name),
         Some((Leaf::Given, rest)) => (0..=name.len()).any(|at| makes(rest, &name[at..])),
     }
 }

@@ -109,3 +109,65 @@ fn what_is_not_understood_is_seen_by_all() {
     all("void *memcpy(void *a, const void *b, long n);");
     all("struct { int a; } x;");
 }
+
+/// Pieces of headers, put together without sense: nothing to understand, and no panic.
+#[test]
+fn broken_text_is_no_panic() {
+    let pieces = [
+        "#define",
+        "#define A",
+        " A(",
+        "x, ...)",
+        "#if",
+        "#else\n",
+        "#endif\n",
+        "#",
+        "##",
+        "\\\n",
+        "/*",
+        "*/",
+        "//",
+        "\"",
+        "'",
+        "\\",
+        "static inline ",
+        "int f",
+        "(",
+        ")",
+        "{",
+        "}",
+        "[",
+        "]",
+        ";",
+        ",",
+        "=",
+        "enum e ",
+        "struct s ",
+        "typedef ",
+        "extern ",
+        "__attribute__",
+        "__printf",
+        "\n",
+        "\n#",
+        "\0",
+        "\u{e9}",
+        "#line 3\n",
+        "#include",
+        "1e+",
+        "*",
+    ];
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as usize
+    };
+    for _ in 0..20_000 {
+        let mut text = || (0..next() % 24).map(|_| pieces[next() % pieces.len()]).collect::<String>().into_bytes();
+        let (original, patched) = (text(), text());
+        let _ = changed::compare(&original, &patched);
+        let _ = names_added(&TouchedFile { original: Some(original), patched: Some(patched) });
+        let _ = paste::chains(&text());
+    }
+}
