@@ -300,7 +300,7 @@ fn quiet(tokens: &[&[u8]]) -> bool {
 }
 
 /// The words in a token: itself, or those in a string or a pragma.
-pub fn words(token: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn words(token: &[u8]) -> impl Iterator<Item = &[u8]> {
     let string = matches!(token.first(), Some(b'"' | b'#'));
     let whole = (!string && token.first().is_some_and(|b| is_word(*b) && !b.is_ascii_digit())).then_some(token);
     let parts = string.then(|| token.split(|b| !is_word(*b)).filter(|w| !w.is_empty()));

@@ -44,7 +44,7 @@ pub fn lines(text: &[u8]) -> Vec<Line> {
 }
 
 /// The first logical line of `text`, how many bytes it takes, and how many lines of the file.
-pub fn logical(text: &[u8]) -> (Vec<u8>, usize, u64) {
+fn logical(text: &[u8]) -> (Vec<u8>, usize, u64) {
     let (mut out, mut count) = (Vec::new(), 0);
     let (mut comment, mut literal) = (None, None);
     let mut at = 0;
