@@ -28,7 +28,7 @@ use std::time::UNIX_EPOCH;
 const SKIPPED: &[&str] = &["Documentation", "scripts", "samples", "tools", "LICENSES"];
 
 /// Raised when what is kept, or how it is found, changes.
-const VERSION: &str = "kmend includes 2";
+const VERSION: &str = "kmend includes 3";
 
 /// All includes of a tree, by name. Files go by their number.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -174,8 +174,11 @@ pub(super) fn search(tree: &Path, sources: Vec<String>, makefiles: &[String], co
     let off = |name: &str| {
         name.starts_with("CONFIG_") && !config.lines().any(|l| l.strip_prefix(name).is_some_and(|r| r.starts_with('=')))
     };
-    for (at, includes) in (0u32..).zip(all) {
-        for (how, name) in includes.names {
+    for ((at, includes), path) in (0u32..).zip(all).zip(&sources) {
+        // A header of trace events that may name itself does: if its macro led to another of that name, the events that it
+        // defines would never be made, and the kernel would not link.
+        let others = includes.by_macro.into_iter().filter(|name| !may_be(name, path));
+        for (how, name) in includes.names.into_iter().chain(others.map(|name| (How::Anywhere, name))) {
             let map = if how == How::Quoted { &mut index.quoted } else { &mut index.anywhere };
             let list = map.entry(name).or_default();
             if list.last() != Some(&at) {
@@ -405,6 +408,9 @@ mod tests {
             ("include/trace/define_trace.h", "#include TRACE_INCLUDE(TRACE_INCLUDE_FILE)\n"),
             ("drv/trace.h", "#define TRACE_INCLUDE_FILE trace\n#include <trace/define_trace.h>\n"),
             ("drv/ev.h", "#define TRACE_INCLUDE_FILE ../drv/trace\n"),
+            // It names itself, and no other of that name.
+            ("lib/trace.h", "#define TRACE_INCLUDE_FILE trace\n#include <trace/define_trace.h>\n"),
+            ("lib/d.c", "#include \"trace.h\"\n"),
             ("drv/a.c", "#define CREATE_TRACE_POINTS\n#include \"trace.h\"\n"),
             ("drv/b.c", "#include \"ev.h\"\n"),
             ("drv/any.c", "#include WHICH\n"),

@@ -10,7 +10,7 @@ use memchr::memmem;
 pub enum How {
     /// `#include "x.h"`: beside the including file first.
     Quoted,
-    /// `#include <x.h>`, `#include_next`, `.include`, and names that macros put together: anywhere.
+    /// `#include <x.h>`, `#include_next` and `.include`: anywhere.
     Anywhere,
 }
 
@@ -19,6 +19,8 @@ pub enum How {
 pub struct Includes {
     /// How, and the name as it is written.
     pub names: Vec<(How, String)>,
+    /// Names that macros hold, for a header that others include by way of the macro: found anywhere.
+    pub by_macro: Vec<String>,
     /// A macro computes the name of one, and nothing here says which.
     pub computed: Vec<String>,
 }
@@ -67,7 +69,7 @@ impl Scanner {
             let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'/' | b'.');
             // The default of one by the other says nothing new.
             if !value.is_empty() && value.iter().all(plain) && !value.starts_with(b"TRACE_SYSTEM") {
-                found.names.push((How::Anywhere, format!("{}.h", String::from_utf8_lossy(value))));
+                found.by_macro.push(format!("{}.h", String::from_utf8_lossy(value)));
             }
         }
         found
@@ -162,8 +164,8 @@ mod tests {
         let scan = |text: &str| Scanner::default().scan(text.as_bytes());
         let trace = "#undef TRACE_SYSTEM\n#define TRACE_SYSTEM sched\n#define TRACE_INCLUDE_PATH .\n\
                      # define TRACE_INCLUDE_FILE ../x/trace\n#include <trace/define_trace.h>\n";
-        let found: Vec<String> = scan(trace).names.into_iter().map(|(_, n)| n).collect();
-        assert_eq!(found, ["trace/define_trace.h", "../x/trace.h", "sched.h"]);
+        assert_eq!(scan(trace).names, [(How::Anywhere, "trace/define_trace.h".to_string())]);
+        assert_eq!(scan(trace).by_macro, ["../x/trace.h", "sched.h"]);
         let own = scan("#include TRACE_INCLUDE(TRACE_INCLUDE_FILE)\n# define TRACE_INCLUDE_FILE TRACE_SYSTEM\n");
         assert_eq!(own, Includes::default());
         assert_eq!(
