@@ -19,7 +19,7 @@ use std::path::Path;
 const TOO_MANY: &str = "reaches-too-many";
 
 /// To look at fewer units than this takes no longer.
-const MANY: usize = 100;
+const MANY: usize = 40;
 
 /// So many units are asked.
 const ASKED: usize = 3;

@@ -7,6 +7,7 @@ use super::pair::{Pair, PAIRS};
 use super::parts::Parts;
 use super::record::{Outcome, Record, Store};
 use super::run::{self, Bench};
+use super::seen::Seen;
 use crate::home;
 use anyhow::{ensure, Context, Result};
 use kmend_builder::files;
@@ -84,6 +85,7 @@ fn check_pair(pair: &Pair, chosen: &[&Chosen]) -> Result<Vec<String>> {
         pair,
         fixes: &fixes,
         diffs: &diffs,
+        seen: Seen::of(&fixes.target)?,
         store: &store,
         builder: "",
         earlier: &[],

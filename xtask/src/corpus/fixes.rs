@@ -52,9 +52,11 @@ impl Fixes {
         order.into_iter().map(|(_, path)| path.clone()).collect()
     }
 
-    /// The difference in each changed file of this kernel.
+    /// The difference in each changed file of this kernel, and the new files: which of those it would be built of, its
+    /// makefiles do not say.
     pub fn diffs(&self) -> Result<Vec<(String, String)>> {
-        let those = self.changed.iter().filter(|p| !self.unbuilt.contains(*p));
+        let is_new = |path: &str| !self.target.tree.join(path).exists();
+        let those = self.changed.iter().filter(|p| !self.unbuilt.contains(*p) || is_new(p));
         those.map(|p| Ok((p.clone(), self.patch(p)?))).collect()
     }
 

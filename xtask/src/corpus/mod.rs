@@ -10,6 +10,7 @@ mod pair;
 mod parts;
 mod record;
 mod run;
+mod seen;
 mod table;
 
 use crate::home;
@@ -19,6 +20,7 @@ use kmend_builder::files;
 use pair::{Pair, PAIRS};
 use record::{Outcome, Record, Store};
 use run::Bench;
+use seen::Seen;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -89,6 +91,7 @@ fn run_pair(pair: &Pair, how: How) -> Result<()> {
         pair,
         fixes: &fixes,
         diffs: &diffs,
+        seen: Seen::of(&fixes.target)?,
         store: &store,
         builder: &builder,
         earlier,

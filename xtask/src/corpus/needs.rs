@@ -5,30 +5,33 @@
 
 use super::parts::Parts;
 use kmend_builder::error::Refusal;
+use kmend_builder::source::includes;
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
-    // gcc quotes names; a type is quoted with its keyword.
-    Regex::new(r"[`'‘](?:struct |enum |union )?([A-Za-z_]\w+)['’]").unwrap_or_else(|error| panic!("{error}"))
+    // gcc quotes names; a type is quoted with its keyword, a member with what it is reached by.
+    Regex::new(r"[`'‘](?:struct |enum |union )?(?:[\w>.\[\]-]*(?:->|\.))?([A-Za-z_]\w+)['’]")
+        .unwrap_or_else(|error| panic!("{error}"))
+});
+
+static ABSENT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"fatal error: (\S+): No such file").unwrap_or_else(|error| panic!("{error}"))
 });
 
 static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"near initialization for [`'‘][^'’]*[.>](\w+)['’]").unwrap_or_else(|error| panic!("{error}"))
 });
 
-/// The names that `refusals` say are missing, or are otherwise than the code expects.
+/// The names that the compiler says are missing, or are otherwise than the code expects.
 fn missing(refusals: &[Refusal]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for refusal in refusals {
-        match refusal.code.as_str() {
-            "does-not-compile" => names.extend(refusal.reason.lines().flat_map(named)),
-            "unknown-symbol" => _ = names.insert(refusal.symbol.clone()),
-            _ => {}
-        }
-    }
-    names
+    broken(refusals).flat_map(|refusal| refusal.reason.lines().flat_map(named)).collect()
+}
+
+/// The refusals of what does not compile.
+fn broken(refusals: &[Refusal]) -> impl Iterator<Item = &Refusal> {
+    refusals.iter().filter(|r| r.code == "does-not-compile")
 }
 
 /// The names in a line of the compiler's. What cleanup.h makes of the name of a guard stands for that.
@@ -48,32 +51,50 @@ fn named(line: &str) -> Vec<String> {
     QUOTED.captures_iter(line).map(|c| guard(&c[1]).unwrap_or_else(|| c[1].to_string())).collect()
 }
 
-/// What of `changed`, each file with its difference, a fix of `have` needs besides. Empty where nothing helps.
+/// What of `changed`, each file with its difference, a fix of `have` needs besides. Empty where nothing helps. `sees`
+/// says whether a unit, which comes second, may include a header.
 ///
 /// Of another file come only the hunks that have a missing name in them: the rest of it belongs to other fixes.
-pub fn needs(refusals: &[Refusal], have: &Parts, changed: &[(String, String)]) -> Parts {
+pub fn needs(
+    refusals: &[Refusal],
+    have: &Parts,
+    changed: &[(String, String)],
+    sees: &dyn Fn(&str, &str) -> bool,
+) -> Parts {
     let others: Vec<Other> =
         changed.iter().filter(|(path, _)| !have.has_all_of(path)).map(|(path, diff)| Other::new(path, diff)).collect();
     let names = missing(refusals);
     // A changed header breaks files that were changed along with it.
-    let mut broken = Parts::default();
-    for refusal in refusals.iter().filter(|r| r.code == "does-not-compile") {
+    let mut along = Parts::default();
+    for refusal in broken(refusals) {
         let Some(other) = others.iter().find(|o| o.path == refusal.section) else { continue };
-        let hunks = names.iter().flat_map(|name| other.with(name, true)).filter(|n| !have.has(other.path, *n));
+        let hunks = names.iter().flat_map(|name| other.with(name, all)).filter(|n| !have.has(other.path, *n));
         let mut found = Parts::default();
         hunks.for_each(|n| found.add_hunk(other.path, n));
-        broken.add(&if found.is_empty() { Parts::whole(other.path) } else { found });
+        along.add(&if found.is_empty() { Parts::whole(other.path) } else { found });
     }
-    if !broken.is_empty() {
-        return broken;
+    if !along.is_empty() {
+        return along;
+    }
+    let absent = absent(refusals, &others);
+    if !absent.is_empty() {
+        return absent;
     }
     let (headers, sources): (Vec<&Other>, Vec<&Other>) = others.iter().partition(|o| o.path.ends_with(".h"));
-    // The surest hint first: a header that adds the name, one that has it beside what changed, a file that adds it.
-    for (files, all_lines) in [(&headers, false), (&headers, true), (&sources, false)] {
+    let units: BTreeSet<&str> = broken(refusals).map(|r| r.section.as_str()).collect();
+    // What the units that do not compile never see does not help them.
+    let helps = |o: &Other| !o.path.ends_with(".h") || units.iter().any(|unit| sees(o.path, unit));
+    let undefined: BTreeSet<String> =
+        refusals.iter().filter(|r| r.code == "unknown-symbol").map(|r| r.symbol.clone()).collect();
+    let hints: [(&[&Other], &BTreeSet<String>, Lines); 3] =
+        [(&headers, &names, added), (&headers, &names, all), (&sources, &undefined, defines)];
+    // The surest hint first: a header that adds the name, one that has it beside what changed, a file that defines it.
+    for (files, names, lines) in hints {
         let mut found = Parts::default();
-        for name in &names {
+        for name in names {
             let mut those: Vec<(&&Other, Vec<usize>)> =
-                files.iter().map(|o| (o, o.with(name, all_lines))).filter(|(_, hunks)| !hunks.is_empty()).collect();
+                files.iter().map(|o| (o, o.with(name, lines))).filter(|(_, hunks)| !hunks.is_empty()).collect();
+            those.retain(|(o, _)| helps(o));
             if those.len() > 3 {
                 those.retain(|(o, _)| have.paths().any(|p| folder(p) == folder(o.path)));
             }
@@ -89,10 +110,24 @@ pub fn needs(refusals: &[Refusal], have: &Parts, changed: &[(String, String)]) -
     }
     // The hunks that were taken may need others of the same file.
     let mut whole = Parts::default();
-    if refusals.iter().any(|r| r.code == "does-not-compile" || r.code == "unknown-symbol") {
+    if !names.is_empty() || !undefined.is_empty() {
         have.cut().for_each(|path| whole.add(&Parts::whole(path)));
     }
     whole
+}
+
+/// The headers that are included and not there, and that the release adds.
+fn absent(refusals: &[Refusal], others: &[Other]) -> Parts {
+    let mut found = Parts::default();
+    for refusal in broken(refusals) {
+        let Some(name) = refusal.reason.lines().find_map(|l| Some(ABSENT.captures(l)?[1].to_string())) else { continue };
+        let those: Vec<&str> = others.iter().map(|o| o.path).filter(|path| includes::may_be(&name, path)).collect();
+        let beside = those.iter().find(|path| folder(path) == folder(&refusal.section));
+        if let Some(path) = beside.or(those.first()) {
+            found.add(&Parts::whole(path));
+        }
+    }
+    found
 }
 
 fn folder(path: &str) -> &str {
@@ -113,17 +148,33 @@ impl<'a> Other<'a> {
         Self { path, hunks: starts.iter().zip(ends).map(|(from, to)| &diff[*from..to]).collect() }
     }
 
-    /// The hunks, by number, that have `name` as a whole word in what they add, or in any line.
-    fn with(&self, name: &str, all_lines: bool) -> Vec<usize> {
-        let hunks = self.hunks.iter().enumerate().filter(|(_, hunk)| has(hunk, name, all_lines));
+    /// The hunks, by number, that have `name` as a whole word in one of the `lines` that count.
+    fn with(&self, name: &str, lines: Lines) -> Vec<usize> {
+        let hunks = self.hunks.iter().enumerate().filter(|(_, hunk)| has(hunk, name, lines));
         hunks.map(|(n, _)| n + 1).collect()
     }
 }
 
-/// Whether a hunk has `name` as a whole word in what it adds, or in any line.
-fn has(hunk: &str, name: &str, all_lines: bool) -> bool {
+/// Which lines of a hunk count.
+type Lines = fn(&str) -> bool;
+
+fn all(_: &str) -> bool {
+    true
+}
+
+fn added(line: &str) -> bool {
+    line.starts_with('+')
+}
+
+/// A definition begins where no other line of a function does.
+fn defines(line: &str) -> bool {
+    line.strip_prefix('+').is_some_and(|l| l.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
+}
+
+/// Whether a hunk has `name` as a whole word in one of the `lines` that count.
+fn has(hunk: &str, name: &str, lines: Lines) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    hunk.lines().skip(1).filter(|l| all_lines || l.starts_with('+')).any(|line| {
+    hunk.lines().skip(1).filter(|l| lines(l)).any(|line| {
         line.match_indices(name)
             .any(|(at, _)| !line[..at].ends_with(word) && !line[at + name.len()..].starts_with(word))
     })
@@ -139,6 +190,10 @@ mod tests {
 
     fn parts(words: &[&str]) -> Parts {
         Parts::from(words.iter().map(|w| w.to_string()).collect::<Vec<_>>())
+    }
+
+    fn needs(refusals: &[Refusal], have: &Parts, changed: &[(String, String)]) -> Parts {
+        super::needs(refusals, have, changed, &|header, _| !header.starts_with("unseen/"))
     }
 
     fn changed(files: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -180,6 +235,25 @@ mod tests {
         let guard = changed(&[("a.h", "@@ -1 +1,2 @@\n+DEFINE_GUARD(near, int *, f(_T), g(_T))\n")]);
         let gcc = "./include/linux/cleanup.h:86:9: error: unknown type name 'class_near_t'";
         assert_eq!(needs(&[says("does-not-compile", "", "net/b.c", gcc)], &have, &guard), parts(&["a.h#1"]));
+    }
+
+    #[test]
+    fn only_what_the_unit_can_see_and_what_defines_the_name() {
+        let release = changed(&[
+            ("unseen/a.h", "@@ -1 +1,2 @@\n+int (*fresh)(int);\n"),
+            ("include/a.h", "@@ -1 +1,2 @@\n-\tint (*fresh)(void);\n+\tint (*fresh)(int);\n"),
+            ("net/user.c", "@@ -1 +1,2 @@\n+\thelper();\n"),
+            ("net/new.c", "@@ -0,0 +1,2 @@\n+int\n+helper(void)\n"),
+            ("net/new.h", "@@ -0,0 +1,2 @@\n+int helper(void);\n"),
+        ]);
+        let have = Parts::whole("net/b.c");
+        let gcc = "net/b.c:3:4: error: too many arguments to function 'x->ops.one->fresh'";
+        assert_eq!(needs(&[says("does-not-compile", "", "net/b.c", gcc)], &have, &release), parts(&["include/a.h#1"]));
+        let gcc = "net/b.c:3:4: error: implicit declaration of function 'helper'";
+        assert_eq!(needs(&[says("does-not-compile", "", "net/b.c", gcc)], &have, &release), parts(&["net/new.h#1"]));
+        assert_eq!(needs(&[says("unknown-symbol", "helper", "net/b.c", "")], &have, &release), parts(&["net/new.c#1"]));
+        let gcc = "net/b.c:3:4: fatal error: new.h: No such file or directory";
+        assert_eq!(needs(&[says("does-not-compile", "", "net/b.c", gcc)], &have, &release), parts(&["net/new.h"]));
     }
 
     #[test]

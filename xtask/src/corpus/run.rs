@@ -6,6 +6,7 @@ use super::needs::needs;
 use super::pair::Pair;
 use super::parts::Parts;
 use super::record::{Outcome, Record, Store};
+use super::seen::Seen;
 use super::table::is_far;
 use anyhow::{Context, Result};
 use kmend_builder::compile::narrow::Limit;
@@ -31,6 +32,8 @@ pub struct Bench<'a> {
     pub fixes: &'a Fixes,
     /// The difference in each changed file.
     pub diffs: &'a [(String, String)],
+    /// Who includes what.
+    pub seen: Seen,
     /// What is known already.
     pub store: &'a Store,
     /// A checksum of the builder.
@@ -121,7 +124,7 @@ fn one(bench: &Bench, path: &str) -> Result<Record> {
     let alone = attempt(bench, path, &have)?;
     let mut last = alone.clone();
     for _ in 0..ROUNDS {
-        let more = needs(&last.refusals, &have, bench.diffs);
+        let more = needs(&last.refusals, &have, bench.diffs, &|header, unit| bench.seen.sees(header, unit));
         let mut both = have.clone();
         both.add(&more);
         if more.is_empty() || both.files() > bench.pair.together {
