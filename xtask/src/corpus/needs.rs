@@ -52,14 +52,15 @@ fn named(line: &str) -> Vec<String> {
 }
 
 /// What of `changed`, each file with its difference, a fix of `have` needs besides. Empty where nothing helps. `sees`
-/// says whether a unit, which comes second, may include a header.
+/// says whether a unit, which comes second, may include a header, and how many files may.
 ///
-/// Of another file come only the hunks that have a missing name in them: the rest of it belongs to other fixes.
+/// Of another file come only the hunks that have a missing name in them: the rest of it belongs to other fixes. Of the
+/// headers that have one, that which the fewest include comes first; where it does not help, the next does.
 pub fn needs(
     refusals: &[Refusal],
     have: &Parts,
     changed: &[(String, String)],
-    sees: &dyn Fn(&str, &str) -> bool,
+    sees: &dyn Fn(&str, &str) -> Option<usize>,
 ) -> Parts {
     let others: Vec<Other> =
         changed.iter().filter(|(path, _)| !have.has_all_of(path)).map(|(path, diff)| Other::new(path, diff)).collect();
@@ -73,6 +74,18 @@ pub fn needs(
         hunks.for_each(|n| found.add_hunk(other.path, n));
         along.add(&if found.is_empty() { Parts::whole(other.path) } else { found });
     }
+    // What broke this one has broken others that the compiler did not come to.
+    for (header, name) in names.iter().flat_map(|name| declared(name, have, changed).map(move |h| (h, name))) {
+        // What a pointer to a function is set to is named after it.
+        let named_so = |line: &str| {
+            let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            words.filter_map(|w| w.strip_suffix(name.as_str())).any(|begin| begin.is_empty() || begin.ends_with('_'))
+        };
+        for user in others.iter().filter(|o| o.path != header && sees(header, o.path).is_some()) {
+            let hunks = user.hunks.iter().enumerate().filter(|(_, hunk)| hunk.lines().skip(1).any(named_so));
+            hunks.map(|(n, _)| n + 1).filter(|n| !have.has(user.path, *n)).for_each(|n| along.add_hunk(user.path, n));
+        }
+    }
     if !along.is_empty() {
         return along;
     }
@@ -83,7 +96,10 @@ pub fn needs(
     let (headers, sources): (Vec<&Other>, Vec<&Other>) = others.iter().partition(|o| o.path.ends_with(".h"));
     let units: BTreeSet<&str> = broken(refusals).map(|r| r.section.as_str()).collect();
     // What the units that do not compile never see does not help them.
-    let helps = |o: &Other| !o.path.ends_with(".h") || units.iter().any(|unit| sees(o.path, unit));
+    let width = |path: &str| match path.ends_with(".h") {
+        true => units.iter().find_map(|unit| sees(path, unit)),
+        false => Some(0),
+    };
     let undefined: BTreeSet<String> =
         refusals.iter().filter(|r| r.code == "unknown-symbol").map(|r| r.symbol.clone()).collect();
     let hints: [(&[&Other], &BTreeSet<String>, Lines); 3] =
@@ -92,16 +108,16 @@ pub fn needs(
     for (files, names, lines) in hints {
         let mut found = Parts::default();
         for name in names {
-            let mut those: Vec<(&&Other, Vec<usize>)> =
-                files.iter().map(|o| (o, o.with(name, lines))).filter(|(_, hunks)| !hunks.is_empty()).collect();
-            those.retain(|(o, _)| helps(o));
-            if those.len() > 3 {
-                those.retain(|(o, _)| have.paths().any(|p| folder(p) == folder(o.path)));
-            }
+            let mut those: Vec<(&str, Vec<usize>)> = files.iter().map(|o| (o.path, o.with(name, lines))).collect();
+            those.iter_mut().for_each(|(path, hunks)| hunks.retain(|n| !have.has(path, *n)));
+            those.retain(|(_, hunks)| !hunks.is_empty());
             // A name that is all over the release is a hint in the same folder alone.
-            if those.len() <= 3 {
-                let hunks = those.into_iter().flat_map(|(o, hunks)| hunks.into_iter().map(|n| (o.path, n)));
-                hunks.filter(|(path, n)| !have.has(path, *n)).for_each(|(path, n)| found.add_hunk(path, n));
+            if those.len() > 8 {
+                those.retain(|(path, _)| have.paths().any(|p| folder(p) == folder(path)));
+            }
+            let seen = those.into_iter().filter_map(|(path, hunks)| Some((width(path)?, path, hunks)));
+            if let Some((_, path, hunks)) = seen.min() {
+                hunks.into_iter().for_each(|n| found.add_hunk(path, n));
             }
         }
         if !found.is_empty() {
@@ -114,6 +130,15 @@ pub fn needs(
         have.cut().for_each(|path| whole.add(&Parts::whole(path)));
     }
     whole
+}
+
+/// The headers of `have` that change something beside a name.
+fn declared<'a>(name: &str, have: &Parts, changed: &'a [(String, String)]) -> impl Iterator<Item = &'a str> {
+    let of = |(path, diff): &'a (String, String)| {
+        let hunks = Other::new(path, diff).with(name, all);
+        (path.ends_with(".h") && hunks.iter().any(|n| have.has(path, *n))).then_some(path.as_str())
+    };
+    changed.iter().filter_map(of).collect::<Vec<_>>().into_iter()
 }
 
 /// The headers that are included and not there, and that the release adds.
@@ -193,7 +218,10 @@ mod tests {
     }
 
     fn needs(refusals: &[Refusal], have: &Parts, changed: &[(String, String)]) -> Parts {
-        super::needs(refusals, have, changed, &|header, _| !header.starts_with("unseen/"))
+        super::needs(refusals, have, changed, &|header, unit| {
+            let seen = ![header, unit].iter().any(|path| path.starts_with("unseen/"));
+            seen.then_some(header.len())
+        })
     }
 
     fn changed(files: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -242,6 +270,7 @@ mod tests {
         let release = changed(&[
             ("unseen/a.h", "@@ -1 +1,2 @@\n+int (*fresh)(int);\n"),
             ("include/a.h", "@@ -1 +1,2 @@\n-\tint (*fresh)(void);\n+\tint (*fresh)(int);\n"),
+            ("include/wide.h", "@@ -1 +1,2 @@\n+\tint (*fresh)(int);\n"),
             ("net/user.c", "@@ -1 +1,2 @@\n+\thelper();\n"),
             ("net/new.c", "@@ -0,0 +1,2 @@\n+int\n+helper(void)\n"),
             ("net/new.h", "@@ -0,0 +1,2 @@\n+int helper(void);\n"),
@@ -249,6 +278,9 @@ mod tests {
         let have = Parts::whole("net/b.c");
         let gcc = "net/b.c:3:4: error: too many arguments to function 'x->ops.one->fresh'";
         assert_eq!(needs(&[says("does-not-compile", "", "net/b.c", gcc)], &have, &release), parts(&["include/a.h#1"]));
+        let gcc = "net/b.c:3:4: error: too many arguments to function 'fresh'";
+        let both = parts(&["include/a.h#1", "net/b.c"]);
+        assert_eq!(needs(&[says("does-not-compile", "", "net/b.c", gcc)], &both, &release), parts(&["include/wide.h#1"]));
         let gcc = "net/b.c:3:4: error: implicit declaration of function 'helper'";
         assert_eq!(needs(&[says("does-not-compile", "", "net/b.c", gcc)], &have, &release), parts(&["net/new.h#1"]));
         assert_eq!(needs(&[says("unknown-symbol", "helper", "net/b.c", "")], &have, &release), parts(&["net/new.c#1"]));
@@ -262,11 +294,14 @@ mod tests {
             ("a.h", "@@ -1 +1 @@\n+int ff(int);\n"),
             ("b.c", "@@ -1 +1 @@\n+g();\n@@ -5 +5 @@\n-ff();\n+ff(1);\n"),
             ("c.c", "@@ -1 +1 @@\n+g();\n"),
+            ("unseen/e.c", "@@ -1 +1 @@\n+ff(2);\n"),
         ]);
         let says = |file| [says("does-not-compile", "", file, "b.c:5: error: too few arguments to function 'ff'")];
         let have = Parts::whole("a.h");
         assert_eq!(needs(&says("b.c"), &have, &changed), parts(&["b.c#2"]));
         assert_eq!(needs(&says("b.c"), &parts(&["a.h", "b.c#2"]), &changed), parts(&["b.c"]));
-        assert_eq!(needs(&says("c.c"), &have, &changed), parts(&["c.c"]));
+        // The same change of `ff` breaks both, and what an unchanged file has of it.
+        assert_eq!(needs(&says("c.c"), &have, &changed), parts(&["b.c#2", "c.c"]));
+        assert_eq!(needs(&says("d.c"), &have, &changed), parts(&["b.c#2"]));
     }
 }

@@ -40,6 +40,17 @@ pub const PAIRS: &[Pair] = &[
         cumulative: true,
     },
     Pair {
+        series: "6.1.192",
+        target: "debian:bookworm-security/6.1.0-54-amd64",
+        package: "linux-source-6.1",
+        from: "6.1.190-1",
+        to: ("bookworm-security", "6.1.192-2"),
+        sample: Some(300),
+        reach: 100,
+        together: 12,
+        cumulative: false,
+    },
+    Pair {
         series: "6.1",
         target: "debian:bookworm",
         package: "linux-source-6.1",

@@ -124,7 +124,7 @@ fn one(bench: &Bench, path: &str) -> Result<Record> {
     let alone = attempt(bench, path, &have)?;
     let mut last = alone.clone();
     for _ in 0..ROUNDS {
-        let more = needs(&last.refusals, &have, bench.diffs, &|header, unit| bench.seen.sees(header, unit));
+        let more = needs(&last.refusals, &have, bench.diffs, &|header, unit| bench.seen.width(header, unit));
         let mut both = have.clone();
         both.add(&more);
         if more.is_empty() || both.files() > bench.pair.together {

@@ -20,12 +20,12 @@ impl Seen {
         Ok(Self { index: index(target)?, known: Mutex::default() })
     }
 
-    /// Whether `unit` may include `header`, which need not be there yet.
-    pub fn sees(&self, header: &str, unit: &str) -> bool {
+    /// How many files may include `header`, which need not be there yet; None where `unit` does not.
+    pub fn width(&self, header: &str, unit: &str) -> Option<usize> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if !known.contains_key(header) {
             known.insert(header.into(), self.index.includers().closure(header).into_iter().collect());
         }
-        known.get(header).is_some_and(|all| all.contains(unit))
+        known.get(header).filter(|all| all.contains(unit)).map(HashSet::len)
     }
 }
