@@ -6,13 +6,14 @@ use crate::names::Names;
 use crate::version::Version;
 use crate::{date, text};
 use anyhow::{ensure, Context, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-/// How bad what is fixed is, in RHEL's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How bad what is fixed is, in RHEL's words, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Needs a rare combination, does little.
     Low,
@@ -25,6 +26,16 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// As streams and manifests have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Low => "low",
+            Severity::Moderate => "moderate",
+            Severity::Important => "important",
+            Severity::Critical => "critical",
+        }
+    }
+
     /// As updateinfo.xml has it.
     pub fn title(self) -> &'static str {
         match self {
@@ -33,17 +44,6 @@ impl Severity {
             Severity::Important => "Important",
             Severity::Critical => "Critical",
         }
-    }
-}
-
-impl FromStr for Severity {
-    type Err = anyhow::Error;
-
-    fn from_str(word: &str) -> Result<Severity> {
-        [Severity::Low, Severity::Moderate, Severity::Important, Severity::Critical]
-            .into_iter()
-            .find(|s| s.title().to_ascii_lowercase() == word)
-            .with_context(|| format!("{word:?} is no severity: critical, important, moderate or low"))
     }
 }
 

@@ -22,6 +22,6 @@ mod version;
 pub use description::{Entry, Line, LivePatch, Origin, Severity};
 pub use files::Built;
 pub use host_tool::HostTool;
-pub use names::{Arch, Names, MODULE_NAME_MAX};
+pub use names::{kernel_id, Arch, Names, MODULE_NAME_MAX};
 pub use signing::Key;
 pub use version::Version;

@@ -3,8 +3,7 @@
 //! they provide. They are RHEL's, so that its tools find their way.
 
 use crate::text;
-use anyhow::{bail, ensure, Context, Result};
-use regex::Regex;
+use anyhow::{bail, ensure, Result};
 
 /// The architectures that live patches are packaged for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +58,24 @@ pub struct Names {
     id: String,
 }
 
+/// What stands for a kernel in names: its release less dist tag (`.el9_3`, `.fc42`) and architecture, each character that no
+/// package's name has replaced. `5_14_0-362_8_1`, `7_2_12_deb14-amd64`.
+pub fn kernel_id(release: &str) -> String {
+    let base = [Arch::X86_64, Arch::Ppc64le].iter().find_map(|arch| release.strip_suffix(arch.rpm())?.strip_suffix('.'));
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    without_dist(base.unwrap_or(release)).chars().map(plain).collect()
+}
+
+/// A release less `.elN`, `.elN_M` or `.fcN` at its end.
+fn without_dist(base: &str) -> &str {
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    let is_dist = |tag: &str| match tag.strip_prefix("el") {
+        Some(n) => n.split_once('_').map_or(digits(n), |(major, minor)| digits(major) && digits(minor)),
+        None => tag.strip_prefix("fc").is_some_and(digits),
+    };
+    base.rsplit_once('.').filter(|(_, tag)| is_dist(tag)).map_or(base, |(short, _)| short)
+}
+
 impl Names {
     /// The names for the kernel that calls itself `release` (`uname -r`). A release that ends in the name of an
     /// architecture has to end in that of `arch`; characters that kernels do not have there are refused.
@@ -75,10 +92,7 @@ impl Names {
                 base = rest;
             }
         }
-        let tag = Regex::new(r"\.(el\d+(_\d+)?|fc\d+)$").context("dist tag")?;
-        let dist = tag.find(base).map_or("", |found| found.as_str());
-        let short = base.strip_suffix(dist).unwrap_or(base);
-        let id: String = short.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        let (dist, id) = (&base[without_dist(base).len()..], kernel_id(release));
         ensure!(!id.is_empty(), "kernel release {release:?} leaves no name");
         Ok(Names { release: release.into(), arch, base: base.into(), dist: dist.into(), id })
     }
@@ -201,6 +215,9 @@ mod tests {
             ("7.2.12+deb14-amd64", "7.2.12+deb14-amd64", "", "7_2_12_deb14-amd64", "kpatch-patch-7.2.12+deb14-amd64"),
             ("6.1.0-18-amd64", "6.1.0-18-amd64", "", "6_1_0-18-amd64", "kpatch-patch-6.1.0-18-amd64"),
             ("7.3.0-rc7", "7.3.0-rc7", "", "7_3_0-rc7", "kpatch-patch-7.3.0-rc7"),
+            // No dist tags.
+            ("5.0.0-1.elf", "5.0.0-1.elf", "", "5_0_0-1_elf", "kpatch-patch-5.0.0-1.elf"),
+            ("5.0.0-1.el9_", "5.0.0-1.el9_", "", "5_0_0-1_el9_", "kpatch-patch-5.0.0-1.el9-"),
             ("7.3.0-Mine_2", "7.3.0-Mine_2", "", "7_3_0-Mine_2", "kpatch-patch-7.3.0-mine-2"),
         ] {
             let names = Names::new(release, Arch::X86_64).unwrap();

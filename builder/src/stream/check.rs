@@ -10,6 +10,7 @@ use crate::source::{patchfile, title};
 use crate::target::store;
 use crate::{files, hooks};
 use anyhow::Result;
+use kmend_packager::kernel_id;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use toml::Spanned;
@@ -170,7 +171,7 @@ impl Checker<'_> {
                 continue;
             }
             let Some(release) = &kernel.release else { continue };
-            if let Some(other) = ids.insert(names::id(release), &kernel.target) {
+            if let Some(other) = ids.insert(kernel_id(release), &kernel.target) {
                 let reason = format!("packages for {} would have the names of those for {other}", kernel.target);
                 self.fault(line, reason, "put it into a stream of its own");
             }

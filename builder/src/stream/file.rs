@@ -2,7 +2,8 @@
 //! The form of a stream file: its text in, its tables with their places out. What they mean together is `check`'s.
 
 use super::fault::{line_of, Fault};
-use super::values::{Cve, Date, Format, Level, Name, OneLine, Packager, Severity, Sha256, Ticket, Url, Version};
+use super::values::{Cve, Date, Format, Level, Name, OneLine, Packager, Sha256, Ticket, Url, Version};
+use kmend_packager::Severity;
 use serde::Deserialize;
 use toml::Spanned;
 

@@ -19,10 +19,11 @@ pub mod values;
 use crate::manifest::{NotCarried, StreamFacts};
 use crate::source::Fix;
 use anyhow::{Context, Result};
+use kmend_packager::Severity;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 pub use values::Format;
-use values::{Cve, Date, Level, OneLine, Severity, Ticket, Version};
+use values::{Cve, Date, Level, OneLine, Ticket, Version};
 
 /// A stream as its file has it, all of it checked that can be checked without building.
 #[derive(Clone, Debug)]

@@ -164,7 +164,7 @@ impl<'a> Packing<'a> {
                 date: seconds(&release.date)?,
                 packager: self.stream.packager.clone(),
                 version: version_of(release.version),
-                severity: worst.map(|s| s.name().parse()).transpose()?,
+                severity: worst,
                 lines: mine.iter().map(line).collect(),
             }))
         };

@@ -44,32 +44,6 @@ impl From<Version> for String {
     }
 }
 
-/// How bad it is what a fix mends, the worst last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// low
-    Low,
-    /// moderate
-    Moderate,
-    /// important
-    Important,
-    /// critical
-    Critical,
-}
-
-impl Severity {
-    /// As the stream file and the manifest have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Moderate => "moderate",
-            Self::Important => "important",
-            Self::Critical => "critical",
-        }
-    }
-}
-
 /// The form of packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
