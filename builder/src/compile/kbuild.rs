@@ -31,8 +31,12 @@ $(call kmend-enter,.,$(addprefix ./,$(filter-out $(addsuffix /%,$(kmend-libs)),$
 
 /// Makes kbuild write down each command (a file an object in [`WORK`]) where it would run and save it: in place of
 /// cmd_and_fixdep of scripts/Kbuild.include, with the text that fixdep would be given.
-const WRITE_DOWN: &str = "override cmd_and_fixdep = $(file >/tmp/kmend/work/$(subst /,%2F,$@),savedcmd_$@ := \
-$(subst $(pound),$$(pound),$(subst $$,$$$$,$(cmd_$(1))))):";
+fn write_down() -> String {
+    format!(
+        "override cmd_and_fixdep = $(file >{WORK}/$(subst /,%2F,$@),savedcmd_$@ := \
+         $(subst $(pound),$$(pound),$(subst $$,$$$$,$(cmd_$(1))))):"
+    )
+}
 
 /// One command line can name this many folders.
 const MOST_FOLDERS: usize = 256;
@@ -284,7 +288,7 @@ fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str, tol
     let mut eval = format!("--eval={RULES}");
     if let Some(told) = told {
         sandbox = sandbox.writable(told, WORK);
-        eval = format!("{eval}\n{WRITE_DOWN}");
+        eval = format!("{eval}\n{}", write_down());
     }
     let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
     let mut args = vec!["-s", jobs.as_str(), eval.as_str()];
