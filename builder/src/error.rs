@@ -66,6 +66,14 @@ impl std::error::Error for Refused {}
 #[derive(Debug)]
 pub struct NothingChanged(pub String);
 
+impl NothingChanged {
+    /// No unit is made of other code than before; `notes` say of each file why.
+    pub fn in_any_unit(notes: &[String]) -> Self {
+        let why: String = notes.iter().map(|n| format!("\n  {n}")).collect();
+        Self(format!("nothing to patch: no unit of this kernel is changed by the fix:{why}"))
+    }
+}
+
 impl fmt::Display for NothingChanged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -160,10 +160,7 @@ pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Li
         super::count(doubtful.len())
     ));
     if units.is_empty() && differ.is_empty() {
-        let why = notes.iter().map(|n| format!("\n  {n}")).collect::<String>();
-        return Err(
-            NothingChanged(format!("nothing to patch: no unit of this kernel is changed by the fix:{why}")).into()
-        );
+        return Err(NothingChanged::in_any_unit(&notes).into());
     }
     units.extend(differ.into_iter().cloned());
     units.sort();

@@ -72,10 +72,7 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
     notes.extend(found.unseen.values().cloned());
     let nothing = found.units.is_empty() && found.doubtful.is_empty() && found.refusals.is_empty();
     if nothing && !found.unseen.is_empty() {
-        let why = notes.iter().map(|n| format!("\n  {n}")).collect::<String>();
-        return Err(
-            NothingChanged(format!("nothing to patch: no unit of this kernel is changed by the fix:{why}")).into()
-        );
+        return Err(NothingChanged::in_any_unit(&notes).into());
     }
     if nothing {
         let refusals = found.unbuilt.iter().map(|(source, why)| not_built(target, source, why));

@@ -96,17 +96,14 @@ fn units(target: &Target, tree: &PatchedTree) -> Result<Vec<Unit>> {
     let index = includes::index(target)?;
     let includers = index.includers();
     let reached: BTreeSet<String> = headers.iter().flat_map(|h| includers.closure(h)).collect();
-    let mut ranked: Vec<((bool, usize), String)> = reached
-        .into_iter()
-        .filter(|p| p.ends_with(".c") && !sources.contains(&p.as_str()))
-        .map(|p| {
-            let text = std::fs::read(target.tree.join(&p)).unwrap_or_default();
-            let includes =
-                headers.iter().any(|h| scanner.scan(&text).names.iter().any(|(_, name)| includes::may_be(name, h)));
-            ((includes, among(&text, &words)), p)
-        })
-        .filter(|((_, n), _)| *n > 0)
-        .collect();
+    let reached: Vec<String> =
+        reached.into_iter().filter(|p| p.ends_with(".c") && !sources.contains(&p.as_str())).collect();
+    let ranks = includes::each_text(&target.tree, &reached, |text| {
+        let names = scanner.scan(text).names;
+        (headers.iter().any(|h| names.iter().any(|(_, name)| includes::may_be(name, h))), among(text, &words))
+    })?;
+    let mut ranked: Vec<((bool, usize), String)> =
+        ranks.into_iter().zip(reached).filter(|((_, n), _)| *n > 0).collect();
     ranked.sort_by_key(|(rank, path)| (std::cmp::Reverse(*rank), path.clone()));
     let mut tried: Vec<&str> = sources;
     tried.extend(ranked.iter().map(|(_, path)| path.as_str()).take(TRIED));

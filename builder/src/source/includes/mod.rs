@@ -131,7 +131,7 @@ fn is_source(name: &str) -> bool {
 }
 
 /// What `look` makes of the text of each of `files`, in their order; as many at a time as there are processors.
-pub(super) fn each_text<R: Send>(tree: &Path, files: &[String], look: impl Fn(&[u8]) -> R + Sync) -> Result<Vec<R>> {
+pub(crate) fn each_text<R: Send>(tree: &Path, files: &[String], look: impl Fn(&[u8]) -> R + Sync) -> Result<Vec<R>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let queue = Mutex::new((0..files.len()).step_by(256));
     let all = Mutex::new(Vec::with_capacity(files.len()));

@@ -120,7 +120,7 @@ impl Cutter {
                 if behind.trim_ascii_start().get(name.len()) == Some(&b'(') {
                     words.insert(3, b"\x01".to_vec());
                 }
-                let kind = if word == b"define" { Kind::Define(name) } else { Kind::Undef(name) };
+                let kind = if word == b"define" { Kind::Define(name) } else { Kind::Other };
                 let context = self.context();
                 self.emit(context, words, Vec::new(), kind);
                 return Some(());

@@ -8,8 +8,6 @@ use crate::compile::tokens::{behind, is_word};
 pub enum Kind {
     /// `#define`.
     Define(Vec<u8>),
-    /// `#undef`.
-    Undef(Vec<u8>),
     /// The definition of a `static inline` function.
     Inline(Vec<u8>),
     /// The declaration of a function.
