@@ -61,7 +61,8 @@ pub struct Names {
 /// What stands for a kernel in names: its release less dist tag (`.el9_3`, `.fc42`) and architecture, each character that no
 /// package's name has replaced. `5_14_0-362_8_1`, `7_2_12_deb14-amd64`.
 pub fn kernel_id(release: &str) -> String {
-    let base = [Arch::X86_64, Arch::Ppc64le].iter().find_map(|arch| release.strip_suffix(arch.rpm())?.strip_suffix('.'));
+    let base =
+        [Arch::X86_64, Arch::Ppc64le].iter().find_map(|arch| release.strip_suffix(arch.rpm())?.strip_suffix('.'));
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     without_dist(base.unwrap_or(release)).chars().map(plain).collect()
 }

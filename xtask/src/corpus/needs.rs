@@ -16,9 +16,8 @@ static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
         .unwrap_or_else(|error| panic!("{error}"))
 });
 
-static ABSENT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"fatal error: (\S+): No such file").unwrap_or_else(|error| panic!("{error}"))
-});
+static ABSENT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"fatal error: (\S+): No such file").unwrap_or_else(|error| panic!("{error}")));
 
 static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"near initialization for [`'‘][^'’]*[.>](\w+)['’]").unwrap_or_else(|error| panic!("{error}"))
@@ -145,7 +144,9 @@ fn declared<'a>(name: &str, have: &Parts, changed: &'a [(String, String)]) -> im
 fn absent(refusals: &[Refusal], others: &[Other]) -> Parts {
     let mut found = Parts::default();
     for refusal in broken(refusals) {
-        let Some(name) = refusal.reason.lines().find_map(|l| Some(ABSENT.captures(l)?[1].to_string())) else { continue };
+        let Some(name) = refusal.reason.lines().find_map(|l| Some(ABSENT.captures(l)?[1].to_string())) else {
+            continue;
+        };
         let those: Vec<&str> = others.iter().map(|o| o.path).filter(|path| includes::may_be(&name, path)).collect();
         let beside = those.iter().find(|path| folder(path) == folder(&refusal.section));
         if let Some(path) = beside.or(those.first()) {
@@ -280,7 +281,10 @@ mod tests {
         assert_eq!(needs(&[says("does-not-compile", "", "net/b.c", gcc)], &have, &release), parts(&["include/a.h#1"]));
         let gcc = "net/b.c:3:4: error: too many arguments to function 'fresh'";
         let both = parts(&["include/a.h#1", "net/b.c"]);
-        assert_eq!(needs(&[says("does-not-compile", "", "net/b.c", gcc)], &both, &release), parts(&["include/wide.h#1"]));
+        assert_eq!(
+            needs(&[says("does-not-compile", "", "net/b.c", gcc)], &both, &release),
+            parts(&["include/wide.h#1"])
+        );
         let gcc = "net/b.c:3:4: error: implicit declaration of function 'helper'";
         assert_eq!(needs(&[says("does-not-compile", "", "net/b.c", gcc)], &have, &release), parts(&["net/new.h#1"]));
         assert_eq!(needs(&[says("unknown-symbol", "helper", "net/b.c", "")], &have, &release), parts(&["net/new.c#1"]));
