@@ -57,7 +57,7 @@ pub const PAIRS: &[Pair] = &[
         from: "6.1.176-1",
         to: ("bookworm-security", "6.1.192-2"),
         sample: Some(300),
-        reach: 70,
+        reach: 40,
         together: 12,
         cumulative: false,
     },
