@@ -11,6 +11,7 @@ use super::seen::Seen;
 use crate::home;
 use anyhow::{ensure, Context, Result};
 use kmend_builder::files;
+use kmend_builder::source::includes;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -81,11 +82,12 @@ fn check_pair(pair: &Pair, chosen: &[&Chosen]) -> Result<Vec<String>> {
     let diffs = fixes.diffs()?;
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let store = Store::at(scratch.path());
+    let index = includes::index(&fixes.target)?;
     let bench = Bench {
         pair,
         fixes: &fixes,
         diffs: &diffs,
-        seen: Seen::of(&fixes.target)?,
+        seen: Seen::new(index.includers()),
         store: &store,
         builder: "",
         earlier: &[],

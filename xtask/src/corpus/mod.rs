@@ -17,6 +17,7 @@ use crate::home;
 use anyhow::{bail, ensure, Context, Result};
 use fixes::Fixes;
 use kmend_builder::files;
+use kmend_builder::source::includes;
 use pair::{Pair, PAIRS};
 use record::{Outcome, Record, Store};
 use run::Bench;
@@ -87,11 +88,12 @@ fn run_pair(pair: &Pair, how: How) -> Result<()> {
     let builder = builder()?;
     let builders = store.builders(&builder)?;
     let earlier = if how.keep { builders.as_slice() } else { &[] };
+    let index = includes::index(&fixes.target)?;
     let bench = Bench {
         pair,
         fixes: &fixes,
         diffs: &diffs,
-        seen: Seen::of(&fixes.target)?,
+        seen: Seen::new(index.includers()),
         store: &store,
         builder: &builder,
         earlier,

@@ -133,11 +133,12 @@ pub fn needs(
 
 /// The headers of `have` that change something beside a name.
 fn declared<'a>(name: &str, have: &Parts, changed: &'a [(String, String)]) -> impl Iterator<Item = &'a str> {
+    let headers = changed.iter().filter(|(path, _)| path.ends_with(".h") && have.paths().any(|p| p == path));
     let of = |(path, diff): &'a (String, String)| {
         let hunks = Other::new(path, diff).with(name, all);
-        (path.ends_with(".h") && hunks.iter().any(|n| have.has(path, *n))).then_some(path.as_str())
+        hunks.iter().any(|n| have.has(path, *n)).then_some(path.as_str())
     };
-    changed.iter().filter_map(of).collect::<Vec<_>>().into_iter()
+    headers.filter_map(of).collect::<Vec<_>>().into_iter()
 }
 
 /// The headers that are included and not there, and that the release adds.

@@ -33,7 +33,7 @@ pub struct Bench<'a> {
     /// The difference in each changed file.
     pub diffs: &'a [(String, String)],
     /// Who includes what.
-    pub seen: Seen,
+    pub seen: Seen<'a>,
     /// What is known already.
     pub store: &'a Store,
     /// A checksum of the builder.
