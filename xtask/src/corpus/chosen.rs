@@ -87,11 +87,12 @@ fn check_pair(pair: &Pair, chosen: &[&Chosen]) -> Result<Vec<String>> {
         pair,
         fixes: &fixes,
         diffs: &diffs,
-        seen: Seen::new(index.includers()),
+        seen: Seen::new(&fixes.target.tree, index.includers()),
         store: &store,
         builder: "",
         earlier: &[],
         image: run::image(&fixes)?,
+        aloud: false,
     };
     let paths: Vec<String> = chosen.iter().map(|c| c.path.clone()).collect();
     let tell = |record: &Record| println!("{}: {}", pair.series, super::line(record));

@@ -5,6 +5,7 @@ mod chosen;
 mod cumulative;
 mod fixes;
 mod guest;
+mod hunks;
 mod needs;
 mod pair;
 mod parts;
@@ -34,7 +35,8 @@ const SEED: &str = "kmend";
 /// Runs the corpus of a series, or of all, and writes the page: `corpus [SERIES [HOW MANY] [keep|choose]]`. A number takes
 /// the place of the pair's own; `keep` tries nothing again that an earlier state of the builder has settled (what was refused for want of files or
 /// time is not); `choose` makes
-/// the list of those in `make test` anew, and no page. `corpus check` runs these.
+/// the list of those in `make test` anew, and no page. The path of a changed file tries that one alone, says what it is
+/// tried together with, and writes no page either. `corpus check` runs those in `make test`.
 pub fn run(args: &[String]) -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     if words == ["check"] {
@@ -52,6 +54,7 @@ pub fn run(args: &[String]) -> Result<()> {
         match *word {
             "keep" => how.keep = true,
             "choose" => how.choose = true,
+            path if path.contains('/') => how.alone = Some(path),
             n => how.most = Some(n.parse().with_context(|| format!("`{n}` is no number of fixes"))?),
         }
     }
@@ -60,13 +63,15 @@ pub fn run(args: &[String]) -> Result<()> {
 
 /// How a pair is run.
 #[derive(Clone, Copy, Debug, Default)]
-struct How {
+struct How<'a> {
     /// How many fixes are drawn, where not as many as the pair says.
     most: Option<usize>,
     /// What earlier states of the builder have settled is not tried again.
     keep: bool,
     /// The list of those that run in `make test` is what comes out, and not the page.
     choose: bool,
+    /// The one fix that is tried.
+    alone: Option<&'a str>,
 }
 
 fn known() -> String {
@@ -82,6 +87,10 @@ fn run_pair(pair: &Pair, how: How) -> Result<()> {
         pair.package, pair.from, pair.to.1
     );
     let mut paths = fixes.drawn(SEED);
+    if let Some(path) = how.alone {
+        paths.retain(|p| p == path);
+        ensure!(!paths.is_empty(), "`{path}` does not differ, or is not in this kernel");
+    }
     paths.truncate(how.most.or(pair.sample).unwrap_or(usize::MAX));
     let diffs = fixes.diffs()?;
     let store = Store::open(pair.series)?;
@@ -93,11 +102,12 @@ fn run_pair(pair: &Pair, how: How) -> Result<()> {
         pair,
         fixes: &fixes,
         diffs: &diffs,
-        seen: Seen::new(index.includers()),
+        seen: Seen::new(&fixes.target.tree, index.includers()),
         store: &store,
         builder: &builder,
         earlier,
         image: run::image(&fixes)?,
+        aloud: how.alone.is_some(),
     };
     let done = AtomicUsize::new(0);
     let tell = |record: &Record| {
@@ -108,6 +118,10 @@ fn run_pair(pair: &Pair, how: How) -> Result<()> {
     let records = run::run(&bench, &paths, &tell)?;
     let wall = begun.elapsed().as_secs_f32();
     summary(pair, &records);
+    if how.alone.is_some() {
+        records.iter().flat_map(|r| &r.refusals).for_each(|r| println!("{r}"));
+        return Ok(());
+    }
     if how.choose {
         return chosen::choose(pair, &records, &diffs);
     }

@@ -47,7 +47,7 @@ pub const PAIRS: &[Pair] = &[
         to: ("bookworm-security", "6.1.192-2"),
         sample: Some(300),
         reach: 100,
-        together: 12,
+        together: 60,
         cumulative: false,
     },
     Pair {

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What of a release a fix is made of: files, each whole or some of its hunks.
 
+use super::hunks::{hunks, only};
 use anyhow::Result;
 use qemu_tests::cut::select;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Files by path, each with the numbers of its hunks from 1; none for the whole file. Written as a list of words:
-/// `include/net/sock.h#2,5`.
+/// Files by path, each with the numbers of its hunks from 1; none for the whole file. A hunk goes with the numbers of its
+/// groups from 1; none for the whole hunk. Written as a list of words: `include/net/sock.h#2,5.1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<String>", into = "Vec<String>")]
-pub struct Parts(BTreeMap<String, BTreeSet<usize>>);
+pub struct Parts(BTreeMap<String, Hunks>);
 
 impl Parts {
     /// One whole file.
     pub fn whole(path: &str) -> Self {
-        Self(BTreeMap::from([(path.into(), BTreeSet::new())]))
+        Self(BTreeMap::from([(path.into(), BTreeMap::new())]))
     }
 
     /// Whether nothing is in it.
@@ -35,12 +36,18 @@ impl Parts {
 
     /// Whether all of a file is in it.
     pub fn has_all_of(&self, path: &str) -> bool {
-        self.0.get(path).is_some_and(BTreeSet::is_empty)
+        self.0.get(path).is_some_and(BTreeMap::is_empty)
     }
 
-    /// Whether a hunk of a file is in it.
+    /// Whether all of a hunk of a file is in it.
     pub fn has(&self, path: &str, hunk: usize) -> bool {
-        self.0.get(path).is_some_and(|hunks| hunks.is_empty() || hunks.contains(&hunk))
+        self.0.get(path).is_some_and(|hunks| hunks.is_empty() || hunks.get(&hunk).is_some_and(BTreeSet::is_empty))
+    }
+
+    /// Whether a group of a hunk of a file is in it.
+    pub fn has_group(&self, path: &str, hunk: usize, group: usize) -> bool {
+        let groups = self.0.get(path).and_then(|hunks| hunks.get(&hunk));
+        self.has(path, hunk) || groups.is_some_and(|groups| groups.contains(&group))
     }
 
     /// The files of which some hunks are in it.
@@ -50,17 +57,19 @@ impl Parts {
 
     /// Puts one hunk in; a whole file stays whole.
     pub fn add_hunk(&mut self, path: &str, hunk: usize) {
-        let hunks = self.0.entry(path.into()).or_insert_with(|| BTreeSet::from([hunk]));
-        if !hunks.is_empty() {
-            hunks.insert(hunk);
-        }
+        self.add(&Self(BTreeMap::from([(path.into(), BTreeMap::from([(hunk, BTreeSet::new())]))])));
+    }
+
+    /// Puts one group of a hunk in; a whole hunk stays whole.
+    pub fn add_group(&mut self, path: &str, hunk: usize, group: usize) {
+        self.add(&Self(BTreeMap::from([(path.into(), BTreeMap::from([(hunk, BTreeSet::from([group]))]))])));
     }
 
     /// Puts all of `other` in.
     pub fn add(&mut self, other: &Self) {
         for (path, more) in &other.0 {
             match self.0.get_mut(path) {
-                Some(hunks) if !hunks.is_empty() && !more.is_empty() => hunks.extend(more),
+                Some(hunks) if !hunks.is_empty() && !more.is_empty() => add_hunks(hunks, more),
                 Some(hunks) => hunks.clear(),
                 None => _ = self.0.insert(path.clone(), more.clone()),
             }
@@ -80,28 +89,66 @@ impl Parts {
         let mut text = String::new();
         for (path, diff) in diffs {
             let Some(hunks) = self.0.get(path) else { continue };
-            let hunks: Vec<usize> = hunks.iter().copied().collect();
-            text += &select(diff, (!hunks.is_empty()).then_some(&hunks))?;
+            let numbers: Vec<usize> = hunks.keys().copied().collect();
+            text += &select(&cut(diff, hunks), (!numbers.is_empty()).then_some(&numbers))?;
         }
         Ok(text)
     }
 }
 
+/// Hunks, each with its groups.
+type Hunks = BTreeMap<usize, BTreeSet<usize>>;
+
+fn add_hunks(hunks: &mut Hunks, more: &Hunks) {
+    for (hunk, more) in more {
+        match hunks.get_mut(hunk) {
+            Some(groups) if !groups.is_empty() && !more.is_empty() => groups.extend(more),
+            Some(groups) => groups.clear(),
+            None => _ = hunks.insert(*hunk, more.clone()),
+        }
+    }
+}
+
+/// A difference in which of those of `wanted` that are not whole hunks only their groups are left.
+fn cut(diff: &str, wanted: &Hunks) -> String {
+    let found = hunks(diff);
+    let head = &diff[..diff.len() - found.iter().map(|hunk| hunk.len()).sum::<usize>()];
+    let part = |(n, hunk): (usize, &&str)| match wanted.get(&(n + 1)).filter(|groups| !groups.is_empty()) {
+        Some(groups) => only(hunk, groups),
+        None => hunk.to_string(),
+    };
+    head.to_string() + &found.iter().enumerate().map(part).collect::<String>()
+}
+
 impl From<Vec<String>> for Parts {
     fn from(words: Vec<String>) -> Self {
-        let part = |word: String| match word.split_once('#') {
-            Some((path, hunks)) => (path.to_string(), hunks.split(',').filter_map(|n| n.parse().ok()).collect()),
-            None => (word, BTreeSet::new()),
-        };
-        Self(words.into_iter().map(part).collect())
+        let mut parts = Self::default();
+        for word in words {
+            let Some((path, numbers)) = word.split_once('#') else {
+                parts.add(&Self::whole(&word));
+                continue;
+            };
+            for number in numbers.split(',') {
+                match number.split_once('.').map(|(hunk, group)| (hunk.parse(), group.parse())) {
+                    Some((Ok(hunk), Ok(group))) => parts.add_group(path, hunk, group),
+                    Some(_) => {}
+                    None => number.parse().into_iter().for_each(|hunk| parts.add_hunk(path, hunk)),
+                }
+            }
+        }
+        parts
     }
 }
 
 impl From<Parts> for Vec<String> {
     fn from(parts: Parts) -> Self {
-        let word = |(path, hunks): (String, BTreeSet<usize>)| match hunks.is_empty() {
+        let number = |(hunk, groups): (&usize, &BTreeSet<usize>)| match groups.is_empty() {
+            true => vec![hunk.to_string()],
+            false => groups.iter().map(|group| format!("{hunk}.{group}")).collect(),
+        };
+        let word = |(path, hunks): (String, Hunks)| match hunks.is_empty() {
             true => path,
-            false => format!("{path}#{}", hunks.iter().map(usize::to_string).collect::<Vec<_>>().join(",")),
+            false => format!("{path}#{}", hunks.iter().flat_map(number).collect::<Vec<_>>().join(",")),
         };
         parts.0.into_iter().map(word).collect()
     }
@@ -121,6 +168,16 @@ mod tests {
         let words: Vec<String> = parts.clone().into();
         assert_eq!(words, ["a.c", "b.h#1,2"]);
         assert_eq!(Parts::from(words), parts);
+        parts.add_group("c.c", 2, 3);
+        parts.add_group("c.c", 2, 1);
+        parts.add_hunk("c.c", 4);
+        assert!(parts.has_group("c.c", 2, 3) && !parts.has("c.c", 2) && parts.has_group("c.c", 4, 9));
+        let words: Vec<String> = parts.clone().into();
+        assert_eq!(words, ["a.c", "b.h#1,2", "c.c#2.1,2.3,4"]);
+        assert_eq!(Parts::from(words), parts);
+        parts.add_hunk("c.c", 2);
+        assert!(parts.has("c.c", 2));
+        parts.remove("c.c");
         parts.add(&Parts::whole("b.h"));
         assert!(parts.has_all_of("b.h") && parts.cut().next().is_none());
     }
@@ -132,5 +189,10 @@ mod tests {
         parts.add_hunk("b.h", 2);
         let text = parts.diff(&[("a.c".into(), "no".into()), ("b.h".into(), diff.into())]).expect("cut");
         assert_eq!(text, "--- a/b.h\n+++ b/b.h\n@@ -9,1 +9,2 @@\n x\n+y\n");
+        let diff = "--- a/b.h\n+++ b/b.h\n@@ -1 +1,2 @@\n a\n+b\n@@ -9,2 +10,3 @@\n-x\n y\n+z\n+z\n";
+        let mut parts = Parts::default();
+        parts.add_group("b.h", 2, 2);
+        let text = parts.diff(&[("b.h".into(), diff.into())]).expect("cut");
+        assert_eq!(text, "--- a/b.h\n+++ b/b.h\n@@ -9,2 +9,4 @@\n x\n y\n+z\n+z\n");
     }
 }

@@ -42,6 +42,8 @@ pub struct Bench<'a> {
     pub earlier: &'a [String],
     /// The kernel's image, read once for all; None where that needs a unit of it first (a kernel without BTF).
     pub image: Option<Arc<Image>>,
+    /// Whether each try is told, and what it ends with.
+    pub aloud: bool,
 }
 
 /// The image of a kernel that says itself how long the structs of special sections are.
@@ -55,6 +57,12 @@ const TOGETHER: usize = 6;
 
 /// So often more is added to a fix that does not compile.
 const ROUNDS: usize = 16;
+
+/// With more files than `MANY` only so often: where it has not come to an end by then, each round brings in further fixes.
+const WIDE_ROUNDS: usize = 6;
+
+/// So many files compile in a few seconds.
+const MANY: usize = 12;
 
 /// Runs all of `paths`, one more at a time than there are processors: while one waits for the linker, the others compile.
 /// Each record is handed to `tell` as soon as it stands; they come back in the order of `paths`.
@@ -123,14 +131,20 @@ fn one(bench: &Bench, path: &str) -> Result<Record> {
     let mut have = Parts::whole(path);
     let alone = attempt(bench, path, &have)?;
     let mut last = alone.clone();
+    let mut wide = 0;
     for _ in 0..ROUNDS {
-        let more = needs(&last.refusals, &have, bench.diffs, &|header, unit| bench.seen.width(header, unit));
+        let more = needs(&last.refusals, &have, bench.diffs, &bench.seen);
         let mut both = have.clone();
         both.add(&more);
-        if more.is_empty() || both.files() > bench.pair.together {
+        wide += usize::from(both.files() > MANY);
+        if more.is_empty() || both.files() > bench.pair.together || wide > WIDE_ROUNDS {
             break;
         }
         have = both;
+        if bench.aloud {
+            let why = last.refusals.iter().take(8).map(|r| format!("{r}\n")).collect::<String>();
+            println!("{why}so with {}", Vec::from(have.clone()).join(" "));
+        }
         last = attempt(bench, path, &have)?;
         if last.outcome != Outcome::Refused {
             return Ok(last);
