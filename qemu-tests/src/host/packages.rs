@@ -6,7 +6,7 @@ use super::tool;
 use anyhow::{ensure, Context, Result};
 use kmend_builder::target::Target;
 use kmend_builder::{files, progress, sandbox};
-use kmend_packager::{debian, HostTool, Origin};
+use kmend_packager::{debian, Origin};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -80,21 +80,13 @@ fn fill(target: &Target, from: &Path, to: &Path) -> Result<PathBuf> {
 
 /// kmend's own package for hosts with `target`'s kernel.
 fn host_tool(target: &Target, work: &Path) -> Result<PathBuf> {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository's folder")?;
-    let tool = HostTool {
-        version: env!("CARGO_PKG_VERSION").into(),
-        release: 1,
-        dist: String::new(),
-        binary: tool::for_target(target)?,
-        unit: home.join("manager/kpatch.service"),
-        share: None,
-        origin: Origin {
-            packager: "kmend's tests <tests@kmend.invalid>".into(),
-            vendor: "kmend".into(),
-            url: "https://kmend.invalid/".into(),
-            license: "GPL-2.0-or-later".into(),
-            date: 1_700_000_000,
-        },
+    let origin = Origin {
+        packager: "kmend's tests <tests@kmend.invalid>".into(),
+        vendor: "kmend".into(),
+        url: "https://kmend.invalid/".into(),
+        license: "GPL-2.0-or-later".into(),
+        date: 1_700_000_000,
     };
+    let tool = tool::packaged(tool::for_target(target)?, None, origin)?;
     debian::host_tool(&tool)?.write(work)
 }

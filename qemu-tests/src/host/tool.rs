@@ -7,6 +7,7 @@ use anyhow::{ensure, Context, Result};
 use kmend_builder::sandbox::Sandbox;
 use kmend_builder::target::{ArchNames, Target};
 use kmend_builder::{files, progress};
+use kmend_packager::{HostTool, Origin};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -42,6 +43,24 @@ pub fn for_target(target: &Target) -> Result<PathBuf> {
         arch => format!("{arch}-unknown-linux-gnu"),
     };
     build(&target.arch, &triple, |cargo| foreign(target, cargo))
+}
+
+/// What goes into the host tool's packages besides its program: `share` are man pages and completions, `origin` says who
+/// makes them.
+///
+/// # Errors
+/// The repository has no folder.
+pub fn packaged(binary: PathBuf, share: Option<PathBuf>, origin: Origin) -> Result<HostTool> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository's folder")?;
+    Ok(HostTool {
+        version: env!("CARGO_PKG_VERSION").into(),
+        release: 1,
+        dist: String::new(),
+        binary,
+        unit: home.join("manager/kpatch.service"),
+        share,
+        origin,
+    })
 }
 
 /// How cargo is called.

@@ -7,10 +7,12 @@ mod fixes;
 mod guest;
 mod hunks;
 mod needs;
+mod other;
 mod pair;
 mod parts;
 mod record;
 mod run;
+mod says;
 mod seen;
 mod table;
 

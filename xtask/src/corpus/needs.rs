@@ -1,137 +1,146 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Which other changed files a fix does not compile without: refusals in, paths out.
+//! Which other changed files a fix does not compile without: refusals in, parts of files out.
 //!
 //! A release is not cut into its fixes: a file may use what the same fix puts into a header, or into another file.
 
-use super::hunks::{groups, hunks, Group};
+use super::other::{added, all, changed, defines, Lines, Other};
 use super::parts::Parts;
+use super::says::{self, broken, missing};
 use super::seen::{set_in, Release};
 use kmend_builder::error::Refusal;
 use kmend_builder::source::includes;
-use regex::Regex;
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
-    // gcc quotes names; a type is quoted with its keyword, a member with what it is reached by.
-    Regex::new(r"[`'‘](?:struct |enum |union )?(?:[\w>.\[\]-]*(?:->|\.))?([A-Za-z_]\w+)['’]")
-        .unwrap_or_else(|error| panic!("{error}"))
-});
-
-static ABSENT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"fatal error: (\S+): No such file").unwrap_or_else(|error| panic!("{error}")));
-
-static IN_FUNCTION: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"In function [`'‘](\w+)['’]").unwrap_or_else(|error| panic!("{error}")));
-
-static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"near initialization for [`'‘][^'’]*[.>](\w+)['’]").unwrap_or_else(|error| panic!("{error}"))
-});
-
-/// The names that the compiler says are missing, or are otherwise than the code expects.
-fn missing(refusals: &[Refusal]) -> BTreeSet<String> {
-    broken(refusals).flat_map(|refusal| refusal.reason.lines().flat_map(named)).collect()
-}
-
-/// The refusals of what does not compile.
-fn broken(refusals: &[Refusal]) -> impl Iterator<Item = &Refusal> {
-    refusals.iter().filter(|r| r.code == "does-not-compile")
-}
-
-/// The names in a line of the compiler's. What cleanup.h makes of the name of a guard stands for that.
-fn named(line: &str) -> Vec<String> {
-    if let Some(member) = MEMBER.captures(line) {
-        return vec![member[1].to_string()];
-    }
-    if !line.contains("error:") {
-        return Vec::new();
-    }
-    let guard = |name: &str| {
-        let inner = name.strip_prefix("class_")?;
-        ["_t", "_constructor", "_destructor", "_lock_ptr"]
-            .iter()
-            .find_map(|end| Some(inner.strip_suffix(end)?.to_string()))
-    };
-    QUOTED.captures_iter(line).map(|c| guard(&c[1]).unwrap_or_else(|| c[1].to_string())).collect()
-}
-
-/// What of `changed`, each file with its difference, a fix of `have` needs besides. Empty where nothing helps. `sees`
-/// says whether a unit, which comes second, may include a header, and how many files may.
+/// What of `changed`, each file with its difference, a fix of `have` needs besides. Empty where nothing helps.
 ///
 /// Of another file come only the hunks that have a missing name in them: the rest of it belongs to other fixes. Of the
 /// headers that have one, that which the fewest include comes first; where it does not help, the next does.
 pub fn needs(refusals: &[Refusal], have: &Parts, changed: &[(String, String)], release: &dyn Release) -> Parts {
-    let others: Vec<Other> =
-        changed.iter().filter(|(path, _)| !have.has_all_of(path)).map(|(path, diff)| Other::new(path, diff)).collect();
-    let names = missing(refusals);
-    let undefined: BTreeSet<String> =
-        refusals.iter().filter(|r| r.code == "unknown-symbol").map(|r| r.symbol.clone()).collect();
-    let hint = |files: Kind, names, lines| {
-        let files: Vec<&Other> = others.iter().filter(|o| files(o)).collect();
-        hinted(names, &files, lines, refusals, have, release)
+    let others = changed.iter().filter(|(path, _)| !have.has_all_of(path)).map(|(path, diff)| Other::new(path, diff));
+    let search = Search {
+        refusals,
+        have,
+        changed,
+        others: others.collect(),
+        release,
+        names: missing(refusals),
+        undefined: refusals.iter().filter(|r| r.code == "unknown-symbol").map(|r| r.symbol.clone()).collect(),
     };
     // The surest first.
     let steps: [&dyn Fn() -> Parts; 7] = [
-        &|| along(refusals, have, changed, &others, release),
-        &|| absent(refusals, &others),
-        &|| hint(|o| o.is_header(), &names, added),
-        &|| broken_whole(refusals, &others),
-        &|| hint(|o| o.is_header(), &names, all),
-        &|| hint(|o| !o.is_header(), &undefined, defines),
-        &|| match names.is_empty() && undefined.is_empty() {
-            true => Parts::default(),
-            // The hunks that were taken may need others of the same file.
-            false => have.cut().fold(Parts::default(), |mut all, path| {
-                all.add(&Parts::whole(path));
-                all
-            }),
-        },
+        &|| search.along(),
+        &|| search.absent(),
+        &|| search.hinted(&search.names, |other| other.is_header(), added),
+        &|| search.broken_whole(),
+        &|| search.hinted(&search.names, |other| other.is_header(), all),
+        &|| search.hinted(&search.undefined, |other| !other.is_header(), defines),
+        &|| search.all_of_cut(),
     ];
     steps.iter().map(|step| step()).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
-/// All of the changed units that do not compile.
-fn broken_whole(refusals: &[Refusal], others: &[Other]) -> Parts {
-    let those = broken(refusals).filter(|r| others.iter().any(|o| o.path == r.section));
-    those.fold(Parts::default(), |mut all, refusal| {
-        all.add(&Parts::whole(&refusal.section));
-        all
-    })
+/// A fix that does not compile, and what may help it.
+struct Search<'a> {
+    refusals: &'a [Refusal],
+    have: &'a Parts,
+    changed: &'a [(String, String)],
+    /// The changed files that the fix has not all of.
+    others: Vec<Other<'a>>,
+    release: &'a dyn Release,
+    /// What the compiler misses.
+    names: BTreeSet<String>,
+    /// What the linker would miss.
+    undefined: BTreeSet<String>,
 }
 
-/// What a changed declaration breaks, and what was changed along with it: hunks of the units that do not compile, and of
-/// those that the compiler did not come to.
-fn along(
-    refusals: &[Refusal],
-    have: &Parts,
-    changed: &[(String, String)],
-    others: &[Other],
-    release: &dyn Release,
-) -> Parts {
-    let mut along = Parts::default();
-    for refusal in broken(refusals) {
-        let Some(other) = others.iter().find(|o| o.path == refusal.section) else { continue };
-        let text = release.text(other.path).unwrap_or_default();
-        let mut words = set_to(&missing(std::slice::from_ref(refusal)), &text);
-        words.extend(IN_FUNCTION.captures_iter(&refusal.reason).map(|c| c[1].to_string()));
-        other.about(&words, &text, true, have, &mut along);
-    }
-    for name in missing(refusals) {
-        for header in declared(&name, have, changed) {
+impl Search<'_> {
+    /// What a changed declaration breaks, and what was changed along with it: parts of the units that do not compile, and
+    /// of those that the compiler did not come to.
+    fn along(&self) -> Parts {
+        let mut along = Parts::default();
+        for refusal in broken(self.refusals) {
+            let Some(other) = self.others.iter().find(|o| o.path == refusal.section) else { continue };
+            let text = self.text(other.path);
+            let mut words = set_to(&missing([refusal]), &text);
+            words.extend(says::functions(refusal));
+            other.about(&words, &text, true, self.have, &mut along);
+        }
+        for (name, header) in self.names.iter().flat_map(|name| self.declared(name).map(move |h| (name, h))) {
             let name = BTreeSet::from([name.clone()]);
-            let users: Vec<(&Other, String)> = others
-                .iter()
-                .filter(|o| o.path != header && release.width(header, o.path).is_some())
-                .map(|o| (o, release.text(o.path).unwrap_or_default()))
-                .collect();
+            let users = self.others.iter().filter(|o| o.path != header && self.release.width(header, o.path).is_some());
+            let users: Vec<(&Other, String)> = users.map(|o| (o, self.text(o.path))).collect();
             // What one file sets a pointer to may stand in another, and that file need not have changed.
-            let broken: Vec<String> = broken(refusals).filter_map(|r| release.text(&r.section)).collect();
+            let broken: Vec<String> = broken(self.refusals).map(|r| self.text(&r.section)).collect();
             let texts = users.iter().map(|(_, text)| text).chain(&broken);
             let words: BTreeSet<String> = texts.flat_map(|text| set_to(&name, text)).collect();
-            users.iter().for_each(|(user, text)| user.about(&words, text, false, have, &mut along));
+            users.iter().for_each(|(user, text)| user.about(&words, text, false, self.have, &mut along));
         }
+        along
     }
-    along
+
+    /// The headers that the fix has something of and that change how a name is declared.
+    fn declared<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
+        let headers =
+            self.changed.iter().filter(|(path, _)| path.ends_with(".h") && self.have.paths().any(|p| p == path));
+        headers.filter_map(move |(path, diff)| {
+            let hunks = Other::new(path, diff).with(name, changed);
+            hunks.iter().any(|n| self.have.has(path, *n)).then_some(path.as_str())
+        })
+    }
+
+    /// The headers that are included and not there, and that the release adds.
+    fn absent(&self) -> Parts {
+        let absent = |refusal: &Refusal| {
+            let name = says::absent(refusal)?;
+            let those: Vec<&str> =
+                self.others.iter().map(|o| o.path).filter(|path| includes::may_be(&name, path)).collect();
+            let beside = those.iter().find(|path| folder(path) == folder(&refusal.section));
+            beside.or(those.first()).map(|path| path.to_string())
+        };
+        Parts::of_whole(broken(self.refusals).filter_map(absent))
+    }
+
+    /// The hunks of some files that have `names` in the `lines` that count.
+    fn hinted(&self, names: &BTreeSet<String>, files: fn(&Other) -> bool, lines: Lines) -> Parts {
+        let units: BTreeSet<&str> = broken(self.refusals).map(|r| r.section.as_str()).collect();
+        // What the units that do not compile never see does not help them.
+        let width = |path: &str| match path.ends_with(".h") {
+            true => units.iter().find_map(|unit| self.release.width(path, unit)),
+            false => Some(0),
+        };
+        let mut found = Parts::default();
+        for name in names {
+            let files = self.others.iter().filter(|o| files(o));
+            let mut those: Vec<(&str, Vec<usize>)> = files.map(|o| (o.path, o.with(name, lines))).collect();
+            those.iter_mut().for_each(|(path, hunks)| hunks.retain(|n| !self.have.has(path, *n)));
+            those.retain(|(_, hunks)| !hunks.is_empty());
+            // A name that is all over the release is a hint in the same folder alone.
+            if those.len() > 8 {
+                those.retain(|(path, _)| self.have.paths().any(|p| folder(p) == folder(path)));
+            }
+            let seen = those.into_iter().filter_map(|(path, hunks)| Some((width(path)?, path, hunks)));
+            if let Some((_, path, hunks)) = seen.min() {
+                hunks.into_iter().for_each(|n| found.add_hunk(path, n));
+            }
+        }
+        found
+    }
+
+    /// All of the changed units that do not compile.
+    fn broken_whole(&self) -> Parts {
+        let is_changed = |r: &&Refusal| self.others.iter().any(|o| o.path == r.section);
+        Parts::of_whole(broken(self.refusals).filter(is_changed).map(|r| r.section.clone()))
+    }
+
+    /// All of the files that the fix has parts of: these may need others of the same file.
+    fn all_of_cut(&self) -> Parts {
+        let misses = !self.names.is_empty() || !self.undefined.is_empty();
+        Parts::of_whole(self.have.cut().filter(|_| misses).cloned())
+    }
+
+    fn text(&self, path: &str) -> String {
+        self.release.text(path).unwrap_or_default()
+    }
 }
 
 /// Names, and the functions that a text sets members of these names to.
@@ -139,196 +148,8 @@ fn set_to(names: &BTreeSet<String>, text: &str) -> BTreeSet<String> {
     names.iter().flat_map(|name| set_in(text, name)).chain(names.iter().cloned()).collect()
 }
 
-/// Of `files`, the hunks that have `names` in the `lines` that count.
-fn hinted(
-    names: &BTreeSet<String>,
-    files: &[&Other],
-    lines: Lines,
-    refusals: &[Refusal],
-    have: &Parts,
-    release: &dyn Release,
-) -> Parts {
-    let units: BTreeSet<&str> = broken(refusals).map(|r| r.section.as_str()).collect();
-    // What the units that do not compile never see does not help them.
-    let width = |path: &str| match path.ends_with(".h") {
-        true => units.iter().find_map(|unit| release.width(path, unit)),
-        false => Some(0),
-    };
-    let mut found = Parts::default();
-    for name in names {
-        let mut those: Vec<(&str, Vec<usize>)> = files.iter().map(|o| (o.path, o.with(name, lines))).collect();
-        those.iter_mut().for_each(|(path, hunks)| hunks.retain(|n| !have.has(path, *n)));
-        those.retain(|(_, hunks)| !hunks.is_empty());
-        // A name that is all over the release is a hint in the same folder alone.
-        if those.len() > 8 {
-            those.retain(|(path, _)| have.paths().any(|p| folder(p) == folder(path)));
-        }
-        let seen = those.into_iter().filter_map(|(path, hunks)| Some((width(path)?, path, hunks)));
-        if let Some((_, path, hunks)) = seen.min() {
-            hunks.into_iter().for_each(|n| found.add_hunk(path, n));
-        }
-    }
-    found
-}
-
-/// The headers of `have` that change something beside a name.
-fn declared<'a>(name: &str, have: &Parts, changed: &'a [(String, String)]) -> impl Iterator<Item = &'a str> {
-    let headers = changed.iter().filter(|(path, _)| path.ends_with(".h") && have.paths().any(|p| p == path));
-    let of = |(path, diff): &'a (String, String)| {
-        let hunks = Other::new(path, diff).with(name, all);
-        hunks.iter().any(|n| have.has(path, *n)).then_some(path.as_str())
-    };
-    headers.filter_map(of).collect::<Vec<_>>().into_iter()
-}
-
-/// The headers that are included and not there, and that the release adds.
-fn absent(refusals: &[Refusal], others: &[Other]) -> Parts {
-    let mut found = Parts::default();
-    for refusal in broken(refusals) {
-        let Some(name) = refusal.reason.lines().find_map(|l| Some(ABSENT.captures(l)?[1].to_string())) else {
-            continue;
-        };
-        let those: Vec<&str> = others.iter().map(|o| o.path).filter(|path| includes::may_be(&name, path)).collect();
-        let beside = those.iter().find(|path| folder(path) == folder(&refusal.section));
-        if let Some(path) = beside.or(those.first()) {
-            found.add(&Parts::whole(path));
-        }
-    }
-    found
-}
-
 fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-/// Which files count.
-type Kind = fn(&Other) -> bool;
-
-/// A changed file that a fix has not all of.
-struct Other<'a> {
-    path: &'a str,
-    hunks: Vec<&'a str>,
-}
-
-impl<'a> Other<'a> {
-    fn new(path: &'a str, diff: &'a str) -> Self {
-        Self { path, hunks: hunks(diff) }
-    }
-
-    fn is_header(&self) -> bool {
-        self.path.ends_with(".h")
-    }
-
-    /// Puts into `parts` what has one of `words` in it and is not in `have`: groups of hunks. Where the file is known not to
-    /// compile (`broken`), that is all in what begins with such a word, and whole hunks with a word nearby; otherwise all in
-    /// functions that return something else. `text` is the file's.
-    fn about(&self, words: &BTreeSet<String>, text: &str, broken: bool, have: &Parts, parts: &mut Parts) {
-        let any = |line: &str| words.iter().any(|word| is_in(line, word));
-        let retyped: Vec<&String> = words.iter().filter(|word| self.returns_other(word)).collect();
-        let all_of = |line: &str| broken && any(line) || retyped.iter().any(|word| is_in(line, word));
-        for (n, hunk) in self.hunks.iter().enumerate().map(|(n, hunk)| (n + 1, hunk)) {
-            let lines: Vec<&str> = hunk.lines().collect();
-            let groups = groups(hunk);
-            let named = |group: &Group| {
-                let changed = &lines[group.lines.clone()];
-                let call = lines[..group.lines.start].iter().skip(1).last().filter(|line| is_open(line));
-                // What a function returns may stand on a line before its name.
-                let head = lines.get(group.lines.end).filter(|_| changed.last().is_some_and(|line| is_head(line)));
-                changed.iter().chain(call).chain(head).any(|line| any(line))
-                    || begins(text, group.at).is_some_and(all_of)
-            };
-            let those: Vec<usize> = (1..=groups.len()).filter(|group| named(&groups[group - 1])).collect();
-            let nearby = broken && those.is_empty() && lines.iter().skip(1).any(|line| any(line));
-            if nearby || !those.is_empty() && those.len() == groups.len() {
-                if !have.has(self.path, n) {
-                    parts.add_hunk(self.path, n);
-                }
-                continue;
-            }
-            let fresh = those.into_iter().filter(|group| !have.has_group(self.path, n, *group));
-            fresh.for_each(|group| parts.add_group(self.path, n, group));
-        }
-    }
-
-    /// Whether what stands before `name` where it is defined is not what stood there.
-    fn returns_other(&self, name: &str) -> bool {
-        let (mut old, mut new) = (BTreeSet::new(), BTreeSet::new());
-        for hunk in &self.hunks {
-            let lines: Vec<&str> = hunk.lines().skip(1).collect();
-            for (n, line) in lines.iter().enumerate() {
-                let has_name = |line: &&&str| is_in(line, name);
-                let before = match line.find(name).filter(|_| is_definition(line) && has_name(&line)) {
-                    Some(at) => &line[1..at],
-                    // The name may stand on the line after what it returns.
-                    None if is_head(line) => match lines[n + 1..].iter().find(|l| !is_head(l)).filter(has_name) {
-                        Some(_) => &line[1..],
-                        None => continue,
-                    },
-                    None => continue,
-                };
-                match line.as_bytes().first() {
-                    Some(b'-') => _ = old.insert(before),
-                    Some(b'+') => _ = new.insert(before),
-                    _ => {}
-                }
-            }
-        }
-        !old.is_empty() && !new.is_empty() && old != new
-    }
-
-    /// The hunks, by number, that have `name` as a whole word in one of the `lines` that count.
-    fn with(&self, name: &str, lines: Lines) -> Vec<usize> {
-        let hunks = self.hunks.iter().enumerate().filter(|(_, hunk)| has(hunk, name, lines));
-        hunks.map(|(n, _)| n + 1).collect()
-    }
-}
-
-/// The line that the function, or whatever else, begins with that line `n` of `text` is in.
-fn begins(text: &str, n: usize) -> Option<&str> {
-    let starts = |line: &&str| line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && !line.ends_with(':');
-    text.lines().take(n).filter(starts).last()
-}
-
-/// Whether a line begins a call that goes on.
-fn is_open(line: &str) -> bool {
-    line.matches('(').count() > line.matches(')').count()
-}
-
-/// Whether a line of a hunk begins a definition, or a declaration.
-fn is_definition(line: &str) -> bool {
-    line.get(1..).is_some_and(|line| line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
-}
-
-/// Whether it begins one without the name.
-fn is_head(line: &str) -> bool {
-    is_definition(line) && !line.contains(['(', ';', '='])
-}
-
-/// Which lines of a hunk count.
-type Lines = fn(&str) -> bool;
-
-fn all(_: &str) -> bool {
-    true
-}
-
-fn added(line: &str) -> bool {
-    line.starts_with('+')
-}
-
-/// A definition begins where no other line of a function does.
-fn defines(line: &str) -> bool {
-    line.strip_prefix('+').is_some_and(|l| l.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
-}
-
-/// Whether a hunk has `name` as a whole word in one of the `lines` that count.
-fn has(hunk: &str, name: &str, lines: Lines) -> bool {
-    hunk.lines().skip(1).filter(|l| lines(l)).any(|line| is_in(line, name))
-}
-
-/// Whether a line has `name` as a whole word.
-fn is_in(line: &str, name: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    line.match_indices(name).any(|(at, _)| !line[..at].ends_with(word) && !line[at + name.len()..].starts_with(word))
 }
 
 #[cfg(test)]

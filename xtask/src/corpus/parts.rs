@@ -16,7 +16,12 @@ pub struct Parts(BTreeMap<String, Hunks>);
 impl Parts {
     /// One whole file.
     pub fn whole(path: &str) -> Self {
-        Self(BTreeMap::from([(path.into(), BTreeMap::new())]))
+        Self::of_whole([path.into()])
+    }
+
+    /// Whole files.
+    pub fn of_whole(paths: impl IntoIterator<Item = String>) -> Self {
+        Self(paths.into_iter().map(|path| (path, Hunks::new())).collect())
     }
 
     /// Whether nothing is in it.
