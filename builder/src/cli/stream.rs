@@ -244,6 +244,7 @@ impl Results {
                 let refused = error.is::<Refused>() || error.is::<BreaksLedger>();
                 row(if refused { "refused" } else { "failed" }.into(), none());
                 eprintln!("{}: {error:#}", kernel.target);
+                error.downcast_ref().and_then(keys).into_iter().for_each(|keys| eprintln!("  {keys}"));
                 self.left_out += 1;
                 self.refused &= refused;
             }
@@ -256,6 +257,19 @@ impl Results {
             kernels => Err(KernelsLeftOut { kernels, refused: self.refused }.into()),
         }
     }
+}
+
+/// Where a stream file has what the hints of a refusal say as options of `build`.
+fn keys(refused: &Refused) -> Option<String> {
+    let meant = |option: &str| refused.0.iter().any(|r| r.hint.contains(option));
+    let known = [
+        ("--allow-layout", "`allow_layout = [\"NAME\"]` in the fix's table"),
+        ("--allow-unproven", "`allow_unproven = [\"NAME\"]` in the fix's table"),
+        ("--max-units", "`max_units = N` at the top"),
+    ];
+    let keys: Vec<String> =
+        known.iter().filter(|(option, _)| meant(option)).map(|(option, key)| format!("{option} is {key}")).collect();
+    (!keys.is_empty()).then(|| format!("in a stream file {} (docs/streams.md)", keys.join(", ")))
 }
 
 /// Columns as wide as their widest cell.

@@ -332,7 +332,8 @@ fn prove_units(
         }
     };
     let unused = |name: &&String| !proven.unproven().iter().any(|u| u.function == **name);
-    if let Some(name) = request.allow_unproven.iter().find(unused) {
+    // What a stream lets pass may be needed for another of its kernels.
+    if let Some(name) = request.allow_unproven.iter().find(unused).filter(|_| request.stream.is_none()) {
         bail!("--allow-unproven {name} is not needed: either it is proven, or the patched code neither replaces nor uses it; leave it out");
     }
     Ok(proven)

@@ -54,9 +54,9 @@ pub fn build(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledge
         fixes: fixes.iter().map(|(_, fix)| fix.path.clone()).collect(),
         hooks: release.hooks.clone(),
         replace: true,
-        limit: Default::default(),
-        allow_unproven: Default::default(),
-        allow_layout: Default::default(),
+        limit: stream.limit,
+        allow_unproven: fixes.iter().flat_map(|(_, fix)| &fix.allow_unproven).map(ToString::to_string).collect(),
+        allow_layout: fixes.iter().flat_map(|(_, fix)| &fix.allow_layout).map(ToString::to_string).collect(),
         stream: Some(Labels {
             facts: stream.facts(kernel, release),
             fixes: fixes.iter().map(|(since, fix)| fix.label(*since)).collect(),

@@ -6,6 +6,7 @@ use super::file::{self, FixTable, KernelTable, VersionTable, MAX_BYTES};
 use super::folder::Folder;
 use super::values::Cve;
 use super::{names, Kernel, Release, Stream, StreamFix};
+use crate::compile::narrow::Limit;
 use crate::source::{patchfile, title};
 use crate::target::store;
 use crate::{files, hooks};
@@ -47,6 +48,7 @@ pub fn check(path: &Path, text: &str) -> Result<Stream> {
         vendor: file.vendor.map(Into::into),
         url: file.url.map(Into::into),
         packages: file.packages,
+        limit: file.max_units.map(|most| Limit(most.get())).unwrap_or_default(),
         kernels,
         versions,
     };
@@ -252,6 +254,8 @@ impl Checker<'_> {
             severity: table.severity,
             tickets: table.tickets.clone(),
             kernels: table.kernels.as_ref().map(|all| all.iter().map(|k| k.get_ref().clone()).collect()),
+            allow_layout: table.allow_layout.clone(),
+            allow_unproven: table.allow_unproven.clone(),
             replaces: table.replaces.as_ref().map(|sha| sha.get_ref().to_string()),
         })
     }

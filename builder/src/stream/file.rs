@@ -2,9 +2,12 @@
 //! The form of a stream file: its text in, its tables with their places out. What they mean together is `check`'s.
 
 use super::fault::{line_of, Fault};
-use super::values::{Cve, Date, Format, Level, Name, OneLine, Packager, Sha256, Ticket, Url, Version};
+use super::values::{
+    Cve, Date, Format, Function, Level, Name, OneLine, Packager, Sha256, Ticket, TypeName, Url, Version,
+};
 use kmend_packager::Severity;
 use serde::Deserialize;
+use std::num::NonZeroUsize;
 use toml::Spanned;
 
 /// Stream files larger than this are refused.
@@ -24,6 +27,8 @@ pub struct StreamFile {
     pub url: Option<Url>,
     /// The form of the packages.
     pub packages: Option<Format>,
+    /// How many units all fixes of a version may reach by way of headers.
+    pub max_units: Option<NonZeroUsize>,
     /// The kernels.
     #[serde(default)]
     pub kernel: Vec<KernelTable>,
@@ -99,6 +104,12 @@ pub struct FixTable {
     pub tickets: Vec<Ticket>,
     /// The kernels that it is for; all of the stream's where this is missing.
     pub kernels: Option<Vec<Spanned<String>>>,
+    /// Types whose changed layout passes.
+    #[serde(default)]
+    pub allow_layout: Vec<TypeName>,
+    /// Functions that pass without a proof.
+    #[serde(default)]
+    pub allow_unproven: Vec<Function>,
     /// SHA-256 of the patch file whose place it takes.
     pub replaces: Option<Spanned<Sha256>>,
 }

@@ -16,6 +16,7 @@ pub mod release;
 pub mod rules;
 pub mod values;
 
+use crate::compile::narrow::Limit;
 use crate::manifest::{NotCarried, StreamFacts};
 use crate::source::Fix;
 use anyhow::{Context, Result};
@@ -23,7 +24,7 @@ use kmend_packager::Severity;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 pub use values::Format;
-use values::{Cve, Date, Level, OneLine, Ticket, Version};
+use values::{Cve, Date, Function, Level, OneLine, Ticket, TypeName, Version};
 
 /// A stream as its file has it, all of it checked that can be checked without building.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub struct Stream {
     pub url: Option<String>,
     /// The form of the packages, where the kernels do not tell.
     pub packages: Option<Format>,
+    /// How many units all fixes of a version may reach by way of headers.
+    pub limit: Limit,
     /// The kernels, in the order of the file. At least one.
     pub kernels: Vec<Kernel>,
     /// The versions, ascending. At least one.
@@ -101,6 +104,10 @@ pub struct StreamFix {
     pub tickets: Vec<Ticket>,
     /// Targets that it is for; None: all.
     pub kernels: Option<Vec<String>>,
+    /// Types whose changed layout passes.
+    pub allow_layout: Vec<TypeName>,
+    /// Functions that pass without a proof.
+    pub allow_unproven: Vec<Function>,
     /// SHA-256 of the patch file whose place it takes.
     pub replaces: Option<String>,
 }

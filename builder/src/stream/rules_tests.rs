@@ -22,6 +22,8 @@ fn fix(name: &str, sha256: &str, replaces: Option<&str>) -> StreamFix {
         severity: None,
         tickets: Vec::new(),
         kernels: None,
+        allow_layout: Vec::new(),
+        allow_unproven: Vec::new(),
         replaces: replaces.map(Into::into),
     }
 }
@@ -56,6 +58,7 @@ fn stream(versions: Vec<Release>) -> Stream {
         vendor: None,
         url: None,
         packages: None,
+        limit: Default::default(),
     }
 }
 

@@ -188,6 +188,29 @@ text! {
 }
 
 text! {
+    /// A struct, union or enum, as `--allow-layout` takes it: `struct foo`, or `foo`.
+    TypeName,
+    |text| {
+        let bare = ["struct ", "union ", "enum "].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(text);
+        let good = bare.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && bare.len() <= 200
+            && bare.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        (!good).then_some("is no name of a type: `struct foo`, or `foo`")
+    }
+}
+
+text! {
+    /// A function, as the kernel lists its symbol: `foo`, `foo.isra.0`.
+    Function,
+    |text| {
+        let good = text.starts_with(|c: char| c.is_ascii_alphabetic() || "_.$".contains(c))
+            && text.len() <= 511
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.$".contains(&b));
+        (!good).then_some("is no name of a function")
+    }
+}
+
+text! {
     /// SHA-256 in hexadecimal.
     Sha256,
     |text| {
@@ -212,6 +235,16 @@ mod tests {
         let version = |s: &str| Version::try_from(s.to_string()).unwrap();
         assert!(version("1-9") < version("1-10") && version("1-10") < version("2-1"));
         assert_eq!(version("1-10").to_string(), "1-10");
+    }
+
+    #[test]
+    fn names_in_code() {
+        assert!(is::<TypeName>("struct nft_dynset") && is::<TypeName>("nft_dynset") && is::<TypeName>("enum e"));
+        assert!(is::<Function>("do_it") && is::<Function>("do_it.isra.0") && is::<Function>(".do_it"));
+        for bad in ["", "struct", "struct ", "struct  a", "a b", "1a", "a-b", "a;b", "struct a *"] {
+            assert!(!is::<TypeName>(bad) || bad == "struct", "{bad:?}");
+            assert!(!is::<Function>(bad) || bad == "struct", "{bad:?}");
+        }
     }
 
     #[test]

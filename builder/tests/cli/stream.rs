@@ -13,8 +13,12 @@ use std::process::Command;
 pub const TESTS: &[Test] =
     &[("wrong_files", wrong_files), ("kernels_that_are_not_prepared", kernels_that_are_not_prepared)];
 
-pub const WITH_TARGET: &[Test] =
-    &[("two_versions", two_versions), ("callbacks_of_the_version_before", callbacks), ("released_as_rpms", rpms)];
+pub const WITH_TARGET: &[Test] = &[
+    ("two_versions", two_versions),
+    ("what_a_fix_lets_pass", allowances),
+    ("callbacks_of_the_version_before", callbacks),
+    ("released_as_rpms", rpms),
+];
 
 const HEAD: &str = "name = \"tests\"\npackager = \"A Team <team@example.org>\"\nurl = \"https://example.org/live\"\n\n";
 
@@ -41,6 +45,10 @@ fn wrong_files() {
     let ran = check(&good);
     assert!(ran.succeeds().out.contains("kpatch_6_0_0_one_amd64_1_1"), "{}", ran.out);
     assert!(ran.out.contains("version 1-1 can be built"), "{}", ran.out);
+    check(&good.replace("url =", "max_units = 0\nurl =")).fails(1, &["stream.toml, line 3: ", "nonzero"]);
+    check(&good.replace("cves =", "allow_layout = [\"struct a *\"]\ncves ="))
+        .fails(1, &["line 14", "no name of a type"]);
+    check(&good.replace("cves =", "allow_unproven = [\"\"]\ncves =")).fails(1, &["line 14", "no name of a function"]);
     check("").fails(1, &["stream.toml, line 1: missing field", "docs/streams.md"]);
     check(&good.replace("CVE-2026", "CVE-26")).fails(1, &["stream.toml, line 14: ", "is no CVE"]);
     check(&good.replace("fixes/a", "../a")).fails(1, &["stream.toml, line 13: ", "`..`", "what you can do"]);
@@ -120,6 +128,27 @@ impl Bench {
             self.kernel.target.release.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         format!("kpatch_{id}_1_{release}")
     }
+}
+
+/// A layout that the author lets pass, in the stream file.
+fn allowances() {
+    let bench = Bench::new();
+    let struct_ = "struct kthread {\n";
+    let fix = bench.kernel.fix("struct.patch", "kernel/kthread.c", struct_, &format!("{struct_}\tlong kmend_added;\n"));
+    fs::copy(fix, bench.file.with_file_name("struct.patch")).unwrap();
+    let head = bench.head("");
+    let out = bench.kernel.dir.path().join("out");
+    let build = || bench.run("build", &["-o", out.to_str().unwrap()]);
+    bench.write(&[&head, &version(1, "", "struct.patch", "")]);
+    build().fails(2, &["[struct-layout] struct kthread", "--allow-layout is `allow_layout = [\"NAME\"]`"]);
+    // One more that no kernel needs, as another kernel of the stream may.
+    let allow = "allow_layout = [\"kthread\"]\nallow_unproven = [\"kmend_no_such_function\"]";
+    bench.write(&["max_units = 300\n", &head, &version(1, "", "struct.patch", allow)]);
+    build().succeeds();
+    let manifest = fs::read(out.join(format!("{}.json", bench.module(1)))).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["allowed_layouts"], serde_json::json!(["kthread"]));
+    assert_eq!(manifest["allowed_unproven"], Value::Null);
 }
 
 fn two_versions() {
