@@ -3,7 +3,7 @@
 //!
 //! A release is not cut into its fixes: a file may use what the same fix puts into a header, or into another file.
 
-use super::other::{added, all, changed, defines, Lines, Other};
+use super::other::{added, all, defines, Lines, Other};
 use super::parts::Parts;
 use super::says::{self, broken, missing};
 use super::seen::{set_in, Release};
@@ -83,7 +83,7 @@ impl Search<'_> {
         let headers =
             self.changed.iter().filter(|(path, _)| path.ends_with(".h") && self.have.paths().any(|p| p == path));
         headers.filter_map(move |(path, diff)| {
-            let hunks = Other::new(path, diff).with(name, changed);
+            let hunks = Other::new(path, diff).changing(name);
             hunks.iter().any(|n| self.have.has(path, *n)).then_some(path.as_str())
         })
     }
@@ -311,6 +311,14 @@ mod tests {
         let gcc = "d.c:3:4: error: initialization\nd.c:3:4: note: (near initialization for 'd_ops.ff')";
         let refusals = [says("does-not-compile", "", "d.c", gcc)];
         assert_eq!(needs(&refusals, &Parts::whole("a.h"), &changed), parts(&["set.c#1,2"]));
+        // A declaration over several lines, of which another than that with the name differs.
+        let mut long = changed.clone();
+        long[0].1 =
+            "@@ -1,4 +1,4 @@\n \tint x;\n \tvoid (*ff)(int (*)(void),\n \t\tint a,\n-\t\tint b);\n+\t\tbool b);\n"
+                .into();
+        assert_eq!(needs(&refusals, &Parts::whole("a.h"), &long), parts(&["set.c#1,2"]));
+        long[0].1 = "@@ -1,4 +1,4 @@\n \tvoid (*ff)(int);\n-\tint b;\n+\tbool b;\n".into();
+        assert!(needs(&refusals, &Parts::whole("a.h"), &long).is_empty());
         let gcc =
             "set.c: In function 'set_one':\nset.c:5:4: error: 'return' with no value, in function returning non-void";
         let refusals = [says("does-not-compile", "", "set.c", gcc)];

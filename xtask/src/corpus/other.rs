@@ -35,10 +35,10 @@ impl<'a> Other<'a> {
             let groups = groups(hunk);
             let named = |group: &Group| {
                 let changed = &lines[group.lines.clone()];
-                let call = lines[..group.lines.start].iter().skip(1).last().filter(|line| is_open(line));
+                let call = opener(&lines[1..group.lines.start]);
                 // What a function returns may stand on a line before its name.
                 let head = lines.get(group.lines.end).filter(|_| changed.last().is_some_and(|line| is_head(line)));
-                changed.iter().chain(call).chain(head).any(|line| any(line))
+                changed.iter().copied().chain(call).chain(head.copied()).any(any)
                     || begins(text, group.at).is_some_and(all_of)
             };
             let those: Vec<usize> = (1..=groups.len()).filter(|group| named(&groups[group - 1])).collect();
@@ -80,6 +80,18 @@ impl<'a> Other<'a> {
         !old.is_empty() && !new.is_empty() && old != new
     }
 
+    /// The hunks, by number, that change a declaration of `name`, or another statement with it.
+    pub fn changing(&self, name: &str) -> Vec<usize> {
+        let changes = |hunk: &str| {
+            let lines: Vec<&str> = hunk.lines().collect();
+            groups(hunk).iter().any(|group| {
+                let changed = &lines[group.lines.clone()];
+                changed.iter().copied().chain(opener(&lines[1..group.lines.start])).any(|line| is_in(line, name))
+            })
+        };
+        self.hunks.iter().enumerate().filter(|(_, hunk)| changes(hunk)).map(|(n, _)| n + 1).collect()
+    }
+
     /// The hunks, by number, that have `name` as a whole word in one of the `lines` that count.
     pub fn with(&self, name: &str, lines: Lines) -> Vec<usize> {
         let hunks = self.hunks.iter().enumerate().filter(|(_, hunk)| has(hunk, name, lines));
@@ -93,9 +105,19 @@ fn begins(text: &str, n: usize) -> Option<&str> {
     text.lines().take(n).filter(starts).last()
 }
 
-/// Whether a line begins a call that goes on.
-fn is_open(line: &str) -> bool {
-    line.matches('(').count() > line.matches(')').count()
+/// The line before the end of `lines` that opens the parenthesis which is open there, in the same statement.
+fn opener<'l>(lines: &[&'l str]) -> Option<&'l str> {
+    let mut open = 0;
+    for line in lines.iter().rev().filter(|line| !line.starts_with('+')) {
+        if line.ends_with([';', '{', '}']) {
+            return None;
+        }
+        open += line.matches('(').count() as isize - line.matches(')').count() as isize;
+        if open > 0 {
+            return Some(line);
+        }
+    }
+    None
 }
 
 /// Whether a line of a hunk begins a definition, or a declaration.
@@ -114,11 +136,6 @@ pub type Lines = fn(&str) -> bool;
 /// All of them.
 pub fn all(_: &str) -> bool {
     true
-}
-
-/// Those that differ.
-pub fn changed(line: &str) -> bool {
-    line.starts_with(['+', '-'])
 }
 
 /// Those that the newer release adds.
