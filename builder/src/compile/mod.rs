@@ -257,7 +257,7 @@ fn compile_with(
     }
     step.done(&format!("{}, originals of {cached} from the cache", count(pairs.len())));
     if !warnings.is_empty() {
-        eprint!("the compiler warns about the patched source:\n{warnings}");
+        eprint!("the compiler warns about the patched source:\n{}", said::of_the_fix(&warnings, target, tree));
     }
     Ok(pairs)
 }

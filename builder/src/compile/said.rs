@@ -18,7 +18,7 @@ pub fn explain(
 ) -> anyhow::Error {
     let Some(CompilerSays(words)) = error.downcast_ref() else { return error };
     let words = &match tree.filter(|_| variant.is_patched()) {
-        Some(tree) => with_lines_of_the_fix(words, &Fixed::of(tree, &target.tree_inside)),
+        Some(tree) => of_the_fix(words, target, tree),
         None => words.clone(),
     };
     let shown: String = words.lines().take(40).map(|l| format!("\n    {l}")).collect();
@@ -40,6 +40,11 @@ pub fn explain(
         target.name,
         unit.source
     )
+}
+
+/// What the compiler says about patched sources, with the lines that the author has.
+pub fn of_the_fix(words: &str, target: &Target, tree: &PatchedTree) -> String {
+    with_lines_of_the_fix(words, &Fixed::of(tree, &target.tree_inside))
 }
 
 /// Why a compiler failed, where that has nothing to do with what it was given to read.

@@ -144,6 +144,18 @@ fn says_whose_fault_it_is() {
 }
 
 #[test]
+fn warnings_have_the_lines_of_the_fix() {
+    let b = bench();
+    let fix = "--- a/a.c\n+++ b/a.c\n@@ -2,4 +2,5 @@\n int f(int x)\n {\n+\tint unused;\n \treturn x + ONE;\n }\n";
+    files::write(&b.path("x.patch"), fix.as_bytes()).unwrap();
+    let tree = source::apply(&b.target, &[b.path("x.patch")], &b.path("work")).unwrap();
+    let words = "a.c: In function 'f':\na.c:4:6: warning: unused variable 'unused'\n    4 |  return x + ONE;\n      |      ^~~~~~\n";
+    let said = said::of_the_fix(words, &b.target, &tree);
+    assert!(said.contains("a.c:4:6: warning") && said.contains("    4 | int unused;\n"), "{said}");
+    assert!(!said.contains("ONE"), "{said}");
+}
+
+#[test]
 fn a_compiler_that_broke_off_is_not_the_fixs_fault() {
     for words in [
         "f.c:24:1: fatal error: closing dependency file x.d: No space left on device\ncompilation terminated.\n",
