@@ -88,13 +88,21 @@ const MODULE_NAME_MAX: usize = 55;
 /// The longest symbol name: KSYM_NAME_LEN of include/linux/kallsyms.h, less its NUL.
 const SYMBOL_NAME_MAX: usize = 511;
 
-/// Checks that `name` can be the name of a module: it becomes part of Rust identifiers and of file
+/// Checks that `name` can be the name of a live patch: it becomes part of Rust identifiers and of file
 /// names, and the kernel has room for so many bytes.
 pub fn check_module_name(name: &str) -> Result<()> {
-    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     ensure!(
-        starts_well && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
-        "{name:?} cannot be a module's name: use letters, digits and underscores, with no digit first"
+        !name.starts_with(|c: char| c.is_ascii_digit()),
+        "{name:?} cannot be a live patch's name: use letters, digits and underscores, with no digit first"
+    );
+    check_object_name(name)
+}
+
+/// Checks that `name` can be the name of a module of the kernel's, which may begin with a digit: 8021q, 9p.
+fn check_object_name(name: &str) -> Result<()> {
+    ensure!(
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
+        "{name:?} cannot be a module's name: use letters, digits and underscores"
     );
     ensure!(
         name.len() <= MODULE_NAME_MAX,
@@ -131,7 +139,7 @@ fn check(what: &Registration) -> Result<()> {
     for object in &what.objects {
         let name = object.module.as_deref().unwrap_or("vmlinux");
         if let Some(module) = &object.module {
-            check_module_name(module).context("a klp object")?;
+            check_object_name(module).context("a klp object")?;
             ensure!(module != "vmlinux", "vmlinux is given as a module: it is the object without a name");
             ensure!(*module != what.module, "the live patch names itself as a klp object");
         }
@@ -385,7 +393,8 @@ fn write_funcs(out: &mut String, list: &str, object: &KlpObject, idents: &BTreeM
 /// case alone, which names of statics do not show.
 fn list_names(what: &Registration) -> Vec<String> {
     let mut taken = BTreeSet::new();
-    let base = |object: &KlpObject| object.module.as_deref().unwrap_or("vmlinux").to_ascii_uppercase() + "_FUNCS";
+    let base =
+        |object: &KlpObject| ident_of(&(object.module.as_deref().unwrap_or("vmlinux").to_ascii_uppercase() + "_FUNCS"));
     what.objects.iter().map(|object| unique(base(object), &mut taken)).collect()
 }
 
@@ -558,6 +567,18 @@ module_livepatch! {
         assert_eq!(list_names(&what), ["XT_MARK_FUNCS", "XT_MARK_FUNCS_2"]);
         let text = emit(&what).unwrap();
         assert!(text.contains("    Object::module(c\"xt_MARK\", &XT_MARK_FUNCS_2), //\n"), "{text}");
+    }
+
+    #[test]
+    fn modules_may_begin_with_a_digit() {
+        let mut what = example();
+        for (object, name) in what.objects.iter_mut().zip(["8021q", "9p"]) {
+            object.module = Some(name.into());
+        }
+        let text = emit(&what).unwrap();
+        assert!(text.contains("static _8021Q_FUNCS: "), "{text}");
+        assert!(text.contains("    Object::module(c\"8021q\", &_8021Q_FUNCS),\n"), "{text}");
+        assert!(text.contains("    Object::module(c\"9p\", &_9P_FUNCS), //\n"), "{text}");
     }
 
     #[test]
