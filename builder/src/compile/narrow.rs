@@ -45,20 +45,20 @@ impl Limit {
         self.0.saturating_mul(PREPROCESSED)
     }
 
-    /// Refuses before kbuild is asked about thousands of folders.
-    pub fn check_files(self, touched: &[&str], files: usize) -> Result<()> {
+    /// Refuses before kbuild is asked about thousands of folders. `why` says why all that include a header count.
+    pub fn check_files(self, touched: &[&str], why: &str, files: usize) -> Result<()> {
         if files > self.preprocessed().saturating_mul(BUILT) {
-            let said = format!("{files} files of the kernel's source include it, which is too many to look at");
+            let said = format!("{files} files of the kernel's source include it, which is too many to look at{why}");
             return Err(too_many(touched, said, files.div_ceil(PREPROCESSED * BUILT)));
         }
         Ok(())
     }
 
     /// Refuses when more units have to be preprocessed than are allowed.
-    pub fn check_units(self, touched: &[&str], units: usize) -> Result<()> {
+    pub fn check_units(self, touched: &[&str], why: &str, units: usize) -> Result<()> {
         if units > self.preprocessed() {
             let said =
-                format!("{units} units of this kernel include it; at most {} are looked at", self.preprocessed());
+                format!("{units} units of this kernel include it; at most {} are looked at{why}", self.preprocessed());
             return Err(too_many(touched, said, units.div_ceil(PREPROCESSED)));
         }
         Ok(())
@@ -277,17 +277,19 @@ mod tests {
         };
         let limit = Limit(10);
         let touched = ["include/x.h"];
-        limit.check_files(&touched, 400).unwrap();
-        assert!(code(limit.check_files(&touched, 401)).contains("--max-units 11"));
-        limit.check_units(&touched, 100).unwrap();
-        let said = code(limit.check_units(&touched, 101));
+        limit.check_files(&touched, "", 400).unwrap();
+        assert!(code(limit.check_files(&touched, "", 401)).contains("--max-units 11"));
+        limit.check_units(&touched, "", 100).unwrap();
+        let said = code(limit.check_units(&touched, "; so", 101));
         assert!(
-            said.contains("101 units") && said.contains("at most 100") && said.contains("--max-units 11"),
+            said.contains("101 units")
+                && said.contains("at most 100 are looked at; so")
+                && said.contains("--max-units 11"),
             "{said}"
         );
         limit.check_changed(&touched, 10).unwrap();
         let said = code(limit.check_changed(&touched, 11));
         assert!(said.contains("11 units") && said.contains("at most 10 ") && said.contains("--max-units 11"), "{said}");
-        assert!(Limit(usize::MAX).check_files(&touched, 1 << 40).is_ok());
+        assert!(Limit(usize::MAX).check_files(&touched, "", 1 << 40).is_ok());
     }
 }

@@ -244,7 +244,8 @@ pub fn implied(name: &[u8]) -> bool {
     let begins = |p: &[&[u8]]| p.iter().any(|p| name.starts_with(p));
     begins(&[b"mem", b"str", b"__mem", b"__builtin", b"__stack_chk", b"__fentry", b"_mcount", b"__sanitizer"])
         || name == b"abort"
-        || name.windows(3).any(|w| w == b"san")
+        // Sanitizers' own: `__asan_load8`.
+        || name.starts_with(b"__") && name.windows(3).any(|w| w == b"san")
 }
 
 /// The index behind an attribute of a function that may be left out; None where it has others.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What a fix changes in a header: its text before and after in, what only one of them has out.
+//! What a fix changes in a header: its text before and after in, what only one of them has and what both have out.
 
 use super::chunks::{chunks, Chunk};
 use super::kinds::Kind;
@@ -12,6 +12,8 @@ pub struct Change {
     pub gone: Vec<Chunk>,
     /// What was changed, moved or added, as it is.
     pub new: Vec<Chunk>,
+    /// What stays as it is.
+    pub rest: Vec<Chunk>,
 }
 
 type Key<'c> = (&'c [u8], &'c [Vec<u8>], Vec<u64>);
@@ -36,7 +38,9 @@ pub fn compare(original: &[u8], patched: &[u8]) -> Result<Change, String> {
     let ops = capture_diff_slices(Algorithm::Myers, &keys(&old, u64::MAX), &keys(&new, u64::MAX - 1));
     let mut change = Change::default();
     for op in ops {
-        if !matches!(op, DiffOp::Equal { .. }) {
+        if matches!(op, DiffOp::Equal { .. }) {
+            change.rest.extend_from_slice(&old[op.old_range()]);
+        } else {
             change.gone.extend_from_slice(&old[op.old_range()]);
             change.new.extend_from_slice(&new[op.new_range()]);
         }

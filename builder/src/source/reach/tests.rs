@@ -76,21 +76,77 @@ fn names_that_may_be_put_together() {
 }
 
 #[test]
-fn what_is_more_than_an_addition_is_seen_by_all() {
+fn what_is_changed_is_seen_by_what_has_its_name() {
+    let by_use = |from: &str, to: &str| {
+        let names = ("a/other.c", "#include <h.h>\nint other(void) { return ff(1) + f_(x); }\n");
+        assert_eq!(who(from, to, &[USE, names]), files(&["a/use.c"]), "{to}");
+    };
+    by_use("#define f(x) x", "#define f(x) (x)");
+    by_use("#define f(x) x", "#define f (x) x");
+    by_use("int f(int);", "long f(int);");
+    by_use("int f(int);", "");
+    by_use("int f(int);\nint g(int);\nint k(int);", "int g(int);\nint k(int);\nint f(int);");
+    by_use("static inline int f(int x)\n{\n\treturn x;\n}", "static inline int f(int x)\n{\n\treturn x + 1;\n}");
+    by_use("static inline int f(int x)\n{\n\treturn x;\n}", "int f(int x);");
+    by_use("#ifdef A\nint f(int);\n#endif", "#ifdef B\nint f(int);\n#endif");
+    by_use("extern int f;", "extern long f;");
+    // A line that may be compiled in.
+    by_use("static inline int f(int x)\n{\n\tWARN_ON(x);\n}", "static inline int f(int x)\n{\n\n\tWARN_ON(x);\n}");
+    // The name is no new one.
+    by_use("#ifdef A\n#define f 1\n#else\n#endif", "#ifdef A\n#define f 1\n#else\n#define f 2\n#endif");
+    assert_eq!(who("int f(int);", "long f(int);", &[]), NOBODY);
+}
+
+#[test]
+fn what_hangs_on_the_change_is_seen_too() {
+    let by = |rest: &str, user: &str| {
+        let text = |first: &str| format!("{first}\n{rest}\n");
+        let user = format!("#include <h.h>\n{user}\n");
+        who(&text("#define f 1"), &text("#define f 2"), &[("a/by.c", &user), ("a/not.c", "#include <h.h>\nint b;\n")])
+    };
+    let seen = files(&["a/by.c"]);
+    assert_eq!(by("static inline int g(void)\n{\n\treturn f;\n}", "int i(void) { return g(); }"), seen);
+    assert_eq!(by("#define g(x) (x + f)\nint k(int (*)[g(2)]);", "int i(void) { return k(0); }"), seen);
+    assert_eq!(by("struct g { char c[f]; };", "int i = sizeof(struct g);"), seen);
+    assert_eq!(by("#if f > 1\nstruct g { int x; };\n#endif", "struct g g;"), seen);
+    assert_eq!(by("#if A\n#elif f\n#else\n#define g 2\n#endif", "int i = g;"), seen);
+    assert_eq!(by("struct g {\n#ifdef f\n\tint x;\n#endif\n};", "struct g g;"), seen);
+    assert_eq!(by("static inline void g(void)\n{\n\tasm(\"call f\");\n}", "void i(void) { g(); }"), seen);
+    // It may do something that has no name.
+    for rest in [
+        "MAKE(f);",
+        "#undef f",
+        "#include f",
+        "static int g = f;",
+        "#if f\n#error x\n#endif",
+        "static inline int g(void)\n{\n\tstatic int x __used = f;\n\treturn x;\n}",
+        "void *memset(void *, int, long) __sized(f);",
+    ] {
+        assert!(by(rest, "int i;").is_err(), "{rest}");
+    }
+}
+
+#[test]
+fn what_was_there_may_be_put_together() {
+    let by = |call: &str| {
+        let user = ("a/p.c", "#include <h.h>\n#include <p.h>\n");
+        who("int class_f_make(int);", "long class_f_make(int);", &[("include/p.h", call), user])
+    };
+    assert_eq!(by("#define CLASS(n) class_##n##_make(1)\n"), files(&["a/p.c"]));
+    assert_eq!(by("#define CLASS(n) klass_##n##_make(1)\n"), NOBODY);
+    assert!(by("#define JOIN(a, b) a##b\nint x = JOIN(class_, f_make)(1);\n").is_err());
+}
+
+#[test]
+fn changes_that_are_seen_by_all() {
     let all = |from: &str, to: &str| assert!(who(from, to, &[USE]).is_err(), "{to}");
-    all("#define f(x) x", "#define f(x) (x)");
-    all("#define f(x) x", "#define f (x) x");
-    all("int f(int);", "long f(int);");
-    all("int f(int);", "");
-    all("int f(int);\nint g(int);", "int g(int);\nint f(int);");
-    all("static inline int f(int x)\n{\n\treturn x;\n}", "static inline int f(int x)\n{\n\treturn x + 1;\n}");
-    all("#ifdef A\nint f(int);\n#endif", "#ifdef B\nint f(int);\n#endif");
     all("enum e { f, g };", "enum e { g, f };");
     all("struct s { int a; };", "struct s { int a; int b; };");
-    // A line that may be compiled in.
-    all("static inline int f(int x)\n{\n\tWARN_ON(x);\n}", "static inline int f(int x)\n{\n\n\tWARN_ON(x);\n}");
-    // The name is no new one.
-    all("#ifdef A\n#define f 1\n#else\n#endif", "#ifdef A\n#define f 1\n#else\n#define f 2\n#endif");
+    all("int f(int) __weak;", "int f(int);");
+    all("#undef f", "");
+    all("MAKE(f);", "");
+    all("static int f = 1;", "static int f = 2;");
+    all("void *memcpy(void *a, const void *b, int n);", "void *memcpy(void *a, const void *b, long n);");
 }
 
 #[test]
@@ -167,7 +223,7 @@ fn broken_text_is_no_panic() {
         let mut text = || (0..next() % 24).map(|_| pieces[next() % pieces.len()]).collect::<String>().into_bytes();
         let (original, patched) = (text(), text());
         let _ = changed::compare(&original, &patched);
-        let _ = names_added(&TouchedFile { original: Some(original), patched: Some(patched) });
+        let _ = names(&TouchedFile { original: Some(original), patched: Some(patched) });
         let _ = paste::chains(&text());
     }
 }
