@@ -22,9 +22,42 @@ static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"near initialization for [`'‘][^'’]*[.>](\w+)['’]").unwrap_or_else(|error| panic!("{error}"))
 });
 
+/// A line of the source, as gcc shows it.
+static SHOWN: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^\s*\d+ \|(.*)$").unwrap_or_else(|error| panic!("{error}")));
+
+/// The function whose value is taken.
+static TAKEN: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?:=|return|\()\s*(\w+)\(").unwrap_or_else(|error| panic!("{error}")));
+
+/// A member of something.
+static OF: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?:->|\.)\s*(\w+)").unwrap_or_else(|error| panic!("{error}")));
+
 /// The names that the compiler says are missing, or are otherwise than the code expects.
 pub fn missing<'a>(refusals: impl IntoIterator<Item = &'a Refusal>) -> BTreeSet<String> {
-    broken(refusals).flat_map(|refusal| refusal.reason.lines().flat_map(named)).collect()
+    let of = |refusal: &Refusal| {
+        let lines: Vec<&str> = refusal.reason.lines().collect();
+        let shown = lines.windows(2).flat_map(|two| shown(two[0], two[1])).collect::<Vec<_>>();
+        lines.into_iter().flat_map(named).chain(shown).collect::<Vec<_>>()
+    };
+    broken(refusals).flat_map(of).collect()
+}
+
+/// The names that an error is about and does not say: they stand in the `line` of the source that comes behind it.
+fn shown(error: &str, line: &str) -> Vec<String> {
+    let names = |names: &Regex| match SHOWN.captures(line) {
+        Some(source) => names.captures_iter(&source[1]).map(|c| c[1].to_string()).collect(),
+        None => Vec::new(),
+    };
+    match error {
+        _ if !error.contains("error:") => Vec::new(),
+        // The function returns something by now.
+        _ if error.contains("void value not ignored") => names(&TAKEN),
+        // The member has another type by now.
+        _ if error.contains("from incompatible pointer type") => names(&OF),
+        _ => Vec::new(),
+    }
 }
 
 /// The refusals of what does not compile.
@@ -69,6 +102,20 @@ pub fn absent(refusal: &Refusal) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_out_of_the_lines_that_gcc_shows() {
+        let of = |reason: &str| {
+            let refusal = Refusal::new("does-not-compile", "", "b.c", reason.into(), "");
+            missing([&refusal]).into_iter().collect::<Vec<_>>()
+        };
+        let void = "error: void value not ignored as it ought to be\n  185 | ret = copy_fw(psp, size_of(x));";
+        assert_eq!(of(&format!("    b.c:185:13: {void}")), ["copy_fw"]);
+        let pointer = "error: passing argument 2 of 'queue' from incompatible pointer type [-Werror=x]";
+        assert_eq!(of(&format!("b.c:9: {pointer}\n   19 | &wdev->wk.work);")), ["queue", "wk", "work"]);
+        assert_eq!(of(&format!("b.c:9: {pointer}\nIn file included from b.h")), ["queue"]);
+        assert_eq!(of("b.c:9: note: from incompatible pointer type\n   19 | &wdev->wk.work);"), [""; 0]);
+    }
 
     #[test]
     fn names_out_of_gcc_s_words() {
