@@ -196,15 +196,15 @@ struct Found {
     refusals: Vec<Refusal>,
     /// Headers of which some that include them see nothing new, and what a person should know of that.
     unseen: BTreeMap<String, String>,
-    /// Headers of which all that include them may see what is changed, and why.
-    by_all: BTreeMap<String, String>,
+    /// Headers of which all that include them may see what is changed, or very many, and why.
+    by_many: BTreeMap<String, String>,
     notes: Vec<String>,
 }
 
 impl Found {
     /// Why so many units count, as the end of a sentence.
-    fn why_all(&self) -> String {
-        self.by_all.iter().map(|(path, why)| format!("; all of them may see what changes in {path}: {why}")).collect()
+    fn why_many(&self) -> String {
+        self.by_many.iter().map(|(path, why)| format!("; they may see what changes in {path}: {why}")).collect()
     }
 }
 
@@ -223,12 +223,12 @@ fn find(target: &Target, sources: &[&str], fixes: Option<(Limit, &PatchedTree)>)
     let mut wanted: BTreeSet<&str> = reach.values().flatten().map(String::as_str).filter(|p| is_unit(p)).collect();
     wanted.retain(|p| not_kernel_folder(p).is_none());
     if let Some(limit) = limit {
-        limit.check_files(sources, &found.why_all(), wanted.len())?;
+        limit.check_files(sources, &found.why_many(), wanted.len())?;
     }
     let objects = objects_of(target, &wanted)?;
     let built: Vec<(&str, &str)> = wanted.iter().filter_map(|s| Some((*s, objects.spelling(&object(s))?))).collect();
     if let Some(limit) = limit {
-        limit.check_units(sources, &found.why_all(), built.len())?;
+        limit.check_units(sources, &found.why_many(), built.len())?;
     }
     let touched: BTreeSet<&str> = sources.iter().copied().collect();
     let new = built.iter().filter(|(s, _)| !kbuild::is_known(target, &object(s)));
@@ -356,9 +356,13 @@ fn leave_out_unseen(
         match seen {
             Seen::ByAll(why) => {
                 said.push(format!("{path}: all that include it ({why})"));
-                found.by_all.insert(path, why);
+                found.by_many.insert(path, why);
             }
-            Seen::By(kept) => {
+            Seen::By(kept, made) => {
+                if let Some((name, file)) = made {
+                    let why = format!("a macro of {file} may put the name {name} together");
+                    found.by_many.insert(path.clone(), why);
+                }
                 let units = |files: &[String]| files.iter().filter(|p| is_unit(p)).count();
                 let before = units(files);
                 files.retain(|p| *p == path || !is_unit(p) || kept.contains(p));

@@ -35,10 +35,10 @@ use std::time::Instant;
 const SEED: &str = "kmend";
 
 /// Runs the corpus of a series, or of all, and writes the page: `corpus [SERIES [HOW MANY] [keep|choose]]`. A number takes
-/// the place of the pair's own; `keep` tries nothing again that an earlier state of the builder has settled (what was refused for want of files or
-/// time is not); `choose` makes
-/// the list of those in `make test` anew, and no page. The path of a changed file tries that one alone, says what it is
-/// tried together with, and writes no page either. `corpus check` runs those in `make test`.
+/// the place of the pair's own; `keep` tries nothing again that an earlier state of the builder has settled (what reached
+/// too many units is not); `choose` makes the list of those in `make test` anew, and no page. The path of a changed file
+/// tries that one alone, says what it is tried together with, and writes no page either. `corpus check` runs those in
+/// `make test`.
 pub fn run(args: &[String]) -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     if words == ["check"] {

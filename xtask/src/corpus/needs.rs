@@ -24,13 +24,15 @@ pub fn needs(refusals: &[Refusal], have: &Parts, changed: &[(String, String)], r
         others: others.collect(),
         release,
         names: missing(refusals),
+        suspect: says::suspect(refusals),
         undefined: refusals.iter().filter(|r| r.code == "unknown-symbol").map(|r| r.symbol.clone()).collect(),
     };
     // The surest first.
-    let steps: [&dyn Fn() -> Parts; 7] = [
+    let steps: [&dyn Fn() -> Parts; 8] = [
         &|| search.along(),
         &|| search.absent(),
         &|| search.hinted(&search.names, |other| other.is_header(), added),
+        &|| search.hinted(&search.suspect, |other| other.is_header(), added),
         &|| search.broken_whole(),
         &|| search.hinted(&search.names, |other| other.is_header(), all),
         &|| search.hinted(&search.undefined, |other| !other.is_header(), defines),
@@ -49,6 +51,8 @@ struct Search<'a> {
     release: &'a dyn Release,
     /// What the compiler misses.
     names: BTreeSet<String>,
+    /// What it finds otherwise, perhaps.
+    suspect: BTreeSet<String>,
     /// What the linker would miss.
     undefined: BTreeSet<String>,
 }
@@ -134,7 +138,7 @@ impl Search<'_> {
 
     /// All of the files that the fix has parts of: these may need others of the same file.
     fn all_of_cut(&self) -> Parts {
-        let misses = !self.names.is_empty() || !self.undefined.is_empty();
+        let misses = [&self.names, &self.suspect, &self.undefined].iter().any(|names| !names.is_empty());
         Parts::of_whole(self.have.cut().filter(|_| misses).cloned())
     }
 
@@ -271,6 +275,17 @@ mod tests {
         assert_eq!(needs(&says("c.c"), &have, &changed), parts(&["b.c#2"]));
         assert_eq!(needs(&says("c.c"), &parts(&["a.h", "b.c#2"]), &changed), parts(&["c.c"]));
         assert_eq!(needs(&says("d.c"), &have, &changed), parts(&["b.c#2"]));
+    }
+
+    #[test]
+    fn a_member_of_another_type_is_looked_for_in_headers_alone() {
+        let changed = changed(&[
+            ("a.h", "@@ -1 +1 @@\n-\tstruct x wk;\n+\tstruct y wk;\n"),
+            ("b.c", "@@ -1 +1 @@\n-\tg(&x->wk);\n+\th(&x->wk);\n@@ -9 +9 @@\n-\ti(&x->wk);\n+\tj(&x->wk);\n"),
+        ]);
+        let gcc = "b.c:1:3: error: passing argument 1 of 'h' from incompatible pointer type\n    1 | h(&x->wk);";
+        let refusals = [says("does-not-compile", "", "b.c", gcc)];
+        assert_eq!(needs(&refusals, &parts(&["b.c#1"]), &changed), parts(&["a.h#1"]));
     }
 
     #[test]

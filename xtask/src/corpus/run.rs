@@ -7,7 +7,6 @@ use super::pair::Pair;
 use super::parts::Parts;
 use super::record::{Outcome, Record, Store};
 use super::seen::Seen;
-use super::table::is_far;
 use anyhow::{Context, Result};
 use kmend_builder::compile::narrow::Limit;
 use kmend_builder::error::{NothingChanged, Refused};
@@ -161,7 +160,10 @@ fn attempt(bench: &Bench, path: &str, have: &Parts) -> Result<Record> {
     let patch = format!("Subject: {path}\n\n{}", have.diff(bench.diffs)?);
     let key_of = |builder: &str| files::key(&[builder, &target.build_id, &patch]);
     let key = key_of(bench.builder);
-    let is_settled = |r: &Record| !matches!(r.outcome, Outcome::Failed | Outcome::Crashed) && !is_far(r);
+    // Who sees a change is told better and better.
+    let is_settled = |r: &Record| {
+        !matches!(r.outcome, Outcome::Failed | Outcome::Crashed) && !r.codes().contains("reaches-too-many")
+    };
     let kept = || bench.earlier.iter().find_map(|b| bench.store.get(&key_of(b)).filter(is_settled));
     if let Some(record) = bench.store.get(&key).or_else(kept) {
         return Ok(record);

@@ -36,10 +36,14 @@ static OF: LazyLock<Regex> =
 
 /// The names that the compiler says are missing, or are otherwise than the code expects.
 pub fn missing<'a>(refusals: impl IntoIterator<Item = &'a Refusal>) -> BTreeSet<String> {
+    broken(refusals).flat_map(|refusal| refusal.reason.lines().flat_map(named)).collect()
+}
+
+/// The names in lines of the source that the compiler finds fault with: some of them may be otherwise than the code expects.
+pub fn suspect<'a>(refusals: impl IntoIterator<Item = &'a Refusal>) -> BTreeSet<String> {
     let of = |refusal: &Refusal| {
         let lines: Vec<&str> = refusal.reason.lines().collect();
-        let shown = lines.windows(2).flat_map(|two| shown(two[0], two[1])).collect::<Vec<_>>();
-        lines.into_iter().flat_map(named).chain(shown).collect::<Vec<_>>()
+        lines.windows(2).flat_map(|two| shown(two[0], two[1])).collect::<Vec<_>>()
     };
     broken(refusals).flat_map(of).collect()
 }
@@ -107,13 +111,13 @@ mod tests {
     fn names_out_of_the_lines_that_gcc_shows() {
         let of = |reason: &str| {
             let refusal = Refusal::new("does-not-compile", "", "b.c", reason.into(), "");
-            missing([&refusal]).into_iter().collect::<Vec<_>>()
+            suspect([&refusal]).into_iter().collect::<Vec<_>>()
         };
         let void = "error: void value not ignored as it ought to be\n  185 | ret = copy_fw(psp, size_of(x));";
         assert_eq!(of(&format!("    b.c:185:13: {void}")), ["copy_fw"]);
         let pointer = "error: passing argument 2 of 'queue' from incompatible pointer type [-Werror=x]";
-        assert_eq!(of(&format!("b.c:9: {pointer}\n   19 | &wdev->wk.work);")), ["queue", "wk", "work"]);
-        assert_eq!(of(&format!("b.c:9: {pointer}\nIn file included from b.h")), ["queue"]);
+        assert_eq!(of(&format!("b.c:9: {pointer}\n   19 | &wdev->wk.work);")), ["wk", "work"]);
+        assert_eq!(of(&format!("b.c:9: {pointer}\nIn file included from b.h")), [""; 0]);
         assert_eq!(of("b.c:9: note: from incompatible pointer type\n   19 | &wdev->wk.work);"), [""; 0]);
     }
 

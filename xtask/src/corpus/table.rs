@@ -47,7 +47,7 @@ Of a header that many units include, fewer are looked at here than `kmend-build 
 small machine. Such fixes count as refused (`reaches-too-many`); each part says how far it goes.
 
 A release is not cut into its fixes: a file that does not compile alone is tried again together with what it needs of
-others, the hunks that have the missing names in them, or the whole file where these do not do. A fix is said to change
+others: the lines that have the missing names in them or the hunks around these, or the whole file where that does not do. A fix is said to change
 only code when none of its refusals is about data, about code that has run or about a file that is no part of this kernel or
 not C (`data-changed`, `init-function`, `init-data`, `refers-to-init`, `export-added`, `export-changed`, `kernel-table`,
 `struct-layout`, `new-file`, `deleted-file`, `not-built`, `not-kernel-code`, `assembler-file`).
@@ -89,7 +89,7 @@ pub struct CodeOnly {
 }
 
 /// Whether it was refused for what more files or more time may mend.
-pub fn is_far(record: &Record) -> bool {
+fn is_far(record: &Record) -> bool {
     FAR.iter().any(|code| record.codes().contains(code))
 }
 

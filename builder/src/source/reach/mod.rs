@@ -29,7 +29,6 @@ use super::TouchedFile;
 use anyhow::Result;
 use memchr::memmem;
 use names::{names, Names};
-use paste::Made;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use words::Finder;
@@ -39,8 +38,9 @@ use words::Finder;
 pub enum Seen {
     /// All that include it may, for this reason.
     ByAll(String),
-    /// No others than these.
-    By(BTreeSet<String>),
+    /// No others than these. Where some of them only have a macro that may put a name together that the fix changes, that
+    /// name and the file with the macro.
+    By(BTreeSet<String>, Option<(String, String)>),
 }
 
 /// Finds out which files can see the changes in `headers`.
@@ -64,7 +64,7 @@ pub fn seen(
     }
     let all: BTreeSet<&Vec<u8>> = changed.values().flat_map(|n| n.all.iter()).collect();
     if all.is_empty() {
-        answers.extend(changed.into_keys().map(|path| (path.to_string(), Seen::By(BTreeSet::new()))));
+        answers.extend(changed.into_keys().map(|path| (path.to_string(), Seen::By(BTreeSet::new(), None))));
         return Ok(answers);
     }
     let all: Vec<&Vec<u8>> = all.into_iter().collect();
@@ -80,21 +80,25 @@ pub fn seen(
     let pasted = paste::possible(tree, index.files(), &made)?;
     for (path, names) in &changed {
         let has = |found: &BTreeSet<usize>| found.iter().any(|n| names.all.contains(all[*n]));
-        let made = || names.made.iter().filter_map(|name| Some((name, pasted.get(name.as_slice())?)));
-        let answer = match made().find(|(_, made)| **made == Made::Anywhere) {
-            Some((name, _)) => {
-                Seen::ByAll(format!("some macro may put the name {} together", String::from_utf8_lossy(name)))
+        let answer = if has(&flags) {
+            Seen::ByAll("a makefile has the name too".into())
+        } else {
+            let by = |name: &Vec<u8>| Some((pasted.get(name.as_slice())?, String::from_utf8_lossy(name).into_owned()));
+            let by: Vec<(&BTreeSet<usize>, String)> = names.made.iter().filter_map(by).collect();
+            let made: BTreeSet<usize> = by.iter().flat_map(|(files, _)| files.iter().copied()).collect();
+            if made.iter().any(|n| index.files()[*n] == **path) {
+                let why = "one of its macros may put a name together that the fix changes";
+                answers.insert(path.to_string(), Seen::ByAll(why.into()));
+                continue;
             }
-            None if has(&flags) => Seen::ByAll("a makefile has the name too".into()),
-            None => {
-                let may_make: BTreeSet<usize> = made()
-                    .flat_map(|(_, made)| if let Made::With(files) = made { files.clone() } else { BTreeSet::new() })
-                    .collect();
-                let spelled = spelled.iter().enumerate().filter(|(n, found)| has(found) || may_make.contains(n));
-                let files: Vec<&str> = spelled.map(|(n, _)| index.files()[n].as_str()).filter(|f| f != path).collect();
-                let files = files.into_iter().chain(index.blind());
-                Seen::By(includers.closure_of(files).into_iter().map(String::from).collect())
-            }
+            let spelled = spelled.iter().enumerate().filter(|(n, found)| has(found) || made.contains(n));
+            let files = spelled.map(|(n, _)| index.files()[n].as_str()).filter(|f| f != path);
+            let files: Vec<&str> = files.chain(index.blind()).collect();
+            let of_macros = by.into_iter().flat_map(|(files, name)| files.iter().map(move |n| (*n, name.clone())));
+            let of_macros: BTreeMap<usize, String> = of_macros.collect();
+            let widest = of_macros.into_iter().max_by_key(|(n, _)| includers.closure(&index.files()[*n]).len());
+            let widest = widest.map(|(n, name)| (name, index.files()[n].clone()));
+            Seen::By(includers.closure_of(files).into_iter().map(String::from).collect(), widest)
         };
         answers.insert(path.to_string(), answer);
     }

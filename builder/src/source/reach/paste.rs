@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Names that macros may put together (`##`) and that stand nowhere as a whole: names in, where that cannot be ruled out
+//! Names that macros may put together (`##`) and that stand nowhere as a whole: names in, the files whose macros may do that
 //! out.
 //!
-//! Every `##` of the tree is looked at, with what stands on either side. A chain of them with words of its own of three
-//! characters or more makes only names that have these words in it, and only in units with the file that it stands in. Shorter ones (`a##b`, `a##_##b`) make whatever they
-//! are given: such a name can be theirs if it is two words of the tree, or two with one of these short pieces between
-//! them. What is pasted on begins an argument or the value of a macro, so there is no `*x`, `.x` or `->x` of it. Not seen is a name that is put together of more than that by several of the short ones.
+//! Every `##` of the tree is looked at, with what stands on either side: a chain. It makes names only in units with the file
+//! that it stands in. A chain with words of its own of three characters or more makes any name that has these words in it;
+//! a shorter one (`a##b`, `a##_##b`) any that is put together of words of the tree so. What is pasted on begins an argument
+//! or the value of a macro, so there is no `*x`, `.x` or `->x` of it. Not seen is a name that short chains put together of
+//! what short ones have put together. In Linux 6.1 all that do so have a word of their own, or a number, in it
+//! (`__UNIQUE_ID`).
 
 use super::super::includes::each_text;
 use super::text::lines;
@@ -27,25 +29,22 @@ pub(super) enum Leaf {
     Given,
 }
 
-/// Where a name may be put together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Made {
-    /// In any unit.
-    Anywhere,
-    /// In units with a macro of one of these files, by number.
-    With(BTreeSet<usize>),
-}
-
-/// The names that some macro of the tree may put together.
+/// The names that some macro of the tree may put together, each with the numbers of the files of such macros.
 ///
 /// # Errors
 /// A file of the tree cannot be read.
-pub fn possible<'n>(tree: &Path, files: &[String], names: &BTreeSet<&'n [u8]>) -> Result<BTreeMap<&'n [u8], Made>> {
+pub fn possible<'n>(
+    tree: &Path,
+    files: &[String],
+    names: &BTreeSet<&'n [u8]>,
+) -> Result<BTreeMap<&'n [u8], BTreeSet<usize>>> {
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
-    // Every part that a name could begin or end with.
-    let parts: BTreeSet<&[u8]> = names.iter().flat_map(|n| (1..n.len()).flat_map(|at| [&n[..at], &n[at..]])).collect();
+    // Every part that a name could be put together of.
+    let from = |name: &'n [u8], at: usize| (at + 1..=name.len()).map(move |end| &name[at..end]);
+    let parts: BTreeSet<&[u8]> =
+        names.iter().flat_map(|n| (0..n.len()).flat_map(|at| from(n, at)).filter(|p| p.len() < n.len())).collect();
     let parts: Vec<&[u8]> = parts.into_iter().collect();
     let finder = Finder::new(parts.iter())?;
     let found = each_text(tree, files, |text| {
@@ -53,41 +52,23 @@ pub fn possible<'n>(tree: &Path, files: &[String], names: &BTreeSet<&'n [u8]>) -
             finder.find(text).map(|(n, at)| (n, may_begin(&text[..at], parts[n]))).collect();
         (chains(text), words)
     })?;
-    let own =
-        |chain: &[Leaf]| chain.iter().map(|l| if let Leaf::Own(word) = l { word.len() } else { 0 }).sum::<usize>();
-    let mut made: BTreeMap<&[u8], Made> = BTreeMap::new();
     let (mut words, mut pasted): (BTreeSet<&[u8]>, BTreeSet<&[u8]>) = (BTreeSet::new(), BTreeSet::new());
-    let mut between: BTreeSet<Vec<u8>> = BTreeSet::from([Vec::new()]);
+    let mut all: BTreeMap<Vec<Leaf>, BTreeSet<usize>> = BTreeMap::new();
     for (file, (chains, found)) in found.into_iter().enumerate() {
         words.extend(found.iter().map(|(n, _)| parts[*n]));
         pasted.extend(found.iter().filter(|(_, may)| *may).map(|(n, _)| parts[*n]));
-        for chain in chains {
-            if own(&chain) < TELLING {
-                between.extend(chain.into_iter().filter_map(|leaf| {
-                    if let Leaf::Own(word) = leaf {
-                        Some(word)
-                    } else {
-                        None
-                    }
-                }));
-                continue;
-            }
-            for name in names.iter().filter(|name| makes(&chain, name)) {
-                if let Made::With(files) = made.entry(name).or_insert_with(|| Made::With(BTreeSet::new())) {
-                    files.insert(file);
-                }
-            }
-        }
+        chains.into_iter().for_each(|chain| _ = all.entry(chain).or_default().insert(file));
     }
-    let split = |name: &[u8]| {
-        (1..name.len()).any(|at| {
-            words.contains(&name[..at])
-                && between
-                    .iter()
-                    .any(|b| name[at..].strip_prefix(b.as_slice()).is_some_and(|rest| pasted.contains(rest)))
-        })
-    };
-    made.extend(names.iter().filter(|name| split(name)).map(|name| (*name, Made::Anywhere)));
+    let own =
+        |chain: &[Leaf]| chain.iter().map(|l| if let Leaf::Own(word) = l { word.len() } else { 0 }).sum::<usize>();
+    let mut made: BTreeMap<&[u8], BTreeSet<usize>> = BTreeMap::new();
+    for (chain, files) in &all {
+        let makes = |name: &[u8]| match own(chain) < TELLING {
+            true => puts_together(chain, name, &words, &pasted),
+            false => makes(chain, name),
+        };
+        names.iter().filter(|name| makes(name)).for_each(|name| made.entry(name).or_default().extend(files));
+    }
     Ok(made)
 }
 
@@ -149,6 +130,21 @@ fn chains_of(define: &[u8]) -> Vec<Vec<Leaf>> {
     out
 }
 
+/// Whether a chain makes `name` of some `words`, of which all but the first are `pasted` on.
+fn puts_together(chain: &[Leaf], name: &[u8], words: &BTreeSet<&[u8]>, pasted: &BTreeSet<&[u8]>) -> bool {
+    match chain.split_first() {
+        None => name.is_empty(),
+        Some((Leaf::Own(word), rest)) => {
+            name.strip_prefix(word.as_slice()).is_some_and(|n| puts_together(rest, n, pasted, pasted))
+        }
+        // An argument may be nothing.
+        Some((Leaf::Given, rest)) => (0..=name.len()).any(|at| {
+            (at == 0 || words.contains(&name[..at]))
+                && puts_together(rest, &name[at..], if at == 0 { words } else { pasted }, pasted)
+        }),
+    }
+}
+
 /// Whether a chain can make `name`.
 fn makes(chain: &[Leaf], name: &[u8]) -> bool {
     match chain.split_first() {
@@ -168,7 +164,7 @@ mod tests {
         made(macros, text, name).is_some()
     }
 
-    fn made(macros: &str, text: &str, name: &str) -> Option<Made> {
+    fn made(macros: &str, text: &str, name: &str) -> Option<BTreeSet<usize>> {
         let dir = tempfile::tempdir().unwrap();
         files::write(&dir.path().join("a.h"), macros.as_bytes()).unwrap();
         files::write(&dir.path().join("b.c"), text.as_bytes()).unwrap();
@@ -181,7 +177,7 @@ mod tests {
         let class = "#define CLASS(_name, var) \\\n\tclass_##_name##_t var\n";
         assert!(of(class, "", "class_mutex_t") && of(class, "", "class__t"));
         assert!(!of(class, "", "class_mutex_u") && !of(class, "", "mutex"));
-        assert_eq!(made(class, "", "class_mutex_t"), Some(Made::With(BTreeSet::from([0]))));
+        assert_eq!(made(class, "", "class_mutex_t"), Some(BTreeSet::from([0])));
         assert!(of("#define ATTR(args...) attr_ ## args\n", "", "attr_x"));
         assert!(of("#define ATTR(a, b) b##_attr, a##_##b##_show x\n", "", "some_thing_show"));
     }
@@ -189,7 +185,7 @@ mod tests {
     #[test]
     fn chains_without() {
         let paste = "#define PASTE(a, b) a##b\n#define JOIN(a, b) a##_##b\n";
-        assert_eq!(made(paste, "PASTE(mas, _lock);", "mas_lock"), Some(Made::Anywhere));
+        assert_eq!(made(paste, "PASTE(mas, _lock);", "mas_lock"), Some(BTreeSet::from([0])));
         assert!(of(paste, "JOIN(mas, lock);", "mas_lock"));
         assert!(
             of(paste, "PASTE(mas, \\\n/* the */ _lock);", "mas_lock")
@@ -197,6 +193,17 @@ mod tests {
         );
         assert!(!of(paste, "PASTE(mas, x->_lock, *_lock);", "mas_lock"));
         assert!(!of(paste, "PASTE(mas, x);", "mas_lock"));
+        // As many as a chain has.
+        let three = "#define THREE(a, b, c) a##_##b##_##c\n";
+        assert!(
+            of(three, "THREE(mas, write, lock);", "mas_write_lock")
+                && of(three, "THREE(, mas_write, lock)", "_mas_write_lock")
+        );
+        assert!(
+            !of(three, "THREE(mas, x->write, lock);", "mas_write_lock")
+                && !of(paste, "(mas, write, lock)", "mas_write_lock")
+        );
+        assert!(of("#define OWN(a) _##a\n", "OWN(mas_lock);", "_mas_lock"));
         // A chain's own words make what the chain makes.
         assert!(!of("#define RAW(op) raw_##op##_lock\n", "mas;", "mas_lock"));
         assert!(of("#define T(name) name##_t\n", "T(mas);", "mas_t"));

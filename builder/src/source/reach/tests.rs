@@ -25,7 +25,7 @@ fn who(from: &str, to: &str, others: &[(&str, &str)]) -> Result<Vec<String>, Str
     let mut seen = seen(dir.path(), "x86_64", &index, &includers, &[("include/h.h", &file)]).unwrap();
     match seen.remove("include/h.h").unwrap() {
         Seen::ByAll(why) => Err(why),
-        Seen::By(kept) => Ok(includers
+        Seen::By(kept, _) => Ok(includers
             .closure("include/h.h")
             .into_iter()
             .filter(|p| kept.contains(p) && !p.ends_with(".h"))
@@ -69,7 +69,8 @@ fn names_that_may_be_put_together() {
     let two =
         [("include/p.h", "#define CLASS(n) class_##n##_make(1)\n"), ("a/p.c", "#include <h.h>\n#include <p.h>\n")];
     assert_eq!(who("", "#define class_f_make(x) x", &two), files(&["a/p.c"]));
-    assert!(who("", "#define joined 1", &[("a/p.c", "#define JOIN(a, b) a##b\nJOIN(join, ed)\n")]).is_err());
+    let join = "#include <h.h>\n#define JOIN(a, b) a##b\nJOIN(join, ed)\n";
+    assert_eq!(who("", "#define joined 1", &[("a/p.c", join), USE]), files(&["a/p.c"]));
     assert_eq!(by("#define klass_f_make(x) x"), NOBODY);
     // Declared twice it would not compile.
     assert_eq!(by("int class_f_make(int);"), NOBODY);
@@ -134,7 +135,9 @@ fn what_was_there_may_be_put_together() {
     };
     assert_eq!(by("#define CLASS(n) class_##n##_make(1)\n"), files(&["a/p.c"]));
     assert_eq!(by("#define CLASS(n) klass_##n##_make(1)\n"), NOBODY);
-    assert!(by("#define JOIN(a, b) a##b\nint x = JOIN(class_, f_make)(1);\n").is_err());
+    let own = |ty: &str| format!("{ty} class_f_make(int);\n#define CLASS(n) class_##n##_make(1)");
+    assert!(who(&own("int"), &own("long"), &[]).is_err());
+    assert_eq!(by("#define JOIN(a, b) a##b\nint x = JOIN(class_, f_make)(1);\n"), files(&["a/p.c"]));
 }
 
 #[test]
