@@ -93,7 +93,7 @@ const SYMBOL_NAME_MAX: usize = 511;
 pub fn check_module_name(name: &str) -> Result<()> {
     ensure!(
         !name.starts_with(|c: char| c.is_ascii_digit()),
-        "{name:?} cannot be a live patch's name: use letters, digits and underscores, with no digit first"
+        "{name:?} cannot be the name of a live patch module: use letters, digits and underscores, with no digit first"
     );
     check_object_name(name)
 }

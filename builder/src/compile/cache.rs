@@ -10,14 +10,17 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::SystemTime;
 
 /// Raised when the flags added to a unit, or the entry's format, change.
 const VERSION: &str = "kmend objects 3";
 
-/// Raised when other tokens count (`tokens.rs`).
-const TOKENS: &str = "kmend tokens 2";
+/// A checksum of the rules by which tokens count: what was found by others is found anew.
+static TOKENS: LazyLock<String> = LazyLock::new(|| {
+    let rules = [include_str!("tokens.rs"), include_str!("tokens/types.rs")];
+    files::sha256(rules.concat().as_bytes())
+});
 
 /// The objects of an unpatched unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,14 +139,14 @@ impl<'a> Cache<'a> {
         let text = std::fs::read(self.path(key)).ok()?;
         let kept: Digest = serde_json::from_slice(&text).ok()?;
         let sound =
-            kept.version == TOKENS && kept.inputs.iter().all(|(path, sha)| self.hash(path).as_ref() == Some(sha));
+            kept.version == *TOKENS && kept.inputs.iter().all(|(path, sha)| self.hash(path).as_ref() == Some(sha));
         sound.then(|| (kept.digest, kept.inputs.into_iter().map(|(path, _)| path).collect()))
     }
 
     /// Stores the checksum of a preprocessed unit, as [`Cache::put`] does objects.
     pub fn put_digest(&self, key: &str, inputs: &[String], begun: SystemTime, digest: &str) -> Result<()> {
         let Some(inputs) = self.hashed(inputs, begun) else { return Ok(()) };
-        let kept = Digest { version: TOKENS.into(), inputs, digest: digest.into() };
+        let kept = Digest { version: TOKENS.clone(), inputs, digest: digest.into() };
         files::write_quickly(&self.path(key), &serde_json::to_vec(&kept).context("cannot write a cache entry")?)
     }
 
