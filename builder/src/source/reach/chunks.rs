@@ -2,12 +2,14 @@
 //! A header cut into what stands at file scope: its text in; macros, declarations and definitions out, each with the
 //! conditions that it stands under.
 //!
+//! What is declared under the name of a macro that stands before it is [`Kind::Other`]: the macro may put other names there.
 //! A text whose conditionals and brackets do not nest in each other is not understood. What is not plainly of a kind that
 //! is known here is [`Kind::Other`].
 
 use super::kinds::{classify, is_attribute, Kind};
 use super::text::lines;
 use crate::compile::tokens::{is_word, tokens};
+use std::collections::BTreeSet;
 
 /// One thing at file scope.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ struct Cutter {
     depth: usize,
     /// The bracket that is open ends the item: that of a function's body, or of a macro's arguments.
     ends: bool,
+    /// The macros so far that stand for something else than their names.
+    macros: BTreeSet<Vec<u8>>,
 }
 
 /// Cuts `text`; None where it is not understood.
@@ -120,6 +124,9 @@ impl Cutter {
                 if behind.trim_ascii_start().get(name.len()) == Some(&b'(') {
                     words.insert(3, b"\x01".to_vec());
                 }
+                if word == b"define" && words.get(3) != Some(&name) {
+                    self.macros.insert(name.clone());
+                }
                 let kind = if word == b"define" { Kind::Define(name) } else { Kind::Other };
                 let context = self.context();
                 self.emit(context, words, Vec::new(), kind);
@@ -168,7 +175,10 @@ impl Cutter {
                 return None;
             }
             let (tokens, numbers) = (std::mem::take(&mut self.item), std::mem::take(&mut self.numbers));
-            let kind = classify(&tokens);
+            let kind = match classify(&tokens) {
+                kind if kind.names().any(|name| self.macros.contains(name)) => Kind::Other,
+                kind => kind,
+            };
             if kind != Kind::Nothing {
                 let context = self.context();
                 self.emit(context, tokens, numbers, kind);

@@ -22,6 +22,20 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    /// The names that it gives something.
+    pub fn names(&self) -> impl Iterator<Item = &Vec<u8>> {
+        let list: &[Vec<u8>] = match self {
+            Self::Define(name) | Self::Inline(name) | Self::Prototype(name) | Self::Variable(name) => {
+                std::slice::from_ref(name)
+            }
+            Self::Type(list) => list,
+            Self::Nothing | Self::Other => &[],
+        };
+        list.iter()
+    }
+}
+
 /// Macros with arguments that say something about a function, a variable or a type, and declare nothing.
 const ATTRIBUTES: &[&str] = &[
     "__acquires",
@@ -264,7 +278,8 @@ fn enumerators(body: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
             t if t.first() == Some(&b'#') => {}
             t if fresh => {
                 // A macro may bring names of its own.
-                if !is_name(t) || body.get(at + 1) == Some(&&b"("[..]) {
+                let ends = |next: &&[u8]| matches!(*next, b"," | b"=") || next.first() == Some(&b'#');
+                if !is_name(t) || !body.get(at + 1).is_none_or(ends) {
                     return None;
                 }
                 names.push(t.to_vec());

@@ -127,6 +127,26 @@ fn what_hangs_on_the_change_is_seen_too() {
     }
 }
 
+/// Macros of the header may put names there that are not to be seen.
+#[test]
+fn what_a_macro_of_the_header_declares_is_seen_by_all() {
+    let by = |first: &str, then: &str, rest: &str| {
+        let text = |first: &str| format!("{first}\n{rest}\n");
+        who(&text(first), &text(then), &[("a/not.c", "#include <h.h>\nint b;\n")])
+    };
+    let list = "#define X(n) n,\nenum { LIST MAX, };\n#undef X";
+    assert!(by("#define LIST X(A) X(B)", "#define LIST X(A) X(C) X(B)", list).is_err());
+    assert!(by("#define LIST X(A) X(B)", "#define LIST X(A) X(C) X(B)", "#define X(n) n,\nenum { LIST };").is_err());
+    let named = "#define GET(n) get_##n(void)\nstatic inline int GET(foo)\n{\n\treturn V;\n}";
+    assert!(by("#define V 1", "#define V 2", named).is_err());
+    assert!(by("#define V 1", "#define V 2", "#define g(x) s\nstruct g { char c[V]; };").is_err());
+    let same = "#define g g\nstatic inline int g(void)\n{\n\treturn V;\n}";
+    assert_eq!(by("#define V 1", "#define V 2", same), NOBODY);
+    // Assembler.
+    let asm = ("a/entry.S", "#include <h.h>\n\tsubq $V, %rdi\n");
+    assert_eq!(who("#define V 1", "#define V 2", &[asm]), files(&["a/entry.S"]));
+}
+
 #[test]
 fn what_was_there_may_be_put_together() {
     let by = |call: &str| {
