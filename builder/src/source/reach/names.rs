@@ -79,15 +79,12 @@ fn gives(chunk: &Chunk) -> Option<Vec<Vec<u8>>> {
     if chunk.tokens.iter().any(|t| is_harmful(t)) {
         return None;
     }
-    match &chunk.kind {
-        // What it declares within may be another's.
-        Kind::Inline(_) if chunk.tokens.iter().any(|t| t == b"extern") => None,
-        Kind::Define(name) | Kind::Inline(name) | Kind::Prototype(name) | Kind::Variable(name) => {
-            Some(vec![name.clone()])
-        }
-        Kind::Type(list) if !list.is_empty() => Some(list.clone()),
-        _ => None,
+    // What it declares within may be another's.
+    if matches!(chunk.kind, Kind::Inline(_)) && chunk.tokens.iter().any(|t| t == b"extern") {
+        return None;
     }
+    let names: Vec<Vec<u8>> = chunk.kind.names().cloned().collect();
+    (!names.is_empty()).then_some(names)
 }
 
 /// Whether a word may say something about what others declare, or keep what nobody refers to.
