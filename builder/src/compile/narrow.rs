@@ -154,11 +154,11 @@ pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Li
     }
     let touched: Vec<&str> = tree.files.keys().map(String::as_str).collect();
     limit.check_changed(&touched, units.len() + differ.len())?;
-    notes.push(format!(
-        "{} of {} include what the fix changes and are made of the same code with it",
-        doubtful.len() - differ.len(),
-        super::count(doubtful.len())
-    ));
+    let same = doubtful.len() - differ.len();
+    if same > 0 {
+        let all = super::count(doubtful.len());
+        notes.push(format!("{same} of {all} include what the fix changes and are made of the same code with it"));
+    }
     if units.is_empty() && differ.is_empty() {
         return Err(NothingChanged::in_any_unit(&notes).into());
     }

@@ -5,8 +5,9 @@
 //! is the preprocessor's to say (`compile/narrow.rs`). What a fix changes and a live patch cannot carry is refused by
 //! name; what does not belong to this kernel is left out with a note.
 
+use super::includes::outside::is_outside;
 use super::includes::{arch_folder, index, scan, Includers, Index};
-use super::kind::{kind, not_kernel_folder, Kind};
+use super::kind::{kind, not_kernel_folder, of_code, Kind};
 use super::reach::{self, Seen};
 use super::unbuilt::why_unbuilt;
 use super::{PatchedTree, TouchedFile};
@@ -40,7 +41,7 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
             notes.push(format!("{path}: the fixes together leave it as it was"));
             continue;
         }
-        match kind(path, &target.arch) {
+        match kind_in(target, path)? {
             Kind::Source if file.original.is_none() && !included(tree, path) => refusals.push(new_file(path)),
             Kind::Assembler if file.original.is_none() => refusals.push(new_file(path)),
             Kind::Source | Kind::Header | Kind::Assembler => sources.push(path.as_str()),
@@ -84,10 +85,17 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
     let units: Vec<Unit> = found.units.into_iter().collect();
     let mut names: Vec<String> = units.iter().map(|u| u.source.clone()).collect();
     if !found.doubtful.is_empty() {
-        names.push(format!("{} that include what it changes", compile::count(found.doubtful.len())));
+        let s = if found.doubtful.len() == 1 { "s" } else { "" };
+        names.push(format!("{} that include{s} what it changes", compile::count(found.doubtful.len())));
     }
     step.done(&names.join(", "));
     Ok(Affected { units, doubtful: found.doubtful.into_iter().collect(), notes })
+}
+
+/// What the file at `path` is to `target`.
+fn kind_in(target: &Target, path: &str) -> Result<Kind> {
+    let taken = is_outside(path) && index(target)?.takes_from_outside(path);
+    Ok(if taken { of_code(path) } else { kind(path, &target.arch) })
 }
 
 /// Whether a file that the fixes touch includes `path`, by its name.
@@ -104,7 +112,7 @@ fn included(tree: &PatchedTree, path: &str) -> bool {
 pub fn reached_by(target: &Target, sources: &[&str]) -> Result<Vec<Unit>> {
     let mut reasons = Vec::new();
     for source in sources {
-        match kind(source, &target.arch) {
+        match kind_in(target, source)? {
             Kind::Source if target.tree.join(source).is_file() => {}
             Kind::Source => reasons.push(format!("{source}: the tree of {} has no such file", target.name)),
             Kind::Header => reasons.push(format!("{source}: a header; name the .c files that include it")),
@@ -222,21 +230,22 @@ fn find(target: &Target, sources: &[&str], fixes: Option<(Limit, &PatchedTree)>)
     }
     let mut wanted: BTreeSet<&str> = reach.values().flatten().map(String::as_str).filter(|p| is_unit(p)).collect();
     wanted.retain(|p| not_kernel_folder(p).is_none());
+    // A file that only others include is no unit of its own.
+    let wanted: BTreeMap<&str, String> = wanted.into_iter().filter_map(|s| Some((s, index.object(s)?))).collect();
     if let Some(limit) = limit {
         limit.check_files(sources, &found.why_many(), wanted.len())?;
     }
-    let objects = objects_of(target, &wanted)?;
-    let built: Vec<(&str, &str)> = wanted.iter().filter_map(|s| Some((*s, objects.spelling(&object(s))?))).collect();
+    let objects = objects_of(target, &wanted.values().map(String::as_str).collect())?;
+    let built: Vec<(&str, &str, &str)> =
+        wanted.iter().filter_map(|(s, object)| Some((*s, object.as_str(), objects.spelling(object)?))).collect();
     if let Some(limit) = limit {
         limit.check_units(sources, &found.why_many(), built.len())?;
     }
     let touched: BTreeSet<&str> = sources.iter().copied().collect();
-    let new = built.iter().filter(|(s, _)| !kbuild::is_known(target, &object(s)));
-    let (mut make, ask): (Vec<&str>, Vec<&str>) =
-        new.fold((Vec::new(), Vec::new()), |(mut make, mut ask), (source, object)| {
-            if touched.contains(source) || limit.is_none() { &mut make } else { &mut ask }.push(*object);
-            (make, ask)
-        });
+    let (mut make, mut ask) = (Vec::new(), Vec::new());
+    for (source, _, spelled) in built.iter().filter(|(_, object, _)| !kbuild::is_known(target, object)) {
+        if touched.contains(source) || limit.is_none() { &mut make } else { &mut ask }.push(*spelled);
+    }
     if !(make.is_empty() && ask.is_empty()) {
         if !kbuild::owns(target) {
             let some = make.iter().chain(&ask).take(20).copied().collect::<Vec<_>>().join(" ");
@@ -254,10 +263,10 @@ fn find(target: &Target, sources: &[&str], fixes: Option<(Limit, &PatchedTree)>)
     }
     let mut outside: BTreeMap<&str, String> = BTreeMap::new();
     let mut made: BTreeMap<&str, Vec<Unit>> = BTreeMap::new();
-    for (source, spelled) in &built {
-        let saved = compile::saved(target, &object(source))?;
+    for (source, object, spelled) in &built {
+        let saved = compile::saved(target, object)?;
         let from = kbuild::plain(&saved.source);
-        if from != *source && object(&from) == object(source) {
+        if from != *source && index.object(&from).as_deref() == Some(*object) {
             // x.S beside x.c: the object is made of the other one.
             continue;
         }
@@ -282,7 +291,7 @@ fn find(target: &Target, sources: &[&str], fixes: Option<(Limit, &PatchedTree)>)
             found.refusals.push(assembler_file(source));
             continue;
         }
-        let unit = |module| Unit { source: (*source).into(), object: object(source), module };
+        let unit = |module| Unit { source: (*source).into(), object: (*object).into(), module };
         let units: Vec<Unit> = saved.linked_into().into_iter().map(unit).collect();
         if units.is_empty() {
             bail!("kbuild's saved command for {spelled} in the tree of {} names no module", target.name);
@@ -381,22 +390,16 @@ fn is_unit(path: &str) -> bool {
     path.ends_with(".c") || path.ends_with(".S")
 }
 
-/// The object that kbuild makes of `source`.
-pub(super) fn object(source: &str) -> String {
-    let stem = source.strip_suffix(".c").or(source.strip_suffix(".S")).unwrap_or(source);
-    format!("{stem}.o")
-}
-
-/// Asks kbuild about the folders of `sources`; when one is not named there, also the folders whose makefiles reach
-/// into others (`../misc/x.o`).
-fn objects_of(target: &Target, sources: &BTreeSet<&str>) -> Result<Objects> {
+/// Asks kbuild about the folders of the objects `wanted`; when one is not named there, also the folders whose makefiles
+/// reach into others (`../misc/x.o`).
+fn objects_of(target: &Target, wanted: &BTreeSet<&str>) -> Result<Objects> {
     let folder = |s: &str| s.rsplit_once('/').map_or(".", |(d, _)| d).to_string();
-    let mut dirs: BTreeSet<String> = sources.iter().map(|s| folder(s)).collect();
+    let mut dirs: BTreeSet<String> = wanted.iter().map(|s| folder(s)).collect();
     let objects = kbuild::ask(target, &dirs)?;
-    if sources.iter().all(|s| objects.spelling(&object(s)).is_some()) {
+    if wanted.iter().all(|s| objects.spelling(s).is_some()) {
         return Ok(objects);
     }
-    let mut tops: BTreeSet<&str> = sources.iter().filter_map(|s| s.split_once('/')).map(|(top, _)| top).collect();
+    let mut tops: BTreeSet<&str> = wanted.iter().filter_map(|s| s.split_once('/')).map(|(top, _)| top).collect();
     let arch = format!("arch/{}", arch_folder(&target.arch));
     if tops.remove("arch") {
         tops.insert(&arch);

@@ -20,15 +20,9 @@ pub(super) enum Kind {
 
 /// What the file at `path` is to a kernel of `arch`.
 pub(super) fn kind(path: &str, arch: &str) -> Kind {
-    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = last(path);
     let top = path.split('/').next().unwrap_or_default();
-    let end = name.rsplit_once('.').map_or("", |(_, e)| e);
     let ignored = |why: &str| Kind::Ignored(why.into());
-    let build = || {
-        let reason =
-            "it decides how the kernel is built or configured, and the running one is built already".to_string();
-        Kind::Refused("build-file-changed", reason, "leave this file out, if the rest of the fix works without it")
-    };
     match top {
         "Documentation" | "LICENSES" => return ignored("documentation"),
         "samples" | "usr" => return ignored("not a part of the running kernel"),
@@ -44,14 +38,29 @@ pub(super) fn kind(path: &str, arch: &str) -> Kind {
     }
     if matches!(name, "MAINTAINERS" | "CREDITS" | "README" | "COPYING")
         || name.starts_with('.')
-        || matches!(end, "rst" | "txt" | "md")
+        || [".rst", ".txt", ".md"].iter().any(|end| name.ends_with(end))
     {
         return ignored("documentation");
     }
     if ["Makefile", "Kbuild", "Kconfig"].iter().any(|n| name.starts_with(n)) || path.contains("/configs/") {
         return build();
     }
-    match end {
+    of_code(path)
+}
+
+fn build() -> Kind {
+    let reason = "it decides how the kernel is built or configured, and the running one is built already".to_string();
+    Kind::Refused("build-file-changed", reason, "leave this file out, if the rest of the fix works without it")
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What a file is that becomes a part of the kernel, by its name.
+pub(super) fn of_code(path: &str) -> Kind {
+    let name = last(path);
+    match name.rsplit_once('.').map_or("", |(_, end)| end) {
         "c" => Kind::Source,
         "h" => Kind::Header,
         "S" if name.ends_with(".lds.S") => build(),

@@ -8,7 +8,7 @@ pub(super) fn why_unbuilt(target: &Target, source: &str) -> String {
     let config = std::fs::read_to_string(&target.config)
         .or_else(|_| std::fs::read_to_string(target.tree.join(".config")))
         .unwrap_or_default();
-    let stem = super::affected::object(source);
+    let stem = source.strip_suffix(".c").or(source.strip_suffix(".S")).map_or(source.into(), |s| format!("{s}.o"));
     let mut dir = source;
     let mut name = stem.rsplit('/').next().unwrap_or_default().to_string();
     // The makefile of the file's own folder names the object; those above it name the folder.

@@ -40,13 +40,13 @@ impl Callbacks for Check {
 livepatch_hooks! { callbacks: { vmlinux: Check } }
 ";
 
-fn target(variable: &str) -> Target {
+pub fn target(variable: &str) -> Target {
     let name = std::env::var(variable).expect("the name of a prepared target");
     store::resolve(&name).expect("it names a stored target")
 }
 
 /// Builds the change of `unit` from `from` to `to`, each as often as it is there once.
-fn build(target: &Target, dir: &Path, unit: &str, edits: &[(&str, &str)], hooks: Option<&str>) -> Ran {
+pub fn build(target: &Target, dir: &Path, unit: &str, edits: &[(&str, &str)], hooks: Option<&str>) -> Ran {
     let text = files::read_text(&target.tree.join(unit)).unwrap();
     let fixed = edits.iter().fold(text.clone(), |text, (from, to)| {
         assert!(text.contains(from), "{unit} has another text: the test needs another place than {from:?}");

@@ -12,6 +12,7 @@ mod kernel;
 mod mutants;
 mod objects;
 mod output;
+mod outside;
 mod prepared;
 mod report;
 mod sign;
@@ -40,12 +41,14 @@ fn main() -> ExitCode {
     for (variable, group, tests) in [
         ("KMEND_TEST_TARGET", "target", prepared::TESTS),
         ("KMEND_TEST_TARGET", "target", hooks::TESTS),
+        ("KMEND_TEST_TARGET", "target", outside::TESTS),
         ("KMEND_TEST_TARGET", "sign", sign::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", stream::WITH_TARGET),
         ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "mutants", mutants::WITH_CHECKSUMS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", without_rust::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", hooks::TESTS_WITHOUT_RUST),
+        ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", outside::TESTS_WITHOUT_RUST),
     ] {
         let named = std::env::var(variable).is_ok_and(|name| !name.is_empty());
         if !named && !args.list {

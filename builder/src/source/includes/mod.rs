@@ -8,6 +8,7 @@
 //! many files, never too few; the preprocessor has the last word (`compile/narrow.rs`). All of the tree has to be read
 //! to know, so the answer is kept.
 
+pub(super) mod outside;
 pub mod scan;
 
 use crate::compile::kbuild::{owns, plain, tree_id};
@@ -15,7 +16,7 @@ use crate::files;
 use crate::progress;
 use crate::target::Target;
 use anyhow::{Context, Result};
-use scan::{How, Scanner};
+use scan::{How, Includes, Scanner};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
@@ -24,11 +25,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
-/// Folders whose files never become kernel code of this target.
-const SKIPPED: &[&str] = &["Documentation", "scripts", "samples", "tools", "LICENSES"];
-
 /// Raised when what is kept, or how it is found, changes.
-const VERSION: &str = "kmend includes 3";
+const VERSION: &str = "kmend includes 4";
 
 /// All includes of a tree, by name. Files go by their number.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -45,6 +43,8 @@ pub struct Index {
     forced: Vec<(String, String)>,
     /// Files with an include whose name a macro computes: they may include anything.
     computed: Vec<u32>,
+    /// Objects that a makefile has made of a file outside the kernel's own folders, by that file.
+    compiled: BTreeMap<String, String>,
 }
 
 /// Finds all includes in the tree of `target`, or takes what is kept of it.
@@ -56,15 +56,21 @@ pub fn index(target: &Target) -> Result<Index> {
         (kept, _) => kept,
     };
     let (sources, makefiles) = walk(&target.tree, &target.arch)?;
-    let fingerprint =
-        if owns(target) { String::new() } else { fingerprint(&target.tree, &[&sources[..], &makefiles].concat()) };
-    if let Some(kept) = kept.filter(|k| k.fingerprint == fingerprint) {
+    let all_of = |files: &[String]| {
+        let outside = files.iter().filter(|f| outside::is_outside(f)).cloned().collect::<Vec<_>>();
+        if owns(target) {
+            String::new()
+        } else {
+            fingerprint(&target.tree, &[&sources, &makefiles, &outside].map(|l| &l[..]).concat())
+        }
+    };
+    if let Some(kept) = kept.filter(|k| k.fingerprint == all_of(&k.files)) {
         return Ok(kept);
     }
     let step = progress::step("finding out which files include which (kept for the next time)");
     let config = std::fs::read_to_string(&target.config).unwrap_or_default();
-    let mut found = search(&target.tree, sources, &makefiles, &config)?;
-    found.fingerprint = fingerprint;
+    let mut found = search(&target.tree, &sources, &makefiles, &config)?;
+    found.fingerprint = all_of(&found.files);
     files::write_quickly(&path, &serde_json::to_vec(&found).context("cannot write the list of includes")?)?;
     step.done(&format!("{} files", found.files.len()));
     Ok(found)
@@ -107,7 +113,7 @@ pub(super) fn walk(tree: &Path, arch: &str) -> Result<(Vec<String>, Vec<String>)
             let Ok(name) = entry.file_name().into_string() else { continue };
             let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
             if kind.is_dir() {
-                let skip = (folder.is_empty() && (SKIPPED.contains(&name.as_str()) || name.starts_with('.')))
+                let skip = (folder.is_empty() && outside::is_skipped(&name))
                     || (folder == "arch" && name != arch_folder(arch));
                 if !skip {
                     folders.push(path);
@@ -165,19 +171,35 @@ pub(crate) fn each_text<R: Send>(tree: &Path, files: &[String], look: impl Fn(&[
     Ok(all.into_iter().map(|(_, r)| r).collect())
 }
 
-/// Reads all of `sources` and `makefiles`.
-pub(super) fn search(tree: &Path, sources: Vec<String>, makefiles: &[String], config: &str) -> Result<Index> {
-    let scanner = Scanner::default();
-    let all = each_text(tree, &sources, |text| scanner.scan(text))?;
+/// Reads all of `sources` and `makefiles`, and what they reach outside.
+pub(super) fn search(tree: &Path, sources: &[String], makefiles: &[String], config: &str) -> Result<Index> {
     let mut index = Index { version: VERSION.into(), ..Index::default() };
+    for makefile in makefiles {
+        let text = std::fs::read(tree.join(makefile)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let folder = makefile.rsplit_once('/').map_or("", |(d, _)| d);
+        index.compiled.extend(outside::compiled(folder, &text));
+        // What the architecture's makefile says, and kbuild's own, holds for all files.
+        let top = folder == "scripts" || (folder.starts_with("arch/") && folder.matches('/').count() == 1);
+        let folder = if top { "" } else { folder };
+        index.forced.extend(scan::forced(&text).into_iter().map(|n| (folder.to_string(), n)));
+    }
+    index.forced.sort();
+    index.forced.dedup();
+    let scanner = Scanner::default();
+    let includes = each_text(tree, sources, |text| scanner.scan(text))?;
+    let inside = sources.iter().map(String::as_str).zip(&includes);
+    let outside = outside::reached(tree, &scanner, inside, &index.compiled)?;
+    let mut all: Vec<(String, Includes)> = sources.iter().cloned().zip(includes).chain(outside).collect();
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
     // An option that names a header and is not set is no include.
     let off = |name: &str| {
         name.starts_with("CONFIG_") && !config.lines().any(|l| l.strip_prefix(name).is_some_and(|r| r.starts_with('=')))
     };
-    for ((at, includes), path) in (0u32..).zip(all).zip(&sources) {
+    for (at, (path, includes)) in (0u32..).zip(all) {
         // A header of trace events that may name itself does: if its macro led to another of that name, the events that it
         // defines would never be made, and the kernel would not link.
-        let others = includes.by_macro.into_iter().filter(|name| !may_be(name, path));
+        let others = includes.by_macro.into_iter().filter(|name| !may_be(name, &path));
         for (how, name) in includes.names.into_iter().chain(others.map(|name| (How::Anywhere, name))) {
             let map = if how == How::Quoted { &mut index.quoted } else { &mut index.anywhere };
             let list = map.entry(name).or_default();
@@ -188,19 +210,8 @@ pub(super) fn search(tree: &Path, sources: Vec<String>, makefiles: &[String], co
         if includes.computed.iter().any(|name| !off(name)) {
             index.computed.push(at);
         }
+        index.files.push(path);
     }
-    for makefile in makefiles {
-        let text = std::fs::read(tree.join(makefile)).unwrap_or_default();
-        let folder = makefile.rsplit_once('/').map_or("", |(d, _)| d);
-        // What the architecture's makefile says, and kbuild's own, holds for all files.
-        let top = folder == "scripts" || (folder.starts_with("arch/") && folder.matches('/').count() == 1);
-        let folder = if top { "" } else { folder };
-        let names = scan::forced(&String::from_utf8_lossy(&text));
-        index.forced.extend(names.into_iter().map(|n| (folder.to_string(), n)));
-    }
-    index.forced.sort();
-    index.forced.dedup();
-    index.files = sources;
     Ok(index)
 }
 
@@ -248,6 +259,21 @@ impl Index {
     /// All files that were looked at, sorted.
     pub(super) fn files(&self) -> &[String] {
         &self.files
+    }
+
+    /// Whether the file at `path`, in a folder that holds no kernel code, becomes a part of the kernel all the same.
+    pub(super) fn takes_from_outside(&self, path: &str) -> bool {
+        outside::is_outside(path) && self.files.iter().any(|f| f == path)
+    }
+
+    /// The object that is made of the C or assembler file at `path`; None where it is only a part of others.
+    pub(super) fn object(&self, path: &str) -> Option<String> {
+        let own = || path.strip_suffix(".c").or(path.strip_suffix(".S")).map(|stem| format!("{stem}.o"));
+        if outside::is_outside(path) {
+            self.compiled.get(path).cloned()
+        } else {
+            own()
+        }
     }
 
     /// Files that include more than is known here: a name that a macro computes, or a file of another kind.
@@ -338,7 +364,7 @@ mod tests {
 
         fn index(&self) -> Index {
             let (sources, makefiles) = walk(self.0.path(), "x86_64").unwrap();
-            search(self.0.path(), sources, &makefiles, "CONFIG_SET=\"x.h\"\n").unwrap()
+            search(self.0.path(), &sources, &makefiles, "CONFIG_SET=\"x.h\"\n").unwrap()
         }
 
         fn closure(&self, path: &str) -> Vec<String> {
@@ -358,6 +384,38 @@ mod tests {
         assert_eq!(tree.closure("kernel/part.c"), ["kernel/part.c", "kernel/all.c"]);
         assert_eq!(tree.closure("lib/x.c"), ["lib/x.c", "kernel/all.c", "kernel/part.c"]);
         assert_eq!(tree.closure("kernel/all.c"), ["kernel/all.c"]);
+    }
+
+    #[test]
+    fn kernel_code_in_folders_of_other_things() {
+        let tree = Tree::new(&[
+            ("kernel/bpf/relo.c", "#include \"../../tools/lib/relo.c\"\n"),
+            ("kernel/bpf/btf.c", "#include \"../tools/lib/relo.h\"\n"),
+            ("kernel/bpf/Makefile", "$(obj)/one.o: $(srctree)/tools/lib/one.c FORCE\n"),
+            ("tools/lib/relo.c", "#include <linux/btf.h>\n#include \"relo.h\"\n"),
+            ("tools/lib/relo.h", "#include \"deep.h\"\n"),
+            ("tools/lib/deep.h", ""),
+            ("tools/lib/one.c", "#include <linux/btf.h>\n"),
+            ("tools/lib/other.c", "#include <linux/btf.h>\n"),
+            ("tools/include/linux/btf.h", ""),
+            ("include/linux/btf.h", ""),
+            ("lib/all.c", "#include <linux/libfdt.h>\n"),
+            ("include/linux/libfdt.h", "#include \"../../scripts/libfdt.h\"\n"),
+            ("scripts/libfdt.h", ""),
+        ]);
+        let all = ["include/linux/btf.h", "kernel/bpf/relo.c", "tools/lib/one.c", "tools/lib/relo.c"];
+        assert_eq!(tree.closure("include/linux/btf.h"), all);
+        let all = ["tools/lib/deep.h", "kernel/bpf/btf.c", "kernel/bpf/relo.c", "tools/lib/relo.c", "tools/lib/relo.h"];
+        assert_eq!(tree.closure("tools/lib/deep.h"), all);
+        assert_eq!(tree.closure("scripts/libfdt.h"), ["scripts/libfdt.h", "include/linux/libfdt.h", "lib/all.c"]);
+        let index = tree.index();
+        assert!(index.takes_from_outside("tools/lib/one.c") && index.takes_from_outside("scripts/libfdt.h"));
+        assert!(!index.takes_from_outside("tools/lib/other.c") && !index.takes_from_outside("lib/all.c"));
+        let object = |path: &str| index.object(path).unwrap_or_default();
+        assert_eq!(object("tools/lib/one.c"), "kernel/bpf/one.o");
+        assert_eq!(object("tools/lib/relo.c"), "");
+        assert_eq!((object("lib/all.c"), object("lib/all.h")), ("lib/all.o".into(), String::new()));
+        assert!(index.files().is_sorted());
     }
 
     #[test]

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Files that become kernel code although they stand in a folder of other things: what the kernel's own files include and
+//! its makefiles compile in, paths below those folders out (`kernel/bpf/relo_core.c` is one line that includes
+//! `tools/lib/bpf/relo_core.c`; in 6.1 kernel/bpf/Makefile compiles that file into kernel/bpf/relo_core.o).
+
+use super::scan::{Includes, Scanner};
+use super::{each_text, last, tail};
+use crate::compile::kbuild::plain;
+use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Folders whose files become kernel code of this target only where it names them.
+const SKIPPED: &[&str] = &["Documentation", "scripts", "samples", "tools", "LICENSES"];
+
+/// Whether the file at `path` is in one of these folders.
+pub(in crate::source) fn is_outside(path: &str) -> bool {
+    path.split_once('/').is_some_and(|(top, _)| SKIPPED.contains(&top))
+}
+
+/// Whether a folder at the top of the tree is one of these, or hidden.
+pub(super) fn is_skipped(name: &str) -> bool {
+    SKIPPED.contains(&name) || name.starts_with('.')
+}
+
+/// The files outside that `inside` (paths and what they include) or `compiled` reach, also one through another, with what
+/// they include.
+pub(super) fn reached<'a>(
+    tree: &Path,
+    scanner: &Scanner,
+    inside: impl Iterator<Item = (&'a str, &'a Includes)>,
+    compiled: &BTreeMap<String, String>,
+) -> Result<Vec<(String, Includes)>> {
+    let mut found: BTreeMap<String, Includes> = BTreeMap::new();
+    let mut next: BTreeSet<String> = compiled.keys().cloned().collect();
+    inside.for_each(|(path, includes)| next.extend(named(path, includes)));
+    while !next.is_empty() {
+        let files: Vec<String> =
+            next.into_iter().filter(|p| !found.contains_key(p) && tree.join(p).is_file()).collect();
+        let texts = each_text(tree, &files, |text| scanner.scan(text))?;
+        next = files.iter().zip(&texts).flat_map(|(path, includes)| named(path, includes)).collect();
+        found.extend(files.into_iter().zip(texts));
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// The files outside that the file at `path` may mean by what it includes: beside it, or from the top of the tree.
+fn named<'a>(path: &'a str, includes: &'a Includes) -> impl Iterator<Item = String> + 'a {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let names = includes.names.iter().map(|(_, name)| name.as_str());
+    let both = move |name| [plain(&format!("{folder}/{name}")), tail(name)];
+    names.flat_map(both).filter(|file| is_outside(file))
+}
+
+/// The files outside that the makefile of `folder` compiles, each with the object that it becomes.
+pub(super) fn compiled<'a>(folder: &'a str, makefile: &'a str) -> impl Iterator<Item = (String, String)> + 'a {
+    makefile.lines().filter_map(move |line| {
+        let (object, from) = line.strip_prefix("$(obj)/")?.split_once(':')?;
+        let plain = |name: &str| !name.contains(['%', '$', ' ']);
+        let object = object.trim_end();
+        let source = from.split_whitespace().find_map(|word| word.strip_prefix("$(srctree)/"))?;
+        let fits = object.ends_with(".o") && last(source).ends_with(".c") && plain(object) && plain(source);
+        (fits && is_outside(source)).then(|| (source.to_string(), format!("{folder}/{object}")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_makefile_compiles_a_file_outside() {
+        let text = "obj-y += relo_core.o own.o\n\
+                    $(obj)/relo_core.o: $(srctree)/tools/lib/bpf/relo_core.c FORCE\n\
+                    \t$(call if_changed_rule,cc_o_c)\n\
+                    $(obj)/sha256.o: $(srctree)/lib/crypto/sha256.c FORCE\n\
+                    $(obj)/lib-%.o: $(srctree)/tools/%.c FORCE\n\
+                    $(obj)/table.c: $(srctree)/tools/table.c\n";
+        let found: Vec<_> = compiled("kernel/bpf", text).collect();
+        assert_eq!(found, [("tools/lib/bpf/relo_core.c".to_string(), "kernel/bpf/relo_core.o".to_string())]);
+    }
+}
