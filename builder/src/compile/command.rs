@@ -56,7 +56,8 @@ impl Saved {
                         bail!("its saved command makes {to}, not {object}");
                     }
                 }
-                "-c" => compiles = true,
+                // `-S` for a file that becomes a header (`generated.rs`).
+                "-c" | "-S" => compiles = true,
                 // These take the next word, which is no source then.
                 "-include" | "-imacros" | "-isystem" | "-iquote" | "-I" | "-D" | "-U" | "-x" | "--param" | "-mllvm" => {
                     let value = words.next().with_context(|| format!("its saved command ends in {word}"))?;
@@ -73,7 +74,7 @@ impl Saved {
         }
         let source = source.context("its saved command names no source")?;
         if !compiles || argv.is_empty() {
-            bail!("its saved command is no call of a C compiler with -c");
+            bail!("its saved command is no call of a C compiler with -c or -S");
         }
         Ok(Self { argv, source, object })
     }

@@ -4,6 +4,7 @@
 pub mod again;
 pub mod cache;
 pub mod command;
+pub(crate) mod generated;
 pub mod kbuild;
 pub mod narrow;
 mod overlay;

@@ -8,7 +8,7 @@
 
 use super::cache::{self, Cache};
 use super::command::Saved;
-use super::{explain, kbuild, run_compiler, saved, tokens, CompilerSays, Unit, Variant};
+use super::{explain, generated, kbuild, run_compiler, saved, tokens, CompilerSays, Unit, Variant};
 use crate::error::{NothingChanged, Refusal, Refused};
 use crate::files;
 use crate::progress;
@@ -109,10 +109,10 @@ struct Asking<'a> {
 /// # Errors
 /// [`Refused`] when there are more of them, when a patched unit cannot be preprocessed, and when assembler code differs.
 pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Limit, work: &Path) -> Result<Affected> {
-    let Affected { mut units, mut notes, doubtful } = affected;
-    if doubtful.is_empty() {
-        return Ok(Affected { units, notes, doubtful });
+    if affected.doubtful.is_empty() {
+        return Ok(affected);
     }
+    let Affected { mut units, mut notes, doubtful, mut refusals } = affected;
     let out = work.join("preprocessed");
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let asking = Asking {
@@ -147,6 +147,10 @@ pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Li
     }
     let differ: Vec<&Unit> =
         doubtful.iter().zip(&answers).filter(|(_, a)| **a == Answer::Differs).map(|(u, _)| u).collect();
+    let (headers, differ): (Vec<&Unit>, Vec<&Unit>) = differ.into_iter().partition(|u| generated::makes_header(u));
+    for unit in headers {
+        refusals.extend(asking.values(unit)?);
+    }
     let (assembler, differ): (Vec<&Unit>, Vec<&Unit>) = differ.into_iter().partition(|u| u.source.ends_with(".S"));
     step.done(&format!("the code of {} may differ", differ.len() + assembler.len()));
     if !assembler.is_empty() {
@@ -157,15 +161,19 @@ pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Li
     let same = doubtful.len() - differ.len();
     if same > 0 {
         let all = super::count(doubtful.len());
-        notes.push(format!("{same} of {all} include what the fix changes and are made of the same code with it"));
+        let (s, are) = if doubtful.len() == 1 { ("s", "is") } else { ("", "are") };
+        notes.push(format!("{same} of {all} include{s} what the fix changes and {are} made of the same code with it"));
     }
     if units.is_empty() && differ.is_empty() {
-        return Err(NothingChanged::in_any_unit(&notes).into());
+        return Err(match refusals.is_empty() {
+            true => NothingChanged::in_any_unit(&notes).into(),
+            false => Refused(refusals).into(),
+        });
     }
     units.extend(differ.into_iter().cloned());
     units.sort();
     units.dedup();
-    Ok(Affected { units, notes, doubtful: Vec::new() })
+    Ok(Affected { units, notes, doubtful: Vec::new(), refusals })
 }
 
 fn assembler_differs(tree: &PatchedTree, unit: &Unit) -> Refusal {
@@ -231,9 +239,23 @@ impl Asking<'_> {
             return Ok(Answer::Same);
         }
         let (patched, _) = self
-            .preprocess(&self.patched, &saved, &["-idirafter", super::HEADERS], &format!("{number}.patched"))
+            .preprocess(&self.patched, &saved, super::OWN, &format!("{number}.patched"))
             .map_err(|e| explain(e, self.target, Some(self.tree), unit, Variant::Patched))?;
         Ok(if patched == digest { Answer::Same } else { Answer::Differs })
+    }
+
+    /// Compares the values that a generated header has from this unit.
+    fn values(&self, unit: &Unit) -> Result<Option<Refusal>> {
+        let saved = saved(self.target, &unit.object)?;
+        let made = |sandbox: &Sandbox, flags: &[&str], variant| -> Result<String> {
+            let name = format!("values.{}.s", if variant == Variant::Patched { "patched" } else { "original" });
+            let to = format!("{WORK}/{name}");
+            run_compiler(sandbox, &saved.to_assembly(&to, &format!("{to}.d"), flags))
+                .map_err(|e| explain(e, self.target, Some(self.tree), unit, variant))?;
+            files::read_text(&self.out.join(name))
+        };
+        let original = made(&self.plain, &[], Variant::Original)?;
+        Ok(generated::compare(unit, &original, &made(&self.patched, super::OWN, Variant::Patched)?))
     }
 
     /// A path that the compiler named, relative to the tree where it is in it.

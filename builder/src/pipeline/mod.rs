@@ -157,7 +157,7 @@ fn carry_over(
     let target = &request.target;
     let named: Vec<_> = changed.each().map(|(u, c)| (&u.pair.unit, c)).collect();
     let layouts = types::stage::check(target, tree, &named, &request.allow_layout, work)?;
-    let extracts = extract_all(units, changes, layouts)?;
+    let extracts = extract_all(units, changes, [layouts, changed.affected.refusals.clone()].concat())?;
     let hooks = gather_hooks(target, units, &extracts, hooks_file.as_ref())?;
     let modules = load_modules(target, units, &extracts, symvers)?;
     let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;

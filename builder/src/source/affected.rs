@@ -13,7 +13,7 @@ use super::unbuilt::why_unbuilt;
 use super::{PatchedTree, TouchedFile};
 use crate::compile::kbuild::{self, Objects};
 use crate::compile::narrow::Limit;
-use crate::compile::{self, Unit};
+use crate::compile::{self, generated, Unit};
 use crate::error::{NothingChanged, Refusal, Refused};
 use crate::progress;
 use crate::target::Target;
@@ -29,6 +29,8 @@ pub struct Affected {
     pub doubtful: Vec<Unit>,
     /// What was left out and why, for a person and the manifest.
     pub notes: Vec<String>,
+    /// What cannot be carried of what the fix changes beside its units.
+    pub refusals: Vec<Refusal>,
 }
 
 /// Finds the units that `tree` reaches, as far as `limit` allows.
@@ -89,7 +91,7 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
         names.push(format!("{} that include{s} what it changes", compile::count(found.doubtful.len())));
     }
     step.done(&names.join(", "));
-    Ok(Affected { units, doubtful: found.doubtful.into_iter().collect(), notes })
+    Ok(Affected { units, doubtful: found.doubtful.into_iter().collect(), notes, refusals: Vec::new() })
 }
 
 /// What the file at `path` is to `target`.
@@ -236,11 +238,16 @@ fn find(target: &Target, sources: &[&str], fixes: Option<(Limit, &PatchedTree)>)
         limit.check_files(sources, &found.why_many(), wanted.len())?;
     }
     let objects = objects_of(target, &wanted.values().map(String::as_str).collect())?;
-    let built: Vec<(&str, &str, &str)> =
+    let mut built: Vec<(&str, &str, &str)> =
         wanted.iter().filter_map(|(s, object)| Some((*s, object.as_str(), objects.spelling(object)?))).collect();
     if let Some(limit) = limit {
         limit.check_units(sources, &found.why_many(), built.len())?;
     }
+    // A file of which kbuild makes a header goes into no object.
+    let assemblies = wanted.keys().filter_map(|s| Some((*s, generated::assembly(s)?)));
+    let assemblies: Vec<(&str, String)> =
+        assemblies.filter(|(_, assembly)| fixes.is_some() && kbuild::is_known(target, assembly)).collect();
+    built.extend(assemblies.iter().map(|(source, assembly)| (*source, assembly.as_str(), assembly.as_str())));
     let touched: BTreeSet<&str> = sources.iter().copied().collect();
     let (mut make, mut ask) = (Vec::new(), Vec::new());
     for (source, _, spelled) in built.iter().filter(|(_, object, _)| !kbuild::is_known(target, object)) {
@@ -303,8 +310,8 @@ fn find(target: &Target, sources: &[&str], fixes: Option<(Limit, &PatchedTree)>)
         let mut any = false;
         for unit in paths.iter().filter_map(|p| made.get(p.as_str())).flatten() {
             any = true;
-            if touched.contains(unit.source.as_str()) { &mut found.units } else { &mut found.doubtful }
-                .insert(unit.clone());
+            let sure = touched.contains(unit.source.as_str()) && !generated::makes_header(unit);
+            if sure { &mut found.units } else { &mut found.doubtful }.insert(unit.clone());
         }
         let other: BTreeSet<String> = paths
             .iter()

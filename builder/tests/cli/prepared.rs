@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("headers", headers),
     ("header_that_all_include", header_that_all_include),
     ("types_that_all_see", types_that_all_see),
+    ("headers_that_kbuild_makes", headers_that_kbuild_makes),
     ("statics_made_public", statics_made_public),
     ("additions_to_a_header_that_all_include", additions_to_a_header_that_all_include),
     ("new_and_deleted_files", new_and_deleted_files),
@@ -143,6 +144,16 @@ fn header_that_all_include() {
 }
 
 /// Whatever the number of units: a type that changes is told at once.
+fn headers_that_kbuild_makes() {
+    let kernel = Kernel::new().with_shared_objects();
+    // Nothing but the generated header says what comes of it.
+    let (file, old) = ("kernel/bounds.c", "order_base_2(CONFIG_NR_CPUS)");
+    let fix = kernel.fix("the-fix.patch", file, old, "order_base_2(CONFIG_NR_CPUS) + 1");
+    kernel.refuses(&fix, &["  [generated-header] kernel/bounds.c: ", "fix changes values: NR_CPUS_BITS is "]);
+    let fix = kernel.fix("the-fix.patch", file, old, "order_base_2(CONFIG_NR_CPUS) + 1 - 1");
+    kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", "is made of the same code"]);
+}
+
 fn types_that_all_see() {
     let kernel = Kernel::new();
     for (header, old, name, many) in [
