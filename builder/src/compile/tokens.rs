@@ -242,10 +242,13 @@ fn name<'t>(item: &[&'t [u8]]) -> Option<&'t [u8]> {
 /// Functions that the compiler calls of its own accord.
 pub fn implied(name: &[u8]) -> bool {
     let begins = |p: &[&[u8]]| p.iter().any(|p| name.starts_with(p));
-    begins(&[b"mem", b"str", b"__mem", b"__builtin", b"__stack_chk", b"__fentry", b"_mcount", b"__sanitizer"])
+    let has = |part: &[u8]| name.windows(part.len()).any(|w| w == part);
+    begins(&[b"mem", b"str", b"__mem", b"__builtin", b"__fentry", b"_mcount", b"__sanitizer"])
         || name == b"abort"
+        // `__stack_chk_fail`, `__ref_stack_chk_guard`.
+        || has(b"stack_chk")
         // Sanitizers' own: `__asan_load8`.
-        || name.starts_with(b"__") && name.windows(3).any(|w| w == b"san")
+        || name.starts_with(b"__") && has(b"san")
 }
 
 /// The index behind an attribute of a function that may be left out; None where it has others.

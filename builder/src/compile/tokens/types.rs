@@ -92,8 +92,7 @@ fn variable<'t>(declared: &[Atom<'_, 't>]) -> Option<&'t [u8]> {
     let all: Vec<&Atom<'_, '_>> = declared.iter().filter(|a| !matches!(a, Atom::Aside)).collect();
     let plain = |a: &&Atom<'_, '_>| matches!(a, Atom::Word(_) | Atom::Star | Atom::Square);
     let name = all.iter().all(plain).then(|| name_before_brackets(&all))??;
-    let compilers_own = implied(name) || name.windows(9).any(|w| w == b"stack_chk");
-    (!compilers_own).then_some(name)
+    (!implied(name)).then_some(name)
 }
 
 fn name_before_brackets<'t>(all: &[&Atom<'_, 't>]) -> Option<&'t [u8]> {

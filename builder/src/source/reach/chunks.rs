@@ -3,13 +3,14 @@
 //! conditions that it stands under.
 //!
 //! What is declared under the name of a macro that stands before it is [`Kind::Other`]: the macro may put other names there.
+//! So is what has a macro of the header before or behind it that may declare something itself.
 //! A text whose conditionals and brackets do not nest in each other is not understood. What is not plainly of a kind that
 //! is known here is [`Kind::Other`].
 
-use super::kinds::{classify, is_attribute, Kind};
+use super::kinds::{classify, is_attribute, is_name, outer, Kind};
 use super::text::lines;
-use crate::compile::tokens::{is_word, tokens};
-use std::collections::BTreeSet;
+use crate::compile::tokens::{behind, is_word, tokens};
+use std::collections::BTreeMap;
 
 /// One thing at file scope.
 #[derive(Clone, Debug)]
@@ -45,8 +46,8 @@ struct Cutter {
     depth: usize,
     /// The bracket that is open ends the item: that of a function's body, or of a macro's arguments.
     ends: bool,
-    /// The macros so far that stand for something else than their names.
-    macros: BTreeSet<Vec<u8>>,
+    /// The macros so far that stand for something else than their names, and what they stand for.
+    macros: BTreeMap<Vec<u8>, Vec<Vec<Vec<u8>>>>,
 }
 
 /// Cuts `text`; None where it is not understood.
@@ -125,7 +126,7 @@ impl Cutter {
                     words.insert(3, b"\x01".to_vec());
                 }
                 if word == b"define" && words.get(3) != Some(&name) {
-                    self.macros.insert(name.clone());
+                    self.macros.entry(name.clone()).or_default().push(words[3..].to_vec());
                 }
                 let kind = if word == b"define" { Kind::Define(name) } else { Kind::Other };
                 let context = self.context();
@@ -176,7 +177,8 @@ impl Cutter {
             }
             let (tokens, numbers) = (std::mem::take(&mut self.item), std::mem::take(&mut self.numbers));
             let kind = match classify(&tokens) {
-                kind if kind.names().any(|name| self.macros.contains(name)) => Kind::Other,
+                kind if kind.names().any(|name| self.macros.contains_key(name)) => Kind::Other,
+                _ if self.brings_more(&tokens) => Kind::Other,
                 kind => kind,
             };
             if kind != Kind::Nothing {
@@ -185,6 +187,34 @@ impl Cutter {
             }
         }
         Some(())
+    }
+}
+
+impl Cutter {
+    /// Whether a macro outside of all brackets of an item may stand for more than words about what is declared.
+    fn brings_more(&self, item: &[Vec<u8>]) -> bool {
+        let item: Vec<&[u8]> = item.iter().map(Vec::as_slice).collect();
+        outer(&item).into_iter().any(|(_, word)| !self.is_plain(word, 0))
+    }
+
+    /// Whether a word stands for nothing but words, stars and attributes.
+    fn is_plain(&self, word: &[u8], depth: usize) -> bool {
+        let plain = |body: &Vec<Vec<u8>>| {
+            let body: Vec<&[u8]> = body.iter().map(Vec::as_slice).collect();
+            let mut at = 0;
+            while let Some(token) = body.get(at) {
+                let arguments = is_attribute(token) && body.get(at + 1) == Some(&&b"("[..]);
+                match behind(&body, at + 1).filter(|_| arguments) {
+                    Some(end) => at = end,
+                    None if *token == b"*" || is_name(token) && self.is_plain(token, depth + 1) => at += 1,
+                    None => return false,
+                }
+            }
+            true
+        };
+        // One with parameters is none where no arguments follow, and known by its name where they do.
+        let mut bodies = self.macros.get(word).into_iter().flatten().filter(|b| b.first().is_none_or(|t| t != b"\x01"));
+        depth < 8 && bodies.all(plain)
     }
 }
 

@@ -109,12 +109,25 @@ const QUALIFIERS: &[&str] = &[
     "volatile",
     "noinline",
     "notrace",
+    "nokprobe_inline",
 ];
 
 const KEYWORDS: &[&str] = &[
     "int", "long", "short", "char", "unsigned", "signed", "void", "bool", "_Bool", "float", "double", "struct",
-    "union", "enum", "typedef", "if", "while", "for", "return", "sizeof", "auto", "register", "asm", "__asm__",
-    "__asm",
+    "union", "enum", "typedef", "if", "else", "while", "do", "for", "switch", "case", "default", "break", "continue",
+    "goto", "return", "sizeof", "auto", "register", "asm", "__asm__", "__asm",
+];
+
+/// Macros with arguments that declare members of a type, and no type with a name.
+const MEMBERS: &[&str] = &[
+    "DECLARE_BITMAP",
+    "DECLARE_FLEX_ARRAY",
+    "DECLARE_HASHTABLE",
+    "DECLARE_KFIFO",
+    "DECLARE_KFIFO_PTR",
+    "static_assert",
+    "struct_group",
+    "struct_group_attr",
 ];
 
 fn among(list: &[&str], token: &[u8]) -> bool {
@@ -126,7 +139,8 @@ pub fn is_attribute(token: &[u8]) -> bool {
     among(ATTRIBUTES, token)
 }
 
-fn is_name(token: &[u8]) -> bool {
+/// Whether `token` is a name or a keyword.
+pub fn is_name(token: &[u8]) -> bool {
     token.first().is_some_and(|b| is_word(*b) && !b.is_ascii_digit())
 }
 
@@ -144,6 +158,9 @@ fn known(item: &[&[u8]]) -> Option<Kind> {
     let head: Vec<&[u8]> = outer(item).into_iter().map(|(_, t)| t).collect();
     if item == [b";"] {
         return Some(Kind::Nothing);
+    }
+    if !begins_plainly(item) {
+        return None;
     }
     if item.iter().any(|t| t.starts_with(b"# include")) {
         return None;
@@ -177,8 +194,35 @@ fn known(item: &[&[u8]]) -> Option<Kind> {
     variable(item, &head)
 }
 
+/// Whether all words before what is declared may say something about it. Of a word that is not known beside a type, and is
+/// not named as attributes are, that cannot be said: it may be a macro that declares something itself.
+fn begins_plainly(item: &[&[u8]]) -> bool {
+    // For each word: whether it is a type's keyword.
+    let mut words = Vec::new();
+    let mut at = 0;
+    while let Some(word) = item.get(at).filter(|t| is_name(t) || **t == b"*") {
+        let next = item.get(at + 1);
+        at += 1;
+        if next == Some(&&b"("[..]) && is_attribute(word) {
+            let Some(end) = behind(item, at) else { return false };
+            at = end;
+        } else if is_type(word) {
+            words.push(true);
+            // Its tag is no word of its own.
+            at += usize::from(next.is_some_and(|t| is_name(t) && !is_attribute(t) && !among(PLAIN, t)));
+        } else if among(KEYWORDS, word) {
+            words.extend((*word != b"typedef").then_some(true));
+        } else if is_name(word) && !among(QUALIFIERS, word) && !among(PLAIN, word) && !word.starts_with(b"__") {
+            words.push(false);
+        }
+    }
+    // The name that is declared is the last.
+    words.pop_if(|is_type| !*is_type);
+    words.iter().all(|is_type| *is_type) || words == [false]
+}
+
 /// The tokens outside of all brackets (with the outermost ones), and where they stand.
-fn outer<'t>(item: &[&'t [u8]]) -> Vec<(usize, &'t [u8])> {
+pub fn outer<'t>(item: &[&'t [u8]]) -> Vec<(usize, &'t [u8])> {
     let (mut out, mut depth) = (Vec::new(), 0usize);
     for (at, t) in item.iter().enumerate() {
         let close = matches!(*t, b")" | b"]" | b"}");
@@ -264,7 +308,18 @@ fn types(item: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
             names.extend(enumerators(&item[next + 1..behind(item, next)? - 1])?);
         }
     }
+    names.extend(tags_of_macros(item));
     Some(names)
+}
+
+/// The first arguments of macros that stand where a member would: `struct_group_tagged(TAG, NAME, MEMBERS)` makes a type.
+fn tags_of_macros<'i>(item: &'i [&[u8]]) -> impl Iterator<Item = Vec<u8>> + 'i {
+    item.windows(4).filter_map(|four| {
+        let [before, name, open, tag] = four else { return None };
+        let fits = matches!(*before, b"{" | b";") && is_name(name) && *open == b"(" && is_name(tag);
+        let other = is_attribute(name) || among(MEMBERS, name) || among(KEYWORDS, tag) || among(QUALIFIERS, tag);
+        (fits && !other).then(|| tag.to_vec())
+    })
 }
 
 /// The names in the braces of an enum.
@@ -297,7 +352,8 @@ fn typedefs(item: &[&[u8]]) -> Vec<Vec<u8>> {
     let body = outer.iter().rposition(|(_, t)| *t == b"}").map_or(0, |p| p + 1);
     let tail = &outer[body..];
     let mut names = Vec::new();
-    let plain = |t: &[u8]| is_name(t) && !among(KEYWORDS, t) && !among(QUALIFIERS, t) && !among(PLAIN, t);
+    let known = |t: &[u8]| among(KEYWORDS, t) || among(QUALIFIERS, t) || among(PLAIN, t) || is_attribute(t);
+    let plain = |t: &[u8]| is_name(t) && !known(t);
     let first = tail.iter().find(|(at, t)| *t == b"(" && *at > 0 && !is_attribute(item[*at - 1]));
     if let Some((at, _)) = first {
         names.extend([item[at - 1]].into_iter().filter(|t| plain(t)));

@@ -112,7 +112,9 @@ fn chains_of(define: &[u8]) -> Vec<Vec<Leaf>> {
         true => Leaf::Given,
         false => Leaf::Own(token.to_vec()),
     };
-    let tokens = tokens(body);
+    // A `#` at the beginning would be taken for a directive.
+    let body = [b"_ ", body].concat();
+    let tokens = &tokens(&body)[1..];
     let mut out: Vec<Vec<Leaf>> = Vec::new();
     let mut open = false;
     for (at, token) in tokens.iter().enumerate() {
@@ -180,6 +182,7 @@ mod tests {
         assert_eq!(made(class, "", "class_mutex_t"), Some(BTreeSet::from([0])));
         assert!(of("#define ATTR(args...) attr_ ## args\n", "", "attr_x"));
         assert!(of("#define ATTR(a, b) b##_attr, a##_##b##_show x\n", "", "some_thing_show"));
+        assert!(of("#define ATTR(a) #a, attr_##a\n", "", "attr_x") && of("#define ATTR # attr_##a\n", "", "attr_a"));
     }
 
     #[test]

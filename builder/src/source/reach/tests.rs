@@ -112,6 +112,13 @@ fn what_hangs_on_the_change_is_seen_too() {
     assert_eq!(by("#if f > 1\nstruct g { int x; };\n#endif", "struct g g;"), seen);
     assert_eq!(by("#if A\n#elif f\n#else\n#define g 2\n#endif", "int i = g;"), seen);
     assert_eq!(by("struct g {\n#ifdef f\n\tint x;\n#endif\n};", "struct g g;"), seen);
+    assert_eq!(by("struct outer {\n\tstruct_group_tagged(g, part, char c[f];);\n};", "struct g g;"), seen);
+    assert_eq!(
+        by("struct outer {\n\tint a;\n\t__struct_group(g, part, __packed, char c[f];);\n};", "struct g g;"),
+        seen
+    );
+    assert_eq!(by("typedef int g __must_hold(f);", "g i;"), seen);
+    assert_eq!(by("static inline int g(void)\n{\n\treturn f;\n}", "int i(void) { return g(); }"), seen);
     assert_eq!(by("static inline void g(void)\n{\n\tasm(\"call f\");\n}", "void i(void) { g(); }"), seen);
     // It may do something that has no name.
     for rest in [
@@ -140,6 +147,39 @@ fn what_a_macro_of_the_header_declares_is_seen_by_all() {
     let named = "#define GET(n) get_##n(void)\nstatic inline int GET(foo)\n{\n\treturn V;\n}";
     assert!(by("#define V 1", "#define V 2", named).is_err());
     assert!(by("#define V 1", "#define V 2", "#define g(x) s\nstruct g { char c[V]; };").is_err());
+    // The words before a declaration.
+    for list in
+        ["#define LIST int a(void);", "#define LIST X(a)", "#define LIST TWO\n#define TWO X(a)", "#define LIST int a,"]
+    {
+        for then in ["int both(int (*)[V]);", "static inline int both(void)\n{\n\treturn V;\n}", "extern int both[V];"]
+        {
+            assert!(by("#define V 1", "#define V 2", &format!("{list}\nLIST {then}")).is_err(), "{list} {then}");
+        }
+    }
+    // Another header's may.
+    for then in [
+        "static inline int both(void)\n{\n\treturn V;\n}",
+        "struct both { char c[V]; };",
+        "int both(int (*)[V]);",
+        "u32 both(int (*)[V]);",
+    ] {
+        assert!(by("#define V 1", "#define V 2", &format!("LIST {then}")).is_err(), "{then}");
+    }
+    for api in ["", "extern __init", "__attribute__((cold)) int", "TWO\n#define TWO int"] {
+        assert_eq!(
+            by("#define V 1", "#define V 2", &format!("#define API {api}\nAPI both(int (*)[V]);")),
+            NOBODY,
+            "{api}"
+        );
+    }
+    for plain in [
+        "__unknown u32 both(int (*)[V]);",
+        "u32 __unknown both(int (*)[V]);",
+        "struct s *both(int (*)[V]);",
+        "struct s __unknown *both(int (*)[V]);",
+    ] {
+        assert_eq!(by("#define V 1", "#define V 2", plain), NOBODY, "{plain}");
+    }
     let same = "#define g g\nstatic inline int g(void)\n{\n\treturn V;\n}";
     assert_eq!(by("#define V 1", "#define V 2", same), NOBODY);
     // Assembler.
@@ -186,6 +226,7 @@ fn what_is_not_understood_is_seen_by_all() {
     all("int g(void) __attribute__((weak));");
     all("int g(void) __weak;");
     all("void *memcpy(void *a, const void *b, long n);");
+    all("extern unsigned long __ref_stack_chk_guard;");
     all("struct { int a; } x;");
 }
 
