@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Rules handed to make beside kbuild's own. `kmend-tell` runs within scripts/Makefile.build, whose variables its
 /// recipe prints once all makefiles are read; `kmend-make` goes down from the top as kbuild does, less `prepare`.
@@ -270,8 +271,19 @@ pub fn ask_commands<'o>(target: &Target, objects: &[&'o str]) -> Result<Vec<&'o 
 /// Lets kbuild compile `objects` (its spelling) in the target's tree, once and for all.
 pub fn make_objects(target: &Target, objects: &[&str]) -> Result<()> {
     let what = format!("kbuild of {} compiling {}", target.name, objects.join(" "));
-    make(target, &[], "kmend-make", &format!("KMEND_OBJECTS={}", objects.join(" ")), &what, None)?;
-    Ok(())
+    let made = make(target, &[], "kmend-make", &format!("KMEND_OBJECTS={}", objects.join(" ")), &what, None);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    files::write_quickly(&made_file(target)?, now.as_nanos().to_string().as_bytes())?;
+    made.map(|_| ())
+}
+
+fn made_file(target: &Target) -> Result<PathBuf> {
+    Ok(files::cache_dir()?.join("index").join(format!("made-{}", tree_id(target))))
+}
+
+/// When kbuild last made objects in the target's tree, which may have brought generated sources; empty where it never did.
+pub fn last_made(target: &Target) -> Result<String> {
+    Ok(std::fs::read_to_string(made_file(target)?).unwrap_or_default())
 }
 
 fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str, told: Option<&Path>) -> Result<Output> {

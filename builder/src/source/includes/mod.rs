@@ -11,7 +11,7 @@
 pub(super) mod outside;
 pub mod scan;
 
-use crate::compile::kbuild::{owns, plain, tree_id};
+use crate::compile::kbuild::{last_made, owns, plain, tree_id};
 use crate::files;
 use crate::progress;
 use crate::target::Target;
@@ -26,14 +26,16 @@ use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
 /// Raised when what is kept, or how it is found, changes.
-const VERSION: &str = "kmend includes 4";
+const VERSION: &str = "kmend includes 5";
 
 /// All includes of a tree, by name. Files go by their number.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Index {
     version: String,
-    /// Of all files' paths, sizes and times; empty for a tree that does not change.
+    /// Of all files' paths; of their sizes and times too where they may change.
     fingerprint: String,
+    /// When kbuild last made objects in the tree.
+    made: String,
     files: Vec<String>,
     /// `#include "NAME"`.
     quoted: BTreeMap<String, Vec<u32>>,
@@ -47,31 +49,33 @@ pub struct Index {
     compiled: BTreeMap<String, String>,
 }
 
-/// Finds all includes in the tree of `target`, or takes what is kept of it.
+/// Finds all includes in the tree of `target`, or takes what is kept of it. In a tree of kmend's own nothing changes but what
+/// kbuild adds where it makes objects.
 pub fn index(target: &Target) -> Result<Index> {
     let path = files::cache_dir()?.join("index").join(format!("includes-{}.json", tree_id(target)));
+    let write = |index: &Index| -> Result<()> {
+        files::write_quickly(&path, &serde_json::to_vec(index).context("cannot write the list of includes")?)
+    };
     let kept: Option<Index> = std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok());
-    let kept = match (kept.filter(Index::is_sound), owns(target)) {
-        (Some(kept), true) => return Ok(kept),
-        (kept, _) => kept,
+    let made = last_made(target)?;
+    let kept = match kept.filter(Index::is_sound) {
+        Some(kept) if owns(target) && kept.made == made => return Ok(kept),
+        other => other,
     };
     let (sources, makefiles) = walk(&target.tree, &target.arch)?;
-    let all_of = |files: &[String]| {
-        let outside = files.iter().filter(|f| outside::is_outside(f)).cloned().collect::<Vec<_>>();
-        if owns(target) {
-            String::new()
-        } else {
-            fingerprint(&target.tree, &[&sources, &makefiles, &outside].map(|l| &l[..]).concat())
+    let print = |index: &Index| index.print(&target.tree, &sources, &makefiles, owns(target));
+    if let Some(mut kept) = kept.filter(|k| k.fingerprint == print(k)) {
+        if kept.made != made {
+            kept.made = made;
+            write(&kept)?;
         }
-    };
-    if let Some(kept) = kept.filter(|k| k.fingerprint == all_of(&k.files)) {
         return Ok(kept);
     }
     let step = progress::step("finding out which files include which (kept for the next time)");
     let config = std::fs::read_to_string(&target.config).unwrap_or_default();
     let mut found = search(&target.tree, &sources, &makefiles, &config)?;
-    found.fingerprint = all_of(&found.files);
-    files::write_quickly(&path, &serde_json::to_vec(&found).context("cannot write the list of includes")?)?;
+    (found.fingerprint, found.made) = (print(&found), made);
+    write(&found)?;
     step.done(&format!("{} files", found.files.len()));
     Ok(found)
 }
@@ -254,6 +258,17 @@ impl Index {
     fn is_sound(&self) -> bool {
         let known = |list: &Vec<u32>| list.iter().all(|n| (*n as usize) < self.files.len());
         self.version == VERSION && self.quoted.values().chain(self.anywhere.values()).chain([&self.computed]).all(known)
+    }
+
+    /// The fingerprint of a tree with these `sources` and `makefiles`.
+    fn print(&self, tree: &Path, sources: &[String], makefiles: &[String], owned: bool) -> String {
+        let outside: Vec<String> = self.files.iter().filter(|f| outside::is_outside(f)).cloned().collect();
+        let all = [sources, makefiles, &outside].concat();
+        if owned {
+            files::sha256(all.join("\n").as_bytes())
+        } else {
+            fingerprint(tree, &all)
+        }
     }
 
     /// All files that were looked at, sorted.
@@ -484,6 +499,23 @@ mod tests {
         );
         let forced = tree.closure("drv/forced.h");
         assert_eq!(forced, ["drv/forced.h", "drv/a.c", "drv/any.c", "drv/b.c", "drv/none.c", "drv/some.c"]);
+    }
+
+    #[test]
+    fn what_kbuild_adds_is_seen() {
+        let tree = Tree::new(&[("a.c", "#include \"../tools/b.h\"\n"), ("tools/b.h", "")]);
+        let print = |index: &Index, owned| {
+            let (sources, makefiles) = walk(tree.0.path(), "x86_64").unwrap();
+            index.print(tree.0.path(), &sources, &makefiles, owned)
+        };
+        let index = tree.index();
+        let (own, other) = (print(&index, true), print(&index, false));
+        assert_eq!((print(&index, true), print(&index, false)), (own.clone(), other.clone()));
+        files::write(&tree.0.path().join("tools/b.h"), b"int x;\n").unwrap();
+        assert_eq!(print(&index, true), own);
+        assert_ne!(print(&index, false), other);
+        files::write(&tree.0.path().join("made.c"), b"").unwrap();
+        assert_ne!(print(&index, true), own);
     }
 
     #[test]
