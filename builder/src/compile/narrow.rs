@@ -45,6 +45,11 @@ impl Limit {
         self.0.saturating_mul(PREPROCESSED)
     }
 
+    /// Whether a header that so many files include may alone be the reason of a refusal.
+    pub fn may_be_too_many(self, files: usize) -> bool {
+        files > self.preprocessed()
+    }
+
     /// Refuses before kbuild is asked about thousands of folders. `why` says why all that include a header count.
     pub fn check_files(self, touched: &[&str], why: &str, files: usize) -> Result<()> {
         if files > self.preprocessed().saturating_mul(BUILT) {

@@ -227,8 +227,8 @@ fn find(target: &Target, sources: &[&str], fixes: Option<(Limit, &PatchedTree)>)
     let mut reach: BTreeMap<&str, Vec<String>> = sources.iter().map(|s| (*s, includers.closure(s))).collect();
     let mut found = Found::default();
     let limit = fixes.map(|(limit, _)| limit);
-    if let Some((_, tree)) = fixes {
-        leave_out_unseen(target, tree, &index, &includers, &mut reach, &mut found)?;
+    if let Some(fixes) = fixes {
+        leave_out_unseen(target, fixes, &index, &includers, &mut reach, &mut found)?;
     }
     let mut wanted: BTreeSet<&str> = reach.values().flatten().map(String::as_str).filter(|p| is_unit(p)).collect();
     wanted.retain(|p| not_kernel_folder(p).is_none());
@@ -351,7 +351,7 @@ const WORTH_A_SEARCH: usize = 30;
 /// Takes out of `reach` the files that include a touched header and see nothing of what is changed in it.
 fn leave_out_unseen(
     target: &Target,
-    tree: &PatchedTree,
+    (limit, tree): (Limit, &PatchedTree),
     index: &Index,
     includers: &Includers<'_>,
     reach: &mut BTreeMap<&str, Vec<String>>,
@@ -374,15 +374,16 @@ fn leave_out_unseen(
                 said.push(format!("{path}: all that include it ({why})"));
                 found.by_many.insert(path, why);
             }
-            Seen::By(kept, made) => {
-                if let Some((name, file)) = made {
-                    let why = format!("a macro of {file} may put the name {name} together");
-                    found.by_many.insert(path.clone(), why);
-                }
+            Seen::By(kept, macros) => {
                 let units = |files: &[String]| files.iter().filter(|p| is_unit(p)).count();
                 let before = units(files);
                 files.retain(|p| *p == path || !is_unit(p) || kept.contains(p));
                 let left = before - units(files);
+                if limit.may_be_too_many(before - left) {
+                    let widest = macros.into_iter().max_by_key(|(file, _)| includers.closure(file).len());
+                    let why = widest.map(|(file, name)| format!("a macro of {file} may put the name {name} together"));
+                    found.by_many.extend(why.map(|why| (path.clone(), why)));
+                }
                 said.push(format!("{path}: {} of {before} files", before - left));
                 let note = format!("{path}: {left} of {before} files that include it see nothing of what is changed");
                 found.unseen.insert(path, note);

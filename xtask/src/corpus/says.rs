@@ -54,13 +54,14 @@ fn shown(error: &str, line: &str) -> Vec<String> {
         Some(source) => names.captures_iter(&source[1]).map(|c| c[1].to_string()).collect(),
         None => Vec::new(),
     };
-    match error {
-        _ if !error.contains("error:") => Vec::new(),
+    if error.contains("error:") && error.contains("void value not ignored") {
         // The function returns something by now.
-        _ if error.contains("void value not ignored") => names(&TAKEN),
+        names(&TAKEN)
+    } else if error.contains("error:") && error.contains("from incompatible pointer type") {
         // The member has another type by now.
-        _ if error.contains("from incompatible pointer type") => names(&OF),
-        _ => Vec::new(),
+        names(&OF)
+    } else {
+        Vec::new()
     }
 }
 

@@ -38,9 +38,9 @@ use words::Finder;
 pub enum Seen {
     /// All that include it may, for this reason.
     ByAll(String),
-    /// No others than these. Where some of them only have a macro that may put a name together that the fix changes, that
-    /// name and the file with the macro.
-    By(BTreeSet<String>, Option<(String, String)>),
+    /// No others than these. Then the files among them with a macro that may put a name together that the fix changes, and
+    /// that name.
+    By(BTreeSet<String>, BTreeMap<String, String>),
 }
 
 /// Finds out which files can see the changes in `headers`.
@@ -64,7 +64,7 @@ pub fn seen(
     }
     let all: BTreeSet<&Vec<u8>> = changed.values().flat_map(|n| n.all.iter()).collect();
     if all.is_empty() {
-        answers.extend(changed.into_keys().map(|path| (path.to_string(), Seen::By(BTreeSet::new(), None))));
+        answers.extend(changed.into_keys().map(|path| (path.to_string(), Seen::By(BTreeSet::new(), BTreeMap::new()))));
         return Ok(answers);
     }
     let all: Vec<&Vec<u8>> = all.into_iter().collect();
@@ -94,11 +94,9 @@ pub fn seen(
             let spelled = spelled.iter().enumerate().filter(|(n, found)| has(found) || made.contains(n));
             let files = spelled.map(|(n, _)| index.files()[n].as_str()).filter(|f| f != path);
             let files: Vec<&str> = files.chain(index.blind()).collect();
-            let of_macros = by.into_iter().flat_map(|(files, name)| files.iter().map(move |n| (*n, name.clone())));
-            let of_macros: BTreeMap<usize, String> = of_macros.collect();
-            let widest = of_macros.into_iter().max_by_key(|(n, _)| includers.closure(&index.files()[*n]).len());
-            let widest = widest.map(|(n, name)| (name, index.files()[n].clone()));
-            Seen::By(includers.closure_of(files).into_iter().map(String::from).collect(), widest)
+            let file = |n: &usize| index.files()[*n].clone();
+            let macros = by.into_iter().flat_map(|(files, name)| files.iter().map(move |n| (file(n), name.clone())));
+            Seen::By(includers.closure_of(files).into_iter().map(String::from).collect(), macros.collect())
         };
         answers.insert(path.to_string(), answer);
     }
