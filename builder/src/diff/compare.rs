@@ -58,7 +58,7 @@ impl<'a, 'o> Comparer<'a, 'o> {
     /// Why a function differs from its twin; empty where it does not.
     pub fn function_reasons(&self, o: ItemId, p: ItemId) -> Vec<String> {
         let mut reasons = Vec::new();
-        if let Some(why) = self.piece_difference(&item_piece(self.original, o), &item_piece(self.patched, p), false) {
+        if let Some(why) = self.piece_difference(&item_piece(self.original, o), &item_piece(self.patched, p)) {
             reasons.push(why);
         }
         let none = Vec::new();
@@ -76,18 +76,17 @@ impl<'a, 'o> Comparer<'a, 'o> {
         names.sort();
         names.dedup();
         for name in names {
-            let Some(row) = row_of(&name).filter(|row| row.fate == Fate::Keep) else { continue };
+            if row_of(&name).is_none_or(|row| row.fate != Fate::Keep) {
+                continue;
+            }
             let (a, b) = (so.get(&name).cloned().unwrap_or_default(), sp.remove(&name).unwrap_or_default());
             if a.len() != b.len() {
                 reasons.push(format!("{name}: {} entries instead of {}", b.len(), a.len()));
                 continue;
             }
             for (x, y) in a.iter().zip(&b) {
-                if let Some(why) = self.piece_difference(
-                    &entry_piece(self.original, x),
-                    &entry_piece(self.patched, y),
-                    row.bytes_are_noise,
-                ) {
+                let (x, y) = (entry_piece(self.original, x), entry_piece(self.patched, y));
+                if let Some(why) = self.piece_difference(&x, &y) {
                     reasons.push(format!("{name}: {why}"));
                     break;
                 }
@@ -110,7 +109,7 @@ impl<'a, 'o> Comparer<'a, 'o> {
 
     /// Why a datum differs from its twin; None where it does not.
     pub fn data_difference(&self, o: ItemId, p: ItemId) -> Option<String> {
-        self.piece_difference(&item_piece(self.original, o), &item_piece(self.patched, p), false)
+        self.piece_difference(&item_piece(self.original, o), &item_piece(self.patched, p))
     }
 
     /// True where two data that are no twins hold the same.
@@ -125,25 +124,23 @@ impl<'a, 'o> Comparer<'a, 'o> {
         same
     }
 
-    fn piece_difference(&self, o: &Piece<'_>, p: &Piece<'_>, references_only: bool) -> Option<String> {
+    fn piece_difference(&self, o: &Piece<'_>, p: &Piece<'_>) -> Option<String> {
         if o.size != p.size {
             return Some(format!("{} bytes instead of {}", p.size, o.size));
         }
         let arch = self.original.object.arch;
-        if !references_only {
-            if o.bytes.len() != p.bytes.len() {
-                return Some("initialised data instead of zeroes, or the reverse".into());
+        if o.bytes.len() != p.bytes.len() {
+            return Some("initialised data instead of zeroes, or the reverse".into());
+        }
+        if o.bytes != p.bytes {
+            let (mut a, mut b) = (o.bytes.to_vec(), p.bytes.to_vec());
+            mask(&mut a, o, arch);
+            mask(&mut b, p, arch);
+            if a != b {
+                self.mask_lines(&mut a, &mut b, o, p);
             }
-            if o.bytes != p.bytes {
-                let (mut a, mut b) = (o.bytes.to_vec(), p.bytes.to_vec());
-                mask(&mut a, o, arch);
-                mask(&mut b, p, arch);
-                if a != b {
-                    self.mask_lines(&mut a, &mut b, o, p);
-                }
-                if let Some(at) = a.iter().zip(&b).position(|(x, y)| x != y) {
-                    return Some(format!("different bytes from offset {at:#x} on"));
-                }
+            if let Some(at) = a.iter().zip(&b).position(|(x, y)| x != y) {
+                return Some(format!("different bytes from offset {at:#x} on"));
             }
         }
         if o.relocs.len() != p.relocs.len() {
@@ -183,7 +180,8 @@ impl<'a, 'o> Comparer<'a, 'o> {
                 b[noise].fill(0);
             }
         }
-        for (at, bits) in lines::of_data(&home.name, o.start, &o.relocs) {
+        let entry = lines::of_entry(&o.side(self.original));
+        for (at, bits) in lines::of_data(&home.name, o.start, &o.relocs).into_iter().chain(entry) {
             if let (Some(x), Some(y)) = (a.get_mut(at), b.get_mut(at)) {
                 *x &= !bits;
                 *y &= !bits;
@@ -231,9 +229,8 @@ impl<'a, 'o> Comparer<'a, 'o> {
     fn same_special(&self, a: SecId, x: u64, b: SecId, y: u64) -> bool {
         match (self.entries[0].at(a, x), self.entries[1].at(b, y)) {
             (Some(eo), Some(ep)) => {
-                let noise = row_of(&self.original.object.sections[a].name).is_some_and(|row| row.bytes_are_noise);
                 let (po, pp) = (entry_piece(self.original, eo), entry_piece(self.patched, ep));
-                x - eo.range.start == y - ep.range.start && self.piece_difference(&po, &pp, noise).is_none()
+                x - eo.range.start == y - ep.range.start && self.piece_difference(&po, &pp).is_none()
             }
             // An empty replacement at the very end.
             (None, None) => x == self.original.object.sections[a].size && y == self.patched.object.sections[b].size,

@@ -98,7 +98,8 @@ fn place_name(side: &Side<'_, '_>, argument: &LineArgument) -> Option<Vec<u8>> {
     match view.through_toc(view.reference(side.section, side.range.clone(), &argument.place)) {
         Ref::String { section, start, .. } => {
             let text = string_at(&view.object.sections[section], start);
-            [".c", ".h", ".rs"].iter().any(|end| text.ends_with(end.as_bytes())).then(|| text.to_vec())
+            // kbuild names all files by their path.
+            (is_file(text) && text.contains(&b'/')).then(|| text.to_vec())
         }
         Ref::Item { item, .. } => {
             let takes = argument.callee.is_some_and(|s| FUNCTION_AND_LINE.contains(&view.object.symbol_name(s)));
@@ -109,6 +110,31 @@ fn place_name(side: &Side<'_, '_>, argument: &LineArgument) -> Option<Vec<u8>> {
         _ => None,
     }
 }
+
+fn is_file(text: &[u8]) -> bool {
+    [".c", ".h", ".rs"].iter().any(|end| text.ends_with(end.as_bytes()))
+}
+
+/// The bytes of a special section's entry that hold the line where it was made: struct bug_entry has it, two bytes, between
+/// the reference to the file and the flags (include/asm-generic/bug.h). The flags say what a warning does.
+pub fn of_entry(entry: &Side<'_, '_>) -> Vec<(usize, u8)> {
+    let view = entry.view;
+    if view.object.sections[entry.section].name != "__bug_table" {
+        return Vec::new();
+    }
+    let last = entry.relocs.iter().max_by_key(|r| r.offset).filter(|r| {
+        let file = view.through_toc(view.reference(entry.section, entry.range.clone(), r));
+        matches!(file, Ref::String { section, start, .. } if is_file(string_at(&view.object.sections[section], start)))
+    });
+    let size = (entry.range.end - entry.range.start) as usize;
+    let line =
+        last.map(|r| (r.offset - entry.range.start) as usize + FILE).filter(|line| line + LINE_AND_FLAGS == size);
+    line.map_or_else(Vec::new, |line| vec![(line, 0xff), (line + 1, 0xff)])
+}
+
+/// Bytes of the reference to the file, and of what follows it, in struct bug_entry.
+const FILE: usize = 4;
+const LINE_AND_FLAGS: usize = 4;
 
 /// The bytes of a datum that hold the line where it was made, counted from its start: struct _ddebug
 /// (include/linux/dynamic_debug.h) and UBSAN's struct source_location (lib/ubsan.h). `relocs` are those of

@@ -52,9 +52,6 @@ pub struct Row {
     pub size: Size,
     /// What happens to its entries.
     pub fate: Fate,
-    /// True where the entry's own bytes hold nothing but line numbers and flags beside its references,
-    /// so that a difference in them is no change of the function.
-    pub bytes_are_noise: bool,
     /// Offset of the field that names the code, bytes from the start of an entry.
     pub code: u64,
     /// The name that the module loader looks for, where it is another one.
@@ -62,7 +59,7 @@ pub struct Row {
 }
 
 const fn row(name: &'static str, size: Size, fate: Fate) -> Row {
-    Row { name, size, fate, bytes_are_noise: false, code: 0, goes_as: None }
+    Row { name, size, fate, code: 0, goes_as: None }
 }
 
 /// A table of struct fixup_entry (arch/powerpc/lib/feature-fixups.c): mask and value come first.
@@ -72,7 +69,7 @@ const fn feature_fixups(name: &'static str) -> Row {
 
 /// The special sections that kmend knows.
 pub const TABLE: &[Row] = &[
-    Row { bytes_are_noise: true, ..row("__bug_table", Size::Struct("bug_entry"), Fate::Keep) },
+    row("__bug_table", Size::Struct("bug_entry"), Fate::Keep),
     row("__ex_table", Size::Struct("exception_table_entry"), Fate::Keep),
     row("__jump_table", Size::Struct("jump_entry"), Fate::Keep),
     row(".static_call_sites", Size::Struct("static_call_site"), Fate::Keep),

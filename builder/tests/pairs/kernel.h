@@ -69,7 +69,7 @@ int source(void);
 #ifdef __powerpc64__
 
 /* The instruction traps when the condition holds; the compiler knows nothing of it. */
-#define WARN_ON(condition)                                                           \
+#define WARN_WITH(condition, flags)                                                  \
 	__asm__ volatile("1: tdnei %4, 0\n"                                          \
 			 ".section __bug_table, \"aw\"\n"                           \
 			 "2: .4byte 1b - .\n"                                        \
@@ -78,8 +78,10 @@ int source(void);
 			 ".org 2b + %3\n"                                            \
 			 ".previous\n"                                               \
 			 :                                                           \
-			 : "i"(__FILE__), "i"(__LINE__), "i"(1), "i"(sizeof(struct bug_entry)), \
+			 : "i"(__FILE__), "i"(__LINE__), "i"(flags), "i"(sizeof(struct bug_entry)), \
 			   "r"((long)!!(condition)))
+
+#define WARN_ON(condition) WARN_WITH(condition, 1)
 
 static inline __attribute__((always_inline)) int static_branch(struct static_key *key)
 {
@@ -183,11 +185,13 @@ yes:
 			 :                                                           \
 			 : "i"(__FILE__), "i"(__LINE__), "i"(flags), "i"(sizeof(struct bug_entry)))
 
-#define WARN_ON(condition)                                                           \
+#define WARN_WITH(condition, flags)                                                  \
 	do {                                                                         \
 		if (unlikely(condition))                                             \
-			WARN(1);                                                     \
+			WARN(flags);                                                 \
 	} while (0)
+
+#define WARN_ON(condition) WARN_WITH(condition, 1)
 
 static inline __attribute__((always_inline)) int static_branch(struct static_key *key)
 {

@@ -21,10 +21,10 @@ pub struct Machine {
     pub ftrace: &'static str,
 }
 
-/// As the kernel's own Makefiles have them, with a section for each function and datum.
+/// As the kernel's own Makefiles have them, with a section for each function and datum. kbuild names files by their path.
 const FLAGS: &str = "-g -O2 -std=gnu11 -ffreestanding -nostdinc -fno-strict-aliasing -fno-common -fno-pic -fno-pie \
     -fno-stack-protector -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections \
-    -fno-eliminate-unused-debug-types -Wall -Wno-unused";
+    -fno-eliminate-unused-debug-types -fmacro-prefix-map==pairs/ -Wall -Wno-unused";
 
 /// All of them.
 pub const MACHINES: [Machine; 2] = [
