@@ -271,10 +271,16 @@ pub fn ask_commands<'o>(target: &Target, objects: &[&'o str]) -> Result<Vec<&'o 
 /// Lets kbuild compile `objects` (its spelling) in the target's tree, once and for all.
 pub fn make_objects(target: &Target, objects: &[&str]) -> Result<()> {
     let what = format!("kbuild of {} compiling {}", target.name, objects.join(" "));
+    // Before too: it may be broken off.
+    stamp(target)?;
     let made = make(target, &[], "kmend-make", &format!("KMEND_OBJECTS={}", objects.join(" ")), &what, None);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    files::write_quickly(&made_file(target)?, now.as_nanos().to_string().as_bytes())?;
+    stamp(target)?;
     made.map(|_| ())
+}
+
+fn stamp(target: &Target) -> Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    files::write_quickly(&made_file(target)?, now.as_nanos().to_string().as_bytes())
 }
 
 fn made_file(target: &Target) -> Result<PathBuf> {

@@ -280,7 +280,7 @@ pub(crate) fn count(units: usize) -> String {
 fn names(units: &[Unit]) -> String {
     match units {
         [one] => one.source.clone(),
-        [one, two] => format!("{} and {}", one.source, two.source),
+        [one, two] if one.source != two.source => format!("{} and {}", one.source, two.source),
         _ => count(units.len()),
     }
 }

@@ -156,14 +156,16 @@ pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Li
     for unit in headers {
         refusals.extend(asking.values(unit)?);
     }
+    let changed = refusals.len();
     let (assembler, differ): (Vec<&Unit>, Vec<&Unit>) = differ.into_iter().partition(|u| u.source.ends_with(".S"));
     step.done(&format!("the code of {} may differ", differ.len() + assembler.len()));
     if !assembler.is_empty() {
-        return Err(Refused(assembler.into_iter().map(|u| assembler_differs(tree, u)).collect()).into());
+        refusals.extend(assembler.into_iter().map(|u| assembler_differs(tree, u)));
+        return Err(Refused(refusals).into());
     }
     let touched: Vec<&str> = tree.files.keys().map(String::as_str).collect();
     limit.check_changed(&touched, units.len() + differ.len())?;
-    let same = doubtful.len() - differ.len();
+    let same = doubtful.len() - differ.len() - changed;
     if same > 0 {
         let all = super::count(doubtful.len());
         let (s, are) = if doubtful.len() == 1 { ("s", "is") } else { ("", "are") };

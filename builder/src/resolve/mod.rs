@@ -3,6 +3,7 @@
 //! find it: an export, another payload, or a livepatch relocation with its sympos.
 
 pub mod late;
+mod provided;
 
 use crate::elf::*;
 use crate::error::Refusal;
@@ -11,6 +12,7 @@ use crate::image::symvers::{Export, Symvers};
 use crate::image::Image;
 use crate::prove::module::Module;
 use crate::prove::{Proof, Shipped, Spot};
+use provided::Provided;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -94,26 +96,20 @@ fn exporter<'s>(name: &str, symvers: &'s Symvers) -> Option<&'s Export> {
 
 /// The externals of each unit that livepatch has to find: neither the module loader nor another payload does.
 pub fn left_to_livepatch<'e>(units: &[(Option<&str>, &'e Extract)], symvers: &Symvers) -> Vec<Vec<&'e External>> {
-    let provided = provided(units.iter().map(|(_, e)| *e));
+    let provided = Provided::new(units.iter().copied());
     let left = |(module, extract): &(Option<&str>, &'e Extract)| {
         extract.externals.iter().filter(|e| !is_found(*module, e, symvers, &provided)).collect()
     };
     units.iter().map(left).collect()
 }
 
-/// The global names that the payloads bring along.
-fn provided<'e>(extracts: impl Iterator<Item = &'e Extract>) -> HashSet<&'e str> {
-    let symbols = extracts.flat_map(|e| &e.object.symbols);
-    symbols.filter(|s| !s.is_local() && s.section().is_some()).map(|s| s.name.as_str()).collect()
-}
-
 /// True where the module loader or another payload has the symbol.
-fn is_found(module: Option<&str>, external: &External, symvers: &Symvers, provided: &HashSet<&str>) -> bool {
+fn is_found(module: Option<&str>, external: &External, symvers: &Symvers, provided: &Provided<'_>) -> bool {
     let name = &external.name;
     // A module's own exports are reached in the module itself, which may come later than the live patch.
     let is_own = module.is_some() && matches!(external.origin, Origin::Unit { .. });
     (external.origin == Origin::Elsewhere || matches!(external.origin, Origin::Unit { local: false, .. }))
-        && (provided.contains(name.as_str()) || (symvers.is_open(name) && !is_own))
+        && (provided.unit(module, name, symvers).is_some() || (symvers.is_open(name) && !is_own))
 }
 
 /// Resolves all units.
@@ -121,7 +117,7 @@ fn is_found(module: Option<&str>, external: &External, symvers: &Symvers, provid
 /// # Errors
 /// Symbols that cannot be told, or that livepatch would resolve too late.
 pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Refusal>> {
-    let provided = provided(units.iter().map(|u| u.extract));
+    let provided = Provided::new(units.iter().map(|u| (u.module, u.extract)));
     let mut out = Resolved::default();
     let mut refusals = Vec::new();
     for (n, unit) in units.iter().enumerate() {
@@ -138,6 +134,7 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
                 Err(refusal) => refusals.push(refusal),
             }
         }
+        provided.keep_apart(n, &mut object, world.symvers);
         out.payloads.push(object);
     }
     out.exports.sort();
@@ -151,7 +148,7 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
 }
 
 /// The externals of a unit whose relocations wait for a module.
-fn late_symbols(unit: &Unit<'_>, units: &[Unit<'_>], world: &World<'_>, provided: &HashSet<&str>) -> HashSet<String> {
+fn late_symbols(unit: &Unit<'_>, units: &[Unit<'_>], world: &World<'_>, provided: &Provided<'_>) -> HashSet<String> {
     let waits =
         |e: &&External| matches!(find(unit, e, units, world, provided), Ok(Some(KlpSymbol { needs: Some(_), .. })));
     unit.extract.externals.iter().filter(waits).map(|e| e.name.clone()).collect()
@@ -170,7 +167,7 @@ fn find(
     external: &External,
     units: &[Unit<'_>],
     world: &World<'_>,
-    provided: &HashSet<&str>,
+    provided: &Provided<'_>,
 ) -> Result<Option<KlpSymbol>, Refusal> {
     let name = &external.name;
     let needs = unit.module.map(str::to_string);

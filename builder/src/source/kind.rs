@@ -48,7 +48,8 @@ pub(super) fn kind(path: &str, arch: &str) -> Kind {
     of_code(path)
 }
 
-fn build() -> Kind {
+/// A file that decides how the kernel is built.
+pub(super) fn build() -> Kind {
     let reason = "it decides how the kernel is built or configured, and the running one is built already".to_string();
     Kind::Refused("build-file-changed", reason, "leave this file out, if the rest of the fix works without it")
 }
@@ -62,6 +63,7 @@ pub(super) fn of_code(path: &str) -> Kind {
     let name = last(path);
     match name.rsplit_once('.').map_or("", |(_, end)| end) {
         "c" => Kind::Source,
+        "h" if name.ends_with(".lds.h") => build(),
         "h" => Kind::Header,
         "S" if name.ends_with(".lds.S") => build(),
         "S" => Kind::Assembler,
@@ -82,6 +84,7 @@ const VDSO: &str = "code that runs in user space (vdso)";
 
 /// What the paths of code begin with that is never the kernel's own, in all configurations.
 const NOT_KERNEL: &[(&str, &str)] = &[
+    ("arch/x86/boot/startup/", "code that runs before the kernel, and for guests of AMD SEV also later"),
     ("arch/x86/boot/", "code that runs before the kernel"),
     ("arch/powerpc/boot/", "code that runs before the kernel"),
     ("arch/x86/realmode/rm/", "real-mode code"),

@@ -4,6 +4,7 @@
 pub mod affected;
 pub mod clex;
 pub mod definitions;
+mod find;
 pub mod includes;
 mod kind;
 pub mod lines;

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Files below tools/ that are kernel code all the same: a fix to one is carried by the object that it is compiled into,
-//! which a makefile names (6.1) or a C file that includes it (later).
+//! Files that kbuild makes more of than the object with their name: kernel code below tools/, which a makefile compiles (6.1)
+//! or a C file includes (later); files that two modules are built of; texts that code is generated from.
 
 use super::hooks::{build, target};
 use super::tool::folder;
 use super::Test;
 use kmend_builder::files;
 
-pub const TESTS: &[Test] = &[("file_below_tools", || file_below_tools("KMEND_TEST_TARGET"))];
+pub const TESTS: &[Test] = &[
+    ("file_below_tools", || file_below_tools("KMEND_TEST_TARGET")),
+    ("file_of_two_modules", file_of_two_modules),
+    ("texts_that_code_is_made_of", texts_that_code_is_made_of),
+    ("sources_that_kbuild_makes", sources_that_kbuild_makes),
+];
 
 pub const TESTS_WITHOUT_RUST: &[Test] = &[("file_below_tools", || file_below_tools("KMEND_TEST_TARGET_WITHOUT_RUST"))];
 
@@ -31,4 +36,44 @@ fn file_below_tools(variable: &str) {
     let end = text.rfind("#endif").map(|at| &text[at..]).expect("the header is guarded");
     let fix = [(end, &*format!("int kmend_nowhere(int);\n\n{end}"))];
     build(&target, dir.path(), header, &fix, None).fails(3, &["nothing to patch", "made of the same code"]);
+}
+
+/// drivers/gpu/drm/xe/Makefile compiles i915's files once more, for another module, in which their functions have the same
+/// names.
+fn file_of_two_modules() {
+    let (target, dir) = (target("KMEND_TEST_TARGET"), folder());
+    let file = "drivers/gpu/drm/i915/display/intel_dp.c";
+    let ran = build(&target, dir.path(), file, &[("\t\treturn false;", "\t\treturn true;")], None);
+    let says = &ran.succeeds().out;
+    for module in ["i915", "xe"] {
+        assert!(says.contains(&format!("{file} ({module})\n  changed  intel_dp_")), "{says}");
+    }
+}
+
+fn texts_that_code_is_made_of() {
+    let (target, dir) = (target("KMEND_TEST_TARGET"), folder());
+    // The remark becomes the number of the error.
+    let fix = [("cpu_to_le32(0xC0000022) // -EACCES", "cpu_to_le32(0xC0000022) // -EPERM")];
+    let file = "fs/smb/common/smb2status.h";
+    let says = "  [generated-header] fs/smb/common/smb2status.h: kbuild makes fs/smb/client/smb2_mapping_table.c of ";
+    build(&target, dir.path(), file, &fix, None).fails(2, &[says]);
+    let fix = [("Table: one byte opcode", "Table: one  byte opcode")];
+    build(&target, dir.path(), "arch/x86/lib/x86-opcode-map.txt", &fix, None).fails(2, &["  [generated-header] "]);
+    // Names for people to read stay.
+    let fix = [("#define NCAPINTS", "/* A remark. */\n#define NCAPINTS")];
+    let says = ["nothing to patch", "arch/x86/kernel/cpu/capflags.c of its text; that stays as it was"];
+    build(&target, dir.path(), "arch/x86/include/asm/cpufeatures.h", &fix, None).fails(3, &says);
+    // A program that runs where the kernel is built.
+    let fix = [("int main(", "/* A remark. */\nint main(")];
+    build(&target, dir.path(), "lib/raid/raid6/mktables.c", &fix, None).fails(2, &["  [build-file-changed] "]);
+}
+
+/// A header that a generated source includes.
+fn sources_that_kbuild_makes() {
+    let (target, dir) = (target("KMEND_TEST_TARGET"), folder());
+    let fix = [("#define RAID6_MIN_DISKS\t\t4", "#define RAID6_MIN_DISKS\t\t3")];
+    let ran = build(&target, dir.path(), "include/linux/raid/pq.h", &fix, None);
+    assert!(ran.succeeds().out.contains("  changed  raid6_gen_syndrome "), "{}", ran.out);
+    let made = target.tree.join("lib/raid/raid6/int4.c");
+    assert!(made.is_file(), "{} is looked at too", made.display());
 }

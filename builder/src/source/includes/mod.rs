@@ -9,6 +9,7 @@
 //! to know, so the answer is kept.
 
 pub(super) mod outside;
+mod rules;
 pub mod scan;
 
 use crate::compile::kbuild::{last_made, owns, plain, tree_id};
@@ -16,6 +17,7 @@ use crate::files;
 use crate::progress;
 use crate::target::Target;
 use anyhow::{Context, Result};
+use rules::Rules;
 use scan::{How, Includes, Scanner};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -26,7 +28,7 @@ use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
 /// Raised when what is kept, or how it is found, changes.
-const VERSION: &str = "kmend includes 5";
+const VERSION: &str = "kmend includes 6";
 
 /// All includes of a tree, by name. Files go by their number.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -45,8 +47,7 @@ pub struct Index {
     forced: Vec<(String, String)>,
     /// Files with an include whose name a macro computes: they may include anything.
     computed: Vec<u32>,
-    /// Objects that a makefile has made of a file outside the kernel's own folders, by that file.
-    compiled: BTreeMap<String, String>,
+    rules: Rules,
 }
 
 /// Finds all includes in the tree of `target`, or takes what is kept of it. In a tree of kmend's own nothing changes but what
@@ -73,7 +74,7 @@ pub fn index(target: &Target) -> Result<Index> {
     }
     let step = progress::step("finding out which files include which (kept for the next time)");
     let config = std::fs::read_to_string(&target.config).unwrap_or_default();
-    let mut found = search(&target.tree, &sources, &makefiles, &config)?;
+    let mut found = search(&target.tree, &target.arch, &sources, &makefiles, &config)?;
     (found.fingerprint, found.made) = (print(&found), made);
     write(&found)?;
     step.done(&format!("{} files", found.files.len()));
@@ -176,13 +177,13 @@ pub(crate) fn each_text<R: Send>(tree: &Path, files: &[String], look: impl Fn(&[
 }
 
 /// Reads all of `sources` and `makefiles`, and what they reach outside.
-pub(super) fn search(tree: &Path, sources: &[String], makefiles: &[String], config: &str) -> Result<Index> {
+pub(super) fn search(tree: &Path, arch: &str, sources: &[String], makefiles: &[String], config: &str) -> Result<Index> {
     let mut index = Index { version: VERSION.into(), ..Index::default() };
     for makefile in makefiles {
         let text = std::fs::read(tree.join(makefile)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let folder = makefile.rsplit_once('/').map_or("", |(d, _)| d);
-        index.compiled.extend(outside::compiled(folder, &text));
+        index.rules.read(folder, &text, arch_folder(arch));
         // What the architecture's makefile says, and kbuild's own, holds for all files.
         let top = folder == "scripts" || (folder.starts_with("arch/") && folder.matches('/').count() == 1);
         let folder = if top { "" } else { folder };
@@ -193,7 +194,7 @@ pub(super) fn search(tree: &Path, sources: &[String], makefiles: &[String], conf
     let scanner = Scanner::default();
     let includes = each_text(tree, sources, |text| scanner.scan(text))?;
     let inside = sources.iter().map(String::as_str).zip(&includes);
-    let outside = outside::reached(tree, &scanner, inside, &index.compiled)?;
+    let outside = outside::reached(tree, &scanner, inside, &index.rules.compiled)?;
     let mut all: Vec<(String, Includes)> = sources.iter().cloned().zip(includes).chain(outside).collect();
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
     // An option that names a header and is not set is no include.
@@ -278,17 +279,35 @@ impl Index {
 
     /// Whether the file at `path`, in a folder that holds no kernel code, becomes a part of the kernel all the same.
     pub(super) fn takes_from_outside(&self, path: &str) -> bool {
-        outside::is_outside(path) && self.files.iter().any(|f| f == path)
+        outside::is_outside(path) && self.files.binary_search_by(|f| f.as_str().cmp(path)).is_ok()
     }
 
-    /// The object that is made of the C or assembler file at `path`; None where it is only a part of others.
-    pub(super) fn object(&self, path: &str) -> Option<String> {
-        let own = || path.strip_suffix(".c").or(path.strip_suffix(".S")).map(|stem| format!("{stem}.o"));
-        if outside::is_outside(path) {
-            self.compiled.get(path).cloned()
-        } else {
-            own()
-        }
+    /// The objects that are made of the C or assembler file at `path`: its own, and those that a makefile compiles of it
+    /// elsewhere. None where it is only a part of others.
+    pub(super) fn objects(&self, path: &str) -> Vec<String> {
+        let stem = path.strip_suffix(".c").or(path.strip_suffix(".S")).filter(|_| !outside::is_outside(path));
+        stem.map(|stem| format!("{stem}.o")).into_iter().chain(self.rules.objects(path)).collect()
+    }
+
+    /// The assembly of the C file at `path` of which kbuild makes a header.
+    pub(super) fn values(&self, path: &str) -> Option<String> {
+        let assembly = format!("{}.s", path.strip_suffix(".c")?);
+        self.rules.values.contains(&assembly).then_some(assembly)
+    }
+
+    /// What kbuild makes of the text of the file at `path`.
+    pub(super) fn made_of<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a str> {
+        self.rules.made_of(path)
+    }
+
+    /// Whether `object` is compiled of a file elsewhere.
+    pub(super) fn compiles(&self, object: &str) -> bool {
+        self.rules.compiles(object)
+    }
+
+    /// Whether the file at `path` is the source of a program that runs where the kernel is built.
+    pub(super) fn is_program(&self, path: &str) -> bool {
+        self.rules.programs.iter().any(|p| p == path)
     }
 
     /// Files that include more than is known here: a name that a macro computes, or a file of another kind.
@@ -379,7 +398,7 @@ mod tests {
 
         fn index(&self) -> Index {
             let (sources, makefiles) = walk(self.0.path(), "x86_64").unwrap();
-            search(self.0.path(), &sources, &makefiles, "CONFIG_SET=\"x.h\"\n").unwrap()
+            search(self.0.path(), "x86_64", &sources, &makefiles, "CONFIG_SET=\"x.h\"\n").unwrap()
         }
 
         fn closure(&self, path: &str) -> Vec<String> {
@@ -406,7 +425,10 @@ mod tests {
         let tree = Tree::new(&[
             ("kernel/bpf/relo.c", "#include \"../../tools/lib/relo.c\"\n"),
             ("kernel/bpf/btf.c", "#include \"../tools/lib/relo.h\"\n"),
-            ("kernel/bpf/Makefile", "$(obj)/one.o: $(srctree)/tools/lib/one.c FORCE\n"),
+            (
+                "kernel/bpf/Makefile",
+                "$(obj)/one.o: $(srctree)/tools/lib/one.c FORCE\n\t$(call if_changed_rule,cc_o_c)\n",
+            ),
             ("tools/lib/relo.c", "#include <linux/btf.h>\n#include \"relo.h\"\n"),
             ("tools/lib/relo.h", "#include \"deep.h\"\n"),
             ("tools/lib/deep.h", ""),
@@ -426,10 +448,9 @@ mod tests {
         let index = tree.index();
         assert!(index.takes_from_outside("tools/lib/one.c") && index.takes_from_outside("scripts/libfdt.h"));
         assert!(!index.takes_from_outside("tools/lib/other.c") && !index.takes_from_outside("lib/all.c"));
-        let object = |path: &str| index.object(path).unwrap_or_default();
-        assert_eq!(object("tools/lib/one.c"), "kernel/bpf/one.o");
-        assert_eq!(object("tools/lib/relo.c"), "");
-        assert_eq!((object("lib/all.c"), object("lib/all.h")), ("lib/all.o".into(), String::new()));
+        assert_eq!(index.objects("tools/lib/one.c"), ["kernel/bpf/one.o"]);
+        assert_eq!(index.objects("lib/all.c"), ["lib/all.o"]);
+        assert!(index.objects("tools/lib/relo.c").is_empty() && index.objects("lib/all.h").is_empty());
         assert!(index.files().is_sorted());
     }
 

@@ -4,7 +4,7 @@
 //! `tools/lib/bpf/relo_core.c`; in 6.1 kernel/bpf/Makefile compiles that file into kernel/bpf/relo_core.o).
 
 use super::scan::{Includes, Scanner};
-use super::{each_text, last, tail};
+use super::{each_text, tail};
 use crate::compile::kbuild::plain;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,10 +29,11 @@ pub(super) fn reached<'a>(
     tree: &Path,
     scanner: &Scanner,
     inside: impl Iterator<Item = (&'a str, &'a Includes)>,
-    compiled: &BTreeMap<String, String>,
+    compiled: &[(String, String)],
 ) -> Result<Vec<(String, Includes)>> {
     let mut found: BTreeMap<String, Includes> = BTreeMap::new();
-    let mut next: BTreeSet<String> = compiled.keys().cloned().collect();
+    let mut next: BTreeSet<String> =
+        compiled.iter().map(|(source, _)| source.clone()).filter(|s| is_outside(s)).collect();
     inside.for_each(|(path, includes)| next.extend(named(path, includes)));
     while !next.is_empty() {
         let files: Vec<String> =
@@ -50,33 +51,4 @@ fn named<'a>(path: &'a str, includes: &'a Includes) -> impl Iterator<Item = Stri
     let names = includes.names.iter().map(|(_, name)| name.as_str());
     let both = move |name| [plain(&format!("{folder}/{name}")), tail(name)];
     names.flat_map(both).filter(|file| is_outside(file))
-}
-
-/// The files outside that the makefile of `folder` compiles, each with the object that it becomes.
-pub(super) fn compiled<'a>(folder: &'a str, makefile: &'a str) -> impl Iterator<Item = (String, String)> + 'a {
-    makefile.lines().filter_map(move |line| {
-        let (object, from) = line.strip_prefix("$(obj)/")?.split_once(':')?;
-        let plain = |name: &str| !name.contains(['%', '$', ' ']);
-        let object = object.trim_end();
-        let source = from.split_whitespace().find_map(|word| word.strip_prefix("$(srctree)/"))?;
-        let fits = object.ends_with(".o") && last(source).ends_with(".c") && plain(object) && plain(source);
-        (fits && is_outside(source)).then(|| (source.to_string(), format!("{folder}/{object}")))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_makefile_compiles_a_file_outside() {
-        let text = "obj-y += relo_core.o own.o\n\
-                    $(obj)/relo_core.o: $(srctree)/tools/lib/bpf/relo_core.c FORCE\n\
-                    \t$(call if_changed_rule,cc_o_c)\n\
-                    $(obj)/sha256.o: $(srctree)/lib/crypto/sha256.c FORCE\n\
-                    $(obj)/lib-%.o: $(srctree)/tools/%.c FORCE\n\
-                    $(obj)/table.c: $(srctree)/tools/table.c\n";
-        let found: Vec<_> = compiled("kernel/bpf", text).collect();
-        assert_eq!(found, [("tools/lib/bpf/relo_core.c".to_string(), "kernel/bpf/relo_core.o".to_string())]);
-    }
 }

@@ -316,7 +316,8 @@ fn types(item: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
 fn tags_of_macros<'i>(item: &'i [&[u8]]) -> impl Iterator<Item = Vec<u8>> + 'i {
     item.windows(4).filter_map(|four| {
         let [before, name, open, tag] = four else { return None };
-        let fits = matches!(*before, b"{" | b";") && is_name(name) && *open == b"(" && is_name(tag);
+        let begins = matches!(*before, b"{" | b"}" | b";" | b"(" | b",") || before.first() == Some(&b'#');
+        let fits = begins && is_name(name) && *open == b"(" && is_name(tag);
         let other = is_attribute(name) || among(MEMBERS, name) || among(KEYWORDS, tag) || among(QUALIFIERS, tag);
         (fits && !other).then(|| tag.to_vec())
     })

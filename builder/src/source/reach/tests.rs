@@ -18,7 +18,7 @@ fn who(from: &str, to: &str, others: &[(&str, &str)]) -> Result<Vec<String>, Str
     put("a/Makefile", "obj-y += none.o\n");
     others.iter().for_each(|(path, text)| put(path, text));
     let (sources, makefiles) = walk(dir.path(), "x86_64").unwrap();
-    let index = search(dir.path(), &sources, &makefiles, "").unwrap();
+    let index = search(dir.path(), "x86_64", &sources, &makefiles, "").unwrap();
     let includers = index.includers();
     let patched = crate::source::lines::keep_numbers(from.as_bytes(), to.as_bytes());
     let file = TouchedFile { original: Some(from.into_bytes()), patched: Some(patched) };

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Global names that the payloads bring along: the extracts of all units in, the payload that a unit means by a name out.
+//!
+//! vmlinux and each module have names of their own, and a live patch for several of them is one module: who refers to a
+//! name means its own klp object's, else what is exported. Names that several payloads bring are kept apart by other names.
+
+use crate::elf::{Bind, Object, Symbol};
+use crate::extract::Extract;
+use crate::image::symvers::Symvers;
+use std::collections::HashMap;
+
+/// The payloads' global names.
+pub struct Provided<'e> {
+    units: Vec<(Option<&'e str>, &'e Extract)>,
+    /// The numbers of the units by name.
+    by: HashMap<&'e str, Vec<usize>>,
+}
+
+impl<'e> Provided<'e> {
+    /// Gathers what `units` bring, each with its module (None for vmlinux).
+    pub fn new(units: impl Iterator<Item = (Option<&'e str>, &'e Extract)>) -> Self {
+        let units: Vec<_> = units.collect();
+        let mut by: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (n, (_, extract)) in units.iter().enumerate() {
+            for symbol in extract.object.symbols.iter().filter(|s| is_provided(s)) {
+                let all = by.entry(&symbol.name).or_default();
+                // The linker takes a weak one where there is no other.
+                all.insert(if symbol.bind == Bind::Weak { all.len() } else { 0 }, n);
+            }
+        }
+        Self { units, by }
+    }
+
+    /// The number of the unit whose payload has what a unit of `module` means by `name`.
+    pub fn unit(&self, module: Option<&str>, name: &str, symvers: &Symvers) -> Option<usize> {
+        let all = self.by.get(name)?;
+        let of = |wanted: Option<&str>| all.iter().copied().find(|n| self.units[*n].0 == wanted);
+        let exported = || of(symvers.get(name)?.module.as_deref());
+        // What the fixes add has no namesake in the kernel.
+        let new = || match all[..] {
+            [n] => self.units[n].1.replaced.iter().all(|r| r.old_name != name).then_some(n),
+            _ => None,
+        };
+        of(module).or_else(exported).or_else(new)
+    }
+
+    /// The name by which the payload of unit `n` is linked to what is called `name` in it.
+    fn linked(&self, n: usize, name: &str) -> Option<String> {
+        self.by.get(name).filter(|all| all.len() > 1).map(|_| format!("kmend.{n}.own.{name}"))
+    }
+
+    /// Gives other names to what several payloads bring: in `object`, the payload of unit `n`.
+    pub fn keep_apart(&self, n: usize, object: &mut Object, symvers: &Symvers) {
+        for symbol in &mut object.symbols {
+            let owner = match symbol.is_undefined() {
+                true => self.unit(self.units[n].0, &symbol.name, symvers),
+                false => is_provided(symbol).then_some(n),
+            };
+            if let Some(name) = owner.and_then(|owner| self.linked(owner, &symbol.name)) {
+                symbol.name = name;
+            }
+        }
+    }
+}
+
+fn is_provided(symbol: &Symbol) -> bool {
+    !symbol.is_local() && symbol.section().is_some()
+}
