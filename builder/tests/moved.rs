@@ -148,3 +148,25 @@ fn a_cold_part_that_the_kernel_lacks_takes_the_place_of_nothing() {
     adopt(&mut changes, &kernel.changes());
     assert_eq!(carried(&changes), (vec!["fourth".to_string()], vec!["fourth.cold".to_string()]));
 }
+
+/// What is compared and what runs are compiled alike but for the sections; where one inlines what the other calls, a caller
+/// with the old code in it would not be seen.
+#[test]
+fn inlined_in_one_of_the_two() {
+    let check = |source: &str, compared: &str, runs: &str| {
+        let (compared, runs) = (compile_source(source, compared), compile_source(source, runs));
+        let found = diff::inlined::check(&compared.original, &runs.original, &["step"].into());
+        found.into_iter().map(|r| format!("{} {}: {}", r.code, r.symbol, r.reason)).collect::<Vec<_>>()
+    };
+    let shipped = "-fno-function-sections -fno-data-sections";
+    let global = SOURCE.replace("static int step", "int step");
+    for source in [SOURCE, &global] {
+        assert_eq!(check(source, "", shipped), Vec::<String>::new());
+        assert_eq!(check(source, "-fno-inline", &format!("{shipped} -fno-inline")), Vec::<String>::new());
+    }
+    let found = check(SOURCE, "-fno-inline", shipped);
+    assert!(found.len() == 2 && found.iter().all(|r| r.contains("none in the running kernel")), "{found:?}");
+    let found = check(&global, "-fno-inline", shipped);
+    let of_step: Vec<&String> = found.iter().filter(|r| r.starts_with("compiled-otherwise step: ")).collect();
+    assert!(of_step.len() == 2 && of_step[0].contains("running kernel first does not call it"), "{found:?}");
+}

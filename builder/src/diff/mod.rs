@@ -6,6 +6,7 @@ pub mod callbacks;
 pub mod compare;
 pub mod correlate;
 pub mod ignore;
+pub mod inlined;
 mod lines;
 pub mod moved;
 pub mod names;

@@ -164,6 +164,7 @@ fn carry_over(
     let elsewhere = Elsewhere::new(target, work);
     let world = stage::World { image, modules: &modules, symvers, elsewhere: &elsewhere };
     let proven = prove_units(request, units, &mut shipped, changes, &extracts, &world)?;
+    check_inlining(units, &shipped, changes)?;
     let world = World { image, modules: &modules, symvers };
     let mut resolved = resolve_all(units, changes, &shipped, &extracts, &proven, &world)?;
     let mut registration = register(request, changed, &extracts, &proven, &modules)?;
@@ -362,6 +363,22 @@ fn resolve_all(
         })
         .collect();
     Ok(resolve::resolve(&all, world).map_err(Refused)?)
+}
+
+/// Refuses where what is compared and what is proven differ in how functions are inlined.
+fn check_inlining(units: &[Unit], shipped: &[Object], changes: &[ChangeSet<'_>]) -> Result<()> {
+    let mut refusals = Vec::new();
+    for ((unit, shipped), changes) in units.iter().zip(shipped).zip(changes) {
+        let originals = changes.functions.iter().filter_map(|f| f.original);
+        let changed = originals.map(|item| changes.original.items[item].name.as_str()).collect();
+        let found = crate::diff::inlined::check(&unit.original, shipped, &changed);
+        refusals.extend(found.into_iter().map(|r| in_file(r, &unit.pair.unit.source)));
+    }
+    if refusals.is_empty() {
+        Ok(())
+    } else {
+        Err(Refused(refusals).into())
+    }
 }
 
 /// Names that a unit defines for itself alone before, and for others with the fixes.

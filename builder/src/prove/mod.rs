@@ -6,6 +6,7 @@
 //! reference is compared, references as targets, not masked. What this settles on the way, the place of
 //! each section, tells namesakes apart and gives static data their addresses.
 
+mod contents;
 pub mod elsewhere;
 pub mod explain;
 pub mod module;
@@ -169,6 +170,7 @@ pub fn prove(object: &Object, shipped: &dyn Shipped, jump_entry: u64) -> Proof {
         }
         let more = run.in_doubt();
         if more.is_empty() {
+            run.check_constants();
             return run.proof;
         }
         doubted.extend(more);

@@ -41,6 +41,10 @@ long uses_entry(void)
 	    "addis %0,2,1b@toc@ha\naddi %0,%0,1b@toc@l\nld %0,0(%0)" : "=b"(x));
 	return x;
 }
+static const int table[4] = { TABLE, 20, 30, 40 };
+int uses_table(int x) { return table[x & 3]; }
+static int (*const own[2])(int) = { OWN, uses_array };
+int uses_pointer(int x) { return own[x & 1](x); }
 int both(int x) { return first[x & 3] - (second[x & 3] += 2); }
 int calls_missing(int x) { missing(); return callee(x) + x; }
 "#;
@@ -53,7 +57,7 @@ int callee(int x) { return x + other_value; }
 int other_callee(int x) { return x - other_value; }
 "#;
 
-const PLAIN: [&str; 7] = [
+const PLAIN: [&str; 9] = [
     "NUMBER=12345",
     "CALLEE=callee",
     "ARRAY=first",
@@ -61,10 +65,12 @@ const PLAIN: [&str; 7] = [
     "VALUE=far_value",
     "TOC=0x123456789abcdef",
     "ENTRY=far_value",
+    "TABLE=10",
+    "OWN=uses_number",
 ];
 
 /// A change, and the functions that are not the same with it.
-const CHANGES: [(&str, &[&str]); 8] = [
+const CHANGES: [(&str, &[&str]); 10] = [
     ("NUMBER=12346", &["uses_number"]),
     ("CALLEE=other_callee", &["uses_callee"]),
     ("ARRAY=second", &["uses_array"]),
@@ -72,6 +78,8 @@ const CHANGES: [(&str, &[&str]); 8] = [
     ("VALUE=other_value", &["uses_address", "uses_value"]),
     ("TOC=0x123456789abcdee", &["uses_toc"]),
     ("ENTRY=other_value", &["uses_entry"]),
+    ("TABLE=11", &["uses_pointer", "uses_table"]),
+    ("OWN=uses_callee", &["uses_pointer", "uses_table"]),
     // The number that far_value's address would be in the image.
     ("ENTRY=0xc000000000800000", &["uses_entry"]),
 ];
@@ -150,7 +158,7 @@ fn link(dir: &Path, objects: &[&str]) -> Image {
 
 fn differing(object: &Object, shipped: &dyn Shipped) -> Vec<String> {
     let proof = prove(object, shipped, 0);
-    assert_eq!(proof.functions.len(), 10);
+    assert_eq!(proof.functions.len(), 12);
     let differs = |(name, verdict): (&String, &Verdict)| match verdict {
         Verdict::Differs { why, .. } => {
             println!("{name}: {why}");
