@@ -93,16 +93,20 @@ pub fn is_own_copy(name: &str, section: &str) -> bool {
         "__warned",
         "___rs",
         "_rs",
-        "_entry",
-        "_entry_ptr",
-        "descriptor",
         "CSWTCH",
+    ];
+    // Names that others may have too.
+    const IN_SECTIONS: &[(&str, &[&str])] = &[
+        ("_entry", &[".rodata", ".data.rel.ro"]),
+        ("_entry_ptr", &[".printk_index"]),
+        ("descriptor", &["__dyndbg", "__verbose"]),
     ];
     if name.starts_with(".L") || is_own_section(section) {
         return true;
     }
     let local = base(name);
-    local.starts_with("__UNIQUE_ID_") || (name != local && BASES.contains(&local))
+    let is_in = |(base, sections): &(&str, &[&str])| *base == local && sections.iter().any(|s| section.starts_with(s));
+    local.starts_with("__UNIQUE_ID_") || (name != local && (BASES.contains(&local) || IN_SECTIONS.iter().any(is_in)))
 }
 
 #[cfg(test)]
@@ -158,5 +162,7 @@ mod tests {
         assert!(is_own_copy("x", ".data..once"));
         assert!(!is_own_copy("__func__", ".rodata"));
         assert!(!is_own_copy("count.1", ".bss"));
+        assert!(is_own_copy("descriptor.2", "__dyndbg") && is_own_copy("_entry.1", ".rodata._entry.1"));
+        assert!(!is_own_copy("descriptor.2", ".data.descriptor.2") && !is_own_copy("_entry.1", ".bss._entry.1"));
     }
 }

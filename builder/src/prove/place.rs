@@ -165,14 +165,25 @@ impl<'a> Run<'a> {
         self.shipped.functions(&self.object.symbols[id].name).len() == 1
     }
 
+    /// At how many places all these functions stand by their names, as they do in their section.
+    fn bases_of(&self, places: &BTreeMap<u64, Vec<SymId>>) -> usize {
+        let bases = |(at, ids): (&u64, &Vec<SymId>)| -> BTreeSet<Spot> {
+            let spots = ids.iter().flat_map(|&id| self.shipped.functions(&self.object.symbols[id].name));
+            spots.map(|spot| spot.moved(-(*at as i64))).collect()
+        };
+        let mut all = places.iter().map(bases);
+        let first = all.next().unwrap_or_default();
+        all.fold(first, |both, more| &both & &more).len()
+    }
+
     pub(super) fn why_unplaced(&self, section: SecId) -> String {
         let known = self.doubted.get(&section).or_else(|| self.unplaced.get(&section));
         known.cloned().unwrap_or_else(|| "no function of this name and these bytes is in the shipped kernel".into())
     }
 
-    /// Placed sections with proven code that only namesakes speak for: a single function, of a name that several have, to
-    /// which nothing else of the unit refers and which refers to nothing else of it. Another file's function may be the
-    /// same to the byte, while this file's differs.
+    /// Placed sections with proven code that only namesakes speak for: functions of names that several have, also in the same
+    /// order, to which nothing else of the unit refers and which refer to nothing else of it. Another file's functions may be
+    /// the same to the byte, while this file's differ.
     pub(super) fn in_doubt(&self) -> BTreeMap<SecId, String> {
         let mut proven: BTreeMap<SecId, BTreeMap<u64, Vec<SymId>>> = BTreeMap::new();
         for (id, range) in self.functions() {
@@ -184,7 +195,9 @@ impl<'a> Run<'a> {
             }
         }
         let is_sure = |places: &BTreeMap<u64, Vec<SymId>>| {
-            places.len() > 1 || places.values().flatten().any(|&id| self.is_unique(id))
+            let unique = || places.values().flatten().any(|&id| self.is_unique(id));
+            // Several functions tell their section where they have their names in this order in one place alone.
+            unique() || places.len() > 1 && self.bases_of(places) == 1
         };
         let mut sure: BTreeSet<SecId> = proven.iter().filter(|(_, p)| is_sure(p)).map(|(&s, _)| s).collect();
         loop {

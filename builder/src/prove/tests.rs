@@ -222,6 +222,9 @@ fn the_image_was_edited_in_each_known_way() {
 const NAMESAKE: &str = r#"
 int ask(const char *);
 static __attribute__((used)) int show(int x) { return ask(TEXT) + x * FACTOR; }
+#ifdef ALSO
+static __attribute__((used)) int ALSO(int x) { return x - 1; }
+#endif
 #ifdef TABLE
 int (*TABLE[2])(int) = { show };
 __attribute__((section(".text.user"))) int USER(int x) { return TABLE[x](1); }
@@ -284,4 +287,17 @@ fn namesakes_that_nothing_tells_apart_are_not_proven() {
             "{why}"
         );
     }
+    // A second one of another file's, in the same order, says no more; one that no other has does.
+    let (_, why) = namesake(
+        &[&one[..], &["ALSO=also"]].concat(),
+        &["TEXT=\"three\"", "FACTOR=3", "ALSO=also"],
+        &["TEXT=\"one\"", "FACTOR=3", "ALSO=also"],
+    );
+    assert!(why.contains("has 2 functions "), "{why}");
+    let (verdict, why) = namesake(
+        &[&one[..], &["ALSO=also"]].concat(),
+        &["TEXT=\"one\"", "FACTOR=3", "ALSO=also"],
+        &["TEXT=\"three\"", "FACTOR=3", "ALSO=other"],
+    );
+    assert!(matches!(verdict, Verdict::Proven(_)), "{why}");
 }
