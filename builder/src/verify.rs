@@ -2,6 +2,7 @@
 //! Stage verify: reads a finished live patch as the kernel's loader will, and says what it would refuse.
 
 mod loader;
+mod registered;
 
 use crate::arch::Field;
 use crate::elf::read::{read, Take};
@@ -161,8 +162,9 @@ fn pinned(object: &Object, against: &Against<'_>) -> Vec<String> {
             "it was proven against the kernel with build id {}, this one has {}",
             manifest.target.build_id, against.build_id
         )),
+        Ok(Some(manifest)) => faults.extend(registered::faults(object, &manifest, against)),
         // Whoever made it otherwise gets no such word from it.
-        Ok(_) => {}
+        Ok(None) => {}
         Err(error) => faults.push(format!("its manifest cannot be read: {error:#}")),
     }
     faults

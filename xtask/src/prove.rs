@@ -81,10 +81,10 @@ fn sample(target: &Target, wish: &Wish) -> Result<Vec<Line>> {
         for line in compare(target, &mut world, sources)? {
             keep(&file, &line)?;
             show(n * AT_A_TIME + sources.len(), new.len(), &line);
-            known.insert(source(&line).into(), line);
+            known.entry(source(&line).into()).or_default().insert(object(&line).into(), line);
         }
     }
-    Ok(chosen.iter().filter_map(|s| known.get(s).cloned()).collect())
+    Ok(chosen.iter().filter_map(|s| known.get(s)).flat_map(|lines| lines.values().cloned()).collect())
 }
 
 /// The same order for the same seed, whatever else is in the list.
@@ -122,6 +122,14 @@ fn one_by_one<'t>(target: &'t Target, world: &mut Option<World<'t>>, sources: &[
     Ok(each.concat())
 }
 
+/// The klp object; a file may become part of several.
+fn object(line: &Line) -> &str {
+    match line {
+        Line::Compared(report) => &report.object,
+        Line::Left(..) => "",
+    }
+}
+
 fn source(line: &Line) -> &str {
     match line {
         Line::Compared(report) => &report.source,
@@ -151,9 +159,9 @@ fn kept(target: &Target) -> Result<PathBuf> {
     Ok(files::cache_dir()?.join("proofs").join(name))
 }
 
-fn read_kept(file: &Path) -> Result<BTreeMap<String, Line>> {
+fn read_kept(file: &Path) -> Result<BTreeMap<String, BTreeMap<String, Line>>> {
     let text = if file.is_file() { files::read_text(file)? } else { String::new() };
-    let mut known = BTreeMap::new();
+    let mut known: BTreeMap<String, BTreeMap<String, Line>> = BTreeMap::new();
     // A line that was broken off is one that is missing.
     for value in text.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok()) {
         let line = match value["left"].as_array().map(Vec::as_slice) {
@@ -165,7 +173,7 @@ fn read_kept(file: &Path) -> Result<BTreeMap<String, Line>> {
                 Err(_) => continue,
             },
         };
-        known.insert(source(&line).to_string(), line);
+        known.entry(source(&line).into()).or_default().insert(object(&line).into(), line);
     }
     Ok(known)
 }
@@ -259,13 +267,16 @@ mod tests {
             differs: Vec::new(),
         };
         keep(&file, &Line::Compared(report.clone())).unwrap();
+        let other = UnitReport { object: "xe".into(), ..report.clone() };
+        keep(&file, &Line::Compared(other.clone())).unwrap();
         keep(&file, &Line::Left("b.c".into(), "no".into())).unwrap();
         let mut text = std::fs::read_to_string(&file).unwrap();
         text.push_str("{\"source\":\"c.c\",\"obj");
         std::fs::write(&file, text).unwrap();
         let known = read_kept(&file).unwrap();
         assert_eq!(known.len(), 2);
-        assert!(matches!(&known["a.c"], Line::Compared(r) if *r == report));
-        assert!(matches!(&known["b.c"], Line::Left(_, why) if why == "no"));
+        assert!(matches!(&known["a.c"]["vmlinux"], Line::Compared(r) if *r == report));
+        assert!(matches!(&known["a.c"]["xe"], Line::Compared(r) if *r == other));
+        assert!(matches!(&known["b.c"][""], Line::Left(_, why) if why == "no"));
     }
 }

@@ -39,6 +39,17 @@ const ASKED_BY_THREADS: &[&str] = &[
     "kthread_parkme",
 ];
 
+/// Functions in which a task sleeps until another wakes it, however long that takes (include/linux/sched.h, wait.h; what
+/// wait_event() and its like are made of).
+const SLEEP: &[&str] = &[
+    "schedule",
+    "schedule_preempt_disabled",
+    "io_schedule",
+    "wait_woken",
+    "schedule_hrtimeout",
+    "wait_for_completion",
+];
+
 /// All warnings for these changes.
 pub fn warnings(changes: &ChangeSet<'_>) -> Vec<Warning> {
     let mut found = Vec::new();
@@ -54,11 +65,17 @@ pub fn warnings(changes: &ChangeSet<'_>) -> Vec<Warning> {
                 name,
                 "the running function never returns: a task that is in it keeps the transition from ending, and runs the old code as long as it lives",
             ));
-        } else if is_thread_loop(original, o) {
+        } else if refers_to(original, o, ASKED_BY_THREADS) {
             found.push(Warning::new(
                 "thread-loop",
                 name,
                 "it is the main loop of a kernel thread, or waits on behalf of one: a thread that is in it keeps the transition from ending until it comes back or is stopped",
+            ));
+        } else if refers_to(original, o, SLEEP) {
+            found.push(Warning::new(
+                "sleeps",
+                name,
+                "a task may sleep in it until another wakes it: as long as it does it keeps the transition from ending",
             ));
         }
     }
@@ -94,11 +111,11 @@ fn never_returns(view: &View<'_>, function: ItemId) -> bool {
         })
 }
 
-fn is_thread_loop(view: &View<'_>, function: ItemId) -> bool {
+fn refers_to(view: &View<'_>, function: ItemId, names: &[&str]) -> bool {
     let mut references = view.references(function).into_iter().map(|(_, r)| view.through_toc(r));
     references.any(|r| match r {
-        Ref::External { symbol, .. } => ASKED_BY_THREADS.contains(&view.object.symbol_name(symbol)),
-        Ref::Item { item, .. } => item != function && ASKED_BY_THREADS.contains(&view.items[item].name.as_str()),
+        Ref::External { symbol, .. } => names.contains(&view.object.symbol_name(symbol)),
+        Ref::Item { item, .. } => item != function && names.contains(&view.items[item].name.as_str()),
         _ => false,
     })
 }

@@ -37,21 +37,23 @@ pub fn find(object: &Object, remarks: &mut Vec<String>) -> (Option<Maker>, Optio
 type Reader = fn(&Tables<'_>, SecId) -> Option<Vec<Patched>>;
 
 /// A place in a section.
-type Spot = (SecId, u64);
+pub(crate) type Spot = (SecId, u64);
 
-struct Tables<'a> {
+/// Pointers, names and numbers in the data of a module.
+pub(crate) struct Tables<'a> {
     object: &'a Object,
     /// Functions that may still be read: each takes relocations of its own, unless a table is named twice.
     left: Cell<usize>,
 }
 
 impl<'a> Tables<'a> {
-    fn of(object: &'a Object) -> Self {
+    /// Those of `object`.
+    pub(crate) fn of(object: &'a Object) -> Self {
         Self { object, left: Cell::new(object.sections.iter().map(|s| s.relocs.len()).sum()) }
     }
 
     /// Where the pointer at a place leads; None where no pointer stands there.
-    fn pointer(&self, (section, at): Spot) -> Option<Spot> {
+    pub(crate) fn pointer(&self, (section, at): Spot) -> Option<Spot> {
         let section = self.object.sections.get(section)?;
         let relocs = section.relocs_in(at..at.checked_add(1)?);
         let r = relocs.iter().find(|r| matches!(self.object.arch.field(r.kind), Some(Field::Absolute { bytes: 8 })))?;
@@ -59,7 +61,8 @@ impl<'a> Tables<'a> {
         Some((symbol.section()?, symbol.value.checked_add_signed(r.addend)?))
     }
 
-    fn name(&self, at: Spot) -> Option<String> {
+    /// The string that the pointer at a place leads to.
+    pub(crate) fn name(&self, at: Spot) -> Option<String> {
         let (section, offset) = self.pointer(at)?;
         string_at(self.object, section, offset)
     }
@@ -68,7 +71,8 @@ impl<'a> Tables<'a> {
         self.pointer(at).is_some_and(|(section, _)| self.object.sections[section].is_text())
     }
 
-    fn number(&self, (section, at): Spot, len: u64) -> Option<u64> {
+    /// The number of `len` bytes at a place.
+    pub(crate) fn number(&self, (section, at): Spot, len: u64) -> Option<u64> {
         let bytes = self.object.sections.get(section)?.bytes(at..at.checked_add(len)?);
         let whole = bytes.len() as u64 == len;
         whole.then(|| bytes.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b)))
@@ -84,7 +88,7 @@ impl<'a> Tables<'a> {
     }
 
     /// Name of the klp object at a place: no pointer stands for vmlinux.
-    fn object_name(&self, at: Spot) -> Option<String> {
+    pub(crate) fn object_name(&self, at: Spot) -> Option<String> {
         match self.pointer(at) {
             None => Some("vmlinux".into()),
             Some((section, offset)) => string_at(self.object, section, offset),

@@ -48,6 +48,17 @@ const MUTANTS: &[Mutant] = &[
     (|o| klp_symbol(o).name = ".klp.sym.dummy.x,0".into(), "a relocation for vmlinux refers to .klp.sym.dummy.x,0"),
     (|o| klp_symbol(o).name = ".klp.sym.dummy.x,0".into(), "the kernel has no such module"),
     (|o| symbol(o, |s| s.section().is_some()).name = ".klp.sym.vmlinux.x,0".into(), "is no livepatch symbol"),
+    (|o| *entry(o, 16) = 7, "registers, and its manifest does not name, the function cmdline_proc_show,"),
+    (|o| *entry(o, 16) = 7, "livepatch symbol cmdline_proc_show,7 of vmlinux: there are 1 of this name"),
+    (
+        |o| renamed(o, "cmdline_proc_show", "cmdline_proc_shox"),
+        "it registers the new code of cmdline_proc_show for cmdline_proc_shox",
+    ),
+    (
+        |o| new_code(o).name = "kmend.x".into(),
+        "names in its manifest, and does not register, the function cmdline_proc_show,",
+    ),
+    (without_owner, "no klp object has the function cmdline_proc_show,"),
     (another_kernel, "it was proven against the kernel with build id"),
     (|o| replace(o, ".note.kmend", "\"schema\":1", "\"schema\":7"), "its manifest cannot be read"),
 ];
@@ -67,6 +78,44 @@ fn symbol(object: &mut Object, is_it: impl Fn(&elf::Symbol) -> bool) -> &mut elf
 /// An export that the module uses: which, depends on the series.
 fn seq_symbol(object: &mut Object) -> &mut elf::Symbol {
     symbol(object, |s| s.place == Place::Undefined && s.name.contains("seq_"))
+}
+
+/// The entry symbol of the new code.
+fn new_code(object: &mut Object) -> &mut elf::Symbol {
+    symbol(object, |s| s.name == "kmend.0.cmdline_proc_show")
+}
+
+/// Section and offset of the klp_func.
+fn klp_func(object: &Object) -> (usize, u64) {
+    let is_entry = |r: &&elf::Reloc| object.symbols[r.symbol].name == "kmend.0.cmdline_proc_show";
+    let mut all = object.sections.iter().enumerate().filter(|(_, s)| s.is_alloc() && !s.is_text());
+    all.find_map(|(id, s)| Some((id, s.relocs.iter().find(is_entry)?.offset - 8))).expect("a klp_func")
+}
+
+/// A byte of the klp_func.
+fn entry(object: &mut Object, at: usize) -> &mut u8 {
+    let (section, start) = klp_func(object);
+    &mut object.sections[section].data[start as usize + at]
+}
+
+/// Replaces a string wherever it stands in constants.
+fn renamed(object: &mut Object, from: &str, to: &str) {
+    for section in object.sections.iter_mut().filter(|s| s.name.starts_with(".rodata")) {
+        while let Some(at) = section.data.windows(from.len()).position(|w| w == from.as_bytes()) {
+            section.data.splice(at..at + from.len(), to.bytes());
+        }
+    }
+}
+
+/// Takes the pointer to the list of functions away.
+fn without_owner(object: &mut Object) {
+    let (section, start) = klp_func(object);
+    let symbols = object.symbols.clone();
+    let leads = |r: &elf::Reloc| {
+        let symbol = &symbols[r.symbol];
+        symbol.section() == Some(section) && symbol.value.wrapping_add_signed(r.addend) == start
+    };
+    object.sections.iter_mut().filter(|s| s.is_alloc()).for_each(|s| s.relocs.retain(|r| !leads(r)));
 }
 
 fn klp_symbol(object: &mut Object) -> &mut elf::Symbol {
