@@ -150,6 +150,13 @@ fn c_source(tables: &Tables<'_>) -> Option<Vec<Patched>> {
 }
 
 fn klp_objects(tables: &Tables<'_>, start: Spot) -> Vec<Patched> {
+    let all = klp_lists(tables, start).into_iter();
+    all.map(|(name, list)| Patched { name, functions: list.into_iter().map(|(_, function)| function).collect() })
+        .collect()
+}
+
+/// The klp objects in an array that begins at `start`: the name of each, its functions and where these stand.
+pub(crate) fn klp_lists(tables: &Tables<'_>, start: Spot) -> Vec<(String, Vec<(Spot, Function)>)> {
     let mut lists = Vec::new();
     for at in (start.1..tables.end_of(start)).step_by(8) {
         let funcs = tables.pointer((start.0, at + 8)).filter(|&f| tables.func(f).is_some());
@@ -164,8 +171,9 @@ fn klp_objects(tables: &Tables<'_>, start: Spot) -> Vec<Patched> {
             let own_end = tables.end_of((section, from));
             let next = starts.iter().filter(|s| s.0 == section && s.1 > from).map(|s| s.1).min();
             let end = next.unwrap_or(own_end).min(own_end);
-            let functions = (from..end).step_by(8).filter_map(|at| tables.func((section, at))).collect();
-            Patched { name, functions }
+            let functions =
+                (from..end).step_by(8).filter_map(|at| Some(((section, at), tables.func((section, at))?))).collect();
+            (name, functions)
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 //! their manifest; of others as much is told as can be read from them, and what cannot is said.
 
 pub mod fit;
-mod functions;
+pub(crate) mod functions;
 pub mod signature;
 
 use crate::elf::read::{read, Take};

@@ -2,13 +2,13 @@
 //! The functions that a finished live patch registers: the tables in its data, and its manifest in; what they disagree in
 //! out.
 //!
-//! Each new function has an entry symbol `kmend.N.NAME`, and struct klp_func is old_name, new_func, old_sympos
-//! (include/linux/livepatch.h). An entry belongs to the klp object whose `funcs` leads to its list: struct klp_object begins
-//! with name (none for vmlinux) and funcs.
+//! The emitted source has the klp objects in a static `OBJECTS`: struct klp_object begins with name (none for vmlinux) and
+//! funcs, struct klp_func is old_name, new_func, old_sympos (include/linux/livepatch.h).
 
 use super::{unknown, Against, KlpName};
-use crate::elf::Object;
-use crate::inspect::functions::{Spot, Tables};
+use crate::elf::{Object, Symbol};
+use crate::inspect::functions::{klp_lists, Tables};
+use crate::inspect::Function;
 use crate::manifest::{Manifest, UnitFacts};
 use std::collections::BTreeSet;
 
@@ -38,47 +38,25 @@ pub(super) fn faults(object: &Object, manifest: &Manifest, against: &Against<'_>
 /// Each function that is registered: klp object, name, position among its namesakes.
 fn registered(object: &Object, faults: &mut Vec<String>) -> BTreeSet<(String, String, u64)> {
     let tables = Tables::of(object);
-    // The entries of each section in their order: where, name, position.
-    let mut entries: Vec<(Spot, String, u64)> = Vec::new();
-    for (id, section) in object.sections.iter().enumerate().filter(|(_, s)| s.is_alloc() && !s.is_text()) {
-        for r in &section.relocs {
-            let entry = object.symbols[r.symbol].name.strip_prefix("kmend.").and_then(|rest| rest.split_once('.'));
-            let Some((_, new)) = entry.filter(|(n, _)| n.bytes().all(|b| b.is_ascii_digit())) else { continue };
-            // A callback has no name before it.
-            let Some(at) = r.offset.checked_sub(8) else { continue };
-            let Some(name) = tables.name((id, at)) else { continue };
-            let Some(sympos) = tables.number((id, r.offset + 8), 8) else { continue };
-            if name != new {
-                faults.push(format!("it registers the new code of {new} for {name}"));
+    let is_list = |s: &&Symbol| s.name.starts_with("_R") && s.name.ends_with("7OBJECTS");
+    let lists = object.symbols.iter().filter(is_list).filter_map(|s| Some((s.section()?, s.value)));
+    let mut all = BTreeSet::new();
+    for (owner, functions) in lists.flat_map(|start| klp_lists(&tables, start)) {
+        for (at, Function { name, sympos }) in functions {
+            let code = tables.pointer((at.0, at.1 + 8));
+            let is_new = |s: &Symbol| s.section().map(|home| (home, s.value)) == code && own_name(&s.name) == name;
+            if !object.symbols.iter().any(is_new) {
+                faults.push(format!("what it registers for {name} is not the new code of that"));
             }
-            entries.push(((id, at), name, sympos));
+            all.insert((owner.clone(), name, sympos));
         }
     }
-    entries.sort();
-    let owners = owners(object, &tables, &entries.iter().map(|(at, ..)| *at).collect());
-    let owned = entries.into_iter().filter_map(|(at, name, sympos)| {
-        // The list that begins last before it is its own.
-        match owners.iter().filter(|(start, _)| start.0 == at.0 && *start <= at).max() {
-            Some((_, owner)) => Some((owner.clone(), name, sympos)),
-            None => {
-                faults.push(format!("no klp object has the function {name},{sympos}"));
-                None
-            }
-        }
-    });
-    owned.collect()
+    all
 }
 
-/// Where lists of functions begin, and the klp object of each.
-fn owners(object: &Object, tables: &Tables<'_>, entries: &BTreeSet<Spot>) -> Vec<(Spot, String)> {
-    let mut owners = Vec::new();
-    for (id, section) in object.sections.iter().enumerate().filter(|(_, s)| s.is_alloc() && !s.is_text()) {
-        for r in &section.relocs {
-            let list = tables.pointer((id, r.offset)).filter(|list| entries.contains(list));
-            if let (Some(list), Some(at)) = (list, r.offset.checked_sub(8)) {
-                owners.extend(tables.object_name((id, at)).map(|name| (list, name)));
-            }
-        }
-    }
-    owners
+/// The function's name in an entry symbol, `kmend.0.NAME`, or one that was renamed, `kmend.0.own.NAME`.
+fn own_name(symbol: &str) -> &str {
+    let numbered = symbol.strip_prefix("kmend.").and_then(|rest| rest.split_once('.'));
+    let rest = numbered.filter(|(n, _)| n.bytes().all(|b| b.is_ascii_digit())).map_or(symbol, |(_, rest)| rest);
+    rest.strip_prefix("own.").filter(|_| numbered.is_some()).unwrap_or(rest)
 }

@@ -52,13 +52,10 @@ const MUTANTS: &[Mutant] = &[
     (|o| *entry(o, 16) = 7, "livepatch symbol cmdline_proc_show,7 of vmlinux: there are 1 of this name"),
     (
         |o| renamed(o, "cmdline_proc_show", "cmdline_proc_shox"),
-        "it registers the new code of cmdline_proc_show for cmdline_proc_shox",
+        "what it registers for cmdline_proc_shox is not the new code",
     ),
-    (
-        |o| new_code(o).name = "kmend.x".into(),
-        "names in its manifest, and does not register, the function cmdline_proc_show,",
-    ),
-    (without_owner, "no klp object has the function cmdline_proc_show,"),
+    (other_code, "what it registers for cmdline_proc_show is not the new code of that"),
+    (without_owner, "names in its manifest, and does not register, the function cmdline_proc_show,"),
     (another_kernel, "it was proven against the kernel with build id"),
     (|o| replace(o, ".note.kmend", "\"schema\":1", "\"schema\":7"), "its manifest cannot be read"),
 ];
@@ -80,14 +77,14 @@ fn seq_symbol(object: &mut Object) -> &mut elf::Symbol {
     symbol(object, |s| s.place == Place::Undefined && s.name.contains("seq_"))
 }
 
-/// The entry symbol of the new code.
-fn new_code(object: &mut Object) -> &mut elf::Symbol {
-    symbol(object, |s| s.name == "kmend.0.cmdline_proc_show")
+/// Gives the symbols of the new code another name.
+fn other_code(object: &mut Object) {
+    object.symbols.iter_mut().filter(|s| s.name.ends_with("cmdline_proc_show")).for_each(|s| s.name += "x");
 }
 
 /// Section and offset of the klp_func.
 fn klp_func(object: &Object) -> (usize, u64) {
-    let is_entry = |r: &&elf::Reloc| object.symbols[r.symbol].name == "kmend.0.cmdline_proc_show";
+    let is_entry = |r: &&elf::Reloc| object.symbols[r.symbol].name.ends_with("cmdline_proc_show");
     let mut all = object.sections.iter().enumerate().filter(|(_, s)| s.is_alloc() && !s.is_text());
     all.find_map(|(id, s)| Some((id, s.relocs.iter().find(is_entry)?.offset - 8))).expect("a klp_func")
 }
