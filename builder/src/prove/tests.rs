@@ -175,7 +175,7 @@ fn each_change(model: &str, ship: impl Fn(&Path) -> Box<dyn Shipped>) {
     let object = load(&dir.join("unit.o"));
     assert_eq!(differing(&object, &*ship(dir)), [""; 0], "nothing was changed");
     let is_there = |function: &&str| object.symbols.iter().any(|s| s.name == **function);
-    for (change, functions) in CHANGES.into_iter().filter(|(_, functions)| functions.iter().all(|f| is_there(f))) {
+    for (change, functions) in CHANGES.into_iter().filter(|(_, functions)| functions.iter().all(is_there)) {
         compile(dir, "unit", UNIT, model, &with(Some(change)));
         assert_eq!(differing(&object, &*ship(dir)), functions, "{change}");
     }
