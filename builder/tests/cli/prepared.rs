@@ -143,7 +143,6 @@ fn header_that_all_include() {
     ran.fails(2, &["[reaches-too-many] fs/proc/internal.h", "at most 4 are compiled"]);
 }
 
-/// Whatever the number of units: a type that changes is told at once.
 fn headers_that_kbuild_makes() {
     let kernel = Kernel::new().with_shared_objects();
     // Nothing but the generated header says what comes of it.
@@ -154,6 +153,7 @@ fn headers_that_kbuild_makes() {
     kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", "is made of the same code"]);
 }
 
+/// Whatever the number of units: a type that changes is told at once.
 fn types_that_all_see() {
     let kernel = Kernel::new();
     for (header, old, name, many) in [
