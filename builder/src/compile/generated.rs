@@ -39,8 +39,9 @@ pub(super) fn compare(unit: &Unit, original: &str, patched: &str) -> Option<Refu
         (_, None) => format!("{name} is gone"),
     });
     let differ: Vec<String> = differ.collect();
-    let (last, first) = (differ.len().min(5), differ.get(..5).unwrap_or(&differ));
-    let more = if differ.len() > last { format!("; {} more", differ.len() - last) } else { String::new() };
+    let first = differ.get(..5).unwrap_or(&differ);
+    let more =
+        if differ.len() > first.len() { format!("; {} more", differ.len() - first.len()) } else { String::new() };
     let reason =
         format!("kbuild makes a header of this file, in which the fix changes values: {}{more}", first.join("; "));
     let hint = "the running kernel was built with the old value, in assembler code too: write the fix so that it stays";

@@ -15,9 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// For each function those that refer to it; cold parts and clones count as the function that they are of.
 type Callers = BTreeMap<String, BTreeSet<String>>;
 
+/// The function that a cold part or a clone is of.
+fn base(name: &str) -> String {
+    without_clone_number(cold_parent(name).unwrap_or(name))
+}
+
 fn callers(object: &Object) -> Callers {
     let view = View::new(object);
-    let base = |name: &str| without_clone_number(cold_parent(name).unwrap_or(name));
     let functions = || view.items.iter().enumerate().filter(|(_, item)| item.kind == ItemKind::Function);
     let mut all: Callers = functions().map(|(_, item)| (base(&item.name), BTreeSet::new())).collect();
     for (id, item) in functions() {
@@ -55,7 +59,6 @@ pub fn check(original: &Object, shipped: &Object, changed: &BTreeSet<&str>) -> V
             )
         })
         .collect();
-    let base = |name: &str| without_clone_number(cold_parent(name).unwrap_or(name));
     for name in changed.iter().map(|name| base(name)).collect::<BTreeSet<_>>() {
         let (Some(before), Some(now)) = (compared.get(&name), runs.get(&name)) else { continue };
         refusals.extend(before.difference(now).filter(|caller| runs.contains_key(*caller)).map(|caller| {

@@ -55,21 +55,10 @@ impl Run<'_> {
         let Some(theirs) = self.shipped.bytes(base, len) else {
             return Some(format!("the shipped kernel ends within the constants of {}", section.name));
         };
-        let (mut mine, mut theirs) = (section.data.clone(), theirs.to_vec());
-        for r in &section.relocs {
-            let at = (r.offset as usize).min(mine.len());
-            if let Some(field) = self.object.arch.field(r.kind) {
-                field.blank(&mut mine[at..]);
-                field.blank(&mut theirs[at..]);
-            }
-        }
-        if let Some(at) = mine.iter().zip(&theirs).position(|(a, b)| a != b) {
-            return Some(format!(
-                "it uses constants that are others at {}",
-                self.shipped.describe(base.moved(at as i64))
-            ));
-        }
         let piece = Piece { object: self.object, section: id, range: 0..len, spot: base };
+        if let Some(at) = self.first_difference(&piece, theirs, &[]) {
+            return Some(format!("it uses constants that are others at {}", self.shipped.describe(piece.place(at))));
+        }
         section.relocs.iter().find_map(|r| {
             let symbol = &self.object.symbols[r.symbol];
             let known = *self.proof.sections.get(&symbol.section()?)?;

@@ -6,7 +6,7 @@
 //! name; what does not belong to this kernel is left out with a note.
 
 use super::find::find;
-use super::includes::{index, may_be, scan, Index};
+use super::includes::{index, last, may_be, scan, Index};
 use super::kind::{self, not_kernel_folder, Kind};
 use super::PatchedTree;
 use crate::compile::kbuild;
@@ -103,10 +103,12 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
 
 /// What the file at `path` is to `target`.
 fn kind_in(target: &Target, index: &Index, path: &str) -> Kind {
-    match () {
-        () if index.is_program(path) => kind::build(),
-        () if index.takes_from_outside(path) => kind::of_code(path),
-        () => kind::kind(path, &target.arch),
+    if index.is_program(path) {
+        kind::build()
+    } else if index.takes_from_outside(path) {
+        kind::of_code(path)
+    } else {
+        kind::kind(path, &target.arch)
     }
 }
 
@@ -118,7 +120,7 @@ const NAMES: &[&str] =
 fn made_of_text(index: &Index, path: &str) -> Option<Result<String, Refusal>> {
     let made: Vec<&str> = index.made_of(path).collect();
     let all = made.join(", ");
-    let is_name = |made: &&str| NAMES.iter().any(|name| made.rsplit('/').next() == Some(name));
+    let is_name = |made: &&str| NAMES.contains(&last(made));
     if made.is_empty() {
         return None;
     }

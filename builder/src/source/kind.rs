@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a touched file is to a live patch: its path in; C code, a header, something that is left out, or a refusal out.
 
-use super::includes::arch_folder;
+use super::includes::{arch_folder, last};
 
 /// What a touched file is to a live patch.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,10 +52,6 @@ pub(super) fn kind(path: &str, arch: &str) -> Kind {
 pub(super) fn build() -> Kind {
     let reason = "it decides how the kernel is built or configured, and the running one is built already".to_string();
     Kind::Refused("build-file-changed", reason, "leave this file out, if the rest of the fix works without it")
-}
-
-fn last(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// What a file is that becomes a part of the kernel, by its name.

@@ -226,7 +226,8 @@ fn tail(name: &str) -> String {
     plain.trim_start_matches("../").to_string()
 }
 
-fn last(path: &str) -> &str {
+/// The name of a file without its folders.
+pub(super) fn last(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 

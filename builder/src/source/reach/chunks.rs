@@ -188,9 +188,7 @@ impl Cutter {
         }
         Some(())
     }
-}
 
-impl Cutter {
     /// Whether a macro outside of all brackets of an item may stand for more than words about what is declared.
     fn brings_more(&self, item: &[Vec<u8>]) -> bool {
         let item: Vec<&[u8]> = item.iter().map(Vec::as_slice).collect();
