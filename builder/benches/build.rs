@@ -32,6 +32,9 @@ const UNITS: [(&str, &str, &str); 3] = [
     ("kernel/sched/fair.c", "unsigned int rr_interval = 0;", "unsigned int rr_interval = 1;"),
 ];
 
+/// What the proof may add to a build.
+const PROOF: f64 = 0.2;
+
 /// What one unit took, in seconds, a list for each thing measured.
 #[derive(Default)]
 struct Figures {
@@ -44,6 +47,8 @@ struct Figures {
     /// Of the runs without it: the stage `link`, and the whole, each as a part of the stage `compile`.
     link: Vec<f64>,
     whole: Vec<f64>,
+    /// Reading the shipped kernel and proving against it, as a part of all else: with the cache, and without it.
+    proof: [Vec<f64>; 2],
 }
 
 fn main() {
@@ -64,6 +69,7 @@ fn main() {
     for (unit, old, new) in UNITS.into_iter().filter(|(unit, ..)| wanted(unit)) {
         kept &= bench(&kernel, unit, old, new, runs);
     }
+    println!("the proof may add {PROOF} to a build without the cache");
     println!("budget: 3 times `make x2` plus 5 s; ratio: `warm` less 5 s, to `make x2`");
     println!("load at the end: {}", load());
     std::process::exit(i32::from(!kept));
@@ -83,6 +89,7 @@ fn bench(kernel: &Kernel, unit: &str, old: &str, new: &str, runs: usize) -> bool
         f.compiler.push(compiler(&kernel.target, &object) + compiler(&kernel.target, &object));
         let (took, stages) = build(kernel, &fix);
         f.warm.push(took);
+        f.proof[0].push(proof(took, &stages));
         for (stage, took) in stages {
             f.stages.entry(stage).or_default().push(took);
         }
@@ -92,6 +99,7 @@ fn bench(kernel: &Kernel, unit: &str, old: &str, new: &str, runs: usize) -> bool
         let of = |first: &str| stages.iter().filter(|(stage, _)| stage == first).map(|(_, took)| took).sum::<f64>();
         f.link.push(of("linking") / of("compiling"));
         f.whole.push(took / of("compiling"));
+        f.proof[1].push(proof(took, &stages));
     }
     let (make, warm) = (median(&f.make), median(&f.warm));
     let budget = 3.0 * make + 5.0;
@@ -110,7 +118,17 @@ fn bench(kernel: &Kernel, unit: &str, old: &str, new: &str, runs: usize) -> bool
         median(&f.link),
         median(&f.whole)
     );
-    warm <= budget
+    let [with, without] = f.proof.each_ref().map(|all| median(all));
+    let slow = if without <= PROOF { "" } else { "  TOO SLOW" };
+    println!("{:22} the proof: {with:.2} of all else, without the cache {without:.2}{slow}", "");
+    warm <= budget && without <= PROOF
+}
+
+/// What proving took of a build, as a part of the rest. The shipped image is read for other stages as well; it counts here.
+fn proof(took: f64, stages: &[(String, f64)]) -> f64 {
+    let proving: f64 =
+        stages.iter().filter(|(stage, _)| ["reading", "proving"].contains(&stage.as_str())).map(|(_, took)| took).sum();
+    proving / (took - proving)
 }
 
 /// One `build`; seconds, and those of its stages as it says them.

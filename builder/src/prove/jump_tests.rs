@@ -4,11 +4,12 @@
 use super::module::Module;
 use super::{prove, Verdict};
 use crate::elf::read::{read, Take};
+use crate::special::layout::Layouts;
 use std::path::Path;
 use std::process::Command;
 
 /// sizeof(struct jump_entry) on x86_64.
-const JUMP_ENTRY: u64 = 16;
+const JUMP_ENTRY: &str = "jump_entry=16";
 
 /// Leads into another section: the assembler leaves that to a relocation.
 const FAR_JUMP: &str = ".byte 0xe9\n\t.long cold - (. + 4)";
@@ -28,11 +29,12 @@ fn unit(dir: &Path, site: &str) -> crate::elf::Object {
 }
 
 /// Whether f() is proven where it is rebuilt with one site and shipped with another.
-fn is_proven(rebuilt: &str, shipped: &str, jump_entry: u64) -> bool {
+fn is_proven(rebuilt: &str, shipped: &str, layouts: &str) -> bool {
+    let layouts = Layouts::parse(layouts).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let rebuilt = unit(dir.path(), rebuilt);
     let shipped = Module { object: unit(dir.path(), shipped) };
-    matches!(prove(&rebuilt, &shipped, jump_entry).functions["f"], Verdict::Proven(_))
+    matches!(prove(&rebuilt, &shipped, &layouts).functions["f"], Verdict::Proven(_))
 }
 
 #[test]
@@ -41,5 +43,5 @@ fn a_jump_into_another_section_that_is_switched_off() {
     assert!(is_proven(FAR_JUMP, NOP, JUMP_ENTRY));
     assert!(!is_proven(FAR_JUMP, ".byte 0x0f, 0x1f, 0x44, 0, 1", JUMP_ENTRY), "no nop of objtool's");
     assert!(!is_proven(NOP, FAR_JUMP, JUMP_ENTRY), "switched on in what is shipped");
-    assert!(!is_proven(FAR_JUMP, NOP, 0), "no jump label site");
+    assert!(!is_proven(FAR_JUMP, NOP, ""), "no jump label site");
 }

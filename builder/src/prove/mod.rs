@@ -13,14 +13,17 @@ pub mod module;
 mod place;
 pub mod report;
 pub mod stage;
+mod tables;
 pub mod vmlinux;
 
 use crate::arch::{Arch, Field};
 use crate::disasm::Line;
 use crate::elf::{Bind, Object, Reloc, SecId, SymId, SymKind};
+use crate::special::layout::Layouts;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use tables::Tables;
 
 /// A place in what is shipped: an address in vmlinux, or an offset in a section of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,6 +87,8 @@ pub trait Shipped {
     fn code(&self, piece: &Piece<'_>) -> Option<Cow<'_, [u8]>>;
     /// `len` bytes at a place; None outside, or where there are none.
     fn bytes(&self, spot: Spot, len: u64) -> Option<&[u8]>;
+    /// Where entries of the special section `name` stand: the first byte, and how many. None where that is not known.
+    fn table(&self, name: &str) -> Option<Vec<(Spot, u64)>>;
     /// The zero-terminated string at a place.
     fn string(&self, spot: Spot) -> Option<&[u8]>;
     /// True where `len` bytes are just numbers: nothing in them is a reference.
@@ -150,13 +155,15 @@ fn jump_sites(object: &Object, jump_entry: u64) -> HashMap<SecId, Vec<u64>> {
     sites
 }
 
-/// Proves a unit: `object` is the original, compiled with exactly kbuild's flags.
-pub fn prove(object: &Object, shipped: &dyn Shipped, jump_entry: u64) -> Proof {
-    let sites = jump_sites(object, jump_entry);
+/// Proves a unit: `object` is the original, compiled with exactly kbuild's flags; `layouts` has the sizes of the structs in
+/// special sections.
+pub fn prove(object: &Object, shipped: &dyn Shipped, layouts: &Layouts) -> Proof {
+    let sites = jump_sites(object, layouts.size("jump_entry").unwrap_or(0));
+    let tables = Tables::of(object, shipped, layouts);
     // Sections that nothing but namesakes speaks for are not believed, nor what was learned from them.
     let mut doubted: BTreeMap<SecId, String> = BTreeMap::new();
     loop {
-        let mut run = Run { sites: &sites, doubted: &doubted, ..Run::new(object, shipped) };
+        let mut run = Run { sites: &sites, tables: &tables, doubted: &doubted, ..Run::new(object, shipped) };
         let mut left = run.functions();
         for sure in [true, false] {
             run.place_by_functions(sure);
@@ -184,6 +191,7 @@ struct Run<'a> {
     object: &'a Object,
     shipped: &'a dyn Shipped,
     sites: &'a HashMap<SecId, Vec<u64>>,
+    tables: &'a Tables,
     /// Sections that are not to be placed, and why.
     doubted: &'a BTreeMap<SecId, String>,
     proof: Proof,
@@ -283,7 +291,8 @@ impl Run<'_> {
                 let in_front = range.start - lead..range.start;
                 let found = self.difference(section, in_front, spot.moved(-(lead as i64)));
                 let found = found.map(|(_, why)| (0, format!("in front of its entry: {why}")));
-                match found.or_else(|| self.difference(section, range, spot)) {
+                let found = found.or_else(|| self.difference(section, range.clone(), spot));
+                match found.or_else(|| self.difference_of_tables(section, &range, spot)) {
                     None => {
                         self.links.append(&mut self.learned.links.drain(..).collect());
                         self.learned = Learned::default();
@@ -434,11 +443,15 @@ impl Run<'_> {
             _ if symbol.bind == Bind::Weak && self.shipped.is_named(&name, place) == Named::Yes => {
                 self.learn(&name, place)
             }
-            Some(&known) => Err(format!(
-                "the shipped code refers to {}, the rebuilt code to {}",
-                self.shipped.describe(place),
-                self.shipped.describe(known.moved(symbol.value as i64))
-            )),
+            Some(&known) => {
+                let from = &self.object.sections[piece.section];
+                let beyond = r.addend + self.object.arch.bias(from, piece.range.clone(), r);
+                Err(format!(
+                    "the shipped code refers to {}, the rebuilt code to {}",
+                    self.shipped.describe(place.moved(beyond)),
+                    self.shipped.describe(known.moved(symbol.value as i64 + beyond))
+                ))
+            }
             None => {
                 if let Some(why) = self.doubted.get(&home) {
                     return Err(why.clone());
@@ -516,5 +529,7 @@ impl Proof {
 
 #[cfg(test)]
 mod jump_tests;
+#[cfg(test)]
+mod tables_tests;
 #[cfg(test)]
 mod tests;

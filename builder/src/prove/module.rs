@@ -64,6 +64,11 @@ impl Shipped for Module {
         section.data.get(at.at as usize..end as usize)
     }
 
+    fn table(&self, name: &str) -> Option<Vec<(Spot, u64)>> {
+        let named = self.object.sections.iter().enumerate().filter(|(_, s)| s.name == name);
+        Some(named.map(|(space, s)| (Spot { space, at: 0 }, s.data.len() as u64)).collect())
+    }
+
     fn string(&self, at: Spot) -> Option<&[u8]> {
         let rest = self.object.sections.get(at.space)?.data.get(at.at as usize..)?;
         Some(&rest[..rest.iter().position(|&b| b == 0)?])

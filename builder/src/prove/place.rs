@@ -2,6 +2,7 @@
 //! Where the code sections of a unit stand: names of its functions and what is shipped in, places out; and which
 //! places are not to be believed, as nothing but namesakes speaks for them.
 
+use super::tables::Tables;
 use super::{Leads, Learned, Piece, Proof, Run, Shipped, Spot, Verdict};
 use crate::arch::Field;
 use crate::elf::{Bind, Object, SecId, SymId};
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 type Candidate = (usize, usize, Spot);
 
 static NO_SITES: std::sync::LazyLock<HashMap<SecId, Vec<u64>>> = std::sync::LazyLock::new(HashMap::new);
+static NO_TABLES: std::sync::LazyLock<Tables> = std::sync::LazyLock::new(Tables::default);
 static NO_DOUBTS: BTreeMap<SecId, String> = BTreeMap::new();
 
 impl<'a> Run<'a> {
@@ -19,6 +21,7 @@ impl<'a> Run<'a> {
             object,
             shipped,
             sites: &NO_SITES,
+            tables: &NO_TABLES,
             doubted: &NO_DOUBTS,
             proof: Proof::default(),
             unplaced: HashMap::new(),

@@ -132,7 +132,7 @@ pub fn prove_unit(
     image: &Image,
     modules: &BTreeMap<String, Module>,
 ) -> Result<Proof> {
-    Ok(prove(object, shipped(module, image, modules)?, jump_entry(image)))
+    Ok(prove(object, shipped(module, image, modules)?, &image.layouts))
 }
 
 pub(super) fn shipped<'a>(
@@ -144,10 +144,6 @@ pub(super) fn shipped<'a>(
         None => Ok(image),
         Some(name) => Ok(modules.get(name).with_context(|| format!("the shipped module {name} was not read"))?),
     }
-}
-
-fn jump_entry(image: &Image) -> u64 {
-    image.layouts.size("jump_entry").unwrap_or(0)
 }
 
 /// Where a place of what is shipped lies, in words.
@@ -168,7 +164,7 @@ pub fn prove_all(claims: &[Claim<'_>], world: &World<'_>, allowed: &BTreeSet<Str
     let mut run = Run { claims, world, allowed, refusals: Vec::new(), wanted: Vec::new(), out: Proven::new() };
     for claim in claims {
         let shipped = shipped(claim.module, world.image, world.modules)?;
-        run.out.proofs.push(prove(claim.shipped, shipped, jump_entry(world.image)));
+        run.out.proofs.push(prove(claim.shipped, shipped, &world.image.layouts));
     }
     for n in 0..claims.len() {
         run.replaced(n)?;

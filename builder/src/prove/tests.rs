@@ -8,6 +8,7 @@ use crate::elf::read::{read, Take};
 use crate::elf::Object;
 use crate::image::kallsyms::{Kallsyms, KernelSymbol};
 use crate::image::Image;
+use crate::special::layout::Layouts;
 use object::{Object as _, ObjectSymbol as _, SymbolKind};
 use std::path::Path;
 use std::process::Command;
@@ -86,7 +87,7 @@ const CHANGES: [(&str, &[&str]); 10] = [
     ("ENTRY=0xc000000000800000", &["uses_entry"]),
 ];
 
-fn run(dir: &Path, program: &str, args: &[&str]) {
+pub(super) fn run(dir: &Path, program: &str, args: &[&str]) {
     let said = Command::new(program).args(args).current_dir(dir).output();
     let said = said.unwrap_or_else(|e| panic!("{program} is needed (Debian: gcc-powerpc64le-linux-gnu): {e}"));
     assert!(said.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&said.stderr));
@@ -116,7 +117,7 @@ fn with(change: Option<&str>) -> Vec<String> {
     PLAIN.iter().map(|d| pick(d)).collect()
 }
 
-fn load(path: &Path) -> Object {
+pub(super) fn load(path: &Path) -> Object {
     read(&std::fs::read(path).unwrap(), Take::NoDebug).unwrap()
 }
 
@@ -125,6 +126,11 @@ fn image(dir: &Path) -> Image {
 }
 
 fn link(dir: &Path, model: &str, objects: &[&str]) -> Image {
+    image_of(dir, model, objects, "callee")
+}
+
+/// An image of these objects, which begins at `entry`.
+pub(super) fn image_of(dir: &Path, model: &str, objects: &[&str], entry: &str) -> Image {
     let (args, linker) = match model {
         "kernel" => {
             ("-m elf_x86_64 -Ttext=0xffffffff81000000 --section-start=.far=0xffffffff81800000", "x86_64-linux-gnu-ld")
@@ -135,7 +141,7 @@ fn link(dir: &Path, model: &str, objects: &[&str]) -> Image {
             "powerpc64le-linux-gnu-ld",
         ),
     };
-    let mut args: Vec<&str> = args.split_whitespace().chain(["-e", "callee", "-o", "image"]).collect();
+    let mut args: Vec<&str> = args.split_whitespace().chain(["-e", entry, "-o", "image"]).collect();
     args.extend(objects);
     run(dir, linker, &args);
     let bytes = std::fs::read(dir.join("image")).unwrap();
@@ -154,7 +160,7 @@ fn link(dir: &Path, model: &str, objects: &[&str]) -> Image {
 }
 
 fn differing(object: &Object, shipped: &dyn Shipped) -> Vec<String> {
-    let proof = prove(object, shipped, 0);
+    let proof = prove(object, shipped, &Layouts::default());
     assert_eq!(proof.functions.len(), if object.arch.name() == "x86_64" { 10 } else { 12 });
     let differs = |(name, verdict): (&String, &Verdict)| match verdict {
         Verdict::Differs { why, .. } => {
@@ -250,7 +256,7 @@ fn namesake(first: &[&str], shipped: &[&str], second: &[&str]) -> (Verdict, Stri
     make("first", shipped);
     make("second", second);
     let image = link(dir, "medium", &["asked.o", "first.o", "second.o"]);
-    let verdict = prove(&object, &image, 0).functions["show"].clone();
+    let verdict = prove(&object, &image, &Layouts::default()).functions["show"].clone();
     let why = match &verdict {
         Verdict::Differs { why, .. } => why.clone(),
         Verdict::Proven(_) => String::new(),

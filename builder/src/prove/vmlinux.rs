@@ -52,6 +52,13 @@ impl Shipped for Image {
         Image::bytes(self, at.at, len)
     }
 
+    fn table(&self, name: &str) -> Option<Vec<(Spot, u64)>> {
+        let (start, end) = super::tables::bounds(name)?;
+        let at = |name| self.kallsyms.named(name).next().map(|s| s.address);
+        let start = at(start)?;
+        Some(vec![(spot(start), at(end)?.checked_sub(start)?)])
+    }
+
     fn string(&self, at: Spot) -> Option<&[u8]> {
         Image::string(self, at.at)
     }

@@ -2,12 +2,9 @@
 //! Hooks files and the macros of <linux/livepatch_helpers.h>: what is wrong in them, as the author is told, for kernels
 //! with and without CONFIG_RUST.
 
-use super::tool::{collect, command, folder, put, Ran};
+use super::kernel::{build_change, stored};
+use super::tool::folder;
 use super::Test;
-use kmend_builder::files;
-use kmend_builder::target::{store, Target};
-use similar::TextDiff;
-use std::path::Path;
 
 pub const TESTS: &[Test] = &[
     ("hooks_that_rustc_does_not_take", || rustc_does_not_take("KMEND_TEST_TARGET")),
@@ -40,61 +37,39 @@ impl Callbacks for Check {
 livepatch_hooks! { callbacks: { vmlinux: Check } }
 ";
 
-pub fn target(variable: &str) -> Target {
-    let name = std::env::var(variable).expect("the name of a prepared target");
-    store::resolve(&name).expect("it names a stored target")
-}
-
-/// Builds the change of `unit` from `from` to `to`, each as often as it is there once.
-pub fn build(target: &Target, dir: &Path, unit: &str, edits: &[(&str, &str)], hooks: Option<&str>) -> Ran {
-    let text = files::read_text(&target.tree.join(unit)).unwrap();
-    let fixed = edits.iter().fold(text.clone(), |text, (from, to)| {
-        assert!(text.contains(from), "{unit} has another text: the test needs another place than {from:?}");
-        text.replacen(from, to, 1)
-    });
-    let diff = TextDiff::from_lines(&text, &fixed);
-    let diff = diff.unified_diff().header(&format!("a/{unit}"), &format!("b/{unit}")).to_string();
-    let fix = put(dir, "the-fix.patch", diff);
-    let mut run = command(&files::cache_dir().unwrap());
-    run.args(["build", "-t", &target.name, "-n", "kmend_hooked", "-o"]).arg(dir);
-    if let Some(hooks) = hooks {
-        run.arg("--hooks").arg(put(dir, "my-hooks.rs", hooks));
-    }
-    collect(run.arg(fix))
-}
-
 fn rustc_does_not_take(variable: &str) {
-    let (target, dir) = (target(variable), folder());
+    let (target, dir) = (stored(variable), folder());
     let fix = [(OLD, NEW)];
     let error = HOOKS.replace("Err(EBUSY)", "Err(16)");
     let says = ["  [hooks-do-not-compile] my-hooks.rs: ", "error[E0308]: mismatched types", "--> my-hooks.rs:9:13"];
-    let ran = build(&target, dir.path(), UNIT, &fix, Some(&error));
+    let ran = build_change(&target, dir.path(), UNIT, &fix, Some(&error));
     ran.fails(2, &says);
     assert!(ran.err.contains("\nkmend-build: this fix cannot be live patched as it stands:\n"), "{}", ran.err);
     let warning = HOOKS.replace("use kernel", "use core::mem;\nuse kernel");
     let says = ["  [hooks-do-not-compile] my-hooks.rs: ", "unused import: `core::mem`", "--> my-hooks.rs:3:5"];
-    build(&target, dir.path(), UNIT, &fix, Some(&warning)).fails(2, &says);
+    build_change(&target, dir.path(), UNIT, &fix, Some(&warning)).fails(2, &says);
     assert!(!dir.path().join("kmend_hooked.ko").exists());
 }
 
 fn hooks_for_nothing_and_twice() {
-    let (target, dir) = (target("KMEND_TEST_TARGET"), folder());
+    let (target, dir) = (stored("KMEND_TEST_TARGET"), folder());
     let elsewhere = HOOKS.replace("vmlinux: Check", "no_such_module: Check");
     let says = ["[hooks-object] no_such_module (my-hooks.rs): this kernel has no such module"];
-    build(&target, dir.path(), UNIT, &[(OLD, NEW)], Some(&elsewhere)).fails(2, &says);
+    build_change(&target, dir.path(), UNIT, &[(OLD, NEW)], Some(&elsewhere)).fails(2, &says);
     let none = HOOKS.replace("livepatch_hooks! {", "other_hooks! {");
-    build(&target, dir.path(), UNIT, &[(OLD, NEW)], Some(&none)).fails(2, &["[hooks-malformed] my-hooks.rs, line 1: "]);
+    build_change(&target, dir.path(), UNIT, &[(OLD, NEW)], Some(&none))
+        .fails(2, &["[hooks-malformed] my-hooks.rs, line 1: "]);
     let callback = format!(
         "#include <linux/livepatch_helpers.h>\nstatic int kmend_check(struct klp_object *obj)\n{{\n\treturn 0;\n}}\n\
          KLP_PRE_PATCH_CALLBACK(kmend_check);\n{SHOW}"
     );
     let says = ["[callback-twice] pre_patch (vmlinux)", "kmend_check in fs/proc/cmdline.c and Check in my-hooks.rs"];
-    build(&target, dir.path(), UNIT, &[(OLD, NEW), (SHOW, &callback)], Some(HOOKS)).fails(2, &says);
+    build_change(&target, dir.path(), UNIT, &[(OLD, NEW), (SHOW, &callback)], Some(HOOKS)).fails(2, &says);
 }
 
 /// KLP_SYSCALL_DEFINEn and KLP_STATIC_CALL, from the kernel's own header or from kmend's.
 fn system_call(variable: &str) {
-    let (target, dir) = (target(variable), folder());
+    let (target, dir) = (stored(variable), folder());
     let edits = [
         (
             "SYSCALL_DEFINE1(syncfs, int, fd)\n{\n",
@@ -102,7 +77,7 @@ fn system_call(variable: &str) {
         ),
         ("#include <linux/syscalls.h>\n", "#include <linux/syscalls.h>\n#include <linux/livepatch_helpers.h>\n"),
     ];
-    let ran = build(&target, dir.path(), "fs/sync.c", &edits, None);
+    let ran = build_change(&target, dir.path(), "fs/sync.c", &edits, None);
     ran.succeeds();
     assert!(ran.out.contains("_sys_syncfs  "), "{}", ran.out);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The prepared kernel named in KMEND_TEST_TARGET: a cache folder of the test's own over it, and fixes made of
-//! its own source.
+//! The prepared kernels that tests use: the one named in KMEND_TEST_TARGET with a cache folder of the test's own over it, and
+//! fixes made of its own source.
 
-use super::tool::{collect, command, folder, names, Ran};
+use super::tool::{collect, command, folder, names, put, Ran};
 use kmend_builder::files;
 use kmend_builder::target::{store, Target};
 use similar::TextDiff;
@@ -83,7 +83,7 @@ impl Kernel {
     pub fn patch(&self, name: &str, path: &str, from: &str, to: &str) -> PathBuf {
         let diff = TextDiff::from_lines(from, to);
         let text = diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string();
-        super::tool::put(self.dir.path(), name, text)
+        put(self.dir.path(), name, text)
     }
 
     /// A fix that can be built.
@@ -108,4 +108,28 @@ impl Kernel {
         self.build::<&str>(fix, &[]).fails(2, &["what you can do: "]).fails(2, says);
         assert!(names(&self.out()).is_empty());
     }
+}
+
+/// The prepared kernel that an environment variable names.
+pub fn stored(variable: &str) -> Target {
+    let name = std::env::var(variable).expect("the name of a prepared target");
+    store::resolve(&name).expect("it names a stored target")
+}
+
+/// Builds the change of `unit` from `from` to `to`, each as often as it is there once.
+pub fn build_change(target: &Target, dir: &Path, unit: &str, edits: &[(&str, &str)], hooks: Option<&str>) -> Ran {
+    let text = files::read_text(&target.tree.join(unit)).unwrap();
+    let fixed = edits.iter().fold(text.clone(), |text, (from, to)| {
+        assert!(text.contains(from), "{unit} has another text: the test needs another place than {from:?}");
+        text.replacen(from, to, 1)
+    });
+    let diff = TextDiff::from_lines(&text, &fixed);
+    let diff = diff.unified_diff().header(&format!("a/{unit}"), &format!("b/{unit}")).to_string();
+    let fix = put(dir, "the-fix.patch", diff);
+    let mut run = command(&files::cache_dir().unwrap());
+    run.args(["build", "-t", &target.name, "-n", "kmend_hooked", "-o"]).arg(dir);
+    if let Some(hooks) = hooks {
+        run.arg("--hooks").arg(put(dir, "my-hooks.rs", hooks));
+    }
+    collect(run.arg(fix))
 }

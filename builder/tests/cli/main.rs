@@ -17,6 +17,7 @@ mod prepared;
 mod report;
 mod sign;
 mod stream;
+mod tables;
 mod tool;
 mod usage;
 mod without_rust;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "target", prepared::TESTS),
         ("KMEND_TEST_TARGET", "target", hooks::TESTS),
         ("KMEND_TEST_TARGET", "target", outside::TESTS),
+        ("KMEND_TEST_TARGET", "target", tables::TESTS),
         ("KMEND_TEST_TARGET", "sign", sign::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", stream::WITH_TARGET),
         ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),

@@ -108,19 +108,44 @@ fn variable(line: &str) -> Option<(&str, &str)> {
     fits.then(|| (name, value.trim()))
 }
 
+/// No line of a makefile is longer than this, bytes.
+const LONGEST: usize = 1 << 16;
+
 /// `words` with the variables in it that are known, filled in.
 fn fill(words: &str, variables: &BTreeMap<&str, String>) -> String {
     let mut text = words.to_string();
     // One may hold another.
     for _ in 0..3 {
-        for (name, value) in variables {
-            let (round, curly) = (format!("$({name})"), format!("${{{name}}}"));
-            if text.contains(&round) || text.contains(&curly) {
-                text = text.replace(&round, value).replace(&curly, value);
+        if !text.contains('$') || text.len() > LONGEST {
+            break;
+        }
+        text = filled(&text, variables);
+    }
+    text
+}
+
+fn filled(text: &str, variables: &BTreeMap<&str, String>) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find('$') {
+        out += &rest[..at];
+        rest = &rest[at..];
+        let end = match rest.as_bytes().get(1) {
+            Some(b'(') => rest.find(')'),
+            Some(b'{') => rest.find('}'),
+            _ => None,
+        };
+        match end.and_then(|end| Some((end, variables.get(&rest[2..end])?))) {
+            Some((end, value)) => {
+                out += value;
+                rest = &rest[end + 1..];
+            }
+            None => {
+                out.push('$');
+                rest = &rest[1..];
             }
         }
     }
-    text
+    out + rest
 }
 
 /// A word as a path; None where make has more to fill in.

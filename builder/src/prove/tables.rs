@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What special sections say about a function: a function of known place in, the first difference between the entries that
+//! the rebuilt object and the shipped kernel have about it out.
+//!
+//! Code may be the same to the byte while an alternative, the way out of a fault or the key of a jump label is another one,
+//! and a live patch takes all these along. Entries are found by the code that they speak of: linker and build tools may sort
+//! them.
+//!
+//! Source of the names around the tables: include/asm-generic/vmlinux.lds.h, arch/{x86,powerpc}/kernel/vmlinux.lds.S.
+
+use super::{Leads, Piece, Run, Shipped, Spot};
+use crate::elf::{Object, Reloc, SecId};
+use crate::special::layout::Layouts;
+use crate::special::{entries, row_of, Entry, Fate};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The sections whose entries are compared, and what stands in the kernel image before and behind them all. Lists of places
+/// that build tools make of the code itself (`__mcount_loc`, `.static_call_sites`) say nothing that it does not say.
+const COMPARED: &[(&str, &str, &str)] = &[
+    ("__bug_table", "__start___bug_table", "__stop___bug_table"),
+    ("__ex_table", "__start___ex_table", "__stop___ex_table"),
+    ("__jump_table", "__start___jump_table", "__stop___jump_table"),
+    (".altinstructions", "__alt_instructions", "__alt_instructions_end"),
+    (".parainstructions", "__parainstructions", "__parainstructions_end"),
+    (".smp_locks", "__smp_locks", "__smp_locks_end"),
+    ("__ftr_fixup", "__start___ftr_fixup", "__stop___ftr_fixup"),
+    ("__mmu_ftr_fixup", "__start___mmu_ftr_fixup", "__stop___mmu_ftr_fixup"),
+    ("__fw_ftr_fixup", "__start___fw_ftr_fixup", "__stop___fw_ftr_fixup"),
+    ("__lwsync_fixup", "__start___lwsync_fixup", "__stop___lwsync_fixup"),
+    ("__barrier_nospec_fixup", "__start___barrier_nospec_fixup", "__stop___barrier_nospec_fixup"),
+];
+
+/// The names of symbols that stand before and behind a special section in the kernel image.
+pub(super) fn bounds(table: &str) -> Option<(&'static str, &'static str)> {
+    COMPARED.iter().find(|(name, ..)| *name == table).map(|&(_, start, end)| (start, end))
+}
+
+/// The entries of one special section: the unit's own, and those of what is shipped.
+struct Table {
+    section: SecId,
+    /// The unit's own: by the section and the offset of the code, in the order of the table.
+    own: BTreeMap<(SecId, u64), Vec<Entry>>,
+    /// Those shipped: by the place of the code, in the order of the table.
+    shipped: BTreeMap<Spot, Vec<Spot>>,
+}
+
+/// The special sections of a unit.
+#[derive(Default)]
+pub(super) struct Tables {
+    all: Vec<Table>,
+    /// Code that stands apart from its function, cut into its pieces.
+    apart: BTreeMap<SecId, Vec<Range<u64>>>,
+}
+
+impl Tables {
+    /// Of one unit. A section that cannot be cut is left out: a fix that needs it is refused by name when it is compared.
+    pub(super) fn of(object: &Object, shipped: &dyn Shipped, layouts: &Layouts) -> Self {
+        let mut out = Self::default();
+        for (id, section) in object.sections.iter().enumerate() {
+            let cut = || entries(object, id, layouts, &mut Vec::new()).unwrap_or_default();
+            if bounds(&section.name).is_some() {
+                out.all.extend(table(object, id, cut(), shipped));
+            } else if is_apart(object, id) {
+                out.apart.insert(id, cut().into_iter().map(|entry| entry.range).collect());
+            }
+        }
+        out
+    }
+}
+
+/// True for code that belongs to functions and stands elsewhere.
+fn is_apart(object: &Object, section: SecId) -> bool {
+    row_of(&object.sections[section].name).is_some_and(|row| row.fate == Fate::Referenced)
+}
+
+/// None where what is shipped does not say where it has this table.
+fn table(object: &Object, id: SecId, cut: Vec<Entry>, shipped: &dyn Shipped) -> Option<Table> {
+    let section = &object.sections[id];
+    let row = row_of(&section.name)?;
+    let mut out = Table { section: id, own: BTreeMap::new(), shipped: BTreeMap::new() };
+    let first = cut.first()?.clone();
+    for entry in cut {
+        let r = row.code_of(section, &entry)?;
+        if let Some(place) = place_in(object, id, &entry.range, r) {
+            out.own.entry(place).or_default().push(entry);
+        }
+    }
+    let r = *row.code_of(section, &first)?;
+    let field = object.arch.field(r.kind)?;
+    let beyond = r.addend + object.arch.bias(section, first.range.clone(), &r);
+    for (start, len) in shipped.table(&section.name)? {
+        let used = first.range.end - first.range.start;
+        for at in (0..len.saturating_sub(used - 1)).step_by(first.stride as usize) {
+            let spot = start.moved(at as i64);
+            let piece = Piece { object, section: id, range: first.range.clone(), spot };
+            if let Leads::Place(code) = shipped.follow(&piece, &r, field) {
+                out.shipped.entry(code.moved(beyond)).or_default().push(spot);
+            }
+        }
+    }
+    Some(out)
+}
+
+/// Where a reference of an entry leads: a section of the unit, and an offset in it.
+fn place_in(object: &Object, from: SecId, around: &Range<u64>, r: &Reloc) -> Option<(SecId, u64)> {
+    let symbol = &object.symbols[r.symbol];
+    let beyond = r.addend + object.arch.bias(&object.sections[from], around.clone(), r);
+    Some((symbol.section()?, symbol.value.wrapping_add_signed(beyond)))
+}
+
+impl Run<'_> {
+    /// The first difference in what special sections say about the function that is `range` of `section` and stands at
+    /// `spot`, as an offset in it; and in code of its own that stands elsewhere.
+    pub(super) fn difference_of_tables(
+        &mut self,
+        section: SecId,
+        range: &Range<u64>,
+        spot: Spot,
+    ) -> Option<(u64, String)> {
+        let tables = self.tables;
+        for table in &tables.all {
+            let name = &self.object.sections[table.section].name;
+            let own = table.own.range((section, range.start)..(section, range.end));
+            let own: Vec<(u64, &Entry)> =
+                own.flat_map(|((_, at), all)| all.iter().map(move |entry| (at - range.start, entry))).collect();
+            let theirs = table.shipped.range(spot..spot.moved((range.end - range.start) as i64));
+            let theirs: Vec<(u64, Spot)> =
+                theirs.flat_map(|(code, all)| all.iter().map(move |&entry| (code.at - spot.at, entry))).collect();
+            let differs = own.iter().map(|o| o.0).zip(theirs.iter().map(|t| t.0)).position(|(o, t)| o != t);
+            let both = differs.unwrap_or(own.len().min(theirs.len()));
+            match (own.get(both), theirs.get(both)) {
+                (None, None) => {}
+                (Some((at, _)), theirs) if theirs.is_none_or(|t| *at < t.0) => {
+                    return Some((
+                        *at,
+                        format!("the shipped {name} has no entry about this place, the rebuilt one has"),
+                    ));
+                }
+                (_, Some((at, _))) => {
+                    return Some((
+                        *at,
+                        format!("the shipped {name} has an entry about this place, the rebuilt one has none"),
+                    ));
+                }
+                (Some(_), None) => {}
+            }
+            for ((at, entry), (_, spot)) in own.into_iter().zip(theirs) {
+                if let Some(why) = self.difference_of_entry(section, table.section, &entry.range, spot) {
+                    return Some((at, format!("its entry of {name} is another one: {why}")));
+                }
+            }
+        }
+        let relocs = self.object.sections[section].relocs_in(range.clone());
+        relocs.iter().find_map(|r| Some((r.offset - range.start, self.difference_apart(section, range, r)?)))
+    }
+
+    /// What differs in an entry about code of `home`, or in code that it leads to.
+    fn difference_of_entry(&mut self, home: SecId, table: SecId, range: &Range<u64>, spot: Spot) -> Option<String> {
+        let piece = Piece { object: self.object, section: table, range: range.clone(), spot };
+        let Some(theirs) = self.shipped.bytes(spot, range.end - range.start) else {
+            return Some("the shipped kernel ends here".into());
+        };
+        if let Some(at) = self.first_difference(&piece, theirs, &[]) {
+            let (mine, theirs) = (self.object.sections[table].bytes(range.clone()), theirs);
+            return Some(format!(
+                "its byte {at} is {:02x} in the shipped kernel and {:02x} in the rebuilt one",
+                theirs[at as usize], mine[at as usize]
+            ));
+        }
+        let linked = self.learned.links.len();
+        for r in piece.relocs() {
+            if let Err(why) = self.reference(&piece, r) {
+                return Some(why);
+            }
+            if let Some(why) = self.difference_apart(table, range, r) {
+                return Some(why);
+            }
+        }
+        // The entry was found by its code: what it says beside that is what the code says of others.
+        for link in self.learned.links[linked..].iter_mut().filter(|link| link.0 == table) {
+            link.0 = home;
+        }
+        self.learned.links.retain(|(from, to)| from != to);
+        None
+    }
+
+    /// What differs in the code that stands apart from its function and that `r`, of a function or an entry, leads to.
+    fn difference_apart(&mut self, from: SecId, around: &Range<u64>, r: &Reloc) -> Option<String> {
+        let (section, at) = place_in(self.object, from, around, r)?;
+        let range = self.tables.apart.get(&section)?.iter().find(|range| range.contains(&at))?.clone();
+        let base = *self.proof.sections.get(&section)?;
+        let name = &self.object.sections[section].name;
+        let found = self.difference(section, range.clone(), base.moved(range.start as i64));
+        found.map(|(offset, why)| format!("in byte {offset:#x} of its code in {name}: {why}"))
+    }
+}
