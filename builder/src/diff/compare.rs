@@ -81,7 +81,12 @@ impl<'a, 'o> Comparer<'a, 'o> {
             }
             let (a, b) = (so.get(&name).cloned().unwrap_or_default(), sp.remove(&name).unwrap_or_default());
             if a.len() != b.len() {
-                reasons.push(format!("{name}: {} entries instead of {}", b.len(), a.len()));
+                reasons.push(format!(
+                    "{name}: {} {} instead of {}",
+                    b.len(),
+                    if b.len() == 1 { "entry" } else { "entries" },
+                    a.len()
+                ));
                 continue;
             }
             for (x, y) in a.iter().zip(&b) {

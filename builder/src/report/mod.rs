@@ -118,7 +118,9 @@ impl Page<'_> {
         }
         self.overview(&mut out);
         self.fixes(&mut out);
-        self.units.iter().enumerate().for_each(|(n, unit)| self.unit(&mut out, n, unit));
+        let says_something = |u: &Unit| u.proven.is_some() || !(u.functions.is_empty() && u.data.is_empty());
+        let units = self.units.iter().enumerate().filter(|(_, unit)| says_something(unit));
+        units.for_each(|(n, unit)| self.unit(&mut out, n, unit));
         if let End::Built(manifest) = self.end {
             references(&mut out, manifest);
         }

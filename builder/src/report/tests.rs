@@ -109,6 +109,15 @@ fn a_patch_is_coloured_within_hunks_alone() {
 }
 
 #[test]
+fn a_file_of_which_nothing_is_to_be_said_has_no_heading() {
+    let mut page = page(End::Refused(&[]), &[]);
+    page.units[0].source = "fs/one.c".into();
+    assert!(page.html().contains("<h2>fs/one.c<"));
+    page.units[0] = Unit { functions: vec![], data: vec![], proven: None, ..page.units[0].clone() };
+    assert!(!page.html().contains("<h2>fs/one.c<"));
+}
+
+#[test]
 fn large_functions_stay_moderate() {
     let code = [code(50_000)];
     let html = page(End::Patchable, &code).html();
