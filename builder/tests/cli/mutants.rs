@@ -6,7 +6,8 @@ use super::tool::{command, folder, put};
 use super::Test;
 use kmend_builder::elf::{self, read::Take, Object, Place, Section};
 use kmend_builder::image::symvers::Symvers;
-use kmend_builder::image::Image;
+use kmend_builder::image::{modules, Image};
+use kmend_builder::prove::module::Module;
 use kmend_builder::target::store;
 use kmend_builder::verify::{verify, Against};
 use std::collections::BTreeMap;
@@ -173,6 +174,7 @@ fn another_kernel(object: &mut Object) {
 struct World {
     image: Image,
     symvers: Symvers,
+    modules: BTreeMap<String, Module>,
     release: String,
     build_id: String,
 }
@@ -182,15 +184,15 @@ impl World {
         Self {
             image: Image::load(&target.vmlinux).unwrap(),
             symvers: Symvers::load(&target.symvers).unwrap(),
+            modules: BTreeMap::new(),
             release: target.release.clone(),
             build_id: target.build_id.clone(),
         }
     }
 
     fn faults(&self, ko: &[u8]) -> Vec<String> {
-        let modules = BTreeMap::new();
-        let (release, build_id) = (self.release.as_str(), self.build_id.as_str());
-        let against = Against { release, build_id, image: &self.image, modules: &modules, symvers: &self.symvers };
+        let Self { image, symvers, modules, release, build_id } = self;
+        let against = Against { release, build_id, image, modules, symvers };
         // What cannot be read as a module at all is an error.
         verify(ko, &against).unwrap_or_else(|error| vec![format!("{error:#}")])
     }
@@ -235,6 +237,16 @@ fn each_is_named() {
         seq_symbol(&mut bad).name = name;
         let found = world.faults(&elf::write::write(&bad).unwrap());
         assert!(found.iter().any(|f| f.contains(says)), "{says}: {found:?}");
+    }
+    // What waits for a module may lead into one that this cannot be loaded without, and into no other.
+    world.modules = BTreeMap::from([("bridge".into(), modules::load(&kernel.target, "bridge").unwrap())]);
+    for (other, says) in [("llc", false), ("8021q", true)] {
+        let mut bad = elf::read::read(&ko, Take::NoDebug).unwrap();
+        rename(&mut bad, ".klp.rela.vmlinux.", ".klp.rela.bridge.");
+        klp_symbol(&mut bad).name = format!(".klp.sym.{other}.x,0");
+        let found = world.faults(&elf::write::write(&bad).unwrap());
+        let fault = format!("refers to .klp.sym.{other}.x,0, and bridge can be loaded without {other}");
+        assert_eq!(found.iter().any(|f| f.contains(&fault)), says, "{fault}: {found:?}");
     }
     // The record and the image have to belong together.
     world.build_id = "00".into();
