@@ -4,7 +4,8 @@
 //!
 //! Code may be the same to the byte while an alternative, the way out of a fault or the key of a jump label is another one,
 //! and a live patch takes all these along. Entries are found by the code that they speak of: linker and build tools may sort
-//! them.
+//! them. A table that the unit has nothing in is not looked at, nor one of which the image does not say where it stands (a
+//! kernel without CONFIG_KALLSYMS_ALL).
 //!
 //! Source of the names around the tables: include/asm-generic/vmlinux.lds.h, arch/{x86,powerpc}/kernel/vmlinux.lds.S.
 
@@ -109,6 +110,19 @@ fn place_in(object: &Object, from: SecId, around: &Range<u64>, r: &Reloc) -> Opt
     Some((symbol.section()?, symbol.value.wrapping_add_signed(beyond)))
 }
 
+/// The first place that only one of two sorted lists has, and whether that is the first list.
+fn alone(one: impl Iterator<Item = u64>, other: impl Iterator<Item = u64>) -> Option<(u64, bool)> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    while one.peek().is_some() && one.peek() == other.peek() {
+        (one.next(), other.next());
+    }
+    match (one.next(), other.next()) {
+        (Some(a), Some(b)) => Some((a.min(b), a < b)),
+        (Some(a), None) => Some((a, true)),
+        (None, b) => Some((b?, false)),
+    }
+}
+
 impl Run<'_> {
     /// The first difference in what special sections say about the function that is `range` of `section` and stands at
     /// `spot`, as an offset in it; and in code of its own that stands elsewhere.
@@ -127,23 +141,16 @@ impl Run<'_> {
             let theirs = table.shipped.range(spot..spot.moved((range.end - range.start) as i64));
             let theirs: Vec<(u64, Spot)> =
                 theirs.flat_map(|(code, all)| all.iter().map(move |&entry| (code.at - spot.at, entry))).collect();
-            let differs = own.iter().map(|o| o.0).zip(theirs.iter().map(|t| t.0)).position(|(o, t)| o != t);
-            let both = differs.unwrap_or(own.len().min(theirs.len()));
-            match (own.get(both), theirs.get(both)) {
-                (None, None) => {}
-                (Some((at, _)), theirs) if theirs.is_none_or(|t| *at < t.0) => {
-                    return Some((
-                        *at,
-                        format!("the shipped {name} has no entry about this place, the rebuilt one has"),
-                    ));
+            match alone(own.iter().map(|o| o.0), theirs.iter().map(|t| t.0)) {
+                None => {}
+                Some((at, true)) => {
+                    let why = format!("the shipped {name} has no entry about this place, the rebuilt one has");
+                    return Some((at, why));
                 }
-                (_, Some((at, _))) => {
-                    return Some((
-                        *at,
-                        format!("the shipped {name} has an entry about this place, the rebuilt one has none"),
-                    ));
+                Some((at, false)) => {
+                    let why = format!("the shipped {name} has an entry about this place, the rebuilt one has none");
+                    return Some((at, why));
                 }
-                (Some(_), None) => {}
             }
             for ((at, entry), (_, spot)) in own.into_iter().zip(theirs) {
                 if let Some(why) = self.difference_of_entry(section, table.section, &entry.range, spot) {
@@ -162,7 +169,7 @@ impl Run<'_> {
             return Some("the shipped kernel ends here".into());
         };
         if let Some(at) = self.first_difference(&piece, theirs, &[]) {
-            let (mine, theirs) = (self.object.sections[table].bytes(range.clone()), theirs);
+            let mine = self.object.sections[table].bytes(range.clone());
             return Some(format!(
                 "its byte {at} is {:02x} in the shipped kernel and {:02x} in the rebuilt one",
                 theirs[at as usize], mine[at as usize]
@@ -193,5 +200,21 @@ impl Run<'_> {
         let name = &self.object.sections[section].name;
         let found = self.difference(section, range.clone(), base.moved(range.start as i64));
         found.map(|(offset, why)| format!("in byte {offset:#x} of its code in {name}: {why}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::alone;
+
+    #[test]
+    fn the_first_place_of_one_list_alone() {
+        let of = |one: &[u64], other: &[u64]| alone(one.iter().copied(), other.iter().copied());
+        assert_eq!(of(&[], &[]), None);
+        assert_eq!(of(&[1, 2, 2], &[1, 2, 2]), None);
+        assert_eq!(of(&[1, 2, 2], &[1, 2]), Some((2, true)));
+        assert_eq!(of(&[1, 4], &[1, 3, 4]), Some((3, false)));
+        assert_eq!(of(&[1, 3, 4], &[1, 4]), Some((3, true)));
+        assert_eq!(of(&[], &[7]), Some((7, false)));
     }
 }
