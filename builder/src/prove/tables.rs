@@ -114,7 +114,8 @@ fn place_in(object: &Object, from: SecId, around: &Range<u64>, r: &Reloc) -> Opt
 fn alone(one: impl Iterator<Item = u64>, other: impl Iterator<Item = u64>) -> Option<(u64, bool)> {
     let (mut one, mut other) = (one.peekable(), other.peekable());
     while one.peek().is_some() && one.peek() == other.peek() {
-        (one.next(), other.next());
+        one.next();
+        other.next();
     }
     match (one.next(), other.next()) {
         (Some(a), Some(b)) => Some((a.min(b), a < b)),
