@@ -3,7 +3,7 @@
 
 use super::correlate::Twins;
 use super::sites::Site;
-use super::view::{string_at, ItemId, ItemKind, Ref, View};
+use super::view::{string_at, string_text, ItemId, ItemKind, Ref, View};
 use super::{lines, Entries};
 use crate::elf::{Reloc, SecId};
 use crate::special::known::{class_of, Class};
@@ -216,8 +216,8 @@ impl<'a, 'o> Comparer<'a, 'o> {
                     && self.same_contents(a, b)
             }
             (Ref::String { section: a, start: x, addend: m }, Ref::String { section: b, start: y, addend: n }) => {
-                m == n
-                    && string_at(&self.original.object.sections[a], x) == string_at(&self.patched.object.sections[b], y)
+                let (a, b) = (&self.original.object.sections[a], &self.patched.object.sections[b]);
+                m == n && a.string_unit() == b.string_unit() && string_at(a, x) == string_at(b, y)
             }
             (Ref::Special { section: a, offset: x }, Ref::Special { section: b, offset: y }) => {
                 let (sa, sb) = (&self.original.object.sections[a], &self.patched.object.sections[b]);
@@ -286,8 +286,7 @@ pub fn describe(view: &View<'_>, reference: &Ref) -> String {
         Ref::External { symbol, .. } => view.object.symbol_name(symbol).to_string(),
         Ref::Item { item, .. } => view.items[item].name.clone(),
         Ref::String { section, start, .. } => {
-            let text = String::from_utf8_lossy(string_at(&view.object.sections[section], start)).into_owned();
-            format!("{text:?}")
+            format!("{:?}", string_text(&view.object.sections[section], start))
         }
         Ref::Special { section, offset } | Ref::Nowhere { section, offset } => {
             format!("{}+{offset:#x}", view.object.sections[section].name)

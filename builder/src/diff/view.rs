@@ -428,12 +428,23 @@ impl<'o> View<'o> {
 
 /// The start of the string that holds `point`.
 fn string_start(section: &Section, point: u64) -> u64 {
-    let point = (point as usize).min(section.data.len());
-    section.data[..point].iter().rposition(|&b| b == 0).map_or(0, |p| p as u64 + 1)
+    let unit = section.string_unit();
+    let units = (point as usize).min(section.data.len()) / unit;
+    let mut before = section.data[..units * unit].chunks_exact(unit);
+    before.rposition(|letter| letter.iter().all(|&b| b == 0)).map_or(0, |n| ((n + 1) * unit) as u64)
 }
 
-/// The string at `start`, without its zero.
+/// The string at `start`, without the zero that ends it: a whole number of [`Section::string_unit`]s.
 pub fn string_at(section: &Section, start: u64) -> &[u8] {
-    let rest = section.data.get(start as usize..).unwrap_or(&[]);
-    &rest[..rest.iter().position(|&b| b == 0).unwrap_or(rest.len())]
+    zero_terminated(section.data.get(start as usize..).unwrap_or(&[]), section.string_unit())
+}
+
+/// A string in words, for messages.
+pub fn string_text(section: &Section, start: u64) -> String {
+    let bytes = string_at(section, start);
+    match section.string_unit() {
+        2 => String::from_utf16_lossy(&bytes.chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]])).collect::<Vec<_>>()),
+        4 => bytes.chunks_exact(4).map(|c| char::from_u32(u32::from_le_bytes([c[0], c[1], c[2], c[3]])).unwrap_or('\u{fffd}')).collect(),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
 }

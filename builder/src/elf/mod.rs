@@ -184,6 +184,14 @@ impl Section {
         self.flags & u64::from(SHF_STRINGS) != 0 && self.flags & u64::from(SHF_MERGE) != 0
     }
 
+    /// Bytes of a letter, where the section holds strings: 2 for those of `L"…"` with -fshort-wchar, which kernels use.
+    pub fn string_unit(&self) -> usize {
+        match self.entsize {
+            2 | 4 => self.entsize as usize,
+            _ => 1,
+        }
+    }
+
     /// Holds constants of `entsize` bytes that the linker may merge.
     pub fn is_constants(&self) -> bool {
         self.flags & u64::from(SHF_MERGE) != 0 && self.flags & u64::from(SHF_STRINGS) == 0 && self.entsize > 0
@@ -202,6 +210,13 @@ impl Section {
         let (from, to) = (range.start.min(len) as usize, range.end.min(len) as usize);
         &self.data[from.min(to)..to]
     }
+}
+
+/// The bytes up to the first letter of `unit` bytes that is zero; all, where there is none.
+pub fn zero_terminated(bytes: &[u8], unit: usize) -> &[u8] {
+    let whole = bytes.len() / unit * unit;
+    let end = bytes.chunks_exact(unit).position(|letter| letter.iter().all(|&b| b == 0));
+    &bytes[..end.map_or(whole, |n| n * unit)]
 }
 
 impl Object {

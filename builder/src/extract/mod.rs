@@ -413,7 +413,7 @@ impl<'a, 'o> Run<'a, 'o> {
         if let Some(&symbol) = self.strings.get(&key) {
             return symbol;
         }
-        let end = start + key.1.len() as u64 + 1;
+        let end = start + (key.1.len() + home.string_unit()) as u64;
         let (out, at) = self.out.append(home, start..end.min(home.size), None);
         let symbol = self.out.label(out, at);
         self.strings.insert(key, symbol);

@@ -5,10 +5,12 @@ pub mod btf;
 pub mod kallsyms;
 pub mod modules;
 pub mod pointers;
+mod storage;
 pub mod symvers;
 pub mod vmlinuz;
 
 use crate::arch::{self, Arch};
+use crate::elf::zero_terminated;
 use crate::files;
 use crate::special::layout::Layouts;
 use anyhow::{bail, ensure, Context, Result};
@@ -123,7 +125,7 @@ impl Image {
     pub fn vermagic(&self, release: &str) -> Option<String> {
         let mut named = self.kallsyms.named("vermagic").filter(|s| !s.is_code());
         if let (Some(symbol), None) = (named.next(), named.next()) {
-            let text = self.string(symbol.address).map(|t| String::from_utf8_lossy(t).into_owned());
+            let text = self.string(symbol.address, 1).map(|t| String::from_utf8_lossy(t).into_owned());
             return text.filter(|t| t.split(' ').next() == Some(release));
         }
         // Without data in kallsyms by its form: the banner, the other text that holds the release, has a word before it.
@@ -146,11 +148,12 @@ impl Image {
         self.bytes.get(from..from + len as usize)
     }
 
-    /// The zero-terminated string at an address.
-    pub fn string(&self, address: u64) -> Option<&[u8]> {
+    /// The string at an address, of letters of `unit` bytes, up to the zero that ends it.
+    pub fn string(&self, address: u64, unit: usize) -> Option<&[u8]> {
         let (range, offset) = self.segments.iter().find(|(range, _)| range.contains(&address))?;
         let rest = &self.bytes[offset + (address - range.start) as usize..offset + (range.end - range.start) as usize];
-        Some(&rest[..rest.iter().position(|&b| b == 0)?])
+        let string = zero_terminated(rest, unit);
+        (rest.len() >= string.len() + unit).then_some(string)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{Proof, Shipped, Spot, Verdict};
 use crate::arch::Field;
-use crate::diff::view::string_at;
+use crate::diff::view::string_text;
 use crate::disasm::{both, Ask, Line};
 use crate::elf::{Object, Reloc, SecId, SymKind};
 use crate::image::Image;
@@ -52,7 +52,7 @@ fn named(object: &Object, section: SecId, around: Range<u64>, r: &Reloc) -> Stri
     };
     let place = symbol.value.wrapping_add_signed(beyond);
     if home.is_strings() {
-        let text: String = String::from_utf8_lossy(string_at(home, place)).chars().take(60).collect();
+        let text: String = string_text(home, place).chars().take(60).collect();
         return format!("{text:?}");
     }
     match symbol.kind {

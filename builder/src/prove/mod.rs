@@ -89,8 +89,8 @@ pub trait Shipped {
     fn bytes(&self, spot: Spot, len: u64) -> Option<&[u8]>;
     /// Where entries of the special section `name` stand: the first byte, and how many. None where that is not known.
     fn table(&self, name: &str) -> Option<Vec<(Spot, u64)>>;
-    /// The zero-terminated string at a place.
-    fn string(&self, spot: Spot) -> Option<&[u8]>;
+    /// The string at a place, of letters of `unit` bytes, up to the zero that ends it.
+    fn string(&self, spot: Spot, unit: usize) -> Option<&[u8]>;
     /// True where `len` bytes are just numbers: nothing in them is a reference.
     fn is_plain(&self, spot: Spot, len: u64) -> bool;
     /// Follows the reference that stands where `reloc`, one of the piece's, has its field.
@@ -425,7 +425,7 @@ impl Run<'_> {
             let mine = (symbol.value as i64 + beyond).max(0) as u64;
             let theirs = place.moved(beyond);
             let same = if target.is_strings() {
-                self.shipped.string(theirs) == Some(crate::diff::view::string_at(target, mine))
+                self.shipped.string(theirs, target.string_unit()) == Some(crate::diff::view::string_at(target, mine))
             } else {
                 self.shipped.bytes(theirs, target.entsize) == Some(target.bytes(mine..mine + target.entsize))
             };

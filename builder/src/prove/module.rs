@@ -5,7 +5,7 @@
 use super::{Leads, Named, Piece, Shipped, Spot};
 use crate::arch::{Arch, Field};
 use crate::disasm::Line;
-use crate::elf::{Object, Reloc, SymKind, SHF_ALLOC};
+use crate::elf::{zero_terminated, Object, Reloc, SymKind, SHF_ALLOC};
 use std::borrow::Cow;
 
 /// A module file.
@@ -69,9 +69,10 @@ impl Shipped for Module {
         Some(named.map(|(space, s)| (Spot { space, at: 0 }, s.data.len() as u64)).collect())
     }
 
-    fn string(&self, at: Spot) -> Option<&[u8]> {
+    fn string(&self, at: Spot, unit: usize) -> Option<&[u8]> {
         let rest = self.object.sections.get(at.space)?.data.get(at.at as usize..)?;
-        Some(&rest[..rest.iter().position(|&b| b == 0)?])
+        let string = zero_terminated(rest, unit);
+        (rest.len() >= string.len() + unit).then_some(string)
     }
 
     fn is_plain(&self, at: Spot, len: u64) -> bool {

@@ -59,8 +59,8 @@ impl Shipped for Image {
         Some(vec![(spot(start), at(end)?.checked_sub(start)?)])
     }
 
-    fn string(&self, at: Spot) -> Option<&[u8]> {
-        Image::string(self, at.at)
+    fn string(&self, at: Spot, unit: usize) -> Option<&[u8]> {
+        Image::string(self, at.at, unit)
     }
 
     fn is_plain(&self, at: Spot, len: u64) -> bool {

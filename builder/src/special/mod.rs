@@ -8,6 +8,7 @@
 
 pub mod known;
 pub mod layout;
+pub mod storage;
 mod stride;
 
 use crate::elf::{Object, Reloc, SecId, Section};
