@@ -40,6 +40,40 @@ pub struct LineArgument {
     pub callee: Option<SymId>,
 }
 
+/// What an instruction does with the address that a relocation gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It reads or writes the memory right there.
+    Direct {
+        /// It may write.
+        writes: bool,
+    },
+    /// It reads or writes memory at a distance from there that a register holds.
+    Indexed {
+        /// It may write.
+        writes: bool,
+    },
+    /// It compares something with the address, and does nothing else with it.
+    Compared,
+    /// It computes with the address, passes it on or keeps it.
+    Address,
+}
+
+impl Access {
+    /// [`Access::Compared`] for an address with which, as `is_compared` says, nothing else is done.
+    pub fn of_address(self, is_compared: impl FnOnce() -> bool) -> Self {
+        match self {
+            Self::Address if is_compared() => Self::Compared,
+            other => other,
+        }
+    }
+
+    /// True if it may write there.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Direct { writes: true } | Self::Indexed { writes: true })
+    }
+}
+
 /// How a relocation's field is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
@@ -185,6 +219,15 @@ pub trait Arch: Debug + Sync {
         true
     }
 
+    /// What the instructions of a function do with the addresses that relocations give them, by the relocations' offsets, in
+    /// order; those of branches and of code that cannot be decoded are left out.
+    fn accesses(&self, section: &Section, function: Range<u64>) -> Vec<(u64, Access)>;
+
+    /// True if a reference in `section` is a call or jump: it enters what it names, and leaves no pointer to it behind.
+    fn is_branch(&self, section: &Section, reloc: &Reloc) -> bool {
+        section.is_text() && self.branch_at(section, reloc).is_some()
+    }
+
     /// Where the branch begins whose target `reloc` is, offset in the section, and whether it is a call; None
     /// where the relocation belongs to no branch.
     fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)>;
@@ -205,12 +248,22 @@ pub trait Arch: Debug + Sync {
     /// True when the function that starts at `entry` has a place for ftrace, so that it can be live patched.
     fn has_ftrace_site(&self, object: &Object, section: usize, entry: u64, end: u64) -> bool;
 
+    /// True if an indirect call may enter a function that begins with `code`, of a kernel that makes the processor check it.
+    fn may_be_entered_indirectly(&self, _code: &[u8]) -> bool {
+        true
+    }
+
     /// When `mine` begins with a jump and `theirs` with the nop that objtool puts in its place at a jump
     /// label site, their length, bytes.
     fn is_disabled_jump(&self, mine: &[u8], theirs: &[u8]) -> Option<usize>;
 
     /// Names that every object may refer to and that are no references of the source's own (`__fentry__`).
     fn is_tracing_symbol(&self, name: &str) -> bool;
+
+    /// True for a writable section in which compilers put nothing without a name but constants that hold addresses.
+    fn is_constant_pool(&self, _section: &str) -> bool {
+        false
+    }
 
     /// True for a section of addresses and constants, 8 bytes each, through which code reaches its data: the
     /// TOC of powerpc. The entries belong to the code that uses them.

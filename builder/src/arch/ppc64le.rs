@@ -2,6 +2,7 @@
 //! ppc64le: relocations (64-Bit ELF V2 ABI Specification, Power Architecture, table 3.15), branches, the TOC,
 //! ftrace sites.
 
+mod accesses;
 mod branches;
 mod disasm;
 mod insn;
@@ -17,7 +18,7 @@ mod tests;
 mod transplant;
 
 use super::linked::{Linked, Target};
-use super::{Arch, Field, LineArgument, LocalBranch, Transplant};
+use super::{Access, Arch, Field, LineArgument, LocalBranch, Transplant};
 use crate::disasm::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section, Symbol};
 use anyhow::{bail, ensure, Result};
@@ -193,6 +194,10 @@ impl Arch for Power {
         })
     }
 
+    fn accesses(&self, section: &Section, function: Range<u64>) -> Vec<(u64, Access)> {
+        accesses::accesses(section, function)
+    }
+
     fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)> {
         // Field and instruction begin together; the lowest bit links.
         let word = section.bytes(reloc.offset..reloc.offset + 4).first()?;
@@ -271,6 +276,11 @@ impl Arch for Power {
 
     fn is_tracing_symbol(&self, name: &str) -> bool {
         name == "_mcount"
+    }
+
+    fn is_constant_pool(&self, section: &str) -> bool {
+        // gcc/config/rs6000: what is relocated is no read-only section. With -fdata-sections variables have others.
+        section == ".data"
     }
 
     fn is_toc(&self, section: &str) -> bool {

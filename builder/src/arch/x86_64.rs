@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! x86_64: relocations (System V ABI, AMD64 supplement, table 4.9), instruction lengths, ftrace sites.
 
+mod accesses;
 mod disasm;
 mod lines;
 mod rust_flags;
 
-use super::{Arch, Field, LineArgument, LocalBranch};
+use super::{Access, Arch, Field, LineArgument, LocalBranch};
 use crate::disasm::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section};
 use anyhow::Result;
@@ -161,8 +162,16 @@ impl Arch for Amd64 {
         false
     }
 
+    fn accesses(&self, section: &Section, function: Range<u64>) -> Vec<(u64, Access)> {
+        accesses::accesses(section, function)
+    }
+
     fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)> {
-        // call rel32, jmp rel32, jcc rel32.
+        // call rel32, jmp rel32, jcc rel32. Before any other field of this type stands a ModRM byte that names no
+        // register but rip, or the opcode of an instruction with an immediate.
+        if !matches!(self.field(reloc.kind), Some(Field::Relative { bytes: 4 })) {
+            return None;
+        }
         let opcode = |back: u64| section.data.get(reloc.offset.checked_sub(back)? as usize).copied();
         match (opcode(2), opcode(1)) {
             (_, Some(0xe8)) => Some((reloc.offset - 1, true)),
@@ -224,6 +233,11 @@ impl Arch for Amd64 {
                 let symbol = &object.symbols[r.symbol];
                 symbol.section() == Some(section) && near.contains(&symbol.value.wrapping_add_signed(r.addend))
             })
+    }
+
+    fn may_be_entered_indirectly(&self, code: &[u8]) -> bool {
+        // endbr64
+        code.starts_with(&[0xf3, 0x0f, 0x1e, 0xfa])
     }
 
     fn is_disabled_jump(&self, mine: &[u8], theirs: &[u8]) -> Option<usize> {

@@ -24,7 +24,7 @@ enum Held {
 }
 
 /// Which registers an instruction writes.
-enum Written {
+pub(super) enum Written {
     Nothing,
     One(usize),
     Two(usize, usize),
@@ -77,11 +77,11 @@ fn is_field(reloc: &Reloc) -> bool {
     !matches!(reloc.kind, elf::R_PPC64_NONE | elf::R_PPC64_TOCSAVE | super::R_PPC64_ENTRY)
 }
 
-const fn rt(word: u32) -> usize {
+pub(super) const fn rt(word: u32) -> usize {
     (word >> 21 & 31) as usize
 }
 
-const fn ra(word: u32) -> usize {
+pub(super) const fn ra(word: u32) -> usize {
     (word >> 16 & 31) as usize
 }
 
@@ -114,7 +114,7 @@ fn result(at: u64, word: u32, reloc: Option<Reloc>, held: &[Held; 32]) -> Held {
 }
 
 /// The registers that an instruction writes; rather one too many.
-fn written(word: u32) -> Written {
+pub(super) fn written(word: u32) -> Written {
     use Written::{Anything, Nothing, One, Two};
     let (rt, ra) = (rt(word), ra(word));
     match word >> 26 {
