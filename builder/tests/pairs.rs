@@ -190,7 +190,7 @@ fn facts(outcome: &Outcome, machine: &Machine) -> Vec<String> {
         facts.push(format!("//#Callback: {} {}", callback.kind.name(), plain(&callback.function)));
     }
     for external in &extract.externals {
-        if let Origin::Unit { name, .. } = &external.origin {
+        if let Origin::Unit { name, .. } | Origin::Running { name } = &external.origin {
             facts.push(format!("//#Kernel: {}", plain(name)));
         }
     }

@@ -2,6 +2,7 @@
 //! kmend-build diff: the diff engine alone, on two objects.
 
 use super::report;
+use crate::diff::locals::Evidence;
 use crate::diff::warnings::{warnings, Warning};
 use crate::diff::{self, patchability, ChangeSet};
 use crate::elf::read::{read, Take};
@@ -159,7 +160,14 @@ pub fn compare(original: &Path, patched: &Path, layout: Option<&str>, allowed: &
     let mut layouts = layout.map(Layouts::parse).transpose()?.unwrap_or_default();
     layouts.fill(layouts_p);
     layouts.fill(layouts_o);
-    let changes = diff::diff(&original, &patched, &layouts)?;
+    let mut changes = diff::diff(&original, &patched, &layouts)?;
+    if changes.needs_evidence() {
+        let statics = |bytes: &[u8]| types::statics::read_statics(bytes).with_context(|| name.clone());
+        // Nothing is known of lines: the files may have been compiled without `#line`.
+        let (original_statics, patched_statics) = (statics(&original_bytes)?, statics(&patched_bytes)?);
+        let evidence = Evidence { original: original_statics, patched: patched_statics, stable_lines: false };
+        changes = diff::diff_with(&original, &patched, &layouts, Some(&evidence))?;
+    }
     let mut seen = Vec::new();
     if !changes.functions.is_empty() {
         let exported = patchability::exports_of(&changes.original);

@@ -3,6 +3,7 @@
 //! what to do otherwise in, pairs of objects out. Nothing of it is kept in the cache.
 
 use super::{compile_one, explain, patched_sandbox, run_jobs, Unit, Variant, Work, NO_DEBUG, SECTIONS};
+use crate::arch::by_name;
 use crate::compile::cache::Cache;
 use crate::files;
 use crate::progress;
@@ -18,6 +19,8 @@ pub enum How {
     Types,
     /// Without code that the kernel changes at boot in its own image alone.
     ReadsVariables,
+    /// With names in the references to variables of shared sections, in the place of offsets in the section.
+    NamesData,
     /// Static keys are read and static calls go where their keys lead at the moment, both without a site that the kernel
     /// changes: it changes those of a live patch when that is loaded, which may be before the module with the keys.
     ReadsKeys,
@@ -42,7 +45,7 @@ const BEHIND: &[(&str, &str)] = &[
 pub fn is_possible(how: How, target: &Target, tree: &PatchedTree) -> bool {
     let there = |f: &str| target.tree.join(f).is_file() && !tree.files.contains_key(f);
     match how {
-        How::Types => true,
+        How::Types | How::NamesData => true,
         How::ReadsVariables => FALLBACK.iter().all(|(header, instead)| there(header) && there(instead)),
         How::ReadsKeys => BEHIND.iter().all(|(header, _)| there(header)),
     }
@@ -51,7 +54,7 @@ pub fn is_possible(how: How, target: &Target, tree: &PatchedTree) -> bool {
 /// The headers that take the place of others: path in the tree, and the file. New ones are written to `out`.
 fn headers(how: How, target: &Target, out: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     match how {
-        How::Types => Ok(Vec::new()),
+        How::Types | How::NamesData => Ok(Vec::new()),
         How::ReadsVariables => {
             Ok(FALLBACK.iter().map(|(header, instead)| (*header, target.tree.join(instead))).collect())
         }
@@ -66,24 +69,46 @@ fn headers(how: How, target: &Target, out: &Path) -> Result<Vec<(&'static str, P
     }
 }
 
-/// Compiles each of `units` as it was and as the fixes leave it; the objects in the order of `units`.
+/// A pair of objects, original and patched.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// Compiles each of `units` for [`How::NamesData`]: as the kernel is compiled, and to run in another module where that differs.
 ///
 /// # Errors
 /// What the compiler says.
-pub fn again(
+pub fn naming_data(
     target: &Target,
     tree: &PatchedTree,
     units: &[&Unit],
-    how: How,
     work: &Path,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+) -> Result<Vec<(Pair, Option<Pair>)>> {
+    let plain = run(target, tree, units, How::NamesData, false, work)?;
+    let moved = match by_name(&target.arch)?.transplant() {
+        Some(_) => run(target, tree, units, How::NamesData, true, work)?.into_iter().map(Some).collect(),
+        None => vec![None; units.len()],
+    };
+    Ok(plain.into_iter().zip(moved).collect())
+}
+
+/// Compiles each of `units` as it was and as the fixes leave it; the objects in the order of `units`. They can run in another
+/// module, but for [`How::Types`].
+///
+/// # Errors
+/// What the compiler says.
+pub fn again(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, work: &Path) -> Result<Vec<Pair>> {
+    run(target, tree, units, how, how != How::Types, work)
+}
+
+fn run(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, moved: bool, work: &Path) -> Result<Vec<Pair>> {
     let step = progress::step(match how {
-        How::Types => "compiling with debug information, to compare types",
+        How::Types => "compiling with debug information, to compare types and static variables",
+        How::NamesData => "compiling again, to tell variables of one section apart",
         How::ReadsVariables => "compiling again, for code that the kernel changes at boot",
         How::ReadsKeys => "compiling again, for static keys and static calls of modules",
     });
     let out = work.join(match how {
         How::Types => "types",
+        How::NamesData => "names",
         How::ReadsVariables => "variables",
         How::ReadsKeys => "keys",
     });
@@ -92,7 +117,7 @@ pub fn again(
     let works = units.iter().map(|unit| Work::new(&cache, target, unit)).collect::<Result<Vec<_>>>()?;
     let flags = match how {
         How::Types => DEBUG.to_vec(),
-        How::ReadsVariables | How::ReadsKeys => [SECTIONS, &[NO_DEBUG]].concat(),
+        How::ReadsVariables | How::ReadsKeys | How::NamesData => [SECTIONS, &[NO_DEBUG]].concat(),
     };
     let mut plain = target.sandbox().writable(&out, crate::sandbox::WORK);
     let mut patched = patched_sandbox(tree, target, &out)?.writable(&out, crate::sandbox::WORK);
@@ -101,14 +126,14 @@ pub fn again(
         plain = plain.read_only(&file, &place);
         patched = patched.read_only(&file, &place);
     }
-    let variants = |i: usize| match how != How::Types && works[i].transplant.is_some() {
+    let variants = |i: usize| match moved && works[i].transplant.is_some() {
         true => [Variant::MovedOriginal, Variant::MovedPatched],
         false => [Variant::Original, Variant::Patched],
     };
     let jobs = (0..works.len()).flat_map(|i| variants(i).map(|variant| (i, variant))).collect();
     let mut made = run_jobs(jobs, |i, variant| {
         let sandbox = if variant.is_patched() { &patched } else { &plain };
-        compile_one(sandbox, &works[i], variant, Some(&flags), i, &out)
+        compile_one(sandbox, &works[i], variant, Some((&flags, how)), i, &out)
             .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))
     })?;
     made.sort_by_key(|((i, variant), _)| (*i, variant.is_patched()));

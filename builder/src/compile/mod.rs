@@ -6,6 +6,7 @@ pub mod cache;
 pub mod command;
 pub(crate) mod generated;
 pub mod kbuild;
+pub mod named;
 pub mod narrow;
 mod overlay;
 pub mod probe;
@@ -18,6 +19,7 @@ use crate::progress;
 use crate::sandbox::{Sandbox, WORK};
 use crate::source::PatchedTree;
 use crate::target::Target;
+use again::How;
 use anyhow::{anyhow, Context, Result};
 use cache::{Cache, Originals};
 use command::Saved;
@@ -338,12 +340,12 @@ impl std::fmt::Display for CompilerSays {
 
 impl std::error::Error for CompilerSays {}
 
-/// Compiles one variant; `other` are flags in the place of the variant's own, less [`OWN`].
+/// Compiles one variant; `other` are flags in the place of the variant's own, less [`OWN`], and what they are for.
 fn compile_one(
     sandbox: &Sandbox,
     w: &Work,
     variant: Variant,
-    other: Option<&[&str]>,
+    other: Option<(&[&str], How)>,
     i: usize,
     out: &Path,
 ) -> Result<Made> {
@@ -357,18 +359,25 @@ fn compile_one(
         Variant::MovedOriginal => ("original.moved", [SECTIONS, &[NO_DEBUG]].concat()),
     };
     let own = if variant.is_patched() { OWN } else { &[] };
-    let flags = other.map_or(flags, |other| [other, own].concat());
+    let flags = other.map_or(flags, |(other, _)| [other, own].concat());
+    let names_data = matches!(other, Some((_, How::NamesData))) && w.saved.source.ends_with(".c");
     let name = format!("{i}.{tag}");
     let (object, deps) = (format!("{WORK}/{name}.o"), format!("{WORK}/{name}.d"));
     let transplant = w.transplant.filter(|_| matches!(variant, Variant::MovedPatched | Variant::MovedOriginal));
     let words = match transplant {
-        None => run_compiler(sandbox, &w.saved.call(&object, &deps, &flags))?,
-        Some(transplant) => {
+        None if !names_data => run_compiler(sandbox, &w.saved.call(&object, &deps, &flags))?,
+        _ => {
             let assembly = format!("{WORK}/{name}.s");
-            let flags = [&flags, transplant.flags()].concat();
+            let flags = [flags.as_slice(), transplant.map_or(&[][..], |t| t.flags())].concat();
             let words = run_compiler(sandbox, &w.saved.to_assembly(&assembly, &deps, &flags))?;
             let file = out.join(format!("{name}.s"));
-            let edited = transplant.edit(&files::read_text(&file)?).with_context(|| w.unit.source.clone())?;
+            let mut edited = files::read_text(&file)?;
+            if let Some(transplant) = transplant {
+                edited = transplant.edit(&edited).with_context(|| w.unit.source.clone())?;
+            }
+            if names_data {
+                edited = named::edit(&edited);
+            }
             files::write(&file, edited.as_bytes())?;
             words + &run_compiler(sandbox, &w.saved.assemble(&assembly, &object))?
         }

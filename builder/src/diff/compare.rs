@@ -4,7 +4,7 @@
 use super::correlate::Twins;
 use super::sites::Site;
 use super::view::{string_at, string_text, ItemId, ItemKind, Ref, View};
-use super::{lines, Entries};
+use super::{constants, lines, Entries};
 use crate::elf::{Reloc, SecId};
 use crate::special::known::{class_of, Class};
 use crate::special::{row_of, Entry, Fate};
@@ -124,9 +124,37 @@ impl<'a, 'o> Comparer<'a, 'o> {
         }
         // Data that refer to themselves are the same unless something else differs.
         self.memo.borrow_mut().insert((o, p), true);
-        let same = self.data_difference(o, p).is_none();
+        let same = match (self.trimmed(self.original, o), self.trimmed(self.patched, p)) {
+            (Some(a), Some(b)) => self.piece_difference(&a, &b).is_none() || self.same_run(o, p),
+            _ => self.data_difference(o, p).is_none(),
+        };
         self.memo.borrow_mut().insert((o, p), same);
         same
+    }
+
+    /// True if what begins with two constants without a name is the same as far as both go on without one: code that is the
+    /// same reads no further than the shorter one goes, also if it reaches a second constant from the first.
+    fn same_run(&self, o: ItemId, p: ItemId) -> bool {
+        let run = |view: &View<'_>, id: ItemId| (view.items[id].section, view.run_from(id));
+        let ((so, ro), (sp, rp)) = (run(self.original, o), run(self.patched, p));
+        let size = (ro.end - ro.start).min(rp.end - rp.start);
+        let a = run_piece(self.original, so, ro.start..ro.start + size);
+        let b = run_piece(self.patched, sp, rp.start..rp.start + size);
+        self.piece_difference(&a, &b).is_none()
+    }
+
+    /// A constant without a name, less the zeroes at its end: they may align the next one. Code that is the same reads as many.
+    fn trimmed<'v>(&self, view: &'v View<'_>, id: ItemId) -> Option<Piece<'v>> {
+        let mut piece = Some(item_piece(view, id)).filter(|_| constants::is_one(view, id))?;
+        let used = piece.bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
+        let field = |r: &Reloc| {
+            let bytes = view.object.arch.field(r.kind).map_or(8, |field| field.bytes());
+            r.offset - piece.start + bytes as u64
+        };
+        let used = piece.relocs.iter().map(field).max().unwrap_or(0).max(used).min(piece.bytes.len() as u64);
+        piece.size = used;
+        piece.bytes = &piece.bytes[..used as usize];
+        Some(piece)
     }
 
     fn piece_difference(&self, o: &Piece<'_>, p: &Piece<'_>) -> Option<String> {
@@ -252,6 +280,17 @@ fn item_piece<'a>(view: &'a View<'_>, id: ItemId) -> Piece<'a> {
         bytes: view.bytes(id),
         size: item.range.end - item.range.start,
         relocs: view.relocs(id),
+    }
+}
+
+fn run_piece<'a>(view: &'a View<'_>, id: SecId, range: std::ops::Range<u64>) -> Piece<'a> {
+    let section = &view.object.sections[id];
+    Piece {
+        section: id,
+        start: range.start,
+        bytes: section.bytes(range.clone()),
+        size: range.end - range.start,
+        relocs: section.relocs_in(range).to_vec(),
     }
 }
 

@@ -2,11 +2,12 @@
 //! Finds for each item of the original its twin in the patched object.
 //!
 //! Names settle most. A number behind a static local (`count.12`) settles nothing, as it moves with every
-//! declaration: such data are told apart by the functions that use them.
+//! declaration: see [`locals`](super::locals).
 
+use super::locals::{self, Evidence};
 use super::names;
-use super::view::{ItemId, ItemKind, Ref, View};
-use std::collections::{BTreeMap, HashMap};
+use super::view::{ItemId, ItemKind, View};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Who is whose twin, both ways.
 #[derive(Clone, Debug, Default)]
@@ -17,10 +18,23 @@ pub struct Twins {
     pub of_patched: Vec<Option<ItemId>>,
     /// Patched data of which no one can say which original they continue, with the base of their names.
     pub ambiguous: HashMap<ItemId, String>,
+    /// Names that were aliases of others and are no longer, or the reverse, each with what it was or is an alias of.
+    pub aliases: Vec<Alias>,
+}
+
+/// A name that changes from an alias to an item of its own, or back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// The name.
+    pub name: String,
+    /// What it was an alias of, or is one of now.
+    pub of: String,
+    /// True if it has become an item of its own; false if it was one and is none any more.
+    pub split: bool,
 }
 
 impl Twins {
-    fn pair(&mut self, original: ItemId, patched: ItemId) -> bool {
+    pub(super) fn pair(&mut self, original: ItemId, patched: ItemId) -> bool {
         if self.of_original[original].is_some() || self.of_patched[patched].is_some() {
             return self.of_original[original] == Some(patched);
         }
@@ -30,13 +44,14 @@ impl Twins {
     }
 }
 
-/// Correlates two views.
-pub fn correlate(original: &View<'_>, patched: &View<'_>) -> Twins {
+/// Correlates two views; `evidence` is what debug information says of static variables, if there is any.
+pub fn correlate(original: &View<'_>, patched: &View<'_>, evidence: Option<&Evidence>) -> Twins {
     let mut twins = Twins {
         of_original: vec![None; original.items.len()],
         of_patched: vec![None; patched.items.len()],
-        ambiguous: HashMap::new(),
+        ..Twins::default()
     };
+    by_symbols(&mut twins, original, patched);
     clones(&mut twins, original, patched);
     by_key(&mut twins, original, patched, |view, id| {
         let item = &view.items[id];
@@ -50,8 +65,52 @@ pub fn correlate(original: &View<'_>, patched: &View<'_>) -> Twins {
     });
     by_key(&mut twins, original, patched, |view, id| names::without_line(&view.items[id].name));
     btf_ids(&mut twins, original, patched);
-    by_users(&mut twins, original, patched);
+    locals::pair(&mut twins, original, patched, evidence);
     twins
+}
+
+/// Pairs what shares a name with one other item, whichever of several names comes first. A name that is an alias on one side
+/// and has an item of its own on the other is noted.
+fn by_symbols(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
+    let names = |view: &View<'_>| -> BTreeMap<String, Option<ItemId>> {
+        let mut all = BTreeMap::new();
+        for (id, item) in view.items.iter().enumerate().filter(|(_, item)| item.kind != ItemKind::Anonymous) {
+            for name in item.symbols.iter().map(|&s| &view.object.symbols[s].name) {
+                let settles_nothing = name.contains('.')
+                    || names::is_module_entry(name)
+                    || names::without_btf_counter(name).is_some()
+                    || item.is_own_copy(view.object);
+                if !settles_nothing {
+                    // Two of one name settle nothing.
+                    all.entry(name.clone()).and_modify(|known| *known = None).or_insert(Some(id));
+                }
+            }
+        }
+        all
+    };
+    let (old, new) = (names(original), names(patched));
+    let shared = |name: &String| Some((name.clone(), (*old.get(name)?)?, (*new.get(name)?)?));
+    let shared: Vec<(String, ItemId, ItemId)> = old.keys().filter_map(shared).collect();
+    let (mut of_o, mut of_p) =
+        (BTreeMap::<ItemId, BTreeSet<ItemId>>::new(), BTreeMap::<ItemId, BTreeSet<ItemId>>::new());
+    for (_, o, p) in shared.iter().filter(|(_, o, p)| original.items[*o].kind == patched.items[*p].kind) {
+        of_o.entry(*o).or_default().insert(*p);
+        of_p.entry(*p).or_default().insert(*o);
+    }
+    for (name, o, p) in &shared {
+        let is_split = of_o.get(o).is_some_and(|all| all.len() > 1);
+        let is_merged = of_p.get(p).is_some_and(|all| all.len() > 1);
+        if !is_split && !is_merged && of_o.contains_key(o) && of_o[o].contains(p) {
+            twins.pair(*o, *p);
+        }
+        let (was, now) = (&original.items[*o].name, &patched.items[*p].name);
+        if is_split && was != name {
+            twins.aliases.push(Alias { name: name.clone(), of: was.clone(), split: true });
+        }
+        if is_merged && now != name {
+            twins.aliases.push(Alias { name: name.clone(), of: now.clone(), split: false });
+        }
+    }
 }
 
 /// Pairs BTF ids, which have a counter and a line in their names, in order where there are as many on each side.
@@ -123,87 +182,6 @@ fn by_key(
     for (o, p) in found.values() {
         if let ([o], [p]) = (o.as_slice(), p.as_slice()) {
             twins.pair(*o, *p);
-        }
-    }
-}
-
-/// Pairs static locals through the functions (and data) that refer to them.
-fn by_users(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
-    let bases = |view: &View<'_>| -> HashMap<ItemId, String> {
-        (0..view.items.len())
-            .filter(|&id| view.items[id].kind == ItemKind::Data && !view.items[id].is_own_copy(view.object))
-            .filter_map(|id| names::without_number(&view.items[id].name).map(|base| (id, base.to_string())))
-            .collect()
-    };
-    let (base_o, base_p) = (bases(original), bases(patched));
-    if base_o.is_empty() && base_p.is_empty() {
-        return;
-    }
-    // Numbered data that an item refers to, by base name, each once, in order of first use.
-    let uses = |view: &View<'_>, bases: &HashMap<ItemId, String>, user: ItemId| {
-        let mut by_base: HashMap<String, Vec<ItemId>> = HashMap::new();
-        for (_, reference) in view.references(user) {
-            if let Ref::Item { item, .. } = view.through_toc(reference) {
-                if let Some(base) = bases.get(&item) {
-                    let list = by_base.entry(base.clone()).or_default();
-                    if !list.contains(&item) {
-                        list.push(item);
-                    }
-                }
-            }
-        }
-        by_base
-    };
-    // A user that did not change names its data for certain; one that did, where the counts agree.
-    for certain in [true, false] {
-        for o in 0..original.items.len() {
-            let Some(p) = twins.of_original[o] else { continue };
-            if (original.bytes(o) == patched.bytes(p)) != certain {
-                continue;
-            }
-            let mut in_p = uses(patched, &base_p, p);
-            for (base, list_o) in uses(original, &base_o, o) {
-                let list_p = in_p.remove(&base).unwrap_or_default();
-                if list_o.len() == list_p.len() {
-                    for (&a, &b) in list_o.iter().zip(&list_p) {
-                        if original.section(a).name.split('.').nth(1) == patched.section(b).name.split('.').nth(1) {
-                            twins.pair(a, b);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    // What is left over on both sides: the only one, with the same size; what no one refers to, in order
-    // (__tracepoint_str of events that are switched off); or nobody's.
-    let mut left: HashMap<&str, (Vec<ItemId>, Vec<ItemId>)> = HashMap::new();
-    for (&id, base) in base_o.iter().filter(|(&id, _)| twins.of_original[id].is_none()) {
-        left.entry(base).or_default().0.push(id);
-    }
-    for (&id, base) in base_p.iter().filter(|(&id, _)| twins.of_patched[id].is_none()) {
-        left.entry(base).or_default().1.push(id);
-    }
-    let unused = |view: &View<'_>, ids: &[ItemId]| {
-        !(0..view.items.len()).any(|user| {
-            let mut references = view.references(user).into_iter().map(|(_, r)| view.through_toc(r));
-            references.any(|r| matches!(r, Ref::Item { item, .. } if ids.contains(&item)))
-        })
-    };
-    for (base, (mut o, mut p)) in left {
-        o.sort_unstable();
-        p.sort_unstable();
-        let size = |view: &View<'_>, id: ItemId| view.items[id].range.end - view.items[id].range.start;
-        match (o.as_slice(), p.as_slice()) {
-            ([o], [p]) if size(original, *o) == size(patched, *p) => {
-                twins.pair(*o, *p);
-            }
-            ([], _) | (_, []) => {}
-            (o, p) if o.len() == p.len() && unused(original, o) && unused(patched, p) => {
-                for (&o, &p) in o.iter().zip(p) {
-                    twins.pair(o, p);
-                }
-            }
-            (_, p) => twins.ambiguous.extend(p.iter().map(|&id| (id, base.to_string()))),
         }
     }
 }

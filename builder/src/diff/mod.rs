@@ -2,24 +2,29 @@
 //! The diff engine: two objects of one unit in, a [`ChangeSet`] out: what changed, why, and whether it
 //! can be live patched (`patchability`).
 
+pub mod bounds;
 pub mod callbacks;
 pub mod compare;
+pub mod constants;
 pub mod correlate;
 pub mod ignore;
 pub mod inlined;
 mod lines;
+pub mod locals;
 pub mod moved;
 pub mod names;
 pub mod patchability;
 pub mod sites;
+pub mod storage;
 pub mod view;
 pub mod warnings;
 
-use crate::elf::{Object, SecId};
+use crate::elf::{Object, Reloc, SecId};
 use crate::error::Refusal;
 use crate::special::layout::Layouts;
 use crate::special::{self, Entry, Fate};
 use anyhow::{ensure, Result};
+use bounds::Doubt;
 use compare::Comparer;
 use correlate::Twins;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -60,6 +65,10 @@ pub struct ChangeSet<'o> {
     pub sites: HashMap<ItemId, Vec<sites::Site>>,
     /// Size of struct static_call_site, where it is known.
     pub static_call_site: Option<u64>,
+    /// Twins that the running kernel keeps in another kind of memory than the patched code was compiled for.
+    pub misplaced: Vec<Refusal>,
+    /// References of which it cannot be told which variable they count from.
+    pub doubts: Vec<Doubt>,
     /// What was refused on the way: entry sizes, unknown sections.
     pub refusals: Vec<Refusal>,
     /// Changed functions whose code cannot be had: see [`moved`].
@@ -73,8 +82,46 @@ impl ChangeSet<'_> {
             && self.data.is_empty()
             && self.unnamed_code.is_empty()
             && self.new_data.is_empty()
+            && self.misplaced.is_empty()
+            && self.twins.aliases.is_empty()
             && self.refusals.is_empty()
             && self.lost.is_empty())
+    }
+
+    /// True if debug information about static variables may settle what is ambiguous.
+    pub fn needs_evidence(&self) -> bool {
+        let is_ambiguous = |to: Ref| match self.patched.through_toc(to) {
+            Ref::Item { item, .. } => self.twins.ambiguous.contains_key(&item),
+            _ => false,
+        };
+        !self.twins.ambiguous.is_empty()
+            && self
+                .functions
+                .iter()
+                .any(|f| self.patched.references(f.item).into_iter().any(|(_, to)| is_ambiguous(to)))
+    }
+
+    /// The function that a reference points to, if it is a pointer to the function's entry: no call or jump, and no address
+    /// inside of the function.
+    pub fn points_to(&self, section: SecId, around: std::ops::Range<u64>, reloc: &Reloc) -> Option<ItemId> {
+        let view = &self.patched;
+        let home = &view.object.sections[section];
+        if special::row_of(&home.name).is_some() || view.object.arch.is_branch(home, reloc) {
+            return None;
+        }
+        let bias = view.bias(section, around.clone(), reloc);
+        match view.reference(section, around, reloc) {
+            Ref::Item { item, addend } if view.items[item].kind == ItemKind::Function && addend + bias == 0 => {
+                Some(item)
+            }
+            _ => None,
+        }
+    }
+
+    /// The changed function that an item of the patched object is, if livepatch redirects the running one to it.
+    pub fn replaced(&self, item: ItemId) -> Option<ItemId> {
+        let original = self.functions.iter().find(|f| f.item == item)?.original?;
+        names::cold_parent(&self.original.items[original].name).is_none().then_some(original)
     }
 
     /// True for a constant with addresses inside of a function that is replaced: the new code needs one of its own.
@@ -93,18 +140,32 @@ impl ChangeSet<'_> {
 /// Objects of different architectures. What cannot be live patched is no error here: see
 /// [`ChangeSet::refusals`] and `patchability`.
 pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) -> Result<ChangeSet<'o>> {
+    diff_with(original, patched, layouts, None)
+}
+
+/// [`diff`] with what debug information says of static variables; [`ChangeSet::needs_evidence`] tells when that helps.
+///
+/// # Errors
+/// As [`diff`].
+pub fn diff_with<'o>(
+    original: &'o Object,
+    patched: &'o Object,
+    layouts: &Layouts,
+    evidence: Option<&locals::Evidence>,
+) -> Result<ChangeSet<'o>> {
     ensure!(
         original.arch.machine() == patched.arch.machine(),
         "the objects are of different architectures: {} and {}",
         original.arch.name(),
         patched.arch.name()
     );
-    let (vo, vp) = (View::new(original), View::new(patched));
+    let (mut vo, mut vp) = (View::new(original), View::new(patched));
     let mut refusals = Vec::new();
+    let twins = correlate::correlate(&vo, &vp, evidence);
+    let doubts = bounds::settle(&mut vo, &mut vp, &twins);
     let entries_o = Entries::of(&vo, layouts, &mut refusals);
     refusals.clear();
     let entries_p = Entries::of(&vp, layouts, &mut refusals);
-    let twins = correlate::correlate(&vo, &vp);
     let ignored = ignore::Ignored::of(&vp);
     let (mut functions, mut data, mut new_data) = (Vec::new(), Vec::new(), Vec::new());
     let unnamed_code;
@@ -141,6 +202,7 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
         }
         unnamed_code = unnamed_differences(&comparer, &ignored);
     }
+    let misplaced = storage::misplaced(&vo, &vp, &twins, &ignored);
     add_families(&vp, &twins, &mut functions);
     let static_call_site = layouts.size("static_call_site");
     Ok(ChangeSet {
@@ -155,6 +217,8 @@ pub fn diff<'o>(original: &'o Object, patched: &'o Object, layouts: &Layouts) ->
         entries: entries_p,
         sites: sites_p,
         static_call_site,
+        misplaced,
+        doubts,
         refusals,
         lost: Vec::new(),
     })

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage patchability: a [`ChangeSet`] in, the reasons out why it cannot become a live patch.
 
+use super::correlate::Alias;
 use super::view::{ItemId, ItemKind, Ref, View};
 use super::{compare, names, ChangeSet};
 use crate::elf::{SecId, SHT_NOTE};
@@ -38,6 +39,10 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
         found.extend(changes.refusals.iter().cloned());
     }
     found.extend(changes.lost.iter().cloned());
+    found.extend(changes.misplaced.iter().cloned());
+    found.extend(changes.twins.aliases.iter().map(alias));
+    found.extend(super::storage::writes(changes));
+    found.extend(doubts(changes));
     for function in &changes.functions {
         check_function(changes, function, &mut found);
     }
@@ -97,6 +102,42 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     found.extend(unknown_sections(changes));
     found.dedup();
     found
+}
+
+fn alias(alias: &Alias) -> Refusal {
+    let Alias { name, of, split } = alias;
+    let reason = match split {
+        true => format!("in the running kernel it is another name of {of}, and the fix gives it a body of its own: to replace the one is to replace both"),
+        false => format!("in the running kernel it is a function or datum of its own, and the fix makes it another name of {of}"),
+    };
+    Refusal::new("alias-changed", name, "", reason, "leave both names as they are, and add a new function beside them")
+}
+
+/// True if changed code has references that may count from either of two variables.
+pub fn has_doubts(changes: &ChangeSet<'_>) -> bool {
+    !doubts(changes).is_empty()
+}
+
+/// References of changed code, and of data that it carries, that may count from either of two variables.
+fn doubts(changes: &ChangeSet<'_>) -> Vec<Refusal> {
+    let is_carried = |item: ItemId| {
+        changes.functions.iter().any(|f| f.item == item)
+            || changes.new_data.contains(&item)
+            || changes.absent.contains(&item)
+    };
+    let doubts = changes.doubts.iter().filter(|doubt| is_carried(doubt.user));
+    doubts
+        .map(|doubt| {
+            let [a, b] = &doubt.candidates;
+            Refusal::new(
+                "ambiguous-address",
+                &changes.patched.items[doubt.user].name,
+                &changes.patched.section(doubt.user).name,
+                format!("it refers to the border between {a} and {b}: the end of an array, or the variable beside it, which are not next to each other in the running kernel"),
+                "leave the section attribute of the new variable out (`__read_mostly` and its like), so that it is not beside the array",
+            )
+        })
+        .collect()
 }
 
 fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, found: &mut Vec<Refusal>) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! An object seen as items: functions, data, strings, constants, each with what it refers to.
 
-use super::names;
+use super::{constants, names};
 use crate::arch::Field;
 use crate::elf::*;
+use crate::special::storage::Storage;
 use crate::special::{self, Fate};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -115,6 +116,9 @@ pub struct View<'o> {
     by_symbol: HashMap<SymId, ItemId>,
     /// Of each item, once somebody asks: see [`Arch::biases`](crate::arch::Arch::biases).
     biases: Vec<OnceLock<Vec<(u64, i64)>>>,
+    /// References near the border between two data of one section, by the section and offset of the field, and the datum
+    /// that they count from: see [`bounds`](super::bounds).
+    pub(super) settled: HashMap<(SecId, u64), ItemId>,
 }
 
 impl<'o> View<'o> {
@@ -132,23 +136,35 @@ impl<'o> View<'o> {
             by_section: vec![Vec::new(); object.sections.len()],
             by_symbol: HashMap::new(),
             biases: Vec::new(),
+            settled: HashMap::new(),
         };
-        for (id, section) in object.sections.iter().enumerate() {
-            if id == 0 || !section.is_alloc() || section.kind == SHT_NOTE || section.is_strings() {
-                continue;
-            }
+        let is_cut = |id: SecId, section: &Section| {
+            id != 0 && section.is_alloc() && section.kind != SHT_NOTE && !section.is_strings()
+        };
+        let all = || object.sections.iter().enumerate().filter(|(id, section)| is_cut(*id, section));
+        // Constants without a name last: where each begins, only the references of everything else tell.
+        let (with_constants, others): (Vec<_>, Vec<_>) = all().partition(|(id, section)| {
+            constants::has_any(object.arch, section, by_section[*id].iter().map(|&s| &object.symbols[s]))
+        });
+        for (id, section) in others {
             if object.arch.is_toc(&section.name) {
                 view.cut_toc(id);
             } else if special::row_of(&section.name).is_none() {
-                view.cut(id, &by_section[id]);
+                view.cut(id, &by_section[id], &[]);
             }
+        }
+        view.biases.resize_with(view.items.len(), OnceLock::new);
+        let starts = constants::starts(&view, &with_constants.iter().map(|(id, _)| *id).collect());
+        for (id, _) in with_constants {
+            view.cut(id, &by_section[id], starts.get(&id).map_or(&[], Vec::as_slice));
         }
         view.biases.resize_with(view.items.len(), OnceLock::new);
         view.find_branches();
         view
     }
 
-    fn cut(&mut self, id: SecId, symbols: &[SymId]) {
+    /// Cuts a section into its named items and what is between them, that at `starts`.
+    fn cut(&mut self, id: SecId, symbols: &[SymId], starts: &[u64]) {
         let section = &self.object.sections[id];
         let text = section.is_text();
         let mut named: Vec<SymId> = symbols
@@ -191,7 +207,7 @@ impl<'o> View<'o> {
                 () => start,
             };
             if begin > at && !self.is_gap(id, at..begin) {
-                self.push_anonymous(id, at..begin);
+                self.push_anonymous(id, at..begin, starts);
             }
             let end = if text && alone { section.size } else { end };
             let kind = if text { ItemKind::Function } else { ItemKind::Data };
@@ -218,20 +234,56 @@ impl<'o> View<'o> {
             at = end;
         }
         if at < section.size && !self.is_gap(id, at..section.size) {
-            self.push_anonymous(id, at..section.size);
+            self.push_anonymous(id, at..section.size, starts);
         }
     }
 
     /// Each entry of a TOC belongs to the code that uses it, like a constant.
     fn cut_toc(&mut self, id: SecId) {
         let size = self.object.sections[id].size;
-        (0..size).step_by(TOC_ENTRY).for_each(|at| self.push_anonymous(id, at..size.min(at + TOC_ENTRY as u64)));
+        (0..size).step_by(TOC_ENTRY).for_each(|at| self.push_anonymous(id, at..size.min(at + TOC_ENTRY as u64), &[]));
     }
 
-    /// True for what stands between functions and is no code.
+    /// True for what stands between functions and is no code, or between variables and is none.
     fn is_gap(&self, id: SecId, range: Range<u64>) -> bool {
         let section = &self.object.sections[id];
-        section.is_text() && self.object.arch.is_padding(section, range)
+        if section.is_text() {
+            return self.object.arch.is_padding(section, range);
+        }
+        // What aligns the next variable: zeroes, fewer than it is aligned to, and nothing that has a label.
+        let align = (1u64 << range.end.trailing_zeros().min(12)).min(section.align.max(1));
+        Storage::of(section) != Storage::ReadOnly
+            && !self.items_before(id, range.start).is_empty()
+            && range.end < section.size
+            && range.end - range.start < align
+            && section.relocs_in(range.clone()).is_empty()
+            && section.bytes(range.clone()).iter().all(|&byte| byte == 0)
+            && !self
+                .object
+                .symbols
+                .iter()
+                .any(|s| s.section() == Some(id) && s.kind != SymKind::Section && range.contains(&s.value))
+    }
+
+    /// The items of a section that end at `offset` or before.
+    fn items_before(&self, id: SecId, offset: u64) -> &[ItemId] {
+        let all = &self.by_section[id];
+        &all[..all.partition_point(|&item| self.items[item].range.end <= offset)]
+    }
+
+    /// An item without a name, and those behind it that have none either.
+    pub fn run_from(&self, id: ItemId) -> Range<u64> {
+        let item = &self.items[id];
+        let all = &self.by_section[item.section];
+        let after = all.iter().map(|&i| &self.items[i]).skip_while(|i| i.range.start <= item.range.start);
+        let unnamed = after.take_while(|i| i.kind == ItemKind::Anonymous);
+        let end = unnamed.fold(item.range.end, |end, next| if next.range.start == end { next.range.end } else { end });
+        item.range.start..end
+    }
+
+    /// The items of a section, in order.
+    pub fn items_in(&self, id: SecId) -> &[ItemId] {
+        &self.by_section[id]
     }
 
     /// Where the call padding of a function begins that shares its section with others, or the distance to the TOC
@@ -258,7 +310,16 @@ impl<'o> View<'o> {
         recorded.chain(prefix).chain(toc.map(|r| r.offset)).filter(|&p| p >= from && p < entry).min().unwrap_or(entry)
     }
 
-    fn push_anonymous(&mut self, section: SecId, range: Range<u64>) {
+    fn push_anonymous(&mut self, section: SecId, range: Range<u64>, starts: &[u64]) {
+        let mut from = range.start;
+        for &start in starts.iter().filter(|start| range.start < **start && **start < range.end) {
+            self.push_piece(section, from..start);
+            from = start;
+        }
+        self.push_piece(section, from..range.end);
+    }
+
+    fn push_piece(&mut self, section: SecId, range: Range<u64>) {
         self.by_section[section].push(self.items.len());
         self.items.push(Item {
             kind: ItemKind::Anonymous,
@@ -367,7 +428,10 @@ impl<'o> View<'o> {
         let items = &self.by_section[home];
         let item = match items.as_slice() {
             [only] => Some(*only),
-            _ => self.item_at(home, (raw + self.bias(section, around, reloc)).max(0) as u64),
+            _ => match self.settled.get(&(section, reloc.offset)) {
+                Some(&item) => Some(item),
+                None => self.item_at(home, (raw + self.bias(section, around, reloc)).max(0) as u64),
+            },
         };
         match item {
             Some(item) => {
@@ -406,7 +470,8 @@ impl<'o> View<'o> {
         self.items[item].kind == ItemKind::Anonymous && self.object.arch.is_toc(&self.section(item).name)
     }
 
-    fn bias(&self, section: SecId, around: Range<u64>, reloc: &Reloc) -> i64 {
+    /// How far beyond its addend a reference leads: see [`Arch::bias`](crate::arch::Arch::bias).
+    pub fn bias(&self, section: SecId, around: Range<u64>, reloc: &Reloc) -> i64 {
         let symbol = &self.object.symbols[reloc.symbol];
         let s = &self.object.sections[section];
         if !matches!(self.object.arch.field(reloc.kind), Some(Field::Relative { .. })) {
@@ -417,8 +482,10 @@ impl<'o> View<'o> {
             return -reloc.addend;
         }
         let item = self.item_at(section, around.start).filter(|&item| s.is_text() && self.items[item].range == around);
-        let Some(item) = item else { return self.object.arch.bias(s, around, reloc) };
-        let all = self.biases[item].get_or_init(|| self.object.arch.biases(s, around.clone()));
+        let Some(biases) = item.and_then(|item| self.biases.get(item)) else {
+            return self.object.arch.bias(s, around, reloc);
+        };
+        let all = biases.get_or_init(|| self.object.arch.biases(s, around.clone()));
         match all.binary_search_by_key(&reloc.offset, |&(offset, _)| offset) {
             Ok(n) => all[n].1,
             Err(_) => self.object.arch.bias(s, around, reloc),
@@ -443,8 +510,13 @@ pub fn string_at(section: &Section, start: u64) -> &[u8] {
 pub fn string_text(section: &Section, start: u64) -> String {
     let bytes = string_at(section, start);
     match section.string_unit() {
-        2 => String::from_utf16_lossy(&bytes.chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]])).collect::<Vec<_>>()),
-        4 => bytes.chunks_exact(4).map(|c| char::from_u32(u32::from_le_bytes([c[0], c[1], c[2], c[3]])).unwrap_or('\u{fffd}')).collect(),
+        2 => String::from_utf16_lossy(
+            &bytes.chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]])).collect::<Vec<_>>(),
+        ),
+        4 => bytes
+            .chunks_exact(4)
+            .map(|c| char::from_u32(u32::from_le_bytes([c[0], c[1], c[2], c[3]])).unwrap_or('\u{fffd}'))
+            .collect(),
         _ => String::from_utf8_lossy(bytes).into_owned(),
     }
 }

@@ -79,6 +79,7 @@ pub fn warnings(changes: &ChangeSet<'_>) -> Vec<Warning> {
             ));
         }
     }
+    found.extend(new_callbacks(changes));
     let (old, new) = (patchability::exports_of(original), patchability::exports_of(&changes.patched));
     for name in old.difference(&new) {
         found.push(Warning::new("export-removed", name, "the running kernel goes on to export it"));
@@ -90,6 +91,49 @@ pub fn warnings(changes: &ChangeSet<'_>) -> Vec<Warning> {
             text,
             "what a module says of itself (aliases, parameters, firmware) is read from its file: a live patch does not change it",
         ));
+    }
+    found
+}
+
+/// Pointers to functions that only the live patch has: whoever keeps one runs into freed memory once the live patch is
+/// unloaded.
+fn new_callbacks(changes: &ChangeSet<'_>) -> Vec<Warning> {
+    let view = &changes.patched;
+    let mut users: Vec<ItemId> =
+        changes.functions.iter().map(|f| f.item).chain(changes.new_data.iter().copied()).collect();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(&user) = users.get(at) {
+        at += 1;
+        let item = &view.items[user];
+        for r in view.relocs(user) {
+            // Constants without a name, and entries of a TOC, are carried by what refers to them.
+            if let Ref::Item { item: to, .. } = view.reference(item.section, item.range.clone(), &r) {
+                if view.items[to].kind == ItemKind::Anonymous && !users.contains(&to) {
+                    users.push(to);
+                }
+            }
+            let Some(function) = changes.points_to(item.section, item.range.clone(), &r) else { continue };
+            let is_new =
+                changes.twins.of_patched[function].is_none() && changes.functions.iter().any(|f| f.item == function);
+            if !is_new || names::cold_parent(&view.items[function].name).is_some() {
+                continue;
+            }
+            let name = &view.items[function].name;
+            let place = match item.kind {
+                ItemKind::Function => format!("{}()+{:#x}", item.name, r.offset - item.anchor.min(r.offset)),
+                ItemKind::Data => item.name.clone(),
+                ItemKind::Anonymous => format!("{}+{:#x}", item.name, r.offset),
+            };
+            let warning = Warning::new(
+                "new-callback",
+                name,
+                &format!("{place} takes the address of this new function: who keeps it (a timer, a work item, RCU, a table) would be left with it when the live patch is unloaded"),
+            );
+            if !found.iter().any(|w: &Warning| w.symbol == *name) {
+                found.push(warning);
+            }
+        }
     }
     found
 }

@@ -8,10 +8,11 @@ mod static_calls;
 
 use crate::diff::patchability::Patchable;
 use crate::diff::view::{string_at, ItemId, ItemKind, Ref};
-use crate::diff::{callbacks, names, ChangeSet, ChangedFunction};
+use crate::diff::{callbacks, constants, names, ChangeSet, ChangedFunction};
 use crate::elf::*;
 use crate::error::Refusal;
 use crate::hooks::{Callback, Kind};
+use crate::special::storage::Storage;
 use crate::special::{self, Entry, Fate};
 use payload::Payload;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -35,6 +36,12 @@ pub enum Origin {
         name: String,
         /// Visible to this file alone.
         local: bool,
+    },
+    /// A function of this unit that the live patch replaces, and that the patched code points to. What the kernel keeps or
+    /// compares has to be the running kernel's own address; from there ftrace leads on.
+    Running {
+        /// Its name in the original object (and so in the running kernel).
+        name: String,
     },
     /// In some other unit: a global name.
     Elsewhere,
@@ -156,8 +163,13 @@ impl<'a, 'o> Run<'a, 'o> {
         let view = &self.changes.patched;
         let item = &view.items[id];
         let section = view.section(id);
-        let own_section = item.range.start == 0 && item.range.end == section.size;
-        let (out_section, out_offset) = self.out.place(section, item.range.clone(), own_section);
+        // Where a constant without a name ends is not known for certain: what follows it is carried as well.
+        let range = match item.kind {
+            ItemKind::Anonymous if constants::is_one(view, id) => view.run_from(id),
+            _ => item.range.clone(),
+        };
+        let own_section = range.start == 0 && range.end == section.size;
+        let (out_section, out_offset) = self.out.place(section, range.clone(), own_section);
         let shift = out_offset as i64 - item.range.start as i64;
         let symbol = match item.kind {
             ItemKind::Anonymous => self.out.label(out_section, out_offset),
@@ -190,10 +202,14 @@ impl<'a, 'o> Run<'a, 'o> {
             self.out.define(prefix);
         }
         self.placed.insert(id, symbol);
+        let relocs = match range == item.range {
+            true => view.relocs(id),
+            false => section.relocs_in(range.clone()).to_vec(),
+        };
         self.queue.push_back(Pending {
             section: item.section,
-            range: item.range.clone(),
-            relocs: view.relocs(id),
+            range,
+            relocs,
             out_section,
             out_offset,
             on_behalf_of: item.name.clone(),
@@ -296,7 +312,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 let name = view.object.symbols[symbol].name.clone();
                 Some((self.external(&name, Origin::Elsewhere), addend))
             }
-            Ref::Item { item, addend } => self.item_reference(item, addend, reloc.kind, pending),
+            Ref::Item { item, addend } => self.item_reference(item, addend, reloc, pending),
             Ref::String { section, start, addend } => Some((self.string(section, start), addend)),
             Ref::Special { section, offset } => self.special_reference(section, offset, reloc, pending),
             Ref::Nowhere { section, offset } => {
@@ -320,7 +336,12 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 
     /// A reference to a function or datum of the unit: inside of the payload, or in the running kernel.
-    fn item_reference(&mut self, id: ItemId, addend: i64, kind: u32, pending: &Pending) -> Option<(SymId, i64)> {
+    fn item_reference(&mut self, id: ItemId, addend: i64, reloc: &Reloc, pending: &Pending) -> Option<(SymId, i64)> {
+        let running = self.changes.points_to(pending.section, pending.range.clone(), reloc);
+        if let Some(original) = running.and_then(|item| self.changes.replaced(item)) {
+            let name = self.changes.original.items[original].name.clone();
+            return Some((self.external(&name.clone(), Origin::Running { name }), addend));
+        }
         let view = &self.changes.patched;
         let item = &view.items[id];
         let section = &view.section(id).name;
@@ -332,7 +353,7 @@ impl<'a, 'o> Run<'a, 'o> {
         };
         if comes_along {
             let compilers_own = crate::diff::names::is_own_section(section) || view.is_toc(id);
-            if item.kind == ItemKind::Anonymous && view.section(id).is_writable() && !compilers_own {
+            if item.kind == ItemKind::Anonymous && !constants::is_one(view, id) && !compilers_own {
                 self.refusals.push(Refusal::new(
                     "unnamed-data",
                     &pending.on_behalf_of,
@@ -344,7 +365,9 @@ impl<'a, 'o> Run<'a, 'o> {
             }
             return Some((self.include(id), addend));
         }
-        if section.starts_with(".init") || section.starts_with(".exit") {
+        // The original says where the running kernel has it.
+        let running = twin.map(|o| Storage::of(self.changes.original.section(o)));
+        if Storage::of(view.section(id)).is_gone() || running.is_some_and(Storage::is_gone) {
             self.refusals.push(Refusal::new(
                 "refers-to-init",
                 &pending.on_behalf_of,
@@ -354,7 +377,7 @@ impl<'a, 'o> Run<'a, 'o> {
             ));
             return None;
         }
-        if !view.object.arch.reaches_kernel(kind, addend) {
+        if !view.object.arch.reaches_kernel(reloc.kind, addend) {
             self.refusals.push(Refusal::new(
                 "jumps-into-function",
                 &pending.on_behalf_of,

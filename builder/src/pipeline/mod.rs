@@ -123,6 +123,7 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
     };
     let mut units = units::with_changes(units, &tree, &image, &mut affected.notes)?;
     let symvers = Symvers::load(&target.symvers)?;
+    units::settle(target, &tree, &mut units, &image, work.path())?;
     units::do_without(target, &tree, &mut units, &image, &symvers, work.path())?;
 
     let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
@@ -160,6 +161,16 @@ fn carry_over(
     let extracts = extract_all(units, changes, [layouts, changed.affected.refusals.clone()].concat())?;
     let hooks = gather_hooks(target, units, &extracts, hooks_file.as_ref())?;
     let modules = load_modules(target, units, &extracts, symvers)?;
+    let world = World { image, modules: &modules, symvers };
+    let redefined: Vec<Refusal> = changed
+        .each()
+        .flat_map(|(u, c)| {
+            resolve::definitions::refusals(u.pair.unit.module.as_deref(), &u.pair.unit.source, c, &world)
+        })
+        .collect();
+    if !redefined.is_empty() {
+        return Err(Refused(redefined).into());
+    }
     let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;
     let elsewhere = Elsewhere::new(target, work);
     let world = stage::World { image, modules: &modules, symvers, elsewhere: &elsewhere };

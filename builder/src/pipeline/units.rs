@@ -4,7 +4,8 @@
 
 use super::Changed;
 use crate::compile::again::{self, How};
-use crate::compile::{self, ObjectPair};
+use crate::compile::{self, named, ObjectPair};
+use crate::diff::locals::Evidence;
 use crate::diff::{self, patchability, ChangeSet};
 use crate::elf::read::{read, Take};
 use crate::elf::Object;
@@ -17,6 +18,7 @@ use crate::resolve::late;
 use crate::source::affected::Affected;
 use crate::source::PatchedTree;
 use crate::target::Target;
+use crate::types::statics::read_statics;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,6 +33,8 @@ pub struct Unit {
     pub patched: Object,
     /// Both, compiled to run in another module, where the architecture needs that.
     pub moved: Option<(Object, Object)>,
+    /// What debug information says of static variables, where the code does not tell them apart.
+    pub evidence: Option<Evidence>,
 }
 
 /// Compiles all units, and reads the objects.
@@ -47,7 +51,7 @@ pub fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, w
                 }
                 None => None,
             };
-            Ok(Unit { pair, original, patched, moved })
+            Ok(Unit { pair, original, patched, moved, evidence: None })
         })
         .collect()
 }
@@ -81,11 +85,60 @@ pub fn load(pair: &ObjectPair, bytes: &[u8], which: &str) -> Result<Object> {
 
 /// What the fix changes in a unit, in code that can run in the live patch.
 pub fn changes_of<'u>(unit: &'u Unit, image: &Image) -> Result<ChangeSet<'u>> {
-    let changes = diff::diff(&unit.original, &unit.patched, &image.layouts)?;
+    let evidence = unit.evidence.as_ref();
+    let changes = diff::diff_with(&unit.original, &unit.patched, &image.layouts, evidence)?;
     let Some((original, patched)) = &unit.moved else { return Ok(changes) };
-    let mut moved = diff::diff(original, patched, &image.layouts)?;
+    let mut moved = diff::diff_with(original, patched, &image.layouts, evidence)?;
     diff::moved::adopt(&mut moved, &changes);
     Ok(moved)
+}
+
+/// Compiles units again of which the code does not tell everything: which static variable is which, and which variable of a
+/// section a reference counts from.
+pub fn settle(target: &Target, tree: &PatchedTree, units: &mut [Unit], image: &Image, work: &Path) -> Result<()> {
+    let (mut statics, mut names) = (Vec::new(), Vec::new());
+    for (i, unit) in units.iter().enumerate() {
+        let changes = changes_of(unit, image)?;
+        if changes.needs_evidence() {
+            statics.push(i);
+        }
+        if patchability::has_doubts(&changes) {
+            names.push(i);
+        }
+    }
+    let named = |all: &[usize], units: &[Unit]| all.iter().map(|&i| units[i].pair.unit.clone()).collect::<Vec<_>>();
+    if !statics.is_empty() {
+        let asked = named(&statics, units);
+        let objects = again::again(target, tree, &asked.iter().collect::<Vec<_>>(), How::Types, work)?;
+        for (i, (original, patched)) in statics.into_iter().zip(objects) {
+            let read = |bytes: &[u8]| read_statics(bytes).with_context(|| units[i].pair.unit.object.clone());
+            let evidence = Evidence { original: read(&original)?, patched: read(&patched)?, stable_lines: true };
+            units[i].evidence = Some(evidence);
+        }
+    }
+    if !names.is_empty() {
+        let asked = named(&names, units);
+        let objects = again::naming_data(target, tree, &asked.iter().collect::<Vec<_>>(), work)?;
+        for (i, ((original, patched), moved)) in names.into_iter().zip(objects) {
+            let load = |bytes: &[u8], like: &Object| -> Result<Object> {
+                let mut object = load(&units[i].pair, bytes, "compiled again, with names")?;
+                named::restore(&mut object, like);
+                Ok(object)
+            };
+            let unit = &units[i];
+            let (new_original, new_patched) = (load(&original, &unit.original)?, load(&patched, &unit.patched)?);
+            let new_moved = match (&moved, &unit.moved) {
+                (Some((a, b)), Some((x, y))) => Some((load(a, x)?, load(b, y)?)),
+                _ => None,
+            };
+            let unit = &mut units[i];
+            (unit.original, unit.patched) = (new_original, new_patched);
+            if new_moved.is_some() {
+                unit.moved = new_moved;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Which lines of the fixes brought which change: for each unit, by the name of the patched function.

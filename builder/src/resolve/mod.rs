@@ -2,7 +2,9 @@
 //! Stage resolve: decides for everything that a payload refers to and does not hold how the module will
 //! find it: an export, another payload, or a livepatch relocation with its sympos.
 
+pub mod definitions;
 pub mod late;
+pub mod places;
 mod provided;
 
 use crate::elf::*;
@@ -107,6 +109,9 @@ pub fn left_to_livepatch<'e>(units: &[(Option<&str>, &'e Extract)], symvers: &Sy
 fn is_found(module: Option<&str>, external: &External, symvers: &Symvers, provided: &Provided<'_>) -> bool {
     let name = &external.name;
     // A module's own exports are reached in the module itself, which may come later than the live patch.
+    if matches!(external.origin, Origin::Running { .. }) {
+        return false;
+    }
     let is_own = module.is_some() && matches!(external.origin, Origin::Unit { .. });
     (external.origin == Origin::Elsewhere || matches!(external.origin, Origin::Unit { local: false, .. }))
         && (provided.unit(module, name, symvers).is_some() || (symvers.is_open(name) && !is_own))
@@ -124,16 +129,24 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
         let mut object = unit.extract.object.clone();
         let late = late_symbols(unit, units, world, &provided);
         refusals.extend(late::refusals(&object, unit.module.unwrap_or(""), &late));
+        let mut known = BTreeMap::new();
         for external in &unit.extract.externals {
             match find(unit, external, units, world, &provided) {
-                Ok(None) => out.exports.push(external.name.clone()),
+                Ok(None) => {
+                    if provided.unit(unit.module, &external.name, world.symvers).is_none() {
+                        known.extend(places::of_export(&external.name, world).map(|p| (external.name.clone(), p)));
+                    }
+                    out.exports.push(external.name.clone());
+                }
                 Ok(Some(klp)) => {
+                    known.extend(places::of_klp(&klp, world).map(|place| (external.name.clone(), place)));
                     out.found.insert((n, external.name.clone()), klp.clone());
                     rename(&mut object, &external.name, &stand_in(&mut out.klp, klp.clone()));
                 }
                 Err(refusal) => refusals.push(refusal),
             }
         }
+        refusals.extend(places::refusals(&unit.extract.object, &known, world));
         provided.keep_apart(n, &mut object, world.symvers);
         out.payloads.push(object);
     }

@@ -69,7 +69,7 @@ struct RawMember {
 }
 
 /// The entries of one unit.
-struct Entries {
+pub(super) struct Entries {
     by_offset: HashMap<UnitOffset, Raw>,
     /// How many more may be looked up.
     left: Cell<u32>,
@@ -135,8 +135,13 @@ impl Types {
     }
 }
 
+/// The types of one unit, to be put into [`words`].
+pub(super) fn entries(dwarf: &gimli::Dwarf<Slice<'_>>, unit: &gimli::Unit<Slice<'_>>) -> gimli::Result<Entries> {
+    Ok(Entries { by_offset: raw(dwarf, unit)?, left: Cell::new(STEPS) })
+}
+
 /// A section with its relocations applied: in a relocatable file, offsets between debug sections are such.
-fn relocated(file: &object::File<'_>, name: &str) -> Result<Vec<u8>> {
+pub(super) fn relocated(file: &object::File<'_>, name: &str) -> Result<Vec<u8>> {
     let Some(section) = file.section_by_name(name) else { return Ok(Vec::new()) };
     let place = section.compressed_file_range().with_context(|| format!("section {name}"))?;
     ensure!(
@@ -304,7 +309,7 @@ fn size_of(all: &Entries, of: Option<UnitOffset>, deep: usize) -> u64 {
 }
 
 /// A type in words, qualifiers left out; types with names by their names alone.
-fn words(all: &Entries, of: Option<UnitOffset>, deep: usize) -> String {
+pub(super) fn words(all: &Entries, of: Option<UnitOffset>, deep: usize) -> String {
     let Some(raw) = of.and_then(|of| all.get(of)).filter(|_| deep < DEEP) else { return "void".into() };
     let inner = || words(all, raw.of, deep + 1);
     match raw.tag {

@@ -5,6 +5,7 @@
 pub mod dwarf;
 pub mod far;
 pub mod stage;
+pub mod statics;
 
 use crate::error::Refusal;
 use dwarf::{Member, Shape, Types};

@@ -2,9 +2,7 @@
 // A constant without a name that code copies from: it changes, the code does not. On ppc64le the other one stands in the
 // same section, and who reads how much of it is not known.
 //#Expect: changed work
-//#Expect[ppc64le]: changed still
-//#Special[x86_64]: ftrace 1
-//#Special[ppc64le]: ftrace 2
+//#Special: ftrace 1
 #include "kernel.h"
 
 struct big {

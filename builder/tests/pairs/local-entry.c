@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A new function that others call, one that is called through a pointer, one without a local entry of its own.
+//#Warn: new-callback later
 //#Expect: new tally
 //#Expect: new plain
 //#Expect: new later

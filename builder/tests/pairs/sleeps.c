@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A task may wait in it for long; one that only looks at the time does not.
 //#Warn: sleeps work
-//#Expect: changed brief
 //#Expect: changed work
+//#Expect: changed brief
 //#Special: ftrace 2
 #include "kernel.h"
 

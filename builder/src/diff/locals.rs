@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Which static variable of the patched object continues which one of the original: two views, the twins that names have
+//! settled, and what debug information says in, twins out.
+//!
+//! Compilers number static variables of functions (`count.12`), and the numbers move with every declaration. To take one for
+//! another gives a function the value of a stranger, so what cannot be told is [`Twins::ambiguous`]. Debug information names
+//! the function and the line of the declaration. Without it, a function whose code has the same bytes uses its variables at the
+//! same places; in one that changed, a name that it uses for one variable before and after is that variable.
+
+use super::correlate::Twins;
+use super::names;
+use super::view::{ItemId, ItemKind, Ref, View};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Where a static variable is declared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Declared {
+    /// The function around it.
+    pub function: String,
+    /// File and line.
+    pub file: String,
+    /// Line, counted from 1.
+    pub line: u64,
+    /// Its type in words.
+    pub of_type: String,
+}
+
+/// Where the static variables of an object are declared, by their symbols.
+pub type Statics = HashMap<String, Declared>;
+
+/// What debug information says of both objects.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Of the original.
+    pub original: Statics,
+    /// Of the patched.
+    pub patched: Statics,
+    /// True if a line that the fix leaves alone has the same number in both.
+    pub stable_lines: bool,
+}
+
+/// Pairs them.
+pub fn pair(twins: &mut Twins, original: &View<'_>, patched: &View<'_>, evidence: Option<&Evidence>) {
+    let (o, p) = (Numbered::of(original), Numbered::of(patched));
+    if o.base.is_empty() || p.base.is_empty() {
+        return;
+    }
+    same_code(twins, original, patched, &o, &p);
+    let known = |statics: &Statics, view: &View<'_>, of: &Numbered| {
+        of.base.keys().all(|&id| statics.contains_key(&view.items[id].name))
+    };
+    match evidence.filter(|e| known(&e.original, original, &o) && known(&e.patched, patched, &p)) {
+        Some(evidence) => by_declaration(twins, original, patched, &o, &p, evidence),
+        None => by_users(twins, original, patched, &o, &p),
+    }
+    together(twins, &p);
+}
+
+/// The static variables of one object that are told apart by numbers alone.
+struct Numbered {
+    /// The names without the numbers.
+    base: BTreeMap<ItemId, String>,
+    /// Who refers to them, in order of first use: item and variables by name.
+    uses: BTreeMap<ItemId, BTreeMap<String, Vec<ItemId>>>,
+}
+
+impl Numbered {
+    fn of(view: &View<'_>) -> Self {
+        let base: BTreeMap<ItemId, String> = (0..view.items.len())
+            .filter(|&id| view.items[id].kind == ItemKind::Data && !view.items[id].is_own_copy(view.object))
+            .filter_map(|id| names::without_number(&view.items[id].name).map(|base| (id, base.to_string())))
+            .collect();
+        let mut uses: BTreeMap<ItemId, BTreeMap<String, Vec<ItemId>>> = BTreeMap::new();
+        if base.is_empty() {
+            return Self { base, uses };
+        }
+        for user in (0..view.items.len()).filter(|&id| !view.is_toc(id)) {
+            for (_, reference) in view.references(user) {
+                let Ref::Item { item, .. } = view.through_toc(reference) else { continue };
+                if let Some(base) = base.get(&item) {
+                    let all = uses.entry(user).or_default().entry(base.clone()).or_default();
+                    if !all.contains(&item) {
+                        all.push(item);
+                    }
+                }
+            }
+        }
+        Self { base, uses }
+    }
+
+    /// The functions, less what compilers add to their names, that use a variable.
+    fn users(&self, view: &View<'_>, variable: ItemId) -> BTreeSet<String> {
+        let use_it = |uses: &BTreeMap<String, Vec<ItemId>>| uses.values().any(|all| all.contains(&variable));
+        let users = self.uses.iter().filter(|(_, uses)| use_it(uses)).map(|(&user, _)| user);
+        users.map(|user| function_of(&view.items[user].name).to_string()).collect()
+    }
+}
+
+/// The function that a clone or a part is of.
+fn function_of(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+fn size(view: &View<'_>, id: ItemId) -> u64 {
+    view.items[id].range.end - view.items[id].range.start
+}
+
+/// True if two data can be one: of the same size, in sections of the same kind.
+fn fit(original: &View<'_>, patched: &View<'_>, o: ItemId, p: ItemId) -> bool {
+    let kind = |section: &str| section.split('.').nth(1).unwrap_or_default().to_string();
+    size(original, o) == size(patched, p) && kind(&original.section(o).name) == kind(&patched.section(p).name)
+}
+
+/// Code of the same bytes uses its variables in the same order.
+fn same_code(twins: &mut Twins, original: &View<'_>, patched: &View<'_>, o: &Numbered, p: &Numbered) {
+    for (&user, uses) in &o.uses {
+        let Some(twin) = twins.of_original[user] else { continue };
+        if original.bytes(user) != patched.bytes(twin) || original.relocs(user).len() != patched.relocs(twin).len() {
+            continue;
+        }
+        for (base, all_o) in uses {
+            let none = Vec::new();
+            let all_p = p.uses.get(&twin).and_then(|uses| uses.get(base)).unwrap_or(&none);
+            if all_o.len() == all_p.len() {
+                for (&a, &b) in all_o.iter().zip(all_p).filter(|(&a, &b)| fit(original, patched, a, b)) {
+                    twins.pair(a, b);
+                }
+            }
+        }
+    }
+}
+
+type Group = (Vec<ItemId>, Vec<ItemId>);
+
+/// What is not paired yet, by the name and what `key` says of each.
+fn left<K: Ord>(
+    twins: &Twins,
+    o: &Numbered,
+    p: &Numbered,
+    key: impl Fn(bool, ItemId) -> K,
+) -> BTreeMap<(String, K), Group> {
+    let mut groups: BTreeMap<(String, K), Group> = BTreeMap::new();
+    for (&id, base) in o.base.iter().filter(|(&id, _)| twins.of_original[id].is_none()) {
+        groups.entry((base.clone(), key(false, id))).or_default().0.push(id);
+    }
+    for (&id, base) in p.base.iter().filter(|(&id, _)| twins.of_patched[id].is_none()) {
+        groups.entry((base.clone(), key(true, id))).or_default().1.push(id);
+    }
+    groups
+}
+
+fn by_declaration(
+    twins: &mut Twins,
+    original: &View<'_>,
+    patched: &View<'_>,
+    o: &Numbered,
+    p: &Numbered,
+    evidence: &Evidence,
+) {
+    let declared = |is_patched: bool, id: ItemId| match is_patched {
+        true => &evidence.patched[&patched.items[id].name],
+        false => &evidence.original[&original.items[id].name],
+    };
+    let same_type = |a: ItemId, b: ItemId| declared(false, a).of_type == declared(true, b).of_type;
+    if evidence.stable_lines {
+        let place = |is_patched, id| {
+            let d = declared(is_patched, id);
+            (d.file.clone(), d.line)
+        };
+        for (a, b) in left(twins, o, p, place).into_values() {
+            if let ([a], [b]) = (a.as_slice(), b.as_slice()) {
+                if size(original, *a) == size(patched, *b) {
+                    twins.pair(*a, *b);
+                }
+            }
+        }
+    }
+    // Of what is left, the only one of its name and type in a function; that of a function which is gone may have moved along
+    // with its code.
+    let functions = |view: &View<'_>| -> BTreeSet<String> {
+        let all = view.items.iter().filter(|item| item.kind == ItemKind::Function);
+        all.map(|item| function_of(&item.name).to_string()).collect()
+    };
+    let (old, new) = (functions(original), functions(patched));
+    let mut homeless: BTreeMap<String, Vec<ItemId>> = BTreeMap::new();
+    let groups = left(twins, o, p, |is_patched, id| declared(is_patched, id).function.clone());
+    for ((base, function), (a, _)) in &groups {
+        // Its function is inlined everywhere, or gone.
+        if old.contains(function) && !new.contains(function) {
+            homeless.entry(base.clone()).or_default().extend(a);
+        }
+    }
+    for ((base, function), (a, b)) in groups {
+        match (a.as_slice(), b.as_slice()) {
+            (_, []) => {}
+            ([], all) => {
+                let moved = |&&id: &&ItemId| {
+                    let of = homeless.get(&base).into_iter().flatten();
+                    !old.contains(&function) && of.into_iter().any(|&a| size(original, a) == size(patched, id))
+                };
+                twins.ambiguous.extend(all.iter().filter(moved).map(|&id| (id, base.clone())));
+            }
+            ([a], [b]) if size(original, *a) == size(patched, *b) && same_type(*a, *b) => _ = twins.pair(*a, *b),
+            (_, all) => twins.ambiguous.extend(all.iter().map(|&id| (id, base.clone()))),
+        }
+    }
+}
+
+fn by_users(twins: &mut Twins, original: &View<'_>, patched: &View<'_>, o: &Numbered, p: &Numbered) {
+    // A function that uses one variable of a name before, and one after.
+    let single = |all: &[ItemId]| match all {
+        [one] => Some(*one),
+        _ => None,
+    };
+    for (&user, uses) in &o.uses {
+        let Some(used) = twins.of_original[user].and_then(|twin| p.uses.get(&twin)) else { continue };
+        for (base, all) in uses {
+            let pair = single(all).zip(used.get(base).and_then(|all| single(all)));
+            let Some((a, b)) = pair.filter(|&(a, b)| fit(original, patched, a, b)) else { continue };
+            // Others have to agree.
+            if o.users(original, a) == p.users(patched, b) {
+                twins.pair(a, b);
+            }
+        }
+    }
+    for ((base, ()), (a, b)) in left(twins, o, p, |_, _| ()) {
+        let unused =
+            |of: &Numbered, view: &View<'_>, all: &[ItemId]| all.iter().all(|&id| of.users(view, id).is_empty());
+        match (a.as_slice(), b.as_slice()) {
+            ([], _) | (_, []) => {}
+            // The same users, in clones and parts that compilers make as they like.
+            ([a], [b]) if size(original, *a) == size(patched, *b) && o.users(original, *a) == p.users(patched, *b) => {
+                twins.pair(*a, *b);
+            }
+            // What nothing refers to, in order (__tracepoint_str of events that are switched off).
+            (a, b) if a.len() == b.len() && unused(o, original, a) && unused(p, patched, b) => {
+                for (&a, &b) in a.iter().zip(b) {
+                    twins.pair(a, b);
+                }
+            }
+            (_, b) => twins.ambiguous.extend(b.iter().map(|&id| (id, base.clone()))),
+        }
+    }
+}
+
+/// Variables that one macro declares for one place (`___done` and `___once_key` of DO_ONCE) are the running kernel's all, or
+/// none of them is.
+fn together(twins: &mut Twins, p: &Numbered) {
+    const FAMILY: [&str; 2] = ["___done", "___once_key"];
+    for uses in p.uses.values() {
+        let of = |base: &str| uses.get(base).into_iter().flatten().copied();
+        let continued = |base: &str| of(base).filter(|&id| twins.of_patched[id].is_some()).count();
+        if continued(FAMILY[0]) != continued(FAMILY[1]) {
+            let all: Vec<ItemId> = FAMILY.into_iter().flat_map(of).collect();
+            twins.ambiguous.extend(all.into_iter().map(|id| (id, p.base[&id].clone())));
+        }
+    }
+}

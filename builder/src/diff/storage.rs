@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Twins, and writes, that do not go with the kind of memory in which the running kernel keeps a function or datum: views in,
+//! refusals out. The original says what that is.
+
+use super::correlate::Twins;
+use super::ignore::Ignored;
+use super::view::{ItemId, ItemKind, Ref, View};
+use super::{constants, ChangeSet};
+use crate::error::Refusal;
+use crate::special::known::{class_of, Class};
+use crate::special::storage::Storage;
+use std::collections::{HashMap, HashSet};
+
+/// How the running kernel keeps an item of a view.
+pub fn of(view: &View<'_>, item: ItemId) -> Storage {
+    Storage::of(view.section(item))
+}
+
+/// Twins of which the running kernel's cannot serve the patched code.
+pub fn misplaced(original: &View<'_>, patched: &View<'_>, twins: &Twins, ignored: &Ignored) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    for (p, item) in patched.items.iter().enumerate() {
+        let Some(o) = twins.of_patched[p].filter(|_| item.kind != ItemKind::Anonymous) else { continue };
+        let section = &patched.section(p).name;
+        let is_known = |view: &View<'_>, id: ItemId| {
+            matches!(class_of(&view.section(id).name), Some(Class::Code | Class::Data | Class::Start))
+        };
+        let left_out = match item.kind {
+            ItemKind::Function => ignored.function(&item.name, section),
+            _ => ignored.section(section) || item.is_own_copy(patched.object),
+        };
+        let (running, wanted) = (of(original, o), of(patched, p));
+        if left_out || !is_known(original, o) || !is_known(patched, p) || !running.cannot_serve(wanted) {
+            continue;
+        }
+        let hint = match running {
+            Storage::Init | Storage::Exit if item.kind == ItemKind::Function => {
+                "give the code that needs it a copy of the function under another name"
+            }
+            Storage::Init | Storage::Exit => "give the code that needs it a copy of the datum under another name",
+            Storage::PerCpu => "leave the variable as it is, and add a new one beside it",
+            _ if wanted == Storage::PerCpu => "leave the variable as it is, and add a new one beside it",
+            _ => "leave the variable as it is, and write to a new one instead",
+        };
+        found.push(Refusal::new(
+            "storage-class",
+            &item.name,
+            section,
+            format!(
+                "the running kernel has it in {running} ({}), and the fix moves it to {wanted}",
+                original.section(o).name
+            ),
+            hint,
+        ));
+    }
+    found
+}
+
+/// Writes of changed functions to what the running kernel has in read-only memory.
+pub fn writes(changes: &ChangeSet<'_>) -> Vec<Refusal> {
+    let view = &changes.patched;
+    let mut found: Vec<Refusal> = Vec::new();
+    let mut seen = HashSet::new();
+    for function in &changes.functions {
+        let item = &view.items[function.item];
+        if of(view, function.item).is_gone() {
+            continue;
+        }
+        let read_only: HashMap<u64, ItemId> = view
+            .references(function.item)
+            .into_iter()
+            .filter_map(|(r, to)| match view.through_toc(to) {
+                Ref::Item { item: datum, .. } if view.items[datum].kind == ItemKind::Data => {
+                    let original = changes.twins.of_patched[datum]?;
+                    let is_own = view.items[datum].is_own_copy(view.object);
+                    (!is_own && of(&changes.original, original).is_read_only()).then_some((r.offset, datum))
+                }
+                Ref::Item { item: datum, .. } if constants::is_one(view, datum) => Some((r.offset, datum)),
+                _ => None,
+            })
+            .collect();
+        if read_only.is_empty() {
+            continue;
+        }
+        for (at, access) in view.object.arch.accesses(view.section(function.item), item.range.clone()) {
+            let Some(&datum) = read_only.get(&at).filter(|_| access.writes()) else { continue };
+            if !seen.insert((function.item, datum)) {
+                continue;
+            }
+            found.push(read_only_written(
+                &item.name,
+                &view.section(function.item).name,
+                at - item.anchor.min(at),
+                &view.items[datum].name,
+                changes.twins.of_patched[datum].map_or(Storage::ReadOnly, |o| of(&changes.original, o)),
+            ));
+        }
+    }
+    found
+}
+
+/// The refusal for a write.
+pub fn read_only_written(function: &str, section: &str, at: u64, datum: &str, storage: Storage) -> Refusal {
+    Refusal::new(
+        "writes-read-only",
+        function,
+        section,
+        format!("at offset {at:#x} it writes to {datum}, which the running kernel has in {storage}"),
+        "leave the write out, or write to a new variable",
+    )
+}

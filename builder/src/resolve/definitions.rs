@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Global names that a unit defines anew and the running kernel has already: a unit's changes and the shipped kernel in,
+//! refusals out. Which unit defines a name is a question about the kernel, not about one unit.
+
+use super::World;
+use crate::diff::view::ItemKind;
+use crate::diff::ChangeSet;
+use crate::error::Refusal;
+
+/// Functions and variables that the fix moves from another file to this unit, or defines a second time. Code that the
+/// fix leaves alone goes on to use the running kernel's.
+pub fn refusals(module: Option<&str>, source: &str, changes: &ChangeSet<'_>, world: &World<'_>) -> Vec<Refusal> {
+    let refusal = |name: &str| {
+        let owner = owner(name, module, world)?;
+        Some(Refusal::new(
+            "moved-definition",
+            name,
+            source,
+            format!("the fix defines it in this file, and the running kernel has one from another file of {owner}: code that the fix leaves alone goes on to use that"),
+            "leave it in its file; a static function beside the code that needs it may have another name",
+        ))
+    };
+    new_names(changes).into_iter().filter_map(refusal).collect()
+}
+
+/// Global names that are defined in the patched object, and in the original not.
+fn new_names<'c>(changes: &'c ChangeSet<'_>) -> Vec<&'c str> {
+    let (original, patched) = (changes.original.object, &changes.patched);
+    let new = patched.items.iter().enumerate().filter(|&(id, item)| {
+        item.kind != ItemKind::Anonymous && changes.twins.of_patched[id].is_none() && !item.is_own_copy(patched.object)
+    });
+    let names = new.flat_map(|(_, item)| &item.symbols).map(|&s| &patched.object.symbols[s]);
+    let names = names.filter(|s| !s.is_local()).map(|s| s.name.as_str());
+    names.filter(|name| !original.symbols.iter().any(|s| s.name == **name && s.section().is_some())).collect()
+}
+
+/// The klp object of the running kernel that has a global symbol of this name, as far as a unit of `module` can mean it.
+fn owner(name: &str, module: Option<&str>, world: &World<'_>) -> Option<String> {
+    if let Some(module) = module {
+        let own = world.modules.get(module).is_some_and(|m| m.named(name).any(|s| !s.is_local()));
+        return own.then(|| module.to_string());
+    }
+    world.image.kallsyms.named(name).any(|s| s.is_global()).then(|| "vmlinux".to_string())
+}

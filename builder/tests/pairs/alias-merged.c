@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A function becomes an alias of another one.
+//#Refuse: alias-changed entry_b
+#include "kernel.h"
+
+noinline int entry_a(int x)
+{
+	return x + 1;
+}
+
+#ifndef PATCHED
+int entry_b(int x)
+{
+	return source() + x;
+}
+#else
+int entry_b(int x) __attribute__((alias("entry_a")));
+#endif
