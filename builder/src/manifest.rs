@@ -67,7 +67,7 @@ pub struct Manifest {
     /// What to expect when it is loaded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
-    /// Types whose changed layout was let pass.
+    /// Types whose changed layout, and variables whose changed type was let pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_layouts: Vec<String>,
     /// Tools and their versions.

@@ -29,7 +29,7 @@ pub struct BuildArgs {
     /// Rust file with callbacks and states, to be compiled into the module (docs/authors.md)
     #[arg(long, value_name = "HOOKS.rs")]
     hooks: Option<PathBuf>,
-    /// Let a changed layout of this struct, union or enum pass; it stands in the manifest. May be given several times
+    /// Let a changed layout of this struct, union or enum pass, or a changed type of this variable; it is recorded in the manifest. May be given several times
     #[arg(long, value_name = "STRUCT")]
     allow_layout: Vec<String>,
     /// Leave older live patches active instead of taking their place

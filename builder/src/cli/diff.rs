@@ -37,7 +37,7 @@ pub struct DiffArgs {
     /// Write the comparison as one HTML page with both versions of the code side by side
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-    /// Let a changed layout of this struct, union or enum pass; may be given several times
+    /// Let a changed layout of this struct, union or enum pass, or a changed type of this variable; may be given several times
     #[arg(long, value_name = "STRUCT")]
     allow_layout: Vec<String>,
     /// Write the extracted object here

@@ -51,7 +51,7 @@ pub struct Request {
     pub limit: Limit,
     /// Functions that may lack a proof.
     pub allow_unproven: BTreeSet<String>,
-    /// Types whose layout may change.
+    /// Types whose layout, and variables whose type may change.
     pub allow_layout: BTreeSet<String>,
     /// What the stream says of it, where it is a version of one.
     pub stream: Option<Labels>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Whether fixes touch anything but the bodies of functions: the touched files in, yes or no out. Types that objects
-//! of the running kernel have can change nowhere else.
+//! Whether fixes touch anything but code: the touched files in, yes or no out. Types that objects of the running kernel
+//! have can change nowhere else than outside of the bodies of functions, and in the declarations of static locals.
 
 use super::clex::{scan, Directive};
 use super::PatchedTree;
@@ -14,17 +14,25 @@ pub fn may_change_types(tree: &PatchedTree) -> bool {
 }
 
 /// The text without the bodies of functions that are written in the kernel's style, their brace on a line of its own.
-/// Directives stay, wherever they stand: a macro may be used in a type.
+/// Directives stay, wherever they are: a macro may be used in a type. So do the static variables and the types of a body.
 fn skeleton(text: &[u8]) -> Vec<&[u8]> {
     let lines: Vec<&[u8]> = text.split(|&b| b == b'\n').collect();
     let mut kept = Vec::new();
     let mut in_body = false;
+    let mut declaration: Option<i32> = None;
     let mut head: Vec<&[u8]> = Vec::new();
     for (raw, line) in lines.iter().zip(scan(&lines)) {
         let text = raw.trim_ascii();
         if line.file_scope {
             // Between `{` and the end of a body no line begins at file scope.
             in_body = text == b"{" && !defines_type(&head);
+            declaration = None;
+        }
+        if in_body && line.directive.is_none() && (declaration.is_some() || declares(text)) {
+            kept.push(text);
+            let depth = declaration.unwrap_or(0) + braces(text);
+            declaration = (depth > 0 || !text.ends_with(b";")).then_some(depth);
+            continue;
         }
         match line.directive {
             Some(Directive::Line(_)) => continue,
@@ -44,6 +52,19 @@ fn skeleton(text: &[u8]) -> Vec<&[u8]> {
         }
     }
     kept
+}
+
+/// True where a line of a body may begin the declaration of a static variable, or a type.
+fn declares(text: &[u8]) -> bool {
+    let mut words = text.split(|b| !b.is_ascii_alphanumeric() && *b != b'_');
+    let is_type = [&b"struct "[..], b"union ", b"enum ", b"typedef "].iter().any(|word| text.starts_with(word));
+    !is_comment(text) && (words.any(|word| word == b"static") || is_type && text.ends_with(b"{"))
+}
+
+/// How many more braces a line opens than it closes.
+fn braces(text: &[u8]) -> i32 {
+    let count = |brace| text.iter().filter(|b| **b == brace).count() as i32;
+    count(b'{') - count(b'}')
 }
 
 fn is_comment(text: &[u8]) -> bool {
@@ -86,6 +107,18 @@ mod tests {
         assert!(!same("int y", "long y"));
         let typed = "struct __attribute__((aligned(4),\n\tpacked))\n{\n\tint a;\n};\n";
         assert_ne!(skeleton(typed.as_bytes()), skeleton(typed.replace("int a", "long a").as_bytes()));
+    }
+
+    #[test]
+    fn static_locals_do() {
+        let body = |inner: &str| format!("int f(void)\n{{\n\tint x;\n\n{inner}\n\treturn x + 1;\n}}\n");
+        let differ = |a: &str, b: &str| skeleton(body(a).as_bytes()) != skeleton(body(b).as_bytes());
+        assert!(differ("\tstatic struct a *last;", "\tstatic struct b *last;"));
+        assert!(differ("\tstatic const struct a\n\t\t*last;", "\tstatic const struct a\n\t\t**last;"));
+        assert!(differ("\tstruct local {\n\t\tstruct a *p;\n\t};", "\tstruct local {\n\t\tstruct b *p;\n\t};"));
+        assert!(!differ("\tstruct a *x = y;", "\tstruct b *x = y;"));
+        let after = |call: &str| format!("\tstatic struct {{\n\t\tint a;\n\t}} s;\n\t{call}();");
+        assert!(!differ(&after("one"), &after("two")));
     }
 
     #[test]

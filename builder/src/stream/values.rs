@@ -188,7 +188,7 @@ text! {
 }
 
 text! {
-    /// A struct, union or enum, as `--allow-layout` takes it: `struct foo`, or `foo`.
+    /// A struct, union, enum or variable, as `--allow-layout` takes it: `struct foo`, or `foo`.
     TypeName,
     |text| {
         let bare = ["struct ", "union ", "enum "].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(text);

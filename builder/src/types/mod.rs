@@ -3,12 +3,15 @@
 //! kernel keep the layout that they were made with, and code that is not patched goes on to know the old one.
 
 pub mod dwarf;
+pub mod entries;
 pub mod far;
+pub mod kind;
 pub mod stage;
 pub mod statics;
 
 use crate::error::Refusal;
 use dwarf::{Member, Shape, Types};
+use kind::{Kind, Sides};
 use std::collections::BTreeSet;
 
 /// Names as `--allow-layout` takes them: `struct foo`, or `foo` alone.
@@ -17,8 +20,8 @@ pub fn is_allowed(allowed: &BTreeSet<String>, name: &str) -> bool {
     allowed.contains(name) || allowed.contains(bare)
 }
 
-/// Types that both know and that look different, but for those in `allowed`. `exported` says which functions
-/// modules may call.
+/// Types that both know and that look different, and variables of another type, but for those in `allowed`. `exported`
+/// says which functions modules may call.
 pub fn refusals(
     original: &Types,
     patched: &Types,
@@ -26,10 +29,13 @@ pub fn refusals(
     exported: &dyn Fn(&str) -> bool,
 ) -> Vec<Refusal> {
     let mut found = Vec::new();
+    let sides = Sides::new(original, patched);
     for (name, old) in &original.shapes {
         let Some(new) = patched.shapes.get(name).filter(|new| *new != old) else { continue };
         let moved = match (old, new) {
-            (Shape::Record { size: a, members: x }, Shape::Record { size: b, members: y }) => record(*a, x, *b, y),
+            (Shape::Record { size: a, members: x }, Shape::Record { size: b, members: y }) => {
+                record(&sides, (*a, x), (*b, y))
+            }
             (Shape::Enum(x), Shape::Enum(y)) => values(x, y),
             _ => vec!["it is another kind of type".into()],
         };
@@ -50,7 +56,9 @@ pub fn refusals(
         ));
     }
     for (name, old) in original.prototypes.iter().filter(|(name, _)| exported(name)) {
-        if let Some(new) = patched.prototypes.get(name).filter(|new| *new != old) {
+        if let Some(new) = patched.prototypes.get(name).filter(|new| !sides.same_prototype(old, new)) {
+            let words = |p: &kind::Prototype| Kind::Function(Box::new(p.clone())).to_string();
+            let (old, new) = (words(old), words(new));
             found.push(Refusal::new(
                 "export-changed",
                 name,
@@ -60,13 +68,44 @@ pub fn refusals(
             ));
         }
     }
+    found.extend(variables(original, patched, &sides).filter(|r| !is_allowed(allowed, &r.symbol)));
     found
+}
+
+/// Variables of one size whose type is another: what the running kernel has in them would be taken for something else.
+fn variables<'t>(original: &'t Types, patched: &'t Types, sides: &'t Sides<'_>) -> impl Iterator<Item = Refusal> + 't {
+    // Numbers that the preprocessor counts up.
+    let named = original.variables.iter().filter(|((_, name), _)| !name.contains("__UNIQUE_ID"));
+    named.filter_map(|(key @ (function, name), old)| {
+        let keeps = |a: &Member, b: &Member| a.size != b.size || sides.keeps(&a.holds, &b.holds);
+        let mut new: Vec<&Member> = patched.variables.get(key)?.iter().collect();
+        // Of several of one name in one function some may come or go.
+        let mut gone = Vec::new();
+        for old in old {
+            match new.iter().position(|n| keeps(old, n)) {
+                Some(same) => _ = new.remove(same),
+                None => gone.push(old),
+            }
+        }
+        let (old, new) = (gone.first()?, new.first()?);
+        let home = function.as_ref().map_or_else(String::new, |f| format!(" of {f}()"));
+        Some(Refusal::new(
+            "data-type",
+            name,
+            "",
+            format!("the fix changes the type of this variable{home} from `{}` to `{}`", old.holds, new.holds),
+            &format!(
+                "the running kernel keeps in it what it has there by now: add a new variable beside it, or a shadow variable; \
+                 --allow-layout {name} where you know that this is right for the new type too"
+            ),
+        ))
+    })
 }
 
 /// How many differences are told.
 const TOLD: usize = 6;
 
-fn record(old_size: u64, old: &[Member], new_size: u64, new: &[Member]) -> Vec<String> {
+fn record(sides: &Sides<'_>, (old_size, old): (u64, &[Member]), (new_size, new): (u64, &[Member])) -> Vec<String> {
     let mut said = Vec::new();
     if old_size != new_size {
         said.push(format!("{new_size} bytes instead of {old_size}"));
@@ -82,6 +121,9 @@ fn record(old_size: u64, old: &[Member], new_size: u64, new: &[Member]) -> Vec<S
             Some(n) if n.at != m.at => said.push(format!("{} moved from {} to {}", m.name, place(m), place(&n))),
             Some(n) if n.size != m.size => {
                 said.push(format!("{} at {} has {} instead of {}", m.name, place(m), bits(n.size), bits(m.size)))
+            }
+            Some(n) if !sides.keeps(&m.holds, &n.holds) => {
+                said.push(format!("{} at {} is `{}` instead of `{}`", m.name, place(m), n.holds, m.holds))
             }
             Some(_) => {}
         }
@@ -145,7 +187,10 @@ mod tests {
 
     #[test]
     fn fields_in_words() {
-        let m = |name: &str, at, size| Member { name: name.into(), at, size };
+        let none = Types::default();
+        let sides = Sides::new(&none, &none);
+        let record = |a, x: &[Member], b, y: &[Member]| super::record(&sides, (a, x), (b, y));
+        let m = |name: &str, at, size| Member { name: name.into(), at, size, holds: Kind::Void };
         let old = [m("a", 0, 32), m("b", 64, 64)];
         assert!(record(16, &old, 16, &old).is_empty());
         let grown = [m("a", 0, 32), m("c", 32, 1), m("b", 64, 64)];

@@ -2,6 +2,7 @@
 //! Reads from an object's DWARF where its static variables are declared: bytes in, file, line, function and type of each
 //! symbol out.
 
+use super::entries::{self, Entries};
 use super::dwarf;
 use crate::diff::locals::{Declared, Statics};
 use crate::elf::read::{read, Take};
@@ -31,7 +32,7 @@ pub fn read_statics(bytes: &[u8]) -> Result<Statics> {
     let object = read(bytes, Take::All)?;
     let Some(info) = object.section_by_name(".debug_info") else { return Ok(Statics::new()) };
     let file = object::File::parse(bytes).context("malformed object")?;
-    let sections = gimli::DwarfSections::load(|id| dwarf::relocated(&file, id.name()))?;
+    let sections = gimli::DwarfSections::load(|id| entries::relocated(&file, id.name()))?;
     let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
     let mut found = Statics::new();
     let mut units = dwarf.units();
@@ -49,7 +50,7 @@ fn of_unit(
     info: usize,
     found: &mut Statics,
 ) -> gimli::Result<()> {
-    let types = dwarf::entries(dwarf, unit)?;
+    let types = Entries::new(entries::raw(dwarf, unit)?);
     let names = names(dwarf, unit)?;
     let start = dwarf.debug_info.reader().slice().as_ptr() as usize;
     let mut cursor = unit.entries();
@@ -67,7 +68,7 @@ fn of_unit(
         let Some(named) = resolve(&names, entry.offset()) else { continue };
         let (Some(line), false) = (named.line, named.function.is_empty()) else { continue };
         let file = named.file.and_then(|index| file_name(dwarf, unit, index)).unwrap_or_default();
-        let of_type = dwarf::words(&types, named.of, 0);
+        let of_type = dwarf::kind(&types, named.of, &mut Vec::new()).to_string();
         found.insert(symbol, Declared { function: named.function, file, line, of_type });
     }
     Ok(())
