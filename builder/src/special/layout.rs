@@ -2,9 +2,10 @@
 //! Sizes of the C structs in special sections: from the command line, the target's BTF or the object's
 //! DWARF, never from a constant.
 
+use crate::types::entries::relocated;
 use anyhow::{bail, Context, Result};
 use gimli::{EndianSlice, LittleEndian};
-use object::{Object as _, ObjectSection as _};
+use object::Object as _;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -86,32 +87,12 @@ impl Layouts {
         if file.section_by_name(".debug_info").is_none() {
             return Ok(layouts);
         }
-        let empty: &[u8] = &[];
-        let load = |id: gimli::SectionId| -> Result<EndianSlice<'_, LittleEndian>> {
-            let data = match file.section_by_name(id.name()) {
-                Some(section) => {
-                    let place = section.compressed_file_range().with_context(|| format!("section {}", id.name()))?;
-                    if place.format != object::CompressionFormat::None {
-                        bail!(
-                            "section {} is compressed: unpack it with `objcopy --decompress-debug-sections`",
-                            id.name()
-                        );
-                    }
-                    section.data().with_context(|| format!("section {}", id.name()))?
-                }
-                None => empty,
-            };
-            Ok(EndianSlice::new(data, LittleEndian))
-        };
-        // Names are behind relocations into .debug_str in a relocatable file; section offsets there are
-        // relocated too, so a struct is found by reading the relocated value of its name.
-        let mut dwarf = gimli::Dwarf::load(load)?;
-        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
-        let relocations = name_relocations(&file);
+        let sections = gimli::DwarfSections::load(|id| relocated(&file, id.name()))?;
+        let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
         let mut units = dwarf.units();
         while let Some(header) = units.next().context("malformed DWARF unit")? {
-            let abbreviations = dwarf.abbreviations(&header).context("malformed DWARF abbreviations")?;
-            let mut entries = header.entries_raw(&abbreviations, None).context("malformed DWARF entries")?;
+            let unit = dwarf.unit(header).context("malformed DWARF unit")?;
+            let mut entries = unit.entries_raw(None).context("malformed DWARF entries")?;
             while !entries.is_empty() {
                 let Some(abbreviation) = entries.read_abbreviation().context("malformed DWARF entry")? else {
                     continue;
@@ -119,51 +100,22 @@ impl Layouts {
                 let is_struct = abbreviation.tag() == gimli::DW_TAG_structure_type;
                 let (mut name, mut size) = (None, None);
                 for spec in abbreviation.attributes() {
-                    let at = entries.next_offset().0;
                     let attribute = entries.read_attribute(*spec).context("malformed DWARF attribute")?;
-                    if !is_struct {
-                        continue;
-                    }
                     match attribute.name() {
-                        gimli::DW_AT_name => {
-                            name = match attribute.value() {
-                                gimli::AttributeValue::DebugStrRef(offset) => {
-                                    let place = header.offset().as_debug_info_offset().map_or(0, |o| o.0) + at;
-                                    let offset = relocations.get(&(place as u64)).map_or(offset.0, |&o| o as usize);
-                                    dwarf
-                                        .debug_str
-                                        .get_str(gimli::DebugStrOffset(offset))
-                                        .ok()
-                                        .map(|s| s.to_string_lossy().into_owned())
-                                }
-                                gimli::AttributeValue::String(s) => Some(s.to_string_lossy().into_owned()),
-                                _ => None,
-                            }
-                        }
+                        gimli::DW_AT_name if is_struct => name = Some(attribute.value()),
                         gimli::DW_AT_byte_size => size = attribute.udata_value(),
                         _ => {}
                     }
                 }
-                if let (Some(name), Some(size)) = (name, size) {
-                    if STRUCTS.contains(&name.as_str()) {
-                        layouts.0.entry(name).or_insert(size);
-                    }
+                let (Some(name), Some(size)) = (name, size) else { continue };
+                let name = dwarf.attr_string(&unit, name).context("malformed DWARF name")?.to_string_lossy();
+                if STRUCTS.contains(&name.as_ref()) {
+                    layouts.0.entry(name.into_owned()).or_insert(size);
                 }
             }
         }
         Ok(layouts)
     }
-}
-
-/// Relocated values of `.debug_info` fields that point into `.debug_str`: offset of the field → value.
-fn name_relocations(file: &object::File<'_>) -> BTreeMap<u64, u64> {
-    let mut found = BTreeMap::new();
-    if let Some(section) = file.section_by_name(".debug_info") {
-        for (offset, reloc) in section.relocations() {
-            found.insert(offset, reloc.addend() as u64);
-        }
-    }
-    found
 }
 
 #[cfg(test)]
