@@ -3,7 +3,7 @@
 //! `__LINE__` out. A fix moves every line below it; code that is otherwise the same need not be patched.
 
 use super::view::{string_at, Ref, View};
-use crate::arch::LineArgument;
+use crate::arch::{Field, LineArgument};
 use crate::elf::{Reloc, SecId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -126,14 +126,17 @@ pub fn of_entry(entry: &Side<'_, '_>) -> Vec<(usize, u8)> {
         let file = view.through_toc(view.reference(entry.section, entry.range.clone(), r));
         matches!(file, Ref::String { section, start, .. } if is_file(string_at(&view.object.sections[section], start)))
     });
-    let size = (entry.range.end - entry.range.start) as usize;
-    let line =
-        last.map(|r| (r.offset - entry.range.start) as usize + FILE).filter(|line| line + LINE_AND_FLAGS == size);
-    line.map_or_else(Vec::new, |line| vec![(line, 0xff), (line + 1, 0xff)])
+    let line_in = |file: &Reloc| {
+        // A distance, or before GENERIC_BUG_RELATIVE_POINTERS a whole address; then the struct is padded to a multiple of it.
+        let width = view.object.arch.field(file.kind).map(Field::bytes).filter(|width| matches!(width, 4 | 8))?;
+        let line = usize::try_from(file.offset.checked_sub(entry.range.start)?).ok()? + width;
+        let end = (line + LINE_AND_FLAGS).next_multiple_of(width);
+        (end as u64 == entry.range.end - entry.range.start).then_some(line)
+    };
+    last.and_then(line_in).map_or_else(Vec::new, |line| vec![(line, 0xff), (line + 1, 0xff)])
 }
 
-/// Bytes of the reference to the file, and of what follows it, in struct bug_entry.
-const FILE: usize = 4;
+/// Bytes of what follows the reference to the file in struct bug_entry.
 const LINE_AND_FLAGS: usize = 4;
 
 /// The bytes of a datum that hold the line where it was made, counted from its start: struct _ddebug
