@@ -101,10 +101,11 @@ fn outcome(source: &Path, text: &str, machine: &Machine, model: &str) -> Result<
         comments(text, machine.name).filter_map(move |line| Some(line.strip_prefix(key)?.trim().to_string()))
     };
     let given: Vec<String> = values("//#Flags:").collect();
+    let given = given.iter().flat_map(|flags| flags.split_whitespace());
+    let given: Vec<&str> = model.split_whitespace().chain(given).collect();
     let compile = |name: &str, define: &[&'static str]| -> Result<PathBuf, String> {
         let object = folder.path().join(name);
-        let given = given.iter().flat_map(|flags| flags.split_whitespace());
-        let flags: Vec<&str> = model.split_whitespace().chain(given).chain(define.iter().copied()).collect();
+        let flags = [&given, define].concat();
         machine.compile(source, &flags, &object)?;
         for flags in values("//#Strip:") {
             machine.strip(&flags, &object)?;
@@ -117,7 +118,7 @@ fn outcome(source: &Path, text: &str, machine: &Machine, model: &str) -> Result<
     let layout = (!layout.is_empty()).then(|| layout.join(","));
     let outcome = compare(&original, &patched, layout.as_deref(), &allowed).map_err(|e| format!("{model}: {e:#}"))?;
     if let Some(extract) = &outcome.extract {
-        sound(&extract.object, &patched, machine).map_err(|e| format!("{model}: {e}"))?;
+        sound(&extract.object, &patched, machine, &given).map_err(|e| format!("{model}: {e}"))?;
     }
     let facts = facts(&outcome, machine);
     Ok((outcome, facts))
@@ -125,7 +126,7 @@ fn outcome(source: &Path, text: &str, machine: &Machine, model: &str) -> Result<
 
 /// What is written can be read again, a linker takes it, functions are entered where they were, and the module loader
 /// finds its sections.
-fn sound(object: &Object, patched: &Path, machine: &Machine) -> Result<(), String> {
+fn sound(object: &Object, patched: &Path, machine: &Machine, flags: &[&str]) -> Result<(), String> {
     let bytes = write(object).map_err(|e| format!("the extracted object: {e:#}"))?;
     let again = read(&bytes, Take::All).map_err(|e| format!("the extracted object: {e:#}"))?;
     let relocs = |o: &Object| o.sections.iter().map(|s| s.relocs.len()).sum::<usize>();
@@ -145,7 +146,7 @@ fn sound(object: &Object, patched: &Path, machine: &Machine) -> Result<(), Strin
     }
     let path = patched.with_file_name("extract.o");
     std::fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
-    machine.link(&path).map(drop)
+    machine.link(&path, flags).map(drop)
 }
 
 /// The comments for an architecture, without its name.

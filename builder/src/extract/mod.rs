@@ -231,13 +231,7 @@ impl<'a, 'o> Run<'a, 'o> {
         }
         let section = &self.changes.patched.object.sections[entry.section];
         *self.special.entry(section.name.clone()).or_default() += 1;
-        let linked = (section.flags & u64::from(SHF_LINK_ORDER) != 0)
-            .then(|| {
-                let linked = section.link as usize;
-                let item = self.changes.patched.item_at(linked, 0)?;
-                self.placed.get(&item).and_then(|&s| self.out.section_of(s))
-            })
-            .flatten();
+        let linked = self.is_ordered(&section.name).then(|| self.home_of_code(entry)).flatten();
         let (out_section, out_offset) = self.out.append_entry(section, entry, linked);
         self.queue.push_back(Pending {
             section: entry.section,
@@ -249,6 +243,24 @@ impl<'a, 'o> Run<'a, 'o> {
         });
         self.entries.insert((entry.section, entry.range.start), (out_section, out_offset));
         (out_section, out_offset)
+    }
+
+    /// Whether sections of this name are put in the order of the code that they refer to. Linkers want all or none to be.
+    fn is_ordered(&self, name: &str) -> bool {
+        let mut sections = self.changes.patched.object.sections.iter().filter(|s| s.name == name);
+        sections.any(|s| s.flags & u64::from(SHF_LINK_ORDER) != 0)
+    }
+
+    /// The payload's section with the code that an entry refers to. The section that its own one is linked to need not be
+    /// that: GCC 12 links all entries of a file to the first function.
+    fn home_of_code(&self, entry: &Entry) -> Option<SecId> {
+        let view = &self.changes.patched;
+        let section = &view.object.sections[entry.section];
+        let code = special::row_of(&section.name)?.code_of(section, entry)?;
+        match view.reference(entry.section, entry.range.clone(), code) {
+            Ref::Item { item, .. } => self.out.section_of(*self.placed.get(&item)?),
+            _ => None,
+        }
     }
 
     /// Follows references until nothing new comes along.

@@ -106,13 +106,19 @@ impl Machine {
         run(self.program("strip")?.args(flags.split_whitespace()).arg(object))
     }
 
-    /// Shows that a linker takes an object.
-    pub fn link(&self, object: &Path) -> Result<PathBuf, String> {
+    /// Shows that a linker takes an object, with another one that a compiler makes with these flags, as of each module
+    /// kbuild links some.
+    pub fn link(&self, object: &Path, flags: &[&str]) -> Result<PathBuf, String> {
+        let beside = object.with_file_name("beside.c");
+        std::fs::write(&beside, "void beside(void) {}\n").map_err(|e| format!("{}: {e}", beside.display()))?;
+        let other = object.with_file_name("beside.o");
+        self.compile(&beside, flags, &other)?;
         let linked = object.with_extension("linked.o");
-        run(self
-            .program("ld")?
-            .args(["-m", self.emulation, "-r", "-o"])
-            .args([linked.as_os_str(), object.as_os_str()]))?;
+        run(self.program("ld")?.args(["-m", self.emulation, "-r", "-o"]).args([
+            linked.as_os_str(),
+            object.as_os_str(),
+            other.as_os_str(),
+        ]))?;
         Ok(linked)
     }
 }
