@@ -8,7 +8,7 @@ use crate::arch::Field;
 use crate::elf::read::{read, Take};
 use crate::elf::*;
 use crate::image::symvers::Symvers;
-use crate::image::Image;
+use crate::image::{modules, Image};
 use crate::manifest::Manifest;
 use crate::prove::module::Module;
 use anyhow::{Context, Result};
@@ -190,7 +190,7 @@ fn check_relocation(
     if let Some(klp) = KlpName::parse(&symbol.name) {
         if (klp.object == "vmlinux") != (needs == "vmlinux") {
             faults.push(format!("{at}: a relocation for {needs} refers to {}", symbol.name));
-        } else if klp.object != needs && !depends_on(needs, &klp.object, against) {
+        } else if klp.object != needs && !modules::depends_on(against.modules, needs, &klp.object) {
             faults.push(format!(
                 "{at}: a relocation for {needs} refers to {}, and {needs} can be loaded without {}",
                 symbol.name, klp.object
@@ -210,11 +210,6 @@ fn check_relocation(
         }
         _ => faults.push(format!("{at}: type {} is not known", object.arch.reloc_name(r.kind))),
     }
-}
-
-/// True where the shipped module `name` cannot be loaded without `other`.
-fn depends_on(name: &str, other: &str, against: &Against<'_>) -> bool {
-    against.modules.get(name).is_some_and(|m| m.depends().iter().any(|d| d == other))
 }
 
 fn unknown(klp: &KlpName, against: &Against<'_>) -> Option<String> {

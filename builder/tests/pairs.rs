@@ -136,6 +136,10 @@ fn sound(object: &Object, patched: &Path, machine: &Machine, flags: &[&str]) -> 
     if let Some(lost) = again.sections.iter().find(|s| row_of(&s.name).is_some_and(|row| row.goes_as.is_some())) {
         return Err(format!("no module loader finds {}", lost.name));
     }
+    let tables = ["__ksymtab", "___ksymtab", "__kstrtab", ".export_symbol", ".modinfo"];
+    if let Some(copied) = again.sections.iter().find(|s| tables.iter().any(|table| s.name.starts_with(table))) {
+        return Err(format!("{} of the unit is in the module", copied.name));
+    }
     let source = std::fs::read(patched).map_err(|e| format!("{}: {e}", patched.display()))?;
     let source = read(&source, Take::NoDebug).map_err(|e| format!("{e:#}"))?;
     for symbol in again.symbols.iter().filter(|s| s.kind == SymKind::Func && s.section().is_some()) {

@@ -284,26 +284,25 @@ pub fn exports_of(view: &View<'_>) -> BTreeSet<String> {
     exported(view).into_keys().collect()
 }
 
-/// Symbols that the fix exports anew, or under another licence or namespace.
+/// Names that the fix exports and the original does not. A live patch leaves the exports out: no module that needs one of
+/// them could be loaded before, so that only what the fix itself changes can use it.
+pub fn new_exports(changes: &ChangeSet<'_>) -> BTreeSet<String> {
+    &exports_of(&changes.patched) - &exports_of(&changes.original)
+}
+
+/// Symbols that the fix exports under another licence or namespace.
 fn exports(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     let (old, new) = (exported(&changes.original), exported(&changes.patched));
-    let differing = new.iter().filter(|(name, now)| old.get(*name) != Some(now));
+    let differing = new.iter().filter(|(name, now)| old.get(*name).is_some_and(|before| before != *now));
     differing
-        .map(|(name, (section, _))| match old.get(name) {
-            None => Refusal::new(
-                "export-added",
-                name,
-                section,
-                "the fix exports a new symbol".into(),
-                "a live patch cannot add exports; leave the EXPORT_SYMBOL out of the fix",
-            ),
-            Some(_) => Refusal::new(
+        .map(|(name, (section, _))| {
+            Refusal::new(
                 "export-changed",
                 name,
                 section,
                 "the fix changes the licence or namespace of an export".into(),
                 "a live patch cannot change exports; leave this part of the fix out",
-            ),
+            )
         })
         .collect()
 }

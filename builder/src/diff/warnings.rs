@@ -84,6 +84,13 @@ pub fn warnings(changes: &ChangeSet<'_>) -> Vec<Warning> {
     for name in old.difference(&new) {
         found.push(Warning::new("export-removed", name, "the running kernel goes on to export it"));
     }
+    for name in new.difference(&old) {
+        found.push(Warning::new(
+            "export-left-out",
+            name,
+            "a live patch cannot add an export: this one is left out, and only code that the fix changes can use the symbol",
+        ));
+    }
     let (old, new) = (modinfo(original), modinfo(&changes.patched));
     if let Some(text) = new.difference(&old).chain(old.difference(&new)).next() {
         found.push(Warning::new(

@@ -6,7 +6,7 @@ use crate::files;
 use crate::prove::module::Module;
 use crate::target::Target;
 use anyhow::{ensure, Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -93,14 +93,97 @@ pub fn bytes(path: &Path) -> Result<Vec<u8>> {
 
 /// Reads a shipped module to prove against.
 pub fn load(target: &Target, name: &str) -> Result<Module> {
-    let path = find(target, name)?;
-    let object = read(&bytes(&path)?, Take::NoDebug).with_context(|| path.display().to_string())?;
+    read_module(&find(target, name)?)
+}
+
+fn read_module(path: &Path) -> Result<Module> {
+    let object = read(&bytes(path)?, Take::NoDebug).with_context(|| path.display().to_string())?;
     Ok(Module { object })
+}
+
+/// Whether the shipped module `name` cannot be loaded without `other`: it depends on it, or on one that does, as far as
+/// `modules` has these.
+pub fn depends_on(modules: &BTreeMap<String, Module>, name: &str, other: &str) -> bool {
+    between(modules, name, other, &mut |_| Ok(None)).unwrap_or(false)
+}
+
+/// Reads into `modules` those by way of which `name` depends on `other`, where it does not do so itself.
+///
+/// # Errors
+/// A module that is no ELF file.
+pub fn load_between(target: &Target, modules: &mut BTreeMap<String, Module>, name: &str, other: &str) -> Result<()> {
+    if depends_on(modules, name, other) {
+        return Ok(());
+    }
+    let shipped = index(target)?;
+    let mut read_too = BTreeMap::new();
+    between(modules, name, other, &mut |name| {
+        let Some(path) = shipped.get(name) else { return Ok(None) };
+        let module = read_module(path)?;
+        let depends = module.depends();
+        read_too.insert(name.to_string(), module);
+        Ok(Some(depends))
+    })?;
+    modules.append(&mut read_too);
+    Ok(())
+}
+
+/// Follows what modules depend on; `more` says it of those that are not in `modules`.
+fn between(
+    modules: &BTreeMap<String, Module>,
+    name: &str,
+    other: &str,
+    more: &mut dyn FnMut(&str) -> Result<Option<Vec<String>>>,
+) -> Result<bool> {
+    let mut seen = BTreeSet::from([name.to_string()]);
+    let mut next = VecDeque::from([name.to_string()]);
+    while let Some(module) = next.pop_front() {
+        let depends = match modules.get(&module) {
+            Some(module) => module.depends(),
+            None => more(&module)?.unwrap_or_default(),
+        };
+        if depends.iter().any(|d| d == other) {
+            return Ok(true);
+        }
+        next.extend(depends.into_iter().filter(|d| seen.insert(d.clone())));
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::x86_64::X86_64;
+    use crate::elf::{Object, Section};
+
+    #[test]
+    fn dependencies_are_followed_through() {
+        let module = |depends: &str| Module {
+            object: Object {
+                arch: &X86_64,
+                flags: 0,
+                sections: vec![Section {
+                    name: ".modinfo".into(),
+                    data: format!("license=GPL\0depends={depends}\0").into_bytes(),
+                    ..Section::default()
+                }],
+                symbols: Vec::new(),
+            },
+        };
+        let named = |all: &[(&str, &str)]| -> BTreeMap<String, Module> {
+            all.iter().map(|(name, depends)| (name.to_string(), module(depends))).collect()
+        };
+        let all = named(&[("mt76_usb", "mt76"), ("mt76", "cfg80211,mac-80211"), ("mac_80211", "cfg80211,mt76")]);
+        assert!(depends_on(&all, "mt76_usb", "mt76") && depends_on(&all, "mt76_usb", "mac_80211"));
+        assert!(!depends_on(&all, "mt76", "mt76_usb") && !depends_on(&all, "mt76_usb", "usbcore"));
+        let mut asked = Vec::new();
+        let more = &mut |name: &str| {
+            asked.push(name.to_string());
+            Ok((name == "mt76").then(|| vec!["mac80211".to_string()]))
+        };
+        assert!(between(&named(&[("mt76_usb", "usbcore,mt76")]), "mt76_usb", "mac80211", more).unwrap());
+        assert_eq!(asked, ["usbcore", "mt76"]);
+    }
 
     #[test]
     fn files_of_modules_and_others() {

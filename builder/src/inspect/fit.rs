@@ -41,6 +41,13 @@ pub fn fit(ko: &[u8], report: &Report, target: &Target) -> Result<Fit> {
                 Err(error) => reasons.push(format!("{error:#}")),
             }
         }
+        let needs: BTreeSet<&str> = report.livepatch_sections.iter().map(|s| s.needs.as_str()).collect();
+        let others: BTreeSet<&str> = report.livepatch_symbols.iter().map(|s| s.object.as_str()).collect();
+        for needs in needs.into_iter().filter(|name| *name != "vmlinux") {
+            for other in others.iter().filter(|name| **name != "vmlinux" && **name != needs) {
+                modules::load_between(target, &mut modules, needs, other)?;
+            }
+        }
         let against = Against {
             release: &target.release,
             build_id: &target.build_id,

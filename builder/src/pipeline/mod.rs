@@ -158,7 +158,8 @@ fn carry_over(
     let target = &request.target;
     let named: Vec<_> = changed.each().map(|(u, c)| (&u.pair.unit, c)).collect();
     let layouts = types::stage::check(target, tree, &named, &request.allow_layout, work)?;
-    let extracts = extract_all(units, changes, [layouts, changed.affected.refusals.clone()].concat())?;
+    let known = [layouts, changed.affected.refusals.clone(), exported_already(units, changes, symvers)].concat();
+    let extracts = extract_all(units, changes, known)?;
     let hooks = gather_hooks(target, units, &extracts, hooks_file.as_ref())?;
     let modules = load_modules(target, units, &extracts, symvers)?;
     let world = World { image, modules: &modules, symvers };
@@ -295,10 +296,15 @@ fn load_modules(
 ) -> Result<BTreeMap<String, Module>> {
     let pairs: Vec<(Option<&str>, &Extract)> =
         units.iter().zip(extracts).map(|(u, e)| (u.pair.unit.module.as_deref(), e)).collect();
-    resolve::modules_needed(&pairs, symvers)
-        .into_iter()
-        .map(|name| Ok((name.clone(), modules::load(target, &name)?)))
-        .collect()
+    let mut all = BTreeMap::new();
+    for name in resolve::modules_needed(&pairs, symvers) {
+        let module = modules::load(target, &name)?;
+        all.insert(name, module);
+    }
+    for (own, other) in resolve::modules_used(&pairs, &all, symvers) {
+        modules::load_between(target, &mut all, own, &other)?;
+    }
+    Ok(all)
 }
 
 /// Stage prove. A unit with functions in doubt is compiled once more with kbuild's own debug flags: in rare cases gcc
@@ -371,6 +377,7 @@ fn resolve_all(
             shipped,
             proof,
             made_public: made_public(changes),
+            new_exports: patchability::new_exports(changes),
         })
         .collect();
     Ok(resolve::resolve(&all, world).map_err(Refused)?)
@@ -399,6 +406,20 @@ fn made_public<'c>(changes: &'c ChangeSet<'_>) -> BTreeSet<&'c str> {
         symbols.map(|s| s.name.as_str()).collect::<BTreeSet<_>>()
     };
     &defined(changes.original.object, true) & &defined(changes.patched.object, false)
+}
+
+/// Exports that the fixes add and that the running kernel has elsewhere: modules outside of the fixes use that one.
+fn exported_already(units: &[Unit], changes: &[ChangeSet<'_>], symvers: &Symvers) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    for (unit, changes) in units.iter().zip(changes) {
+        for (name, export) in patchability::new_exports(changes).iter().filter_map(|n| Some((n, symvers.get(n)?))) {
+            let home = export.module.as_deref().unwrap_or("vmlinux");
+            let why = format!("the fix exports it here, and {home} of the running kernel exports a symbol of this name: modules go on to use that one");
+            let hint = "leave the symbol and its export where they are";
+            found.push(Refusal::new("export-added", name, &unit.pair.unit.source, why, hint));
+        }
+    }
+    found
 }
 
 /// Groups the replaced functions by klp object, vmlinux first.

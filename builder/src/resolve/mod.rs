@@ -11,9 +11,9 @@ use crate::elf::*;
 use crate::error::Refusal;
 use crate::extract::{External, Extract, Origin};
 use crate::image::symvers::{Export, Symvers};
-use crate::image::Image;
+use crate::image::{modules, Image};
 use crate::prove::module::Module;
-use crate::prove::{Proof, Shipped, Spot};
+use crate::prove::{Proof, Shipped, Spot, Verdict};
 use provided::Provided;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -54,6 +54,8 @@ pub struct Unit<'a> {
     pub proof: &'a Proof,
     /// Names of its own that were static and are not any more.
     pub made_public: BTreeSet<&'a str>,
+    /// Names that the fixes export from it.
+    pub new_exports: BTreeSet<String>,
 }
 
 /// The world that symbols are looked up in.
@@ -87,6 +89,31 @@ pub fn modules_needed(units: &[(Option<&str>, &Extract)], symvers: &Symvers) -> 
     all.sort();
     all.dedup();
     all
+}
+
+/// The modules that are patched, each with another one that has what the fix uses in it: as an export, in the payload of one
+/// of its units, or as something that the fix exports.
+pub fn modules_used<'m>(
+    units: &[(Option<&'m str>, &'m Extract)],
+    modules: &BTreeMap<String, Module>,
+    symvers: &Symvers,
+) -> BTreeSet<(&'m str, String)> {
+    let provided = Provided::new(units.iter().copied());
+    let mut found = BTreeSet::new();
+    for (own, extract) in units.iter().filter_map(|(module, extract)| Some(((*module)?, extract))) {
+        for name in extract.externals.iter().filter(|e| e.origin == Origin::Elsewhere).map(|e| &e.name) {
+            let payload = provided.unit(Some(own), name, symvers).and_then(|n| provided.module(n));
+            let export = exporter(name, symvers).and_then(|e| e.module.as_deref());
+            let defined = |m: &&str| modules.get(*m).is_some_and(|m| m.named(name).next().is_some());
+            let of_unit = || units.iter().filter_map(|(m, _)| *m).filter(defined);
+            let others: Vec<&str> = match payload.or(export) {
+                Some(other) => vec![other],
+                None => of_unit().collect(),
+            };
+            found.extend(others.into_iter().filter(|o| *o != own).map(|other| (own, other.to_string())));
+        }
+    }
+    found
 }
 
 /// The export by which a module may use `name`. Of a static call the trampoline alone may be exported; livepatch can
@@ -174,6 +201,30 @@ fn made_public(unit: &Unit<'_>, units: &[Unit<'_>], name: &str) -> Option<Spot> 
     owner.proof.spot(owner.shipped, name)
 }
 
+/// Where a name is that one unit of another klp object has and that the fixes export: the module, None for vmlinux, and the
+/// place.
+fn newly_exported<'u>(units: &'u [Unit<'_>], name: &str) -> Option<(Option<&'u str>, Spot)> {
+    let mut owners = units.iter().filter(|u| u.new_exports.contains(name));
+    let owner = owners.next().filter(|_| owners.next().is_none())?;
+    let spot = match owner.proof.functions.get(name) {
+        Some(Verdict::Proven(spot)) => *spot,
+        Some(Verdict::Differs { .. }) => return None,
+        None => owner.proof.spot(owner.shipped, name)?,
+    };
+    Some((owner.module, spot))
+}
+
+/// Why code of `own` cannot use what is in the module `other`: this one may not be there yet, or not any more.
+fn may_be_missing(own: Option<&str>, other: &str, world: &World<'_>) -> Option<String> {
+    match own {
+        None => Some(format!("it is in the module {other}, which may be missing: the code that uses it is in vmlinux")),
+        Some(own) if own == other || modules::depends_on(world.modules, own, other) => None,
+        Some(own) => Some(format!(
+            "it is in the module {other}, which may be missing when {own} is loaded: {own} does not depend on it, nor does any module that it depends on"
+        )),
+    }
+}
+
 /// How one external is found; None where the module loader does it.
 fn find(
     unit: &Unit<'_>,
@@ -184,10 +235,17 @@ fn find(
 ) -> Result<Option<KlpSymbol>, Refusal> {
     let name = &external.name;
     let needs = unit.module.map(str::to_string);
-    if is_found(unit.module, external, world.symvers, provided) {
-        return Ok(None);
-    }
     let unknown = |why: String, hint: &str| Refusal::new("unknown-symbol", name, "", why, hint);
+    let hint = "use only what the module uses already, or what vmlinux exports";
+    if is_found(unit.module, external, world.symvers, provided) {
+        // What other code of the same live patch refers to may wait for its own module.
+        let payload = provided.unit(unit.module, name, world.symvers).and_then(|n| provided.module(n));
+        let other = payload.filter(|module| Some(*module) != unit.module);
+        return match other.and_then(|other| may_be_missing(unit.module, other, world)) {
+            None => Ok(None),
+            Some(why) => Err(unknown(why, hint)),
+        };
+    }
     match unit.module {
         None => {
             let place = unit.proof.spot(unit.shipped, name).or_else(|| {
@@ -232,19 +290,28 @@ fn find(
                     return Ok(Some(KlpSymbol { needs, object: Some(own.into()), name: name.clone(), sympos }));
                 }
             }
-            let export = exporter(name, world.symvers).ok_or_else(|| {
-                unknown(
-                    format!("it is neither in the shipped module {own} nor exported by any other"),
-                    "check that the fix belongs to this kernel",
-                )
-            })?;
-            if let (Some(other), Some(module)) = (&export.module, world.modules.get(own)) {
-                if !module.depends().contains(other) {
-                    return Err(unknown(
-                        format!("it is exported by the module {other}, which may be missing when {own} is loaded: {own} does not depend on it"),
-                        "use only what the module uses already, or what vmlinux exports",
-                    ));
+            let Some(export) = exporter(name, world.symvers) else {
+                let (other, spot) = newly_exported(units, name).ok_or_else(|| {
+                    unknown(
+                        format!("it is neither in the shipped module {own} nor exported by any other"),
+                        "check that the fix belongs to this kernel",
+                    )
+                })?;
+                if let Some(why) = other.and_then(|other| may_be_missing(Some(own), other, world)) {
+                    return Err(unknown(why, hint));
                 }
+                let sympos = match other {
+                    None => world.image.kallsyms.sympos(name, spot.at),
+                    Some(other) => world.modules.get(other).and_then(|m| m.sympos(name, spot)),
+                };
+                let sympos = sympos.ok_or_else(|| {
+                    unknown("the fix exports it, and it has no symbol of its own in the running kernel".into(), "")
+                })?;
+                let needs = other.and(needs);
+                return Ok(Some(KlpSymbol { needs, object: other.map(str::to_string), name: name.clone(), sympos }));
+            };
+            if let Some(why) = export.module.as_deref().and_then(|other| may_be_missing(Some(own), other, world)) {
+                return Err(unknown(why, hint));
             }
             let sympos = match &export.module {
                 None => world

@@ -44,6 +44,11 @@ impl<'e> Provided<'e> {
         of(module).or_else(exported).or_else(new)
     }
 
+    /// The module of unit number `n`; None for vmlinux.
+    pub fn module(&self, n: usize) -> Option<&'e str> {
+        self.units[n].0
+    }
+
     /// The name by which the payload of unit `n` is linked to what is called `name` in it.
     fn linked(&self, n: usize, name: &str) -> Option<String> {
         self.by.get(name).filter(|all| all.len() > 1).map(|_| format!("kmend.{n}.own.{name}"))

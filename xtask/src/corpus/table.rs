@@ -14,7 +14,7 @@ const NOT_CODE: &[(&str, &str)] = &[
     ("init-function", "changes code that has run"),
     ("init-data", "adds data that is read at start"),
     ("refers-to-init", "uses code that is gone"),
-    ("export-added", "adds an export"),
+    ("export-added", "exports what is exported elsewhere"),
     ("export-changed", "changes an export"),
     ("new-file", "adds a file"),
     ("not-built", "is not built"),
