@@ -3,6 +3,7 @@
 
 use super::report;
 use crate::diff::locals::Evidence;
+use crate::diff::patchability::running_name;
 use crate::diff::warnings::{warnings, Warning};
 use crate::diff::{self, patchability, ChangeSet};
 use crate::elf::read::{read, Take};
@@ -236,7 +237,7 @@ fn report_of(
         .iter()
         .map(|f| FunctionReport {
             // The name that the running kernel knows.
-            name: f.original.map_or(&view.items[f.item], |o| &changes.original.items[o]).name.clone(),
+            name: f.original.map_or(&*view.items[f.item].name, |o| running_name(&changes.original, o)).into(),
             status: if f.original.is_some() { "changed" } else { "new" },
             reasons: f.reasons.clone(),
             causes: causes.get(&view.items[f.item].name).cloned().unwrap_or_default(),

@@ -4,7 +4,7 @@
 use super::correlate::Alias;
 use super::view::{ItemId, ItemKind, Ref, View};
 use super::{compare, names, ChangeSet};
-use crate::elf::{SecId, SHT_NOTE};
+use crate::elf::{Bind, SecId, SHT_NOTE};
 use crate::error::Refusal;
 use crate::special;
 use crate::special::known::{self, Class};
@@ -218,6 +218,20 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             format!("{name} uses one of several static variables called {base}, and it cannot be said which one of the running kernel that is"),
             "keep the order and number of uses of these variables in the function, or rename the new one",
         ));
+    }
+}
+
+/// The name by which the running kernel knows an item of the original: its name, but for a weak one beside another, since
+/// another file's definition may have taken that.
+pub fn running_name<'v>(original: &'v View<'_>, id: ItemId) -> &'v str {
+    let item = &original.items[id];
+    let symbols = item.symbols.iter().map(|&s| &original.object.symbols[s]);
+    let mut own = symbols.filter(|s| !names::is_module_entry(&s.name));
+    match own.clone().find(|s| s.name == item.name) {
+        Some(symbol) if symbol.bind == Bind::Weak => {
+            own.find(|s| s.bind != Bind::Weak).map_or(&item.name, |other| &other.name)
+        }
+        _ => &item.name,
     }
 }
 

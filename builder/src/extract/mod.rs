@@ -6,7 +6,7 @@
 mod payload;
 mod static_calls;
 
-use crate::diff::patchability::Patchable;
+use crate::diff::patchability::{running_name, Patchable};
 use crate::diff::view::{string_at, ItemId, ItemKind, Ref};
 use crate::diff::{callbacks, constants, names, ChangeSet, ChangedFunction};
 use crate::elf::*;
@@ -111,6 +111,8 @@ struct Run<'a, 'o> {
     out: Payload,
     functions: BTreeSet<ItemId>,
     placed: HashMap<ItemId, SymId>,
+    /// The payload's symbols for weak ones of the patched object.
+    weak: HashMap<SymId, SymId>,
     strings: HashMap<(String, Vec<u8>), SymId>,
     entries: HashMap<(SecId, u64), (SecId, u64)>,
     labels: HashMap<(SecId, u64), SymId>,
@@ -142,6 +144,7 @@ impl<'a, 'o> Run<'a, 'o> {
             out: Payload::new(changes.patched.object),
             functions: changes.functions.iter().map(|f| f.item).collect(),
             placed: HashMap::new(),
+            weak: HashMap::new(),
             strings: HashMap::new(),
             entries: HashMap::new(),
             labels: HashMap::new(),
@@ -175,7 +178,10 @@ impl<'a, 'o> Run<'a, 'o> {
             ItemKind::Anonymous => self.out.label(out_section, out_offset),
             _ => {
                 let mut first = None;
-                for &s in &item.symbols {
+                let is_weak = |&s: &SymId| view.object.symbols[s].bind == Bind::Weak;
+                // A weak name may be another definition's in the running kernel.
+                let (weak, others): (Vec<SymId>, Vec<SymId>) = item.symbols.iter().partition(|s| is_weak(s));
+                for s in others.into_iter().chain(weak) {
                     let mut symbol = view.object.symbols[s].clone();
                     symbol.place = Place::In(out_section);
                     symbol.value = symbol.value.wrapping_add_signed(shift);
@@ -183,7 +189,9 @@ impl<'a, 'o> Run<'a, 'o> {
                         // The live patch has its own.
                         symbol.bind = Bind::Local;
                     }
+                    let is_weak = symbol.bind == Bind::Weak;
                     let id = self.out.define(symbol);
+                    self.weak.extend(is_weak.then_some((s, id)));
                     first.get_or_insert(id);
                 }
                 first.unwrap_or(0)
@@ -351,7 +359,7 @@ impl<'a, 'o> Run<'a, 'o> {
     fn item_reference(&mut self, id: ItemId, addend: i64, reloc: &Reloc, pending: &Pending) -> Option<(SymId, i64)> {
         let running = self.changes.points_to(pending.section, pending.range.clone(), reloc);
         if let Some(original) = running.and_then(|item| self.changes.replaced(item)) {
-            let name = self.changes.original.items[original].name.clone();
+            let name = running_name(&self.changes.original, original).to_string();
             return Some((self.external(&name.clone(), Origin::Running { name }), addend));
         }
         let view = &self.changes.patched;
@@ -375,7 +383,8 @@ impl<'a, 'o> Run<'a, 'o> {
                 ));
                 return None;
             }
-            return Some((self.include(id), addend));
+            let symbol = self.include(id);
+            return Some((self.weak.get(&reloc.symbol).copied().unwrap_or(symbol), addend));
         }
         // The original says where the running kernel has it.
         let running = twin.map(|o| Storage::of(self.changes.original.section(o)));
@@ -399,10 +408,17 @@ impl<'a, 'o> Run<'a, 'o> {
             ));
             return None;
         }
-        let original = &self.changes.original;
-        let o = &original.items[twin?];
-        let local = !o.is_global(original.object);
-        Some((self.external(&o.name.clone(), Origin::Unit { name: o.name.clone(), local }), addend))
+        let (original, twin) = (&self.changes.original, twin?);
+        let mine = |name: &str| {
+            let mut symbols = original.items[twin].symbols.iter().map(|&s| &original.object.symbols[s]);
+            symbols.find(|s| s.name == name)
+        };
+        // By a weak name the code means whatever definition the kernel took; by any other this very item.
+        let symbol = &view.object.symbols[reloc.symbol];
+        let named = if symbol.bind == Bind::Weak { mine(&symbol.name) } else { None };
+        let name = named.map_or_else(|| running_name(original, twin), |s| &s.name).to_string();
+        let local = mine(&name).is_some_and(Symbol::is_local);
+        Some((self.external(&name, Origin::Unit { name: name.clone(), local }), addend))
     }
 
     fn special_reference(
@@ -467,13 +483,13 @@ impl<'a, 'o> Run<'a, 'o> {
 
     /// Gives a replaced function its global entry symbol; None for new functions and `.cold` parts.
     fn register(&mut self, function: &ChangedFunction) -> Option<Replaced> {
-        let original = &self.changes.original.items[function.original?];
-        if crate::diff::names::cold_parent(&original.name).is_some() {
+        let name = running_name(&self.changes.original, function.original?);
+        if crate::diff::names::cold_parent(name).is_some() {
             return None;
         }
-        let symbol = format!("kmend.{}.{}", self.tag, original.name);
+        let symbol = format!("kmend.{}.{name}", self.tag);
         self.out.alias(self.placed[&function.item], &symbol);
-        Some(Replaced { old_name: original.name.clone(), symbol })
+        Some(Replaced { old_name: name.into(), symbol })
     }
 
     /// Gives a callback its global entry symbol, once where it serves for several kinds.

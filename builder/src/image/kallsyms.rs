@@ -30,6 +30,11 @@ impl KernelSymbol {
     pub fn is_global(&self) -> bool {
         self.kind.is_ascii_uppercase() || matches!(self.kind, b'w' | b'v')
     }
+
+    /// A weak definition that no other took the place of.
+    pub fn is_weak(&self) -> bool {
+        matches!(self.kind, b'w' | b'W' | b'v' | b'V')
+    }
 }
 
 /// All symbols, in the order in which the kernel's own look-ups see them.
@@ -87,7 +92,7 @@ impl Kallsyms {
     }
 
     /// The symbols of this name, in sympos order.
-    pub fn named(&self, name: &str) -> impl Iterator<Item = &KernelSymbol> {
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &KernelSymbol> + Clone {
         self.by_name.get(name).into_iter().flatten().map(|&i| &self.symbols[i])
     }
 

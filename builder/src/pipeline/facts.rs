@@ -4,7 +4,7 @@
 
 use super::units::{self, Unit};
 use super::{Changed, Request};
-use crate::diff::{self, ChangeSet, ChangedFunction};
+use crate::diff::{self, patchability, ChangeSet, ChangedFunction};
 use crate::emit::{KlpFunc, Registration};
 use crate::explain::Cause;
 use crate::extract::Extract;
@@ -54,7 +54,7 @@ pub fn unproven(target: &Target, changed: &Changed<'_>) -> Result<Vec<UnitFacts>
 fn unit(unit: &Unit, changes: &ChangeSet<'_>, causes: &Causes) -> UnitFacts {
     let function = |f: &ChangedFunction| FunctionFacts {
         name: match f.original {
-            Some(o) => changes.original.items[o].name.clone(),
+            Some(o) => patchability::running_name(&changes.original, o).into(),
             None => changes.patched.items[f.item].name.clone(),
         },
         status: if f.original.is_some() { "changed" } else { "new" }.into(),

@@ -21,8 +21,10 @@ use crate::postlink::post_link;
 use crate::prove::elsewhere::Elsewhere;
 use crate::prove::module::Module;
 use crate::prove::stage::{self, prove_all, Claim, Proven};
+use crate::resolve::overridden::{self, Kernel};
 use crate::resolve::{self, Resolved, World};
 use crate::source::affected::{self, Affected};
+use crate::source::definitions::Definitions;
 use crate::source::{self, PatchedTree};
 use crate::target::Target;
 use crate::{files, link, progress, stream, types, verify};
@@ -159,7 +161,7 @@ fn carry_over(
     let named: Vec<_> = changed.each().map(|(u, c)| (&u.pair.unit, c)).collect();
     let layouts = types::stage::check(target, tree, &named, &request.allow_layout, work)?;
     let known = [layouts, changed.affected.refusals.clone(), exported_already(units, changes, symvers)].concat();
-    let extracts = extract_all(units, changes, known)?;
+    let mut extracts = extract_all(units, changes, known)?;
     let hooks = gather_hooks(target, units, &extracts, hooks_file.as_ref())?;
     let modules = load_modules(target, units, &extracts, symvers)?;
     let world = World { image, modules: &modules, symvers };
@@ -171,6 +173,11 @@ fn carry_over(
         .collect();
     if !redefined.is_empty() {
         return Err(Refused(redefined).into());
+    }
+    let kernel = Kernel { image, modules: &modules };
+    refuse_overridden(target, &kernel, units, &extracts)?;
+    for (unit, extract) in units.iter().zip(&mut extracts) {
+        overridden::settle(&kernel, (unit.pair.unit.module.as_deref(), &unit.original), extract);
     }
     let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;
     let elsewhere = Elsewhere::new(target, work);
@@ -305,6 +312,29 @@ fn load_modules(
         modules::load_between(target, &mut all, own, &other)?;
     }
     Ok(all)
+}
+
+/// Refuses functions that never run, since the kernel has another definition of the name.
+fn refuse_overridden(target: &Target, kernel: &Kernel<'_>, units: &[Unit], extracts: &[Extract]) -> Result<()> {
+    let mut refusals = Vec::new();
+    let mut definitions = None;
+    for (unit, extract) in units.iter().zip(extracts) {
+        let Unit { pair, original, .. } = unit;
+        let mut files = |name: &str| {
+            let known = definitions.get_or_insert_with(|| Definitions::of(target).ok());
+            let mut files = known.as_ref().map(|d| d.files(name, &pair.unit.source)).unwrap_or_default();
+            files.retain(|file| *file != pair.unit.source);
+            files.truncate(3);
+            files
+        };
+        let found = overridden::refusals(kernel, (pair.unit.module.as_deref(), original), extract, &mut files);
+        refusals.extend(found.into_iter().map(|r| in_file(r, &pair.unit.source)));
+    }
+    if refusals.is_empty() {
+        Ok(())
+    } else {
+        Err(Refused(refusals).into())
+    }
 }
 
 /// Stage prove. A unit with functions in doubt is compiled once more with kbuild's own debug flags: in rare cases gcc

@@ -6,8 +6,9 @@ use super::elsewhere::{Elsewhere, Wanted};
 use super::explain;
 use super::module::Module;
 use super::{prove, Named, Proof, Shipped, Spot, Verdict};
+use crate::diff::patchability::running_name;
 use crate::diff::ChangeSet;
-use crate::elf::{Object, SymKind};
+use crate::elf::{Bind, Object, SymKind};
 use crate::error::{Refusal, Refused};
 use crate::extract::{External, Origin};
 use crate::image::symvers::Symvers;
@@ -207,7 +208,7 @@ impl Run<'_> {
         let claim = &self.claims[n];
         let shipped = shipped(claim.module, self.world.image, self.world.modules)?;
         for original in claim.changes.functions.iter().filter_map(|f| f.original) {
-            let name = &claim.changes.original.items[original].name;
+            let name = &running_name(&claim.changes.original, original).to_string();
             let Err(why) = proven_at(&self.out.proofs[n], name, shipped) else {
                 if let Some(Verdict::Proven(spot)) = self.out.proofs[n].functions.get(name) {
                     self.out.places.insert((n, name.clone()), *spot);
@@ -281,9 +282,17 @@ impl Run<'_> {
             };
         }
         // Of all units of the same klp object: a global name means the same in each.
+        let shipped = shipped(claim.module, self.world.image, self.world.modules).map_err(|e| e.to_string())?;
         let learned = self.claims.iter().zip(&self.out.proofs).any(|(other, proof)| match proof.functions.get(name) {
             _ if other.module != claim.module => false,
-            Some(verdict) => matches!(verdict, Verdict::Proven(_)) && is_global(other.shipped, name),
+            Some(Verdict::Proven(at)) if shipped.is_named(name, *at) != Named::Elsewhere => {
+                is_global(other.shipped, name)
+            }
+            // Of a weak one the kernel has another definition.
+            Some(verdict) => {
+                let other_runs = matches!(verdict, Verdict::Proven(_)) && is_weak(other.shipped, name);
+                other_runs && proof.symbols.contains_key(name)
+            }
             None => proof.symbols.contains_key(name) && !is_local_anywhere(other.shipped, name),
         });
         if learned {
@@ -362,6 +371,10 @@ impl Run<'_> {
 
 fn is_global(object: &Object, name: &str) -> bool {
     object.symbols.iter().any(|s| s.name == name && s.section().is_some() && !s.is_local())
+}
+
+fn is_weak(object: &Object, name: &str) -> bool {
+    object.symbols.iter().any(|s| s.name == name && s.section().is_some() && s.bind == Bind::Weak)
 }
 
 fn is_local_anywhere(object: &Object, name: &str) -> bool {

@@ -5,6 +5,7 @@
 pub mod definitions;
 pub mod late;
 pub mod places;
+pub mod overridden;
 mod provided;
 
 use crate::elf::*;
@@ -248,7 +249,10 @@ fn find(
     }
     match unit.module {
         None => {
-            let place = unit.proof.spot(unit.shipped, name).or_else(|| {
+            // Of a weak name the kernel may have another definition than this unit.
+            let own = unit.proof.spot(unit.shipped, name);
+            let own = own.filter(|s| Shipped::is_named(world.image, name, *s) != crate::prove::Named::Elsewhere);
+            let place = own.or_else(|| {
                 let mut globals = world.image.kallsyms.named(name).filter(|s| s.is_global());
                 let first = globals.next()?;
                 globals.next().is_none().then_some(Spot { space: 0, at: first.address })

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 /// otherwise. All others count against kmend where the share of fixes to code alone is told.
 const NOT_CODE: &[(&str, &str)] = &[
     ("data-changed", "changes the value, the size or the place of data"),
+    ("data-type", "changes what a variable points to"),
+    ("overridden", "changes a definition that does not run"),
     ("init-function", "changes code that has run"),
     ("init-data", "adds data that is read at start"),
     ("refers-to-init", "uses code that is gone"),
@@ -49,8 +51,8 @@ small machine. Such fixes count as refused (`reaches-too-many`); each part says 
 A release is not cut into its fixes: a file that does not compile alone is tried again together with what it needs of
 others: the lines that have the missing names in them or the hunks around these, or the whole file where that does not do. A fix is said to change
 only code when none of its refusals is about data, about code that has run or about a file that is no part of this kernel or
-not C (`data-changed`, `init-function`, `init-data`, `refers-to-init`, `export-added`, `export-changed`, `kernel-table`,
-`struct-layout`, `new-file`, `deleted-file`, `not-built`, `not-kernel-code`, `assembler-file`).
+not C (`data-changed`, `data-type`, `overridden`, `init-function`, `init-data`, `refers-to-init`, `export-added`,
+`export-changed`, `kernel-table`, `struct-layout`, `new-file`, `deleted-file`, `not-built`, `not-kernel-code`, `assembler-file`).
 ";
 
 /// What a section is made of.
