@@ -37,6 +37,10 @@ pub struct KlpObject {
     pub funcs: Vec<KlpFunc>,
     /// What is called when it is patched and unpatched.
     pub callbacks: Callbacks,
+    /// New code refers to what is in it: livepatch fills that in for the objects that it knows, also where nothing is
+    /// replaced in them (kernel/livepatch/core.c, klp_init_object_loaded).
+    #[serde(default)]
+    pub is_referred_to: bool,
 }
 
 /// One replaced function.
@@ -58,12 +62,27 @@ impl Registration {
         for (module, callbacks) in hooks.callbacks {
             match self.objects.iter_mut().find(|o| o.module == module) {
                 Some(object) => object.callbacks = callbacks,
-                None => self.objects.push(KlpObject { module, funcs: Vec::new(), callbacks }),
+                None => self.objects.push(KlpObject { module, funcs: Vec::new(), callbacks, is_referred_to: false }),
             }
         }
         self.objects.sort_by(|a, b| a.module.cmp(&b.module));
         self.states = hooks.states;
         self.hooks_file = hooks_file;
+    }
+
+    /// Adds the modules that livepatch relocations wait for.
+    pub fn wait_for<'m>(&mut self, modules: impl Iterator<Item = &'m str>) {
+        for name in modules {
+            let module = Some(name.to_string());
+            match self.objects.iter_mut().find(|o| o.module == module) {
+                Some(object) => object.is_referred_to = true,
+                None => {
+                    let (funcs, callbacks) = (Vec::new(), Callbacks::new());
+                    self.objects.push(KlpObject { module, funcs, callbacks, is_referred_to: true });
+                }
+            }
+        }
+        self.objects.sort_by(|a, b| a.module.cmp(&b.module));
     }
 
     /// The callbacks, for the manifest.
@@ -145,8 +164,8 @@ fn check(what: &Registration) -> Result<()> {
         }
         ensure!(objects.insert(name), "the klp object {name} is named twice");
         ensure!(
-            !object.funcs.is_empty() || !object.callbacks.is_empty(),
-            "the klp object {name} has no function to replace, and no callback"
+            !object.funcs.is_empty() || !object.callbacks.is_empty() || object.is_referred_to,
+            "the klp object {name} has no function to replace, no callback, and nothing that new code refers to"
         );
         for provider in object.callbacks.values() {
             match provider {
@@ -420,11 +439,13 @@ mod tests {
                         func("foo.isra.0", 2, "foo.isra.0", "mm/foo.c"),
                     ],
                     callbacks: Callbacks::new(),
+                    is_referred_to: false,
                 },
                 KlpObject {
                     module: Some("ext4".into()),
                     funcs: vec![func("match", 0, "match", "fs/ext4/x.c")],
                     callbacks: Callbacks::new(),
+                    is_referred_to: false,
                 },
             ],
             states: Vec::new(),

@@ -109,12 +109,7 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
             faults.push(format!("section {}: it applies to section {}, which does not exist", s.name, s.info));
             continue;
         };
-        let Some(needs) = s
-            .name
-            .strip_prefix(".klp.rela.")
-            .and_then(|n| n.strip_suffix(&target.name))
-            .and_then(|n| n.strip_suffix('.'))
-        else {
+        let Some(needs) = waits_for(&object, s) else {
             faults.push(format!("section {}: its name does not end in that of its target {}", s.name, target.name));
             continue;
         };
@@ -145,6 +140,12 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
     }
     faults.extend(object.arch.module_faults(&object));
     Ok(faults)
+}
+
+/// The klp object that a section of livepatch relocations waits for: `.klp.rela.OBJECT.` and the name of its target.
+fn waits_for<'s>(object: &Object, section: &'s Section) -> Option<&'s str> {
+    let target = object.sections.get(section.info as usize)?;
+    section.name.strip_prefix(".klp.rela.")?.strip_suffix(&target.name)?.strip_suffix('.')
 }
 
 /// The kernel that the module's manifest names must be this very one: a release says little, the build id all.

@@ -8,7 +8,7 @@ use super::{string_at, Function, Maker, Patched};
 use crate::arch::Field;
 use crate::elf::{Object, SecId, SymKind};
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// kpatch-build, `struct kpatch_patch_func` (kmod/patch/kpatch-patch.h): new_addr, new_size, old_addr,
 /// old_size, sympos, name, objname; of 8 bytes each.
@@ -153,6 +153,13 @@ fn klp_objects(tables: &Tables<'_>, start: Spot) -> Vec<Patched> {
     let all = klp_lists(tables, start).into_iter();
     all.map(|(name, list)| Patched { name, functions: list.into_iter().map(|(_, function)| function).collect() })
         .collect()
+}
+
+/// The names of the klp objects in an array that begins at `start`, those without functions among them.
+pub(crate) fn klp_names(tables: &Tables<'_>, start: Spot) -> BTreeSet<String> {
+    let places = (start.1..tables.end_of(start)).step_by(8).map(|at| (start.0, at));
+    let with_list = places.filter(|place| tables.pointer((place.0, place.1 + 8)).is_some());
+    with_list.filter_map(|place| tables.object_name(place)).collect()
 }
 
 /// The klp objects in an array that begins at `start`: the name of each, its functions and where these stand.

@@ -193,6 +193,7 @@ fn carry_over(
             NothingChanged("nothing to patch: the fix only adds code, and nothing that runs uses it".into()).into()
         );
     }
+    registration.wait_for(resolved.klp.values().filter_map(|klp| klp.needs.as_deref()));
     let source = emit::emit(&registration)?;
     resolved.payloads.iter_mut().filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
     let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
@@ -488,7 +489,7 @@ fn register(
         fixes: tree.fixes.iter().map(|f| f.title.clone()).collect(),
         objects: objects
             .into_iter()
-            .map(|(module, funcs)| KlpObject { module, funcs, callbacks: Callbacks::new() })
+            .map(|(module, funcs)| KlpObject { module, funcs, callbacks: Callbacks::new(), is_referred_to: false })
             .collect(),
         states: Vec::new(),
         hooks_file: false,
