@@ -62,7 +62,8 @@ pub struct Manifest {
     pub hooks_file: Option<FileFacts>,
     /// Exported symbols that it uses.
     pub exports: Vec<String>,
-    /// Remarks on the way: parts of the fixes that do not concern this kernel, hunks found elsewhere.
+    /// Remarks on the way: parts of the fixes that do not concern this kernel, hunks found elsewhere. What messages name
+    /// is not in the copy inside of the module.
     pub notes: Vec<String>,
     /// What to expect when it is loaded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -196,7 +197,9 @@ pub struct FunctionFacts {
 impl Manifest {
     /// The section that carries this manifest inside of its module.
     pub fn to_section(&self) -> Result<Section> {
-        let inside = Self { module_sha256: None, ..self.clone() };
+        let mut inside = Self { module_sha256: None, ..self.clone() };
+        // What a mail says around the hunks is no change of the module.
+        inside.fixes.iter_mut().for_each(|fix| fix.sha256.clear());
         let json = serde_json::to_vec(&inside).context("the manifest")?;
         Ok(note::section(NOTE_SECTION, &Note { owner: NOTE_OWNER, kind: NOTE_MANIFEST, desc: &json }))
     }

@@ -53,6 +53,8 @@ pub struct ObjectPair {
     pub patched: Vec<u8>,
     /// Both once more, compiled to run in another module, where the architecture needs that.
     pub moved: Option<MovedPair>,
+    /// The files that the patched source was compiled from, as the compiler names them.
+    pub inputs: Vec<String>,
 }
 
 /// Original and patched of a unit as they have to be compiled to run in another module than the kernel's source
@@ -256,7 +258,8 @@ fn compile_with(
         };
         let Originals { shipped, original, moved: moved_original } = originals;
         let moved = moved.map(|patched| MovedPair { original: moved_original, patched: patched.object });
-        pairs.push(ObjectPair { unit: w.unit.clone(), shipped, original, patched: patched.object, moved });
+        let Made { object: patched, inputs, .. } = patched;
+        pairs.push(ObjectPair { unit: w.unit.clone(), shipped, original, patched, moved, inputs });
     }
     step.done(&format!("{}, originals of {cached} from the cache", count(pairs.len())));
     if !warnings.is_empty() {

@@ -127,6 +127,7 @@ mod tests {
         let mut tree = PatchedTree {
             files: BTreeMap::new(),
             fixes: Vec::new(),
+            touches: Vec::new(),
             overlay: dir.path().join("patched"),
             notes: Vec::new(),
         };

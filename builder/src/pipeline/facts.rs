@@ -13,6 +13,7 @@ use crate::postlink::Livepatch;
 use crate::prove::stage::{Proven, Shown};
 use crate::prove::{Proof, Verdict};
 use crate::resolve::Resolved;
+use crate::source::Fix;
 use crate::target::Target;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,8 @@ fn machine() -> &'static str {
 
 /// What the stages after `diff` found.
 pub struct Found<'a> {
+    /// The fixes, with what each of them does.
+    pub fixes: &'a [Fix],
     /// For each unit, what brought the changes, by the name of the patched function.
     pub causes: &'a [Causes],
     /// An extract a unit.
@@ -132,7 +135,7 @@ pub fn manifest(request: &Request, changed: &Changed<'_>, found: &Found<'_>) -> 
             build_id: target.build_id.clone(),
         },
         stream: request.stream.as_ref().map(|s| s.facts.clone()),
-        fixes: changed.tree.fixes.clone(),
+        fixes: found.fixes.to_vec(),
         units: all_units(changed, found),
         livepatch_symbols: livepatch_symbols.into_iter().map(strongest).collect(),
         allowed_unproven: proven.unproven().to_vec(),

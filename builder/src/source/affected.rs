@@ -16,6 +16,7 @@ use crate::error::{NothingChanged, Refusal, Refused};
 use crate::progress;
 use crate::target::Target;
 use anyhow::{bail, Result};
+use std::collections::BTreeMap;
 
 /// What a fix reaches.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub struct Affected {
     pub doubtful: Vec<Unit>,
     /// What was left out and why, for a person and the manifest.
     pub notes: Vec<String>,
+    /// Touched files that this kernel does not contain, and why.
+    pub not_built: BTreeMap<String, String>,
     /// What cannot be carried of what the fix changes beside its units.
     pub refusals: Vec<Refusal>,
 }
@@ -34,6 +37,7 @@ pub struct Affected {
 pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affected> {
     let mut refusals = Vec::new();
     let mut notes = Vec::new();
+    let mut not_built = BTreeMap::new();
     let mut sources = Vec::new();
     let index = index(target)?;
     for (path, file) in &tree.files {
@@ -53,7 +57,10 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
             Kind::Source if file.original.is_none() && !included(tree, path) => refusals.push(new_file(path)),
             Kind::Assembler if file.original.is_none() => refusals.push(new_file(path)),
             Kind::Source | Kind::Header | Kind::Assembler => sources.push(path.as_str()),
-            Kind::Ignored(why) => notes.push(format!("{path}: {why}; left out")),
+            Kind::Ignored(why) => {
+                notes.push(format!("{path}: {why}; left out"));
+                not_built.insert(path.clone(), why);
+            }
             Kind::Refused(code, reason, hint) => refusals.push(Refusal::new(code, "", path, reason, hint)),
         }
     }
@@ -77,6 +84,7 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
     for (source, why) in &found.unbuilt {
         notes.push(format!("{source}: {why}; left out"));
     }
+    not_built.extend(found.unbuilt.clone());
     notes.append(&mut found.notes);
     notes.extend(found.unseen.values().cloned());
     let nothing = found.units.is_empty() && found.doubtful.is_empty() && found.refusals.is_empty();
@@ -98,7 +106,7 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
         names.push(format!("{} that include{s} what it changes", compile::count(found.doubtful.len())));
     }
     step.done(&names.join(", "));
-    Ok(Affected { units, doubtful: found.doubtful.into_iter().collect(), notes, refusals: Vec::new() })
+    Ok(Affected { units, doubtful: found.doubtful.into_iter().collect(), notes, not_built, refusals: Vec::new() })
 }
 
 /// What the file at `path` is to `target`.

@@ -5,12 +5,15 @@ pub mod affected;
 pub mod clex;
 pub mod definitions;
 mod find;
+pub mod fix;
 pub mod includes;
 mod kind;
 pub mod lines;
+pub mod mails;
 pub mod patchfile;
 pub mod reach;
 pub mod skeleton;
+pub mod sum;
 pub mod title;
 mod unbuilt;
 
@@ -18,33 +21,11 @@ use crate::error::{Refusal, Refused};
 use crate::files;
 use crate::target::Target;
 use anyhow::{bail, Context, Result};
+pub use fix::{Effect, Fix, Part};
 use patchfile::FileDiff;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// One fix as it was handed in.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub struct Fix {
-    /// The patch file's name, without folders.
-    pub file: String,
-    /// Its title: the Subject line, else the file's name.
-    pub title: String,
-    /// SHA-256 of the patch file.
-    pub sha256: String,
-    /// CVEs that it fixes, as its stream says.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cves: Vec<String>,
-    /// How bad they are: `critical`, `important`, `moderate`, `low`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub severity: Option<String>,
-    /// Tickets about it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tickets: Vec<String>,
-    /// The version of the stream that brought it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<String>,
-}
 
 /// A file that the fixes touch; paths are relative to the tree.
 #[derive(Clone, Debug)]
@@ -62,6 +43,8 @@ pub struct PatchedTree {
     pub files: BTreeMap<String, TouchedFile>,
     /// The fixes in order.
     pub fixes: Vec<Fix>,
+    /// The files that each of them touches.
+    pub touches: Vec<BTreeSet<String>>,
     /// Folder that holds the patched files under their tree paths, to be laid over the tree.
     pub overlay: PathBuf,
     /// What a person should know: hunks that were found elsewhere than the fix says.
@@ -83,29 +66,38 @@ struct Current {
     now: Option<Vec<u8>>,
 }
 
-/// Applies `fixes` in order, each on top of those before it, to copies in `work` of the files they touch.
+/// Applies the commits of `fixes` in order, each on top of those before it, to copies in `work` of the files they touch.
 pub fn apply(target: &Target, fixes: &[PathBuf], work: &Path) -> Result<PatchedTree> {
-    if fixes.is_empty() {
+    let parts = fixes.iter().map(|path| fix::read(path, None)).collect::<Result<Vec<_>>>()?.concat();
+    apply_parts(target, &parts, work)
+}
+
+/// The same for fixes that were read before.
+pub fn apply_parts(target: &Target, parts: &[Part], work: &Path) -> Result<PatchedTree> {
+    if parts.is_empty() {
         bail!("no fix was named: give at least one patch file");
     }
     let scratch = work.join("apply");
     std::fs::create_dir_all(&scratch).with_context(|| format!("cannot make folder {}", scratch.display()))?;
     let mut current: BTreeMap<String, Current> = BTreeMap::new();
-    let mut done = Vec::new();
+    let mut touches = Vec::new();
     let mut notes = Vec::new();
-    for path in fixes {
-        let (fix, diffs) = read_fix(path)?;
+    for Part { fix, diffs, .. } in parts {
         let mut refusals = Vec::new();
-        for diff in &diffs {
-            match apply_one(target, &fix, diff, &mut current, &scratch)? {
-                Ok(more) => notes.extend(more),
+        let mut touched = BTreeSet::new();
+        for diff in diffs {
+            match apply_one(target, fix, diff, &mut current, &scratch)? {
+                Ok((path, more)) => {
+                    touched.insert(path);
+                    notes.extend(more);
+                }
                 Err(refusal) => refusals.push(refusal),
             }
         }
         if !refusals.is_empty() {
             return Err(Refused(refusals).into());
         }
-        done.push(fix);
+        touches.push(touched);
     }
     let overlay = work.join("patched");
     let mut touched = BTreeMap::new();
@@ -119,55 +111,26 @@ pub fn apply(target: &Target, fixes: &[PathBuf], work: &Path) -> Result<PatchedT
         }
         touched.insert(path, TouchedFile { original: file.original, patched });
     }
-    Ok(PatchedTree { files: touched, fixes: done, overlay, notes })
+    let fixes = parts.iter().map(|part| part.fix.clone()).collect();
+    Ok(PatchedTree { files: touched, fixes, touches, overlay, notes })
 }
 
 fn is_c(path: &str) -> bool {
     path.ends_with(".c") || path.ends_with(".h")
 }
 
-fn read_fix(path: &Path) -> Result<(Fix, Vec<FileDiff>)> {
-    let file = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-    let meta = std::fs::metadata(path).with_context(|| format!("cannot read the fix {}", path.display()))?;
-    if !meta.is_file() {
-        bail!("the fix {} is not a file: name patch files", path.display());
-    }
-    if meta.len() > patchfile::MAX_BYTES {
-        let reason = format!(
-            "the patch file is {} MiB large; {} MiB is the most",
-            meta.len().div_ceil(1 << 20),
-            patchfile::MAX_BYTES >> 20
-        );
-        return refuse("patch-too-large", &file, reason, "hand over the fix alone, not a whole release");
-    }
-    let bytes = files::read(path)?;
-    let fix = Fix {
-        title: title::title(&bytes).unwrap_or_else(|| file.clone()),
-        sha256: files::sha256(&bytes),
-        file: file.clone(),
-        ..Fix::default()
-    };
-    match patchfile::read(&bytes) {
-        Ok(diffs) => Ok((fix, diffs)),
-        Err(fault) => {
-            let place = if fault.line == 0 { file } else { format!("{file}, line {}", fault.line) };
-            refuse(fault.code, &place, fault.reason, fault.hint)
-        }
-    }
-}
-
 fn refuse<T>(code: &str, place: &str, reason: String, hint: &str) -> Result<T> {
     Err(Refused(vec![Refusal::new(code, "", place, reason, hint)]).into())
 }
 
-/// Applies one file's diff; the outer error is ours, the inner one the author's.
+/// Applies one file's diff: the file's path in the tree, and what a person should know. The outer error is ours, the inner one the author's.
 fn apply_one(
     target: &Target,
     fix: &Fix,
     diff: &FileDiff,
     current: &mut BTreeMap<String, Current>,
     scratch: &Path,
-) -> Result<Result<Vec<String>, Refusal>> {
+) -> Result<Result<(String, Vec<String>), Refusal>> {
     let place = format!("{}, line {}", fix.file, diff.line);
     let no = |code: &str, reason: String, hint: &str| Ok(Err(Refusal::new(code, "", &place, reason, hint)));
     let exists = |p: &str| current.get(p).map_or_else(|| target.tree.join(p).is_file(), |c| c.now.is_some());
@@ -201,8 +164,8 @@ fn apply_one(
         let now: Vec<u8> = hunk.lines_with(b'+').flatten().copied().collect();
         // One that was deleted before comes back.
         let original = current.remove(&path).and_then(|c| c.original);
-        current.insert(path, Current { original, now: Some(now) });
-        return Ok(Ok(Vec::new()));
+        current.insert(path.clone(), Current { original, now: Some(now) });
+        return Ok(Ok((path, Vec::new())));
     }
     if let Some(bare) = diff.hunks.iter().find(|h| h.lines_with(b' ').chain(h.lines_with(b'-')).next().is_none()) {
         let reason =
@@ -238,7 +201,8 @@ fn apply_one(
                 Some(file) => file.now = now,
                 None => _ = current.insert(path.clone(), Current { original: Some(before), now }),
             }
-            Ok(Ok(moved.into_iter().map(|(_, said)| format!("{} on {path}: {said}", fix.file)).collect()))
+            let notes = moved.into_iter().map(|(_, said)| format!("{} on {path}: {said}", fix.file)).collect();
+            Ok(Ok((path, notes)))
         }
         Applied::Already => no(
             "patch-already-applied",

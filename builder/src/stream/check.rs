@@ -7,9 +7,9 @@ use super::folder::Folder;
 use super::values::Cve;
 use super::{names, Kernel, Release, Stream, StreamFix};
 use crate::compile::narrow::Limit;
-use crate::source::{patchfile, title};
+use crate::hooks;
+use crate::source::{fix, patchfile, Part};
 use crate::target::store;
-use crate::{files, hooks};
 use anyhow::Result;
 use kmend_packager::kernel_id;
 use std::collections::{BTreeMap, BTreeSet};
@@ -200,7 +200,7 @@ impl Checker<'_> {
             }
             Some(path)
         });
-        let fixes = table.fix.iter().filter_map(|fix| self.fix(fix, kernels)).collect();
+        let fixes = table.fix.iter().flat_map(|fix| self.fixes(fix, kernels)).collect();
         if table.fix.is_empty() {
             self.fault(
                 line,
@@ -219,7 +219,8 @@ impl Checker<'_> {
         }
     }
 
-    fn fix(&mut self, table: &FixTable, kernels: &[Kernel]) -> Option<StreamFix> {
+    /// The fixes of one table: a commit each of its patch file.
+    fn fixes(&mut self, table: &FixTable, kernels: &[Kernel]) -> Vec<StreamFix> {
         let line = self.line(&table.patch);
         for name in table.kernels.iter().flatten() {
             if !kernels.iter().any(|k| k.target == *name.get_ref()) {
@@ -238,26 +239,74 @@ impl Checker<'_> {
                 self.fault(at, format!("{} stands in one fix twice", cve.get_ref()), "leave one out");
             }
         }
-        let (path, bytes) = self.read(&table.patch, patchfile::MAX_BYTES)?;
-        if let Err(fault) = patchfile::read(&bytes) {
-            let at = if fault.line == 0 { String::new() } else { format!(", line {}", fault.line) };
-            self.fault(line, format!("{}{at}: {}", table.patch.get_ref(), fault.reason), fault.hint);
-        }
+        let Some((path, bytes)) = self.read(&table.patch, patchfile::MAX_BYTES) else { return Vec::new() };
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let title = table.title.as_ref().map(ToString::to_string);
-        Some(StreamFix {
-            line,
-            sha256: files::sha256(&bytes),
-            title: title.or_else(|| title::title(&bytes)).unwrap_or(file),
-            path,
-            cves: cves.into_iter().collect(),
-            severity: table.severity,
-            tickets: table.tickets.clone(),
-            kernels: table.kernels.as_ref().map(|all| all.iter().map(|k| k.get_ref().clone()).collect()),
-            allow_layout: table.allow_layout.clone(),
-            allow_unproven: table.allow_unproven.clone(),
-            replaces: table.replaces.as_ref().map(|sha| sha.get_ref().to_string()),
-        })
+        let parts = match fix::parts(&file, &bytes) {
+            Ok(parts) => parts,
+            Err(fault) => {
+                let at = if fault.line == 0 { String::new() } else { format!(", line {}", fault.line) };
+                self.fault(line, format!("{}{at}: {}", table.patch.get_ref(), fault.reason), fault.hint);
+                return Vec::new();
+            }
+        };
+        let parts = self.chosen(table, parts);
+        self.said_of_one(table, &parts);
+        let fix = |part: &Part| {
+            let mine = |cve: &&Cve| parts.len() == 1 || part.named.iter().any(|named| named == cve.as_str());
+            StreamFix {
+                line,
+                commit: part.fix.commit,
+                sha256: part.fix.sha256.clone(),
+                hunks_sha256: part.fix.hunks_sha256.clone(),
+                title: table.title.as_ref().map_or_else(|| part.fix.title.clone(), ToString::to_string),
+                titled: table.title.is_some(),
+                path: path.clone(),
+                cves: cves.iter().filter(mine).cloned().collect(),
+                severity: table.severity,
+                tickets: table.tickets.clone(),
+                kernels: table.kernels.as_ref().map(|all| all.iter().map(|k| k.get_ref().clone()).collect()),
+                allow_layout: table.allow_layout.clone(),
+                allow_unproven: table.allow_unproven.clone(),
+                replaces: table.replaces.as_ref().map(|sha| sha.get_ref().to_string()),
+            }
+        };
+        parts.iter().map(fix).collect()
+    }
+
+    /// The commits of a patch file that a table means.
+    fn chosen(&mut self, table: &FixTable, mut parts: Vec<Part>) -> Vec<Part> {
+        let Some(commit) = &table.commit else { return parts };
+        let (wanted, all) = (commit.get_ref().get(), parts.len());
+        if wanted > all {
+            let line = self.line(commit);
+            let reason = format!("{} has no commit {wanted}", table.patch.get_ref());
+            let hint = if all == 1 { "it has one: leave `commit` out" } else { "number them from 1, in the file's order" };
+            self.fault(line, format!("{reason}: it has {all}"), hint);
+            return Vec::new();
+        }
+        vec![parts.swap_remove(wanted - 1)]
+    }
+
+    /// What is said of one fix cannot be said of a file of several; a CVE that a message names belongs to that commit.
+    fn said_of_one(&mut self, table: &FixTable, parts: &[Part]) {
+        if parts.len() < 2 {
+            return;
+        }
+        let file = format!("{} holds {} commits, each a fix of its own", table.patch.get_ref(), parts.len());
+        let hint = "give the commit that is meant a table of its own with `commit = NUMBER`, and the others too";
+        let line = self.line(&table.patch);
+        for (key, is_there) in [("title", table.title.is_some()), ("replaces", table.replaces.is_some())] {
+            if is_there {
+                self.fault(line, format!("{file}: which of them `{key}` is about is not said"), hint);
+            }
+        }
+        for cve in &table.cves {
+            if !parts.iter().any(|part| part.named.iter().any(|named| named == cve.get_ref().as_str())) {
+                let at = self.line(cve);
+                let reason = format!("{file}: which of them fixes {} is not said, and no message names it", cve.get_ref());
+                self.fault(at, reason, hint);
+            }
+        }
     }
 
     fn versions_ascend(&mut self, tables: &[VersionTable]) {
@@ -296,11 +345,12 @@ impl Checker<'_> {
         }
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
         for fix in stream.versions.iter().flat_map(|r| &r.fixes).filter(|f| f.is_for(kernel)) {
-            if let Some(first) = seen.insert(&fix.sha256, fix.line) {
+            if let Some(first) = seen.insert(&fix.hunks_sha256, fix.line) {
                 let name = fix.path.file_name().unwrap_or_default().to_string_lossy();
+                let commit = fix.commit.map_or(String::new(), |n| format!(", commit {n},"));
                 self.fault(
                     fix.line,
-                    format!("{name} is the fix of line {first} again"),
+                    format!("{name}{commit} is the fix of line {first} again"),
                     "a version holds the fixes of all before it; leave this one out",
                 );
             }

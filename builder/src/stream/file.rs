@@ -92,6 +92,8 @@ pub struct VersionTable {
 pub struct FixTable {
     /// The patch file.
     pub patch: Spanned<String>,
+    /// Which of the commits in it, from 1; all of them where this is missing.
+    pub commit: Option<Spanned<NonZeroUsize>>,
     /// CVEs that it fixes.
     #[serde(default)]
     pub cves: Vec<Spanned<Cve>>,
@@ -110,7 +112,7 @@ pub struct FixTable {
     /// Functions that pass without a proof.
     #[serde(default)]
     pub allow_unproven: Vec<Function>,
-    /// SHA-256 of the patch file whose place it takes.
+    /// Sum of the hunks, or SHA-256 of the patch file, whose place it takes.
     pub replaces: Option<Spanned<Sha256>>,
 }
 

@@ -3,17 +3,21 @@
 //! beside and renamed, under a lock.
 
 use super::values::Version;
-use super::Stream;
+use super::{Stream, StreamFix};
 use crate::files::{self, Lock};
 use crate::hooks::{Kind, State};
 use crate::manifest::{FileFacts, Manifest};
+use crate::source::Effect;
 use anyhow::{bail, ensure, Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Version of the form; it grows when a field changes its meaning or goes away.
-const SCHEMA: u32 = 1;
+/// Version of the form; it grows when a field changes its meaning or goes away, and when one is new, as older programs
+/// refuse fields that they do not know. In form 1 a fix has the sum of its patch file alone.
+const SCHEMA: u32 = 2;
+/// The oldest form that is read.
+const OLDEST: u32 = 1;
 /// The most bytes of a ledger.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -61,12 +65,44 @@ pub struct Entry {
 pub struct ReleasedFix {
     /// The patch file's name.
     pub file: String,
-    /// SHA-256 of that.
+    /// Which of the commits in that; None where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<usize>,
+    /// SHA-256 of the patch file.
     pub sha256: String,
+    /// SHA-256 of its hunks and their paths, which tells whether it is the same fix; None in what form 1 has of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hunks_sha256: Option<String>,
     /// Its title.
     pub title: String,
     /// CVEs that it fixes.
     pub cves: Vec<String>,
+    /// What it does to this kernel; None in what form 1 has of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// Why it does nothing, where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl ReleasedFix {
+    /// The sum by which it is known.
+    pub fn sum(&self) -> &str {
+        self.hunks_sha256.as_deref().unwrap_or(&self.sha256)
+    }
+
+    /// Whether `fix` is this one: by its hunks; where their sum is not known, by the file.
+    pub fn is(&self, fix: &StreamFix) -> bool {
+        match &self.hunks_sha256 {
+            Some(sum) => *sum == fix.hunks_sha256,
+            None => self.sha256 == fix.sha256,
+        }
+    }
+
+    /// Whether `sum` is that of its hunks or of its patch file.
+    pub fn has_sum(&self, sum: &str) -> bool {
+        self.sum() == sum || self.sha256 == sum
+    }
 }
 
 /// A callback that was released.
@@ -117,10 +153,11 @@ impl Ledger {
     fn parse(bytes: &[u8], stream: &str) -> Result<Self> {
         let value: serde_json::Value = serde_json::from_slice(bytes)?;
         match value.get("schema").and_then(serde_json::Value::as_u64) {
-            Some(schema) if schema == u64::from(SCHEMA) => {}
+            Some(schema) if (u64::from(OLDEST)..=u64::from(SCHEMA)).contains(&schema) => {}
             schema => bail!("its schema {schema:?} is not known, this kmend-build knows {SCHEMA}"),
         }
-        let ledger: Self = serde_json::from_value(value)?;
+        let mut ledger: Self = serde_json::from_value(value)?;
+        ledger.schema = SCHEMA;
         ensure!(ledger.stream == stream, "it is of the stream {:?}, not of {stream:?}", ledger.stream);
         for (kernel, entries) in &ledger.kernels {
             let ascending = entries.windows(2).all(|pair| pair[0].version < pair[1].version);
@@ -157,9 +194,13 @@ impl Entry {
         callbacks.sort();
         let fix = |f: &crate::source::Fix| ReleasedFix {
             file: f.file.clone(),
+            commit: f.commit,
             sha256: f.sha256.clone(),
+            hunks_sha256: Some(f.hunks_sha256.clone()),
             title: f.title.clone(),
             cves: f.cves.clone(),
+            effect: f.effect,
+            reason: f.reason.clone(),
         };
         Self {
             version,
@@ -192,7 +233,8 @@ mod tests {
         };
         says("", "EOF");
         says("[]", "schema");
-        says(&GOOD.replace("\"schema\":1", "\"schema\":2"), "schema Some(2)");
+        says(&GOOD.replace("\"schema\":1", "\"schema\":3"), "schema Some(3)");
+        says(&GOOD.replace("\"schema\":1", "\"schema\":0"), "schema Some(0)");
         says(&GOOD.replace("\"s\"", "\"other\""), "\"other\"");
         says(&GOOD.replace("date", "day"), "day");
         says(&GOOD.replace("1-1", "1"), "is no version");

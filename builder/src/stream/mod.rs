@@ -18,7 +18,7 @@ pub mod values;
 
 use crate::compile::narrow::Limit;
 use crate::manifest::{NotCarried, StreamFacts};
-use crate::source::Fix;
+use crate::source::Part;
 use anyhow::{Context, Result};
 use kmend_packager::Severity;
 use std::collections::BTreeSet;
@@ -92,10 +92,16 @@ pub struct StreamFix {
     pub line: usize,
     /// The patch file.
     pub path: PathBuf,
-    /// SHA-256 of that.
+    /// Which of the commits in that it is, from 1; None where there is one.
+    pub commit: Option<usize>,
+    /// SHA-256 of the patch file.
     pub sha256: String,
+    /// SHA-256 of its hunks and their paths: what tells whether it is the same fix ([`crate::source::sum`]).
+    pub hunks_sha256: String,
     /// The author's title, else its Subject, else its file's name.
     pub title: String,
+    /// The title is the author's, and not the patch file's.
+    pub titled: bool,
     /// CVEs that it fixes.
     pub cves: Vec<Cve>,
     /// How bad they are.
@@ -108,7 +114,7 @@ pub struct StreamFix {
     pub allow_layout: Vec<TypeName>,
     /// Functions that pass without a proof.
     pub allow_unproven: Vec<Function>,
-    /// SHA-256 of the patch file whose place it takes.
+    /// Sum of the hunks, or SHA-256 of the patch file, whose place it takes.
     pub replaces: Option<String>,
 }
 
@@ -150,15 +156,16 @@ impl Stream {
     }
 
     /// What the cumulative live patch `version` for `kernel` is made of: the fixes of all versions up to it in order,
-    /// each with the version that brought it. One that replaces another stands in its place.
+    /// each with the version that brought it. One that replaces another stands in its place; one that replaces a file of
+    /// several commits stands in the place of the first.
     pub fn fixes(&self, kernel: &Kernel, version: Version) -> Vec<(Version, &StreamFix)> {
         let mut all: Vec<(Version, &StreamFix)> = Vec::new();
         for release in self.versions.iter().filter(|r| r.version <= version) {
             for fix in release.fixes.iter().filter(|f| f.is_for(kernel)) {
-                match all.iter().position(|(_, old)| fix.replaces.as_ref() == Some(&old.sha256)) {
-                    Some(at) => all[at] = (release.version, fix),
-                    None => all.push((release.version, fix)),
-                }
+                let goes = |old: &StreamFix| fix.replaces.as_ref().is_some_and(|sum| old.has_sum(sum));
+                let at = all.iter().position(|(_, old)| goes(old)).unwrap_or(all.len());
+                all.retain(|(_, old)| !goes(old));
+                all.insert(at, (release.version, fix));
             }
         }
         all
@@ -208,9 +215,15 @@ impl StreamFix {
         self.kernels.as_ref().is_none_or(|names| names.contains(&kernel.target))
     }
 
+    /// Whether `sum` is that of its hunks or of its patch file.
+    pub fn has_sum(&self, sum: &str) -> bool {
+        self.hunks_sha256 == sum || self.sha256 == sum
+    }
+
     /// What the stream says of it, for the manifest.
     pub fn label(&self, since: Version) -> Label {
         Label {
+            commit: self.commit,
             sha256: self.sha256.clone(),
             title: self.title.clone(),
             cves: self.cves.iter().map(Cve::to_string).collect(),
@@ -224,6 +237,8 @@ impl StreamFix {
 /// What a stream says of one fix.
 #[derive(Clone, Debug)]
 pub struct Label {
+    /// Which of the commits in the patch file it is.
+    pub commit: Option<usize>,
     /// SHA-256 of the patch file that was checked.
     pub sha256: String,
     /// Its title.
@@ -242,14 +257,13 @@ pub struct Label {
 ///
 /// # Errors
 /// A patch file that is another now than when the stream file was checked.
-pub fn label(fixes: &mut [Fix], labels: &[Label]) -> Result<()> {
-    anyhow::ensure!(fixes.len() == labels.len(), "{} fixes were read, the stream has {}", fixes.len(), labels.len());
-    for (fix, label) in fixes.iter_mut().zip(labels) {
-        anyhow::ensure!(
-            fix.sha256 == label.sha256,
-            "the patch {} was changed while it was built: start again",
-            fix.file
-        );
+pub fn label(parts: &mut [Part], labels: &[Label]) -> Result<()> {
+    let is_another = |part: &Part, label: &Label| part.fix.sha256 != label.sha256;
+    if let Some((part, _)) = parts.iter().zip(labels).find(|(part, label)| is_another(part, label)) {
+        anyhow::bail!("the patch {} was changed while it was built: start again", part.fix.file);
+    }
+    anyhow::ensure!(parts.len() == labels.len(), "{} fixes were read, the stream has {}", parts.len(), labels.len());
+    for (fix, label) in parts.iter_mut().map(|part| &mut part.fix).zip(labels) {
         fix.title.clone_from(&label.title);
         fix.cves.clone_from(&label.cves);
         fix.severity.clone_from(&label.severity);

@@ -4,10 +4,9 @@
 
 use super::ledger::Entry;
 use super::values::Version;
-use super::{Kernel, Release, Stream};
+use super::{Kernel, Release, Stream, StreamFix};
 use crate::error::Refusal;
 use crate::manifest::Manifest;
-use std::collections::BTreeSet;
 
 /// The newest entry below `version`.
 pub fn before(released: &[Entry], version: Version) -> Option<&Entry> {
@@ -22,18 +21,26 @@ pub fn fixes(stream: &Stream, kernel: &Kernel, release: &Release, released: &[En
         |code: &str, symbol: &str, reason: String, hint: &str| Refusal::new(code, symbol, &kernel.target, reason, hint);
     if let Some(before) = before(released, release.version) {
         for old in &before.fixes {
-            let kept = fixes.iter().any(|(_, f)| f.sha256 == old.sha256 || f.replaces.as_ref() == Some(&old.sha256));
+            let replaced = |f: &StreamFix| f.replaces.as_ref().is_some_and(|sum| old.has_sum(sum));
+            let kept = fixes.iter().any(|(_, f)| old.is(f) || replaced(f));
             if kept {
                 continue;
             }
-            let namesake =
-                fixes.iter().find(|(_, f)| f.path.file_name().is_some_and(|n| n.to_string_lossy() == old.file));
+            let is_namesake = |f: &StreamFix| f.path.file_name().is_some_and(|n| n.to_string_lossy() == old.file);
+            let namesake = fixes.iter().find(|(_, f)| is_namesake(f) && f.commit == old.commit);
             refusals.push(match namesake {
                 Some(_) => refuse(
                     "released-fix-changed",
                     &old.file,
-                    format!("it has other contents than in version {}, which is released", before.version),
-                    &format!("put it back, or say in its table: replaces = \"{}\"", old.sha256),
+                    match old.hunks_sha256 {
+                        Some(_) => format!("it changes other things than in version {}, which is released", before.version),
+                        None => format!(
+                            "the file has other contents than in version {}, which an older kmend-build has released and \
+                             of which the ledger has the sum of the whole file",
+                            before.version
+                        ),
+                    },
+                    &format!("put it back, or say in its table: replaces = \"{}\"", old.sum()),
                 ),
                 None => refuse(
                     "released-fix-dropped",
@@ -44,7 +51,7 @@ pub fn fixes(stream: &Stream, kernel: &Kernel, release: &Release, released: &[En
                     ),
                     &format!(
                         "put it back, or say in the table of the fix that takes its place: replaces = \"{}\"",
-                        old.sha256
+                        old.sum()
                     ),
                 ),
             });
@@ -58,15 +65,19 @@ pub fn fixes(stream: &Stream, kernel: &Kernel, release: &Release, released: &[En
             "put its table back: changelogs and the index tell of it",
         ));
     }
-    let in_file = stream.versions.iter().flat_map(|r| &r.fixes).filter(|f| f.is_for(kernel)).map(|f| &f.sha256);
-    let known: BTreeSet<&String> = released.iter().flat_map(|e| &e.fixes).map(|f| &f.sha256).chain(in_file).collect();
+    let in_file: Vec<&StreamFix> =
+        stream.versions.iter().flat_map(|r| &r.fixes).filter(|f| f.is_for(kernel)).collect();
+    let known = |sum: &String| {
+        let was_released = released.iter().flat_map(|e| &e.fixes).any(|f| f.has_sum(sum));
+        was_released || in_file.iter().any(|f| f.has_sum(sum))
+    };
     for (_, fix) in fixes {
-        if let Some(unknown) = fix.replaces.as_ref().filter(|sha| !known.contains(sha)) {
+        if let Some(unknown) = fix.replaces.as_ref().filter(|sum| !known(sum)) {
             refusals.push(refuse(
                 "replaces-nothing",
                 &fix.path.file_name().unwrap_or_default().to_string_lossy(),
                 format!("it replaces {unknown}, which is no fix of this file and was never released for this kernel"),
-                "leave `replaces` out, or name the SHA-256 that ledger.json has for the older fix",
+                "leave `replaces` out, or name the `hunks_sha256` that ledger.json has for the older fix",
             ));
         }
     }

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What each fix does to the kernel: the fixes, the changes of the units and what of them is in the live patch, in; out,
+//! for each fix whether it is fixed live, does not concern this kernel, or is not fixed, and why.
+//!
+//! A unit that one fix alone reaches has its changes from that one. Where several reach it, it is compiled once more as each
+//! of them leaves it: what differs from the one before is what that fix changes. A fix whose state does not compile is
+//! judged together with the next one.
+
+use super::units::{self, Unit};
+use super::Changed;
+use crate::compile::{self, kbuild};
+use crate::diff::view::ItemKind;
+use crate::diff::{self, ChangeSet};
+use crate::elf::Object;
+use crate::error::Refused;
+use crate::extract::Extract;
+use crate::source::{self, Effect, Fix, Part};
+use crate::target::Target;
+use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// So many files of a fix are named in its reason.
+const NAMED: usize = 3;
+/// The most characters of a reason.
+const LONGEST: usize = 400;
+
+/// One unit as far as it matters here.
+struct Reached<'u> {
+    unit: &'u Unit,
+    /// The fixes that touch a file which it is compiled from, in order.
+    fixes: Vec<usize>,
+    /// Names of the functions of it that the live patch replaces, or that the kernel calls as callbacks.
+    replaced: BTreeSet<String>,
+    /// Names of all functions that it has with the fixes.
+    present: BTreeSet<String>,
+}
+
+/// What is found out about the fixes, by their number.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Found {
+    live: BTreeSet<usize>,
+    /// Those that changed functions which are again as they were, and where.
+    undone: BTreeMap<usize, String>,
+}
+
+/// The fixes of `changed` with what each of them does. Without `extracts` nothing of them is in a live patch.
+///
+/// # Errors
+/// A compiler that cannot be run, an object that cannot be read.
+pub fn effects(
+    target: &Target,
+    parts: &[Part],
+    changed: &Changed<'_>,
+    extracts: &[Extract],
+    work: &Path,
+) -> Result<Vec<Fix>> {
+    let all: Vec<Reached<'_>> = (changed.each().enumerate())
+        .map(|(n, (unit, changes))| reached(target, changed, unit, changes, extracts.get(n)))
+        .collect();
+    let mut found = Found::default();
+    for reached in &all {
+        if let ([one], false) = (reached.fixes.as_slice(), reached.replaced.is_empty()) {
+            found.live.insert(*one);
+        }
+    }
+    let mut shared: Vec<&Reached<'_>> = all.iter().filter(|r| r.fixes.len() > 1).collect();
+    loop {
+        // Of units that the same fixes reach one is asked first: what it tells of them is mostly enough.
+        shared.retain(|r| r.fixes.iter().any(|fix| !found.live.contains(fix)));
+        let mut batch: BTreeMap<Vec<usize>, &Reached<'_>> = BTreeMap::new();
+        shared.iter().for_each(|r| _ = batch.entry(r.fixes.clone()).or_insert(r));
+        if batch.is_empty() {
+            break;
+        }
+        let batch: Vec<&Reached<'_>> = batch.into_values().collect();
+        let states = states(target, parts, &batch, work)?;
+        for reached in &batch {
+            walk(reached, &states, &changed.image.layouts, &mut found)?;
+        }
+        shared.retain(|r| !batch.iter().any(|b| std::ptr::eq(*b, *r)));
+    }
+    let mut fixes = changed.tree.fixes.clone();
+    for (n, fix) in fixes.iter_mut().enumerate() {
+        let (effect, reason) = judge(n, &found, changed);
+        (fix.effect, fix.reason) = (Some(effect), reason.map(|r| one_line(&r)));
+    }
+    Ok(fixes)
+}
+
+/// The fixes of a build that came to nothing before its changes were known: none concerns the kernel.
+pub fn none(fixes: &[Fix], effect: Effect, reason: &str) -> Vec<Fix> {
+    let fix = |fix: &Fix| Fix { effect: Some(effect), reason: Some(one_line(reason)), ..fix.clone() };
+    fixes.iter().map(fix).collect()
+}
+
+fn reached<'u>(
+    target: &Target,
+    changed: &Changed<'_>,
+    unit: &'u Unit,
+    changes: &ChangeSet<'_>,
+    extract: Option<&Extract>,
+) -> Reached<'u> {
+    let inside = |path: &String| {
+        let path = path.strip_prefix(target.tree_inside.as_str()).map_or(path.as_str(), |p| p.trim_start_matches('/'));
+        kbuild::plain(path)
+    };
+    let mut inputs: BTreeSet<String> = unit.pair.inputs.iter().map(inside).collect();
+    inputs.insert(unit.pair.unit.source.clone());
+    let touches = changed.tree.touches.iter().enumerate();
+    let mut fixes: Vec<usize> = touches.filter(|(_, t)| !t.is_disjoint(&inputs)).map(|(n, _)| n).collect();
+    if fixes.is_empty() {
+        fixes = (0..changed.tree.touches.len()).collect();
+    }
+    let replaced = extract.into_iter().flat_map(|e| e.replaced.iter().map(|r| r.old_name.as_str()));
+    let callbacks = extract.into_iter().flat_map(|e| e.callbacks.iter().map(|c| c.function.as_str()));
+    let functions = changes.patched.items.iter().filter(|i| i.kind == ItemKind::Function);
+    Reached {
+        unit,
+        fixes,
+        replaced: replaced.chain(callbacks).map(base).collect(),
+        present: functions.map(|i| base(&i.name)).collect(),
+    }
+}
+
+/// A function's name without what the compiler puts behind it for a copy or a part.
+fn base(name: &str) -> String {
+    name.split('.').find(|part| !part.is_empty()).unwrap_or(name).into()
+}
+
+/// The objects of the units of `batch` as each fix that reaches them but the last leaves them, by unit's object and count
+/// of fixes. One that does not compile is missing.
+fn states(
+    target: &Target,
+    parts: &[Part],
+    batch: &[&Reached<'_>],
+    work: &Path,
+) -> Result<BTreeMap<(String, usize), Object>> {
+    let mut wanted: BTreeMap<usize, Vec<compile::Unit>> = BTreeMap::new();
+    for reached in batch {
+        for fix in reached.fixes.iter().rev().skip(1) {
+            wanted.entry(fix + 1).or_default().push(reached.unit.pair.unit.clone());
+        }
+    }
+    let mut states = BTreeMap::new();
+    for (count, units) in wanted {
+        let work = tempfile::Builder::new().prefix("first-").tempdir_in(work)?;
+        let tree = source::apply_parts(target, &parts[..count], work.path())?;
+        let pairs = match compile::compile(target, &tree, &units, work.path()) {
+            Ok(pairs) => pairs,
+            Err(error) if !error.is::<Refused>() => return Err(error),
+            Err(_) if units.len() == 1 => Vec::new(),
+            Err(_) => {
+                let mut pairs = Vec::new();
+                for unit in &units {
+                    match compile::compile(target, &tree, std::slice::from_ref(unit), work.path()) {
+                        Ok(pair) => pairs.extend(pair),
+                        Err(error) if error.is::<Refused>() => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                pairs
+            }
+        };
+        for pair in pairs {
+            let object = units::load(&pair, &pair.patched, "as some of the fixes leave it")?;
+            states.insert((pair.unit.object, count), object);
+        }
+    }
+    Ok(states)
+}
+
+/// Follows a unit from fix to fix.
+fn walk(
+    reached: &Reached<'_>,
+    states: &BTreeMap<(String, usize), Object>,
+    layouts: &crate::special::layout::Layouts,
+    found: &mut Found,
+) -> Result<()> {
+    let mut before = &reached.unit.original;
+    let mut open = Vec::new();
+    for (n, fix) in reached.fixes.iter().enumerate() {
+        open.push(*fix);
+        let state = match n + 1 == reached.fixes.len() {
+            true => Some(&reached.unit.patched),
+            false => states.get(&(reached.unit.pair.unit.object.clone(), fix + 1)),
+        };
+        let Some(after) = state else { continue };
+        let changes = diff::diff(before, after, layouts)?;
+        let names = |f: &diff::ChangedFunction| {
+            let old = f.original.map(|o| changes.original.items[o].name.as_str());
+            let new = changes.patched.items[f.item].name.as_str();
+            (base(old.unwrap_or(new)), old.is_some())
+        };
+        let functions = changes.functions.iter().map(names).collect();
+        step(&open, &functions, reached, found);
+        before = after;
+        open.clear();
+    }
+    Ok(())
+}
+
+/// Enters what a step of one or more fixes came to that changed or added (false) these functions.
+fn step(fixes: &[usize], functions: &BTreeMap<String, bool>, reached: &Reached<'_>, found: &mut Found) {
+    let changed = || functions.iter().filter(|(_, is_changed)| **is_changed).map(|(name, _)| name);
+    // A function that is no more is inlined into those that are replaced.
+    let gone = || changed().any(|name| !reached.present.contains(name));
+    let live = functions.keys().any(|name| reached.replaced.contains(name))
+        || !reached.replaced.is_empty() && gone();
+    if live {
+        found.live.extend(fixes);
+    } else if let Some(name) = changed().next() {
+        let place = format!("{name} in {}", reached.unit.pair.unit.source);
+        fixes.iter().for_each(|fix| _ = found.undone.entry(*fix).or_insert_with(|| place.clone()));
+    }
+}
+
+fn judge(n: usize, found: &Found, changed: &Changed<'_>) -> (Effect, Option<String>) {
+    if found.live.contains(&n) {
+        return (Effect::Live, None);
+    }
+    let touches = &changed.tree.touches[n];
+    if let Some(place) = found.undone.get(&n) {
+        return (Effect::Undone, Some(format!("later fixes take back what it changes: {place}")));
+    }
+    let as_it_was = |path: &&String| changed.tree.files.get(*path).is_some_and(|f| f.original == f.patched);
+    if let Some(path) = touches.iter().find(as_it_was) {
+        return (Effect::Undone, Some(format!("the fixes together leave {path} as it was")));
+    }
+    let not_built = &changed.affected.not_built;
+    let whys: Vec<String> =
+        touches.iter().filter_map(|path| Some(format!("{path}: {}", not_built.get(path)?))).collect();
+    let built: Vec<&str> = touches.iter().filter(|path| !not_built.contains_key(*path)).map(String::as_str).collect();
+    if built.is_empty() {
+        return (Effect::NotBuilt, Some(some(&whys, "; ")));
+    }
+    let s = if built.len() == 1 { "s" } else { "" };
+    let same = format!("{} compile{s} to the same code with and without it", some(&built, ", "));
+    (Effect::SameCode, Some(some(&[vec![same], whys].concat(), "; ")))
+}
+
+/// The first of a list, and how many more there are.
+fn some(all: &[impl AsRef<str>], between: &str) -> String {
+    let mut said: Vec<String> = all.iter().take(NAMED).map(|one| one.as_ref().to_string()).collect();
+    if all.len() > NAMED {
+        said.push(format!("and {} more", all.len() - NAMED));
+    }
+    said.join(between)
+}
+
+/// On one line that has an end.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let clean: String = words.join(" ").chars().filter(|c| !c.is_control()).collect();
+    match clean.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", clean[..at].trim_end()),
+        None => clean,
+    }
+}
