@@ -8,7 +8,7 @@ use crate::live::Live;
 use crate::module::claims::{self, Claims};
 use crate::module::cve::Cve;
 use crate::module::elf;
-use crate::module::manifest;
+use crate::module::manifest::{self, Effect};
 use crate::module::preflight::{check, Kernel};
 use crate::module::stream::Severity;
 use anyhow::Result;
@@ -26,6 +26,8 @@ pub enum State {
     NotLoaded,
     /// The stream knows it, and does not fix it.
     NotInStream,
+    /// This kernel has no code that its fix would change.
+    NotConcerned,
     /// No manifest names it.
     Unknown,
 }
@@ -38,13 +40,14 @@ impl State {
             Self::FixedByKernel => "fixed by the kernel itself",
             Self::NotLoaded => "not loaded",
             Self::NotInStream => "not in this stream",
+            Self::NotConcerned => "does not concern this kernel",
             Self::Unknown => "unknown",
         }
     }
 
-    /// Whether this host has the fix.
-    pub fn is_fixed(self) -> bool {
-        matches!(self, Self::FixedLive | Self::FixedByKernel)
+    /// Whether there is nothing to be done on this host: it has the fix, or does without.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::FixedLive | Self::FixedByKernel | Self::NotConcerned)
     }
 }
 
@@ -62,9 +65,14 @@ pub struct Known<'a> {
     pub since: Option<&'a str>,
     /// How bad it is.
     pub severity: Option<Severity>,
-    /// Why it is not fixed, in the author's words.
+    /// Why it is not fixed, or does not concern this kernel, by the manifest. Of one that is fixed: what speaks against
+    /// relying on that.
     pub reason: Option<&'a str>,
 }
+
+/// What is said of fixes in manifests that do not tell what each of them does.
+pub const NOT_TOLD: &str =
+    "by a manifest of an older kmend-build, which counts fixes that change no code of this kernel too";
 
 impl<'a> Known<'a> {
     /// One that no manifest names.
@@ -88,17 +96,24 @@ pub fn all<'a>(live: &'a [Live<'_>], waiting: &'a [Claims<'_>]) -> Vec<Known<'a>
         fixes(claims, State::NotLoaded, &mut found);
         stream(claims, &mut found);
     }
-    // Stable: of two manifests that say the same the first is named.
-    found.sort_by_key(|known| (known.id, known.state));
+    // Stable: of two manifests that say the same the first is named, and one that gives its word before one that does not.
+    found.sort_by_key(|known| (known.id, known.state, known.reason.is_some()));
     found.dedup_by_key(|known| known.id);
     found
 }
 
 fn fixes<'a>(claims: &'a Claims<'_>, state: State, found: &mut Vec<Known<'a>>) {
     for fix in &claims.fixes {
+        let (state, reason) = match fix.effect {
+            Some(Effect::Live) => (state, None),
+            Some(Effect::NotBuilt | Effect::SameCode) => (State::NotConcerned, Some(fix.reason())),
+            Some(Effect::Undone) => (State::NotInStream, Some(fix.reason())),
+            None => (state, Some(NOT_TOLD)),
+        };
         let known = |id: &Cve| Known {
             since: fix.since.as_ref().map(AsRef::as_ref),
             severity: fix.severity,
+            reason,
             ..Known::of(*id, state, claims)
         };
         found.extend(fix.cves.iter().map(known));
@@ -153,6 +168,46 @@ mod tests {
         let manifest = json!({"schema": 1, "name": name, "fixes": [fix], "stream": stream,
             "target": {"arch": "", "release": "", "build_id": ""}});
         sample::note(b"kmend\0", 1, manifest.to_string().as_bytes())
+    }
+
+    #[test]
+    fn what_a_fix_does_is_kept_apart() {
+        let with = |effects: &[Option<&str>]| {
+            let fix = |effect: &Option<&str>| match effect {
+                Some(effect) => {
+                    json!({"file": "a", "title": "a", "cves": ["CVE-2026-0001"], "effect": effect, "reason": "r"})
+                }
+                None => json!({"file": "a", "title": "a", "cves": ["CVE-2026-0001"]}),
+            };
+            let fixes: Vec<_> = effects.iter().map(fix).collect();
+            let manifest = json!({"schema": 1, "name": "m", "fixes": fixes,
+                "target": {"arch": "", "release": "", "build_id": ""}});
+            sample::note(b"kmend\0", 1, manifest.to_string().as_bytes())
+        };
+        let said = |loaded: &[u8], waiting: &[u8]| {
+            let waiting = [claims::of_section(waiting).unwrap()];
+            let live = [live(loaded, true, false)];
+            let known = find(&all(&live, &waiting), "CVE-2026-0001".parse().unwrap());
+            (known.state, known.reason.map(String::from))
+        };
+        let none = with(&[]);
+        let reason = |state, reason: &str| (state, Some(reason.to_string()));
+        for (effects, expected) in [
+            (&[Some("live")][..], (State::FixedLive, None)),
+            (&[None], reason(State::FixedLive, NOT_TOLD)),
+            (&[Some("not-built")], reason(State::NotConcerned, "r")),
+            (&[Some("same-code")], reason(State::NotConcerned, "r")),
+            (&[Some("undone")], reason(State::NotInStream, "r")),
+            // A CVE with several fixes: what is there counts, and what is missing more than what is not needed.
+            (&[Some("not-built"), Some("live")], (State::FixedLive, None)),
+            (&[Some("not-built"), Some("undone")], reason(State::NotInStream, "r")),
+        ] {
+            assert_eq!(said(&with(effects), &none), expected, "{effects:?}");
+        }
+        // Of a live patch that is not in force: not loaded, or of no concern all the same.
+        assert_eq!(said(&none, &with(&[Some("live")])), (State::NotLoaded, None));
+        assert_eq!(said(&none, &with(&[Some("same-code")])).0, State::NotConcerned);
+        assert_eq!(said(&with(&[Some("same-code")]), &with(&[Some("same-code"), Some("live")])).0, State::NotLoaded);
     }
 
     fn live(note: &[u8], enabled: bool, transition: bool) -> Live<'_> {

@@ -56,14 +56,22 @@ pub struct Line {
     pub tickets: Vec<String>,
     /// CVE-2023-5178
     pub cves: Vec<String>,
+    /// Why the live patch has none of it: `does not concern this kernel: …`. Its CVEs are not among those that the
+    /// package fixes then. None where it has.
+    pub missing: Option<String>,
 }
 
 impl fmt::Display for Line {
-    /// `text [ticket] {CVE}`, as RHEL writes it.
+    /// `text [ticket] {CVE}`, as RHEL writes it; of a fix that is not in the live patch `text [ticket] (CVE: why)`, without
+    /// the braces, by which tools know what is fixed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
         if !self.tickets.is_empty() {
             write!(f, " [{}]", self.tickets.join(" "))?;
+        }
+        if let Some(missing) = &self.missing {
+            let cves = if self.cves.is_empty() { String::new() } else { format!("{} ", self.cves.join(" ")) };
+            return write!(f, " ({cves}{missing})");
         }
         if !self.cves.is_empty() {
             write!(f, " {{{}}}", self.cves.join(" "))?;
@@ -208,7 +216,8 @@ impl LivePatch {
 impl Entry {
     /// The CVEs that this version fixes first.
     pub fn cves(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().flat_map(|line| line.cves.iter().map(String::as_str))
+        let live = self.lines.iter().filter(|line| line.missing.is_none());
+        live.flat_map(|line| line.cves.iter().map(String::as_str))
     }
 
     fn check(&self) -> Result<()> {
@@ -227,6 +236,10 @@ impl Line {
             "text {:?} has a CVE in braces: CVE numbers go into their own list, for tools to read",
             self.text
         );
+        if let Some(missing) = &self.missing {
+            text::line("reason", missing)?;
+            ensure!(!missing.contains("{CVE"), "reason {missing:?} has a CVE in braces, as what is fixed has");
+        }
         self.tickets.iter().try_for_each(|t| text::ticket(t))?;
         self.cves.iter().try_for_each(|c| text::cve(c))
     }
@@ -262,7 +275,33 @@ mod tests {
 
     #[test]
     fn lines_are_written_as_rhel_does() {
-        let line = Line { text: "UAF".into(), tickets: vec!["RHEL-1".into()], cves: vec!["CVE-2023-5178".into()] };
+        let line = Line {
+            text: "UAF".into(),
+            tickets: vec!["RHEL-1".into()],
+            cves: vec!["CVE-2023-5178".into()],
+            missing: None,
+        };
         assert_eq!(line.to_string(), "UAF [RHEL-1] {CVE-2023-5178}");
+    }
+
+    #[test]
+    fn what_is_not_in_the_live_patch_is_not_among_its_cves() {
+        let cves = |n: u32| vec![format!("CVE-2023-517{n}")];
+        let missing = Some("does not concern this kernel: f.c: it needs CONFIG_F".to_string());
+        let gone = Line { text: "UAF".into(), tickets: Vec::new(), cves: cves(8), missing };
+        assert_eq!(gone.to_string(), "UAF (CVE-2023-5178 does not concern this kernel: f.c: it needs CONFIG_F)");
+        assert!(gone.check().is_ok());
+        for bad in ["", "a\nb", "see {CVE-2023-5178}"] {
+            assert!(Line { missing: Some(bad.into()), ..gone.clone() }.check().is_err(), "{bad:?}");
+        }
+        let live = Line { text: "x".into(), cves: cves(9), ..Line::default() };
+        let entry = Entry {
+            date: 0,
+            packager: "A <a@b>".into(),
+            version: Version::EMPTY,
+            severity: None,
+            lines: vec![gone, live],
+        };
+        assert_eq!(entry.cves().collect::<Vec<_>>(), ["CVE-2023-5179"]);
     }
 }

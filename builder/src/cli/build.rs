@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build build: fixes in, live patch module out.
 
+use super::kernels::remark;
 use super::report;
 use crate::compile::narrow::Limit;
 use crate::manifest::Manifest;
@@ -150,6 +151,9 @@ fn summary(manifest: &Manifest) -> String {
         if !unit.data.is_empty() {
             line("  ", &format!("brings   {}", unit.data.join(", ")));
         }
+    }
+    for fix in manifest.fixes.iter().filter_map(remark) {
+        out.push_str(&format!("{fix}\n"));
     }
     for unproven in &manifest.allowed_unproven {
         out.push_str(&format!("NOT PROVEN, let through by --allow-unproven: {unproven}\n"));

@@ -117,6 +117,7 @@ fn text(report: &Report) -> String {
             if !told.is_empty() {
                 line(format!("    {}", told.join(", ")));
             }
+            fix.missing().into_iter().for_each(|missing| line(format!("    {missing}")));
         }
         let not_carried = manifest.stream.iter().flat_map(|s| &s.not_carried);
         not_carried.for_each(|n| line(format!("not carried: {}: {}", n.cve, n.reason)));

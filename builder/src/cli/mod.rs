@@ -12,6 +12,7 @@ macro_rules! println {
 pub mod build;
 pub mod diff;
 pub mod inspect;
+mod kernels;
 mod output;
 pub mod prove;
 mod report;

@@ -7,7 +7,7 @@ use crate::explain::FunctionCode;
 use crate::manifest::{Manifest, UnitFacts};
 use crate::pipeline::{Outcome, Request, Seen};
 use crate::report::{units, End, FixText, Function, Page, Unit};
-use crate::source::{title, Fix};
+use crate::source::{mails, title, Fix};
 use crate::target::Target;
 use crate::{files, report};
 use anyhow::{Context, Result};
@@ -31,6 +31,9 @@ struct BuildReport<'a> {
     manifest: Option<&'a Manifest>,
     /// Why there can be no live patch; empty where there can.
     refusals: &'a [Refusal],
+    /// The fixes, where it was not built: what each of them does, where that is known.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    fixes: &'a [Fix],
     /// What the fix changes, where it was refused after that was known.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     changes: &'a [UnitFacts],
@@ -53,7 +56,8 @@ pub fn build_json(request: &Request, end: &End<'_>, seen: &Seen, module: &Path) 
     let module = manifest.map(|_| module.display().to_string());
     let (name, target) = (&request.name, &request.target.name);
     let changes: &[UnitFacts] = if manifest.is_some() { &[] } else { &seen.units };
-    let report = BuildReport { result, name, target, module, manifest, refusals, changes };
+    let fixes: &[Fix] = if manifest.is_some() { &[] } else { &seen.fixes };
+    let report = BuildReport { result, name, target, module, manifest, refusals, fixes, changes };
     Ok(serde_json::to_string_pretty(&report)?)
 }
 
@@ -62,7 +66,7 @@ pub fn build_page(file: &Path, request: &Request, end: End<'_>, outcome: Option<
     let page = Page {
         name: request.name.clone(),
         facts: facts(&request.target, outcome),
-        fixes: request.fixes.iter().map(|f| fix(f)).collect(),
+        fixes: request.fixes.iter().flat_map(|path| fixes(path, &seen.fixes)).collect(),
         units: units(&seen.units),
         code: &seen.code,
         end,
@@ -117,11 +121,20 @@ fn facts(target: &Target, outcome: Option<&Outcome>) -> Vec<(&'static str, Strin
     facts
 }
 
-/// A fix with its text; a file that cannot be read any more has none.
-fn fix(path: &Path) -> FixText {
+/// The fixes of a patch file with their text; a file that cannot be read any more has none. `told` are the fixes as far as
+/// the build has seen what they do.
+fn fixes(path: &Path, told: &[Fix]) -> Vec<FixText> {
     let bytes = std::fs::read(path).unwrap_or_default();
     let file = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-    let title = title::title(&bytes).unwrap_or_else(|| file.clone());
-    let fix = Fix { file, title, sha256: files::sha256(&bytes), ..Fix::default() };
-    FixText { fix, text: String::from_utf8_lossy(&bytes).into_owned() }
+    let mails = mails::split(&bytes);
+    let many = mails.len() > 1;
+    let text = |(n, mail): (usize, mails::Mail)| {
+        let bytes = &bytes[mail.bytes];
+        let commit = many.then_some(n + 1);
+        let known = told.iter().find(|f| f.file == file && f.commit == commit).cloned();
+        let title = title::title(bytes).unwrap_or_else(|| file.clone());
+        let fix = known.unwrap_or_else(|| Fix { file: file.clone(), commit, title, ..Fix::default() });
+        FixText { fix, text: String::from_utf8_lossy(bytes).into_owned() }
+    };
+    mails.into_iter().enumerate().map(text).collect()
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build stream: one cumulative live patch after the other, for several kernels.
 
+use super::kernels::{Results, Table};
 use super::sign::SignWith;
-use crate::error::{BreaksLedger, KernelsLeftOut, Refused};
+use crate::error::BreaksLedger;
 use crate::files;
 use crate::pipeline::Outcome;
 use crate::sign::Signer;
@@ -56,6 +57,9 @@ struct BuildArgs {
     /// Folder to write to
     #[arg(short, long, default_value = ".")]
     output: PathBuf,
+    /// Print JSON instead of text; docs/streams.md has the fields
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     sign: SignWith,
 }
@@ -78,6 +82,9 @@ struct ReleaseArgs {
     /// Sign packages and index with this OpenPGP secret key (ASCII-armored, without a passphrase)
     #[arg(long, value_name = "FILE")]
     gpg_key: Option<PathBuf>,
+    /// Print JSON instead of text; docs/streams.md has the fields
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     sign: SignWith,
 }
@@ -149,16 +156,16 @@ fn build_all(args: &BuildArgs) -> Result<()> {
     let ledger = Ledger::read(&stream)?;
     let (release, kernels) = args.which.of(&stream)?;
     let signer = args.sign.signer();
-    let mut results = Results::new();
+    let mut results = Results::new(&stream, release);
     for kernel in kernels {
         let end = build_one(&stream, kernel, release, &ledger);
         let end = end.and_then(|end| match &end {
             End::Built(outcome) => write(outcome, signer.as_ref(), &args.output).map(|()| end),
             _ => Ok(end),
         });
-        results.add(kernel, release, end);
+        results.add(kernel, end);
     }
-    print!("{}", results.table.text());
+    print!("{}", if args.json { results.json()? } else { results.text() });
     results.end()
 }
 
@@ -174,7 +181,7 @@ fn release_all(args: &ReleaseArgs) -> Result<()> {
     // What packages will want is asked for before anything is built.
     release::check(&stream)?;
     let signer = args.sign.signer();
-    let mut results = Results::new();
+    let mut results = Results::new(&stream, release);
     for kernel in kernels {
         let mut one = || {
             let end = build_one(&stream, kernel, release, &ledger)?;
@@ -185,11 +192,13 @@ fn release_all(args: &ReleaseArgs) -> Result<()> {
             }
             Ok(end)
         };
-        results.add(kernel, release, one());
+        results.add(kernel, one());
     }
     release::index(&stream, &repository, &ledger)?;
-    print!("{}", results.table.text());
-    println!("{}", args.output.display());
+    match args.json {
+        true => print!("{}", results.json()?),
+        false => println!("{}{}", results.text(), args.output.display()),
+    }
     results.end()
 }
 
@@ -209,89 +218,4 @@ fn write(outcome: &Outcome, signer: Option<&Signer>, dir: &Path) -> Result<()> {
     let named: Vec<(PathBuf, &[u8])> =
         all.iter().map(|(end, bytes)| (dir.join(format!("{name}.{end}")), bytes.as_slice())).collect();
     files::write_together(&named)
-}
-
-/// What came of the kernels: a table for standard output, reasons at once on standard error.
-struct Results {
-    table: Table,
-    left_out: usize,
-    refused: bool,
-}
-
-impl Results {
-    fn new() -> Self {
-        let table = Table::new(&["KERNEL", "VERSION", "RESULT", "FIXES", "FUNCTIONS", "CVES"]);
-        Self { table, left_out: 0, refused: true }
-    }
-
-    fn add(&mut self, kernel: &Kernel, release: &Release, end: Result<End>) {
-        let mut row = |result: String, numbers: [String; 3]| {
-            let [fixes, functions, cves] = numbers;
-            self.table.row([kernel.target.clone(), release.version.to_string(), result, fixes, functions, cves]);
-        };
-        let none = || [(); 3].map(|()| "-".to_string());
-        match end {
-            Ok(End::Built(outcome)) => {
-                let m = &outcome.manifest;
-                let functions = m.units.iter().flat_map(|u| &u.functions).filter(|f| f.sympos.is_some()).count();
-                let cves: BTreeSet<&String> = m.fixes.iter().flat_map(|f| &f.cves).collect();
-                row(format!("{}.ko", m.name), [m.fixes.len(), functions, cves.len()].map(|n| n.to_string()));
-            }
-            Ok(End::NothingNew(Some(last))) => row(format!("nothing new since {last}"), none()),
-            Ok(End::NothingNew(None)) => row("no fix is for it".into(), none()),
-            Ok(End::Ended(until)) => row(format!("ended {until}"), none()),
-            Err(error) => {
-                let refused = error.is::<Refused>() || error.is::<BreaksLedger>();
-                row(if refused { "refused" } else { "failed" }.into(), none());
-                eprintln!("{}: {error:#}", kernel.target);
-                error.downcast_ref().and_then(keys).into_iter().for_each(|keys| eprintln!("  {keys}"));
-                self.left_out += 1;
-                self.refused &= refused;
-            }
-        }
-    }
-
-    fn end(self) -> Result<()> {
-        match self.left_out {
-            0 => Ok(()),
-            kernels => Err(KernelsLeftOut { kernels, refused: self.refused }.into()),
-        }
-    }
-}
-
-/// Where a stream file has what the hints of a refusal say as options of `build`.
-fn keys(refused: &Refused) -> Option<String> {
-    let meant = |option: &str| refused.0.iter().any(|r| r.hint.contains(option));
-    let known = [
-        ("--allow-layout", "`allow_layout = [\"NAME\"]` in the fix's table"),
-        ("--allow-unproven", "`allow_unproven = [\"NAME\"]` in the fix's table"),
-        ("--max-units", "`max_units = N` at the top"),
-    ];
-    let keys: Vec<String> =
-        known.iter().filter(|(option, _)| meant(option)).map(|(option, key)| format!("{option} is {key}")).collect();
-    (!keys.is_empty()).then(|| format!("in a stream file {} (docs/streams.md)", keys.join(", ")))
-}
-
-/// Columns as wide as their widest cell.
-struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn new(head: &[&str]) -> Self {
-        Self { rows: vec![head.iter().map(|s| s.to_string()).collect()] }
-    }
-
-    fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
-    }
-
-    fn text(&self) -> String {
-        let width = |n: usize| self.rows.iter().filter_map(|r| r.get(n)).map(|c| c.chars().count()).max().unwrap_or(0);
-        let line = |row: &Vec<String>| {
-            let cells: Vec<String> = row.iter().enumerate().map(|(n, c)| format!("{c:<w$}", w = width(n))).collect();
-            format!("{}\n", cells.join("  ").trim_end())
-        };
-        self.rows.iter().map(line).collect()
-    }
 }

@@ -30,6 +30,12 @@ struct Reached<'u> {
     unit: &'u Unit,
     /// The fixes that touch a file which it is compiled from, in order.
     fixes: Vec<usize>,
+    functions: Functions,
+}
+
+/// The functions of a unit, by name.
+#[derive(Default)]
+struct Functions {
     /// Names of the functions of it that the live patch replaces, or that the kernel calls as callbacks.
     replaced: BTreeSet<String>,
     /// Names of all functions that it has with the fixes.
@@ -60,7 +66,7 @@ pub fn effects(
         .collect();
     let mut found = Found::default();
     for reached in &all {
-        if let ([one], false) = (reached.fixes.as_slice(), reached.replaced.is_empty()) {
+        if let ([one], false) = (reached.fixes.as_slice(), reached.functions.replaced.is_empty()) {
             found.live.insert(*one);
         }
     }
@@ -114,13 +120,12 @@ fn reached<'u>(
     }
     let replaced = extract.into_iter().flat_map(|e| e.replaced.iter().map(|r| r.old_name.as_str()));
     let callbacks = extract.into_iter().flat_map(|e| e.callbacks.iter().map(|c| c.function.as_str()));
-    let functions = changes.patched.items.iter().filter(|i| i.kind == ItemKind::Function);
-    Reached {
-        unit,
-        fixes,
+    let present = changes.patched.items.iter().filter(|i| i.kind == ItemKind::Function);
+    let functions = Functions {
         replaced: replaced.chain(callbacks).map(base).collect(),
-        present: functions.map(|i| base(&i.name)).collect(),
-    }
+        present: present.map(|i| base(&i.name)).collect(),
+    };
+    Reached { unit, fixes, functions }
 }
 
 /// A function's name without what the compiler puts behind it for a copy or a part.
@@ -193,25 +198,26 @@ fn walk(
             (base(old.unwrap_or(new)), old.is_some())
         };
         let functions = changes.functions.iter().map(names).collect();
-        step(&open, &functions, reached, found);
+        found.step(&open, &functions, &reached.functions, &reached.unit.pair.unit.source);
         before = after;
         open.clear();
     }
     Ok(())
 }
 
-/// Enters what a step of one or more fixes came to that changed or added (false) these functions.
-fn step(fixes: &[usize], functions: &BTreeMap<String, bool>, reached: &Reached<'_>, found: &mut Found) {
-    let changed = || functions.iter().filter(|(_, is_changed)| **is_changed).map(|(name, _)| name);
-    // A function that is no more is inlined into those that are replaced.
-    let gone = || changed().any(|name| !reached.present.contains(name));
-    let live = functions.keys().any(|name| reached.replaced.contains(name))
-        || !reached.replaced.is_empty() && gone();
-    if live {
-        found.live.extend(fixes);
-    } else if let Some(name) = changed().next() {
-        let place = format!("{name} in {}", reached.unit.pair.unit.source);
-        fixes.iter().for_each(|fix| _ = found.undone.entry(*fix).or_insert_with(|| place.clone()));
+impl Found {
+    /// Enters what a step of one or more fixes came to, that changed (true) or added functions of the unit `source`.
+    fn step(&mut self, fixes: &[usize], step: &BTreeMap<String, bool>, unit: &Functions, source: &str) {
+        let changed = || step.iter().filter(|(_, is_changed)| **is_changed).map(|(name, _)| name);
+        // A function that is no more is inlined into those that are replaced.
+        let gone = || changed().any(|name| !unit.present.contains(name));
+        let is_live = step.keys().any(|name| unit.replaced.contains(name)) || !unit.replaced.is_empty() && gone();
+        if is_live {
+            self.live.extend(fixes);
+        } else if let Some(name) = changed().next() {
+            let place = || format!("{name} in {source}");
+            fixes.iter().for_each(|fix| _ = self.undone.entry(*fix).or_insert_with(place));
+        }
     }
 }
 
@@ -255,5 +261,61 @@ fn one_line(text: &str) -> String {
     match clean.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}…", clean[..at].trim_end()),
         None => clean,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(replaced: &[&str], present: &[&str]) -> Functions {
+        let all = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
+        Functions { replaced: all(replaced), present: all(present) }
+    }
+
+    /// What is found out of a unit that two fixes reach, where the steps change (or with `+` add) these functions.
+    fn found(unit: &Functions, steps: &[(&[usize], &[&str])]) -> (Vec<usize>, Vec<usize>) {
+        let mut found = Found::default();
+        for (fixes, names) in steps {
+            let name = |name: &&str| (name.trim_start_matches('+').to_string(), !name.starts_with('+'));
+            found.step(fixes, &names.iter().map(name).collect(), unit, "f.c");
+        }
+        let undone = found.undone.keys().filter(|fix| !found.live.contains(fix)).copied().collect();
+        (found.live.into_iter().collect(), undone)
+    }
+
+    #[test]
+    fn each_of_two_fixes_has_its_own() {
+        let f_and_g = unit(&["f", "g"], &["f", "g", "h"]);
+        assert_eq!(found(&f_and_g, &[(&[0], &["f"]), (&[1], &["g"])]), (vec![0, 1], vec![]));
+        // The second compiles to the same code.
+        assert_eq!(found(&f_and_g, &[(&[0], &["f", "g"]), (&[1], &[])]), (vec![0], vec![]));
+        // One that adds what the other uses has replaced nothing.
+        assert_eq!(found(&f_and_g, &[(&[0], &["+h"]), (&[1], &["f", "g"])]), (vec![1], vec![]));
+        // Both together, as the first does not compile alone.
+        assert_eq!(found(&f_and_g, &[(&[0, 1], &["f"])]), (vec![0, 1], vec![]));
+    }
+
+    #[test]
+    fn what_later_fixes_take_back_is_not_fixed() {
+        let g = unit(&["g"], &["f", "g"]);
+        assert_eq!(found(&g, &[(&[0], &["f"]), (&[1], &["f", "g"])]), (vec![1], vec![0]));
+        let none = unit(&[], &["f"]);
+        assert_eq!(found(&none, &[(&[0], &["f"]), (&[1], &["f"])]), (vec![], vec![0, 1]));
+        // One that is inlined with the next one is there all the same.
+        assert_eq!(found(&unit(&["g"], &["g"]), &[(&[0], &["f"]), (&[1], &["g"])]), (vec![0, 1], vec![]));
+        // A unit tells it, another one knows better.
+        let mut all = Found::default();
+        all.step(&[0], &[("f".to_string(), true)].into(), &none, "a.c");
+        all.step(&[0], &[("g".to_string(), true)].into(), &g, "b.c");
+        assert!(all.live.contains(&0));
+    }
+
+    #[test]
+    fn names_and_reasons() {
+        assert_eq!([base("f"), base("f.isra.0"), base(".f"), base(".")], ["f", "f", "f", "."]);
+        assert_eq!(one_line(" a\n  b\t\u{1b}c "), "a b c");
+        assert_eq!(one_line(&"é".repeat(LONGEST + 1)).chars().count(), LONGEST + 1);
+        assert_eq!(some(&["a", "b", "c", "d", "e"], ", "), "a, b, c, and 2 more");
     }
 }

@@ -119,8 +119,8 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
     let tree = source::apply_parts(target, &parts, work.path())?;
     let reached = affected(request, &tree, work.path());
     let affected = reached.inspect_err(|error| seen.not_concerned(error))?;
-    let mut affected = narrow(target, &tree, affected, request.limit, work.path())
-        .inspect_err(|error| seen.not_concerned(error))?;
+    let mut affected =
+        narrow(target, &tree, affected, request.limit, work.path()).inspect_err(|error| seen.not_concerned(error))?;
     let units = compile_units(target, &tree, &affected, work.path())?;
     let image = match &request.image {
         Some(image) => Arc::clone(image),
@@ -174,7 +174,13 @@ impl Seen {
         let not_built = |refused: &Refused| refused.0.iter().all(|r| r.code == "not-built");
         match (error.downcast_ref::<Refused>(), error.downcast_ref::<NothingChanged>()) {
             (Some(refused), _) if not_built(refused) => {
-                let place = |r: &Refusal| if r.section.is_empty() { r.reason.clone() } else { format!("{}: {}", r.section, r.reason) };
+                let place = |r: &Refusal| {
+                    if r.section.is_empty() {
+                        r.reason.clone()
+                    } else {
+                        format!("{}: {}", r.section, r.reason)
+                    }
+                };
                 let reasons: Vec<String> = refused.0.iter().map(place).collect();
                 self.fixes = effect::none(&self.fixes, Effect::NotBuilt, &reasons.join("; "));
             }

@@ -186,9 +186,10 @@ impl Page<'_> {
             let open = if text.lines().count() <= 80 { " open" } else { "" };
             let _ = writeln!(
                 out,
-                "<details{open}><summary><b>{}</b> ({})</summary>\n<div class=\"scroll\"><pre class=\"patch\">",
+                "<details{open}><summary><b>{}</b> ({}){}</summary>\n<div class=\"scroll\"><pre class=\"patch\">",
                 escape(&fix.title),
-                escape(&fix.file)
+                escape(&fix.file),
+                fix.missing().map_or(String::new(), |missing| format!(": {}", escape(&missing)))
             );
             let mut in_hunk = false;
             text.lines().for_each(|line| {

@@ -37,7 +37,7 @@ pub struct Affected {
 pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affected> {
     let mut refusals = Vec::new();
     let mut notes = Vec::new();
-    let mut not_built = BTreeMap::new();
+    let mut absent = BTreeMap::new();
     let mut sources = Vec::new();
     let index = index(target)?;
     for (path, file) in &tree.files {
@@ -59,7 +59,7 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
             Kind::Source | Kind::Header | Kind::Assembler => sources.push(path.as_str()),
             Kind::Ignored(why) => {
                 notes.push(format!("{path}: {why}; left out"));
-                not_built.insert(path.clone(), why);
+                absent.insert(path.clone(), why);
             }
             Kind::Refused(code, reason, hint) => refusals.push(Refusal::new(code, "", path, reason, hint)),
         }
@@ -84,7 +84,7 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
     for (source, why) in &found.unbuilt {
         notes.push(format!("{source}: {why}; left out"));
     }
-    not_built.extend(found.unbuilt.clone());
+    absent.extend(found.unbuilt.clone());
     notes.append(&mut found.notes);
     notes.extend(found.unseen.values().cloned());
     let nothing = found.units.is_empty() && found.doubtful.is_empty() && found.refusals.is_empty();
@@ -106,7 +106,13 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
         names.push(format!("{} that include{s} what it changes", compile::count(found.doubtful.len())));
     }
     step.done(&names.join(", "));
-    Ok(Affected { units, doubtful: found.doubtful.into_iter().collect(), notes, not_built, refusals: Vec::new() })
+    Ok(Affected {
+        units,
+        doubtful: found.doubtful.into_iter().collect(),
+        notes,
+        not_built: absent,
+        refusals: Vec::new(),
+    })
 }
 
 /// What the file at `path` is to `target`.

@@ -74,6 +74,9 @@ mod tests {
             assert_ne!(sum(&text.replace(from, to)), sum(&text), "{from}");
         }
         assert_ne!(sum(&(text.clone() + "\\ No newline at end of file\n")), sum(&text));
-        assert_ne!(sum("--- a/fs/f.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n"), sum("--- a/fs/f.c\n+++ b/fs/f.c\n@@ -1 +0,0 @@\n-a\n"));
+        assert_ne!(
+            sum("--- a/fs/f.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n"),
+            sum("--- a/fs/f.c\n+++ b/fs/f.c\n@@ -1 +0,0 @@\n-a\n")
+        );
     }
 }

@@ -56,6 +56,24 @@ fn applies_and_leaves_the_tree_alone() {
 }
 
 #[test]
+fn a_mailbox_of_two_commits_is_two_fixes() {
+    let b = bench();
+    let two =
+        "Subject: [PATCH] f: two\n\n--- a/fs/only.c\n+++ b/fs/only.c\n@@ -1,2 +1,2 @@\n-int x;\n+int z;\n int y;\n";
+    let from = "From 0123456789 Mon Sep 17 00:00:00 2001\n";
+    let tree = b.apply(&[&format!("{from}{ONE}{from}{two}")]).unwrap();
+    let told: Vec<_> = tree.fixes.iter().map(|f| (f.title.as_str(), f.commit)).collect();
+    assert_eq!(told, [("f: one", Some(1)), ("f: two", Some(2))]);
+    let touches: Vec<Vec<&String>> = tree.touches.iter().map(|t| t.iter().collect()).collect();
+    assert_eq!(touches, [["fs/f.c"], ["fs/only.c"]]);
+    assert_eq!(tree.files.len(), 2);
+    // The same again is refused at its own line.
+    let refusal = b.refusal(&[&format!("{from}{ONE}{from}{ONE}")]);
+    let line = 1 + ONE.lines().count() + 1 + 3;
+    assert_eq!((refusal.code.as_str(), refusal.section), ("patch-already-applied", format!("0.patch, line {line}")));
+}
+
+#[test]
 fn a_hunk_that_was_moved_has_to_fit_in_one_place_alone() {
     let b = bench();
     let function = |name: &str| format!("int {name}(void)\n{{\n\tint a;\n\n\ta = 1;\n\treturn a;\n}}\n\n");

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The title of a fix: the mail's Subject without its tags, from the patch file's bytes.
 
-/// The Subject of a patch mail, unfolded, decoded, without `[PATCH …]`; None when there is none.
+/// The Subject of a patch mail, unfolded, decoded, without `[PATCH …]`; in the output of `git show` and `git log` the first
+/// line of the message. None when there is none.
 pub fn title(patch: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(&patch[..patch.len().min(64 << 10)]);
+    if text.starts_with("commit ") {
+        let mut lines = text.lines().take_while(|l| !l.starts_with("diff ") && !l.starts_with("--- a/"));
+        let first = lines.find_map(|l| l.strip_prefix("    ")).map(|l| clean(l.trim()));
+        return first.filter(|title| !title.is_empty());
+    }
     let mut lines = text.lines().take_while(|l| !l.starts_with("diff ") && !l.starts_with("--- a/") && *l != "---");
     let mut subject = lines.find_map(|l| l.strip_prefix("Subject:"))?.trim().to_string();
     for more in lines.take_while(|l| l.starts_with([' ', '\t'])) {
@@ -23,8 +29,12 @@ pub fn title(patch: &[u8]) -> Option<String> {
             _ => break,
         };
     }
-    let clean: String = rest.chars().filter(|c| !c.is_control()).collect();
+    let clean = clean(rest);
     (!clean.is_empty()).then_some(clean)
+}
+
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// Decodes RFC 2047 words in UTF-8 (`=?UTF-8?q?…?=`); other words stay as they are.
@@ -116,6 +126,8 @@ mod tests {
             Some("fix Jörg's work")
         );
         assert_eq!(t("Subject: =?latin1?q?x?= y\n").as_deref(), Some("=?latin1?q?x?= y"));
+        assert_eq!(t("commit 0123\nAuthor: A\n\n    x: y\n\n    Subject: z\n").as_deref(), Some("x: y"));
+        assert_eq!(t("commit 0123\nAuthor: A\n\ndiff --git a/x b/x\n    x\n"), None);
         assert_eq!(t("--- a/x\n+++ b/x\nSubject: no\n"), None);
         assert_eq!(t("Subject: [PATCH]\n"), None);
         assert_eq!(t(""), None);

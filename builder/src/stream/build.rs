@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One version of a stream for one kernel: what the stream file says in, a module that keeps the ledger's rules out.
 
-use super::ledger::Ledger;
+use super::ledger::{Entry, Ledger};
 use super::values::{Date, Version};
-use super::{names, rules, Kernel, Release, Stream};
+use super::{names, rules, Kernel, Label, Release, Stream, StreamFix};
 use crate::error::BreaksLedger;
 use crate::pipeline::{self, Labels, Outcome, Request, Seen};
+use crate::source::Fix;
 use crate::target;
 use anyhow::{ensure, Context, Result};
 
@@ -14,6 +15,8 @@ use anyhow::{ensure, Context, Result};
 pub enum End {
     /// It was built.
     Built(Box<Outcome>),
+    /// Its fixes change no code of this kernel; each says why. There is no live patch.
+    NoCode(Vec<Fix>),
     /// This version adds no fix for it: the last that did stays, where there is one.
     NothingNew(Option<Version>),
     /// It gets no live patches any more; the last day on which it did.
@@ -59,12 +62,29 @@ pub fn build(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledge
         allow_layout: fixes.iter().flat_map(|(_, fix)| &fix.allow_layout).map(ToString::to_string).collect(),
         stream: Some(Labels {
             facts: stream.facts(kernel, release),
-            fixes: fixes.iter().map(|(since, fix)| fix.label(*since)).collect(),
+            fixes: fixes.iter().map(|(since, fix)| label(fix, *since, release.version, released)).collect(),
         }),
     };
-    let outcome = pipeline::build(&request, &mut Seen::default())?;
+    let mut seen = Seen::default();
+    let outcome = match pipeline::build(&request, &mut seen) {
+        Ok(outcome) => outcome,
+        // Hosts that have an older version would keep it.
+        Err(error) if rules::before(released, release.version).is_some() => return Err(error),
+        Err(_) if !seen.fixes.is_empty() && seen.fixes.iter().all(|fix| fix.missing().is_some()) => {
+            return Ok(End::NoCode(seen.fixes));
+        }
+        Err(error) => return Err(error),
+    };
     broken(rules::module(&outcome.manifest, release, released))?;
     Ok(End::Built(Box::new(outcome)))
+}
+
+/// What the stream says of a fix. A version that is released is built once more with the titles that it has.
+fn label(fix: &StreamFix, since: Version, version: Version, released: &[Entry]) -> Label {
+    let entry = released.iter().find(|e| e.version == version);
+    let same = entry.and_then(|e| e.fixes.iter().find(|old| old.is(fix))).filter(|_| !fix.titled);
+    let label = fix.label(since);
+    Label { title: same.map_or(label.title, |old| old.title.clone()), ..label }
 }
 
 /// The files of a module that was built: endings and contents.

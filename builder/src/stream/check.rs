@@ -280,7 +280,8 @@ impl Checker<'_> {
         if wanted > all {
             let line = self.line(commit);
             let reason = format!("{} has no commit {wanted}", table.patch.get_ref());
-            let hint = if all == 1 { "it has one: leave `commit` out" } else { "number them from 1, in the file's order" };
+            let hint =
+                if all == 1 { "it has one: leave `commit` out" } else { "number them from 1, in the file's order" };
             self.fault(line, format!("{reason}: it has {all}"), hint);
             return Vec::new();
         }
@@ -303,7 +304,8 @@ impl Checker<'_> {
         for cve in &table.cves {
             if !parts.iter().any(|part| part.named.iter().any(|named| named == cve.get_ref().as_str())) {
                 let at = self.line(cve);
-                let reason = format!("{file}: which of them fixes {} is not said, and no message names it", cve.get_ref());
+                let reason =
+                    format!("{file}: which of them fixes {} is not said, and no message names it", cve.get_ref());
                 self.fault(at, reason, hint);
             }
         }

@@ -44,7 +44,7 @@ kernels = ["tree:no-such-tree-of-tests"]
 "#;
 
 fn patch(title: &str) -> String {
-    format!("Subject: [PATCH] {title}\n\n--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-a\n+b\n")
+    format!("Subject: [PATCH] {title}\n\n--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-a\n+{title}\n")
 }
 
 /// A folder with the files that `text` names, and that file.
@@ -162,18 +162,77 @@ fn many_at_once_in_order() {
     assert!(text.contains("what you can do: "), "{text}");
 }
 
+/// A file of three commits, of which the second names a CVE.
+fn mbox() -> String {
+    let mail = |n: u32, message: &str| {
+        let head = "From 0123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@b>\n";
+        format!("{head}Subject: [PATCH {n}/3] commit {n}\n\n{message}\n---\n--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-a{n}\n+b{n}\n-- \n2.39\n\n")
+    };
+    mail(1, "") + &mail(2, "It fixes CVE-2026-1002 as CVE-2020-0001 was.") + &mail(3, "")
+}
+
+#[test]
+fn each_commit_of_a_file_is_a_fix() {
+    let table = "[[version.fix]]\npatch = \"fixes/b.patch\"\ntitle = \"the second\"\n";
+    let tables = |new: &str| {
+        let (dir, path) = put(&GOOD.replace(table, new));
+        fs::write(dir.path().join("fixes/s.mbox"), mbox()).unwrap();
+        (dir, path)
+    };
+    let told = |new: &str| -> Vec<(String, Option<usize>, usize)> {
+        let (_dir, path) = tables(new);
+        let stream = Stream::read(&path).unwrap();
+        stream.versions[1].fixes.iter().map(|f| (f.title.clone(), f.commit, f.cves.len())).collect()
+    };
+    let one = |n: usize, cves: usize| (format!("commit {n}"), Some(n), cves);
+    let all = "[[version.fix]]\npatch = \"fixes/s.mbox\"\n";
+    assert_eq!(told(all), [one(1, 0), one(2, 0), one(3, 0)]);
+    // What the message names and the author says is the second's.
+    assert_eq!(told(&format!("{all}cves = [\"CVE-2026-1002\"]\n")), [one(1, 0), one(2, 1), one(3, 0)]);
+    let alone = |n: usize, more: &str| format!("{all}commit = {n}\n{more}kernels = [\"tree:no-such-tree-of-tests\"]\n");
+    let two =
+        alone(3, "cves = [\"CVE-2026-1003\"]\n") + &alone(1, "title = \"mine\"\n").replace("kernels", "# kernels");
+    assert_eq!(told(&two), [one(3, 1), ("mine".into(), Some(1), 0)]);
+    for (more, says) in [
+        ("cves = [\"CVE-2026-1003\"]\n", "which of them fixes CVE-2026-1003 is not said"),
+        ("title = \"x\"\n", "which of them `title` is about"),
+        ("commit = 4\n", "has no commit 4: it has 3"),
+        ("commit = 0\n", "nonzero"),
+    ] {
+        let (_dir, path) = tables(&format!("{all}{more}"));
+        let text = Stream::read(&path).unwrap_err().to_string();
+        assert!(text.contains(says) && text.contains("stream.toml, line "), "{text}");
+    }
+    let (_dir, path) = tables(&(alone(2, "") + &alone(2, "").replace("kernels", "# kernels")));
+    let text = Stream::read(&path).unwrap_err().to_string();
+    assert!(text.contains("s.mbox, commit 2, is the fix of line"), "{text}");
+}
+
+#[test]
+fn the_sum_of_a_fix_is_not_that_of_its_mail() {
+    let sums = |name: &str, text: &str| {
+        let (dir, path) = put(GOOD);
+        fs::write(dir.path().join(name), text).unwrap();
+        let fix = Stream::read(&path).unwrap().versions[0].fixes[0].clone();
+        (fix.sha256, fix.hunks_sha256)
+    };
+    let plain = sums("fixes/a.patch", &patch("a"));
+    let mail = sums("fixes/a.patch", &patch("a").replacen("\n\n", "\n\nReviewed-by: A <a@b>\n", 1));
+    assert!(plain.0 != mail.0 && plain.1 == mail.1);
+    assert_ne!(sums("fixes/a.patch", &patch("other")).1, plain.1);
+}
+
 /// A patch that is changed behind the check does not come into a live patch.
 #[test]
 fn a_patch_that_changes_meanwhile() {
-    use crate::source::Fix;
     let (_dir, path) = put(GOOD);
     let stream = Stream::read(&path).unwrap();
     let (since, fix) = stream.fixes(&stream.kernels[0], stream.versions[0].version)[0];
     let label = fix.label(since);
-    let mut read = [Fix { file: "a.patch".into(), title: "x".into(), sha256: fix.sha256.clone(), ..Fix::default() }];
+    let mut read = fix::parts("a.patch", patch("a").as_bytes()).unwrap();
     super::super::label(&mut read, std::slice::from_ref(&label)).unwrap();
-    assert_eq!((read[0].title.as_str(), read[0].since.as_deref()), ("a", Some("1-1")));
-    read[0].sha256 = "other".into();
+    assert_eq!((read[0].fix.title.as_str(), read[0].fix.since.as_deref()), ("a", Some("1-1")));
+    read[0].fix.sha256 = "other".into();
     let error = super::super::label(&mut read, &[label]).unwrap_err().to_string();
     assert!(error.contains("a.patch was changed"), "{error}");
 }

@@ -158,12 +158,25 @@ impl Ledger {
         }
         let mut ledger: Self = serde_json::from_value(value)?;
         ledger.schema = SCHEMA;
+        ledger.take_sums_over();
         ensure!(ledger.stream == stream, "it is of the stream {:?}, not of {stream:?}", ledger.stream);
         for (kernel, entries) in &ledger.kernels {
             let ascending = entries.windows(2).all(|pair| pair[0].version < pair[1].version);
             ensure!(ascending, "the versions of {kernel} do not ascend");
         }
         Ok(ledger)
+    }
+
+    /// What form 1 has of a patch file that was released again since gets the sum of its hunks from there.
+    fn take_sums_over(&mut self) {
+        let all = self.kernels.values().flatten().flat_map(|e| &e.fixes).filter(|f| f.commit.is_none());
+        let known: BTreeMap<String, String> =
+            all.filter_map(|f| Some((f.sha256.clone(), f.hunks_sha256.clone()?))).collect();
+        for fix in self.kernels.values_mut().flatten().flat_map(|e| &mut e.fixes) {
+            if fix.hunks_sha256.is_none() {
+                fix.hunks_sha256 = known.get(&fix.sha256).cloned();
+            }
+        }
     }
 
     /// Writes it beside the stream file `stream`.
@@ -242,6 +255,30 @@ mod tests {
         says(&GOOD.replace(entry, &format!("{entry},{entry}")), "do not ascend");
         // Every cut is an error.
         (0..GOOD.len()).for_each(|end| assert!(Ledger::parse(&GOOD.as_bytes()[..end], "s").is_err()));
+    }
+
+    #[test]
+    fn older_ledgers_are_read() {
+        let old = r#""fixes":[{"file":"a.patch","sha256":"aa","title":"a","cves":[]}]"#;
+        let old = GOOD.replace("\"fixes\":[]", old);
+        let ledger = Ledger::parse(old.as_bytes(), "s").unwrap();
+        let fix = &ledger.released("tree:x")[0].fixes[0];
+        assert_eq!((fix.sum(), fix.hunks_sha256.as_deref(), fix.effect), ("aa", None, None));
+        // Written again it is one of today's form, with what is known.
+        let text = serde_json::to_string(&ledger).unwrap();
+        assert!(text.contains("\"schema\":2") && !text.contains("hunks_sha256"), "{text}");
+        assert_eq!(Ledger::parse(text.as_bytes(), "s").unwrap().kernels, ledger.kernels);
+        // A later version knows more of the same file.
+        let second = old.replace("1-1", "1-2").replace("\"cves\":[]", r#""cves":[],"hunks_sha256":"bb""#);
+        let entry = |text: &str| text[text.find("[{").unwrap() + 1..text.rfind("]}}").unwrap()].to_string();
+        let both = old.replace(&entry(&old), &format!("{},{}", entry(&old), entry(&second)));
+        let both = Ledger::parse(both.as_bytes(), "s").unwrap();
+        assert_eq!(both.released("tree:x")[0].fixes[0].sum(), "bb");
+        let new = old.replace("\"cves\":[]", r#""cves":[],"hunks_sha256":"bb","effect":"not-built","reason":"r""#);
+        let new = Ledger::parse(new.as_bytes(), "s").unwrap();
+        let fix = &new.released("tree:x")[0].fixes[0];
+        assert_eq!((fix.sum(), fix.effect), ("bb", Some(Effect::NotBuilt)));
+        assert!(fix.has_sum("aa") && fix.has_sum("bb"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::values::{Date, Version};
 use super::{Format, Kernel, Release, Stream};
 use crate::files;
 use crate::manifest::{FileFacts, Manifest};
+use crate::source;
 use crate::target::store;
 use anyhow::{ensure, Context, Result};
 use kmend_packager::{self as packager, debian, redhat, Built, Key, LivePatch, Names, Origin};
@@ -66,7 +67,9 @@ pub fn release(
     let work = tempfile::Builder::new().prefix("kmend-").tempdir().context("cannot make a temporary folder")?;
     let path = work.path().join(format!("{}.ko", manifest.name));
     files::write_quickly(&path, module)?;
-    let package = packing.package(packing.live_patch(release.version, path)?, repository.key)?;
+    let before_it = ledger.released(&kernel.target);
+    let told = Told { released: before_it, manifest: Some((release.version, manifest)) };
+    let package = packing.package(packing.live_patch(release.version, path, &told)?, repository.key)?;
     let facts = FileFacts { file: package.file.clone(), sha256: files::sha256(&package.bytes) };
     if let Some(before) = before {
         ensure!(
@@ -104,7 +107,8 @@ pub fn index(stream: &Stream, repository: &Repository<'_>, ledger: &Ledger) -> R
         if packing.format == Format::Rpm {
             if let Some(version) = released {
                 // What is fixed is asked for; the module is not looked at.
-                let patch = packing.live_patch(version, PathBuf::from("released"))?;
+                let told = Told { released: ledger.released(&kernel.target), manifest: None };
+                let patch = packing.live_patch(version, PathBuf::from("released"), &told)?;
                 advisories.extend(redhat::advisories(&stream.name, &patch)?);
             }
             newest.push((packing.names, released.map_or(packager::Version::EMPTY, version_of)));
@@ -152,14 +156,16 @@ impl<'a> Packing<'a> {
     }
 
     /// The live patch `version`, with what each version up to it brought to this kernel.
-    fn live_patch(&self, version: Version, module: PathBuf) -> Result<LivePatch> {
+    fn live_patch(&self, version: Version, module: PathBuf, told: &Told<'_>) -> Result<LivePatch> {
         let entry = |release: &Release| -> Result<Option<packager::Entry>> {
             let mine: Vec<_> = release.fixes.iter().filter(|f| f.is_for(self.kernel)).collect();
             let line = |f: &&super::StreamFix| {
                 let label = f.label(release.version);
-                packager::Line { text: label.title, tickets: label.tickets, cves: label.cves }
+                let missing = told.missing(release.version, f);
+                packager::Line { text: label.title, tickets: label.tickets, cves: label.cves, missing }
             };
-            let worst = mine.iter().filter_map(|f| f.severity).max();
+            let live = mine.iter().filter(|f| told.missing(release.version, f).is_none());
+            let worst = live.filter_map(|f| f.severity).max();
             Ok((!mine.is_empty()).then_some(packager::Entry {
                 date: seconds(&release.date)?,
                 packager: self.stream.packager.clone(),
@@ -207,6 +213,32 @@ impl<'a> Packing<'a> {
             Format::Rpm => redhat::live_patch(&patch, key),
             Format::Deb => debian::live_patch(&patch),
         }
+    }
+}
+
+/// What is known of what the fixes do to one kernel.
+struct Told<'a> {
+    released: &'a [Released],
+    /// Of the version that is being released.
+    manifest: Option<(Version, &'a Manifest)>,
+}
+
+impl Told<'_> {
+    /// Why the live patch has nothing of a fix that `version` brought: what that version says of it, else the first one
+    /// after it that does. A version that concerns no code of a kernel has no live patch for it. None where it is
+    /// there, or where nobody tells, as in what older programs released.
+    fn missing(&self, version: Version, fix: &super::StreamFix) -> Option<String> {
+        let entries = self.released.iter().filter(|e| e.version >= version);
+        let of_entry = |e: &Released| {
+            let known = e.fixes.iter().find(|f| f.is(fix)).filter(|f| f.effect.is_some())?;
+            Some((e.version, source::Fix { effect: known.effect, reason: known.reason.clone(), ..Default::default() }))
+        };
+        let built = self.manifest.and_then(|(version, manifest)| {
+            let mine = |f: &&source::Fix| f.hunks_sha256 == fix.hunks_sha256;
+            Some((version, manifest.fixes.iter().find(mine)?.clone()))
+        });
+        let first = entries.filter_map(of_entry).chain(built).min_by_key(|(version, _)| *version);
+        first.and_then(|(_, told)| told.missing())
     }
 }
 

@@ -65,8 +65,7 @@ pub fn fixes(stream: &Stream, kernel: &Kernel, release: &Release, released: &[En
             "put its table back: changelogs and the index tell of it",
         ));
     }
-    let in_file: Vec<&StreamFix> =
-        stream.versions.iter().flat_map(|r| &r.fixes).filter(|f| f.is_for(kernel)).collect();
+    let in_file: Vec<&StreamFix> = stream.versions.iter().flat_map(|r| &r.fixes).filter(|f| f.is_for(kernel)).collect();
     let known = |sum: &String| {
         let was_released = released.iter().flat_map(|e| &e.fixes).any(|f| f.has_sum(sum));
         was_released || in_file.iter().any(|f| f.has_sum(sum))

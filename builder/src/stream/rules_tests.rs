@@ -7,6 +7,7 @@ use super::super::StreamFix;
 use super::*;
 use crate::hooks::{Kind, State};
 use crate::manifest::CallbackFacts;
+use std::collections::BTreeSet;
 
 fn version(release: u32) -> Version {
     Version { version: 1, release }
@@ -16,8 +17,11 @@ fn fix(name: &str, sha256: &str, replaces: Option<&str>) -> StreamFix {
     StreamFix {
         line: 1,
         path: name.into(),
-        sha256: sha256.into(),
+        commit: None,
+        sha256: format!("file {sha256}"),
+        hunks_sha256: sha256.into(),
         title: name.into(),
+        titled: false,
         cves: Vec::new(),
         severity: None,
         tickets: Vec::new(),
@@ -65,9 +69,13 @@ fn stream(versions: Vec<Release>) -> Stream {
 fn entry(n: u32, fixes: &[(&str, &str)]) -> Entry {
     let fix = |(file, sha256): &(&str, &str)| ReleasedFix {
         file: file.to_string(),
-        sha256: sha256.to_string(),
+        commit: None,
+        sha256: format!("file {sha256}"),
+        hunks_sha256: Some(sha256.to_string()),
         title: format!("title of {file}"),
         cves: Vec::new(),
+        effect: None,
+        reason: None,
     };
     Entry {
         version: version(n),
@@ -119,11 +127,63 @@ fn a_fix_takes_the_place_of_another() {
         release(2, vec![fix("a2", "A2", Some("A"))]),
     ]);
     let order = |n| -> Vec<String> {
-        added.fixes(&added.kernels[0], version(n)).iter().map(|(v, f)| format!("{v} {}", f.sha256)).collect()
+        added.fixes(&added.kernels[0], version(n)).iter().map(|(v, f)| format!("{v} {}", f.hunks_sha256)).collect()
     };
     assert_eq!(order(1), ["1-1 A", "1-1 B"]);
     assert_eq!(order(2), ["1-2 A2", "1-1 B"]);
     is(of_fixes(&added, &[entry(1, &[("a", "A"), ("b", "B")])]), &[]);
+}
+
+#[test]
+fn the_mail_around_the_hunks_is_no_change() {
+    let with = |file: &str, hunks: &str| StreamFix { sha256: file.into(), ..fix("a", hunks, None) };
+    let first = |fix: StreamFix| stream(vec![release(1, vec![fix]), release(2, vec![fix_b()])]);
+    let released = [entry(1, &[("a", "A")])];
+    is(of_fixes(&first(with("file with a trailer", "A")), &released), &[]);
+    is(of_fixes(&first(with("file A", "other hunks")), &released), &[("released-fix-changed", "a")]);
+    // What an older program has released has the sum of the file alone.
+    let mut old = released.clone();
+    old[0].fixes[0].hunks_sha256 = None;
+    is(of_fixes(&first(with("file A", "A")), &old), &[]);
+    is(of_fixes(&first(with("file with a trailer", "A")), &old), &[("released-fix-changed", "a")]);
+    // Either sum names what is replaced.
+    for sum in ["A", "file A"] {
+        is(of_fixes(&first(fix("a", "new", Some(sum))), &released), &[]);
+    }
+    is(of_fixes(&first(fix("a", "new", Some("file A"))), &old), &[]);
+}
+
+fn fix_b() -> StreamFix {
+    fix("b", "B", None)
+}
+
+#[test]
+fn commits_of_one_file() {
+    let commit =
+        |n: usize, hunks: &str| StreamFix { commit: Some(n), sha256: "mbox".into(), ..fix("a.mbox", hunks, None) };
+    let both = stream(vec![release(1, vec![commit(1, "one"), commit(2, "two")]), release(2, vec![fix_b()])]);
+    let mut released = [entry(1, &[("a.mbox", "one"), ("a.mbox", "two")])];
+    (released[0].fixes[0].commit, released[0].fixes[1].commit) = (Some(1), Some(2));
+    is(of_fixes(&both, &released), &[]);
+    let changed = stream(vec![release(1, vec![commit(1, "one"), commit(2, "other")]), release(2, vec![fix_b()])]);
+    is(of_fixes(&changed, &released), &[("released-fix-changed", "a.mbox")]);
+    let less = stream(vec![release(1, vec![commit(1, "one")]), release(2, vec![fix_b()])]);
+    is(of_fixes(&less, &released), &[("released-fix-dropped", "a.mbox")]);
+    // An older program took the whole file for one fix.
+    let mut old = [entry(1, &[("a.mbox", "")])];
+    (old[0].fixes[0].sha256, old[0].fixes[0].hunks_sha256) = ("mbox".into(), None);
+    is(of_fixes(&both, &old), &[]);
+    // What takes the place of the file takes that of all its commits.
+    let mut stream = both.clone();
+    stream.versions[1].fixes = vec![fix_b(), fix("c", "C", Some("mbox"))];
+    let order = |n| -> Vec<String> {
+        stream.fixes(&stream.kernels[0], version(n)).iter().map(|(v, f)| format!("{v} {}", f.hunks_sha256)).collect()
+    };
+    assert_eq!(order(1), ["1-1 one", "1-1 two"]);
+    assert_eq!(order(2), ["1-2 C", "1-2 B"]);
+    stream.versions[1].fixes = vec![fix("c", "C", Some("two"))];
+    let order = stream.fixes(&stream.kernels[0], version(2));
+    assert_eq!(order.iter().map(|(_, f)| f.hunks_sha256.as_str()).collect::<Vec<_>>(), ["one", "C"]);
 }
 
 #[test]

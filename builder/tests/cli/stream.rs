@@ -17,6 +17,9 @@ pub const WITH_TARGET: &[Test] = &[
     ("two_versions", two_versions),
     ("what_a_fix_lets_pass", allowances),
     ("callbacks_of_the_version_before", callbacks),
+    ("what_each_fix_does_is_kept_apart", effects),
+    ("commits_of_one_file", commits),
+    ("mails_around_released_hunks", mails),
     ("released_as_rpms", rpms),
 ];
 
@@ -181,6 +184,7 @@ fn two_versions() {
     );
     let fix = &manifest["fixes"][0];
     assert_eq!((&fix["title"], &fix["since"]), (&"proc: the first".into(), &"1-1".into()));
+    assert_eq!((&fix["effect"], &fix["reason"]), (&"live".into(), &Value::Null));
     assert_eq!(
         (&fix["cves"][0], &fix["severity"], &fix["tickets"][0]),
         (&"CVE-2026-1001".into(), &"important".into(), &"T-1".into())
@@ -203,7 +207,7 @@ fn two_versions() {
     bench.release(&[]).fails(2, &["[released-version-changed]", "put what changed into a new version"]);
     let patch = bench.file.with_file_name("one.patch");
     let text = fs::read_to_string(&patch).unwrap();
-    let sha = kmend_builder::files::sha256(text.as_bytes());
+    let sha = bench.ledger()["kernels"][&name][0]["fixes"][0]["hunks_sha256"].as_str().unwrap().to_string();
     fs::write(&patch, text.replace(" one\\n", " mended\\n")).unwrap();
     bench.write(&[&head, &first, &second]);
     let replaces = format!("replaces = \"{sha}\"");
@@ -246,6 +250,166 @@ fn two_versions() {
     // A released version stays in the file.
     bench.write(&[&head, &first, &version(3, "", "two.patch", "")]);
     bench.run("check", &[]).fails(2, &["[released-version-missing]", "version 1-2 is released"]);
+}
+
+/// Text of `path` with a remark that compiles to nothing.
+fn with_a_remark(text: &str) -> String {
+    text.replacen('\n', " /* kmend */\n", 1)
+}
+
+/// Three answers: fixed live, no concern of this kernel, not fixed; of fixes with files of their own and of several in one.
+fn effects() {
+    let bench = Bench::new();
+    let (kernel, dir) = (&bench.kernel, bench.file.parent().unwrap().to_path_buf());
+    let name = kernel.target.name.clone();
+    let fix = |file: &str, path: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(kernel.patch(file, path, from, to)).unwrap();
+        put(&dir, file, format!("Subject: {file}\n\nIt may fix CVE-2026-7777.\n\n{text}"));
+    };
+    let absent = kernel.source("kernel/kcsan/core.c");
+    fix("absent.patch", "kernel/kcsan/core.c", &absent, &with_a_remark(&absent));
+    let small = kernel.source(SMALL);
+    let first = small.replacen("seq_putc(m, '\\n');", "seq_puts(m, \" one\\n\");", 1);
+    fix("same.patch", SMALL, &first, &with_a_remark(&first));
+    let remarked = with_a_remark(&first);
+    fix("undoes.patch", SMALL, &remarked, &remarked.replacen("seq_puts(m, \" one\\n\");", "seq_putc(m, '\\n');", 1));
+    let table = |file: &str, cve: &str| {
+        format!("[[version.fix]]\npatch = \"{file}\"\ncves = [\"{cve}\"]\nseverity = \"critical\"\n")
+    };
+    let first = version(1, "", "one.patch", "cves = [\"CVE-2026-1001\"]\nseverity = \"low\"");
+    let others = [table("absent.patch", "CVE-2026-1002"), table("same.patch", "CVE-2026-1003")].concat();
+    let head = bench.head("");
+    bench.write(&[&head, &first, &others]);
+    let ran = bench.release(&[]);
+    for words in [
+        "  3      1     1          1\n",
+        &format!("{name}:\n  absent.patch (CVE-2026-1002): does not concern this kernel: kernel/kcsan/core.c: "),
+        "it needs CONFIG_KCSAN, which this kernel does not set\n",
+        &format!("  same.patch (CVE-2026-1003): does not concern this kernel: {SMALL} compiles to the same code"),
+        "  note: kernel/kcsan/core.c: ",
+        "  note: same.patch (\"same.patch\"): its message names CVE-2026-7777;",
+    ] {
+        assert!(ran.succeeds().out.contains(words), "{words} is not in\n{}", ran.out);
+    }
+    let entry = &bench.ledger()["kernels"][&name][0];
+    let told = |fixes: &Value| -> Vec<String> {
+        fixes.as_array().unwrap().iter().map(|f| f["effect"].as_str().unwrap().to_string()).collect()
+    };
+    assert_eq!(told(&entry["fixes"]), ["live", "not-built", "same-code"]);
+    let index = fs::read_to_string(bench.repo.join("Packages")).unwrap();
+    assert!(index.contains("Kmend-Cves: CVE-2026-1001\n"), "{index}");
+    let deb = bench.repo.join(entry["packages"][0]["file"].as_str().unwrap());
+    let unpacked = kernel.dir.path().join("unpacked");
+    assert!(Command::new("dpkg-deb").arg("-x").args([&deb, &unpacked]).status().unwrap().success());
+    let docs = unpacked.join("usr/share/doc");
+    let changes = fs::read_to_string(docs.join(&names(&docs)[0]).join("changelog.Debian")).unwrap();
+    assert!(changes.contains("* proc: the first {CVE-2026-1001}\n"), "{changes}");
+    assert!(changes.contains("* absent.patch (CVE-2026-1002 does not concern this kernel: kernel/kcsan"), "{changes}");
+
+    // The same for programs; the second fix of a file takes back what the first one does.
+    bench.write(&[&head, &first, &others, &version(2, "", "undoes.patch", ""), &table("two.patch", "CVE-2026-1004")]);
+    let out = kernel.out();
+    let ran = bench.run("build", &["--json", "-o", out.to_str().unwrap()]);
+    let json: Value = serde_json::from_str(&ran.succeeds().out).unwrap();
+    let one = &json["kernels"][0];
+    assert_eq!((&json["version"], &one["result"], &one["kernel"]), (&"1-2".into(), &"built".into(), &name.into()));
+    assert_eq!(told(&one["fixes"]), ["undone", "not-built", "same-code", "undone", "live"]);
+    assert!(
+        one["notes"].as_array().unwrap().len() > 2
+            && one["warnings"].is_array()
+            && one["refusals"] == serde_json::json!([])
+    );
+    let inside = collect(command(&kernel.cache()).arg("inspect").arg(out.join(format!("{}.ko", bench.module(2)))));
+    assert!(
+        inside.succeeds().out.contains("    not fixed: ") && !inside.out.contains("CVE-2026-7777"),
+        "{}",
+        inside.out
+    );
+
+    // A version that concerns no code of the kernel has no live patch for it, and that is no refusal.
+    fs::remove_file(bench.file.with_file_name("ledger.json")).unwrap();
+    bench.write(&[&head, &version(1, "", "absent.patch", "cves = [\"CVE-2026-1002\"]")]);
+    let ran = bench.run("build", &["-o", out.to_str().unwrap()]);
+    assert!(ran.succeeds().out.contains("does not concern this kernel"), "{}", ran.out);
+    let ran = bench.run("build", &["--json", "-o", out.to_str().unwrap()]);
+    let json: Value = serde_json::from_str(&ran.succeeds().out).unwrap();
+    assert_eq!((&json["kernels"][0]["result"], &json["kernels"][0]["module"]), (&"no-code".into(), &Value::Null));
+    assert_eq!(told(&json["kernels"][0]["fixes"]), ["not-built"]);
+}
+
+/// A mailbox is as many fixes as it has commits, in a stream and in a build.
+fn commits() {
+    let bench = Bench::new();
+    let (kernel, dir) = (&bench.kernel, bench.file.parent().unwrap().to_path_buf());
+    let small = kernel.source(SMALL);
+    let texts = [
+        small.clone(),
+        with_a_remark(&small),
+        with_a_remark(&small).replacen("seq_putc(m, '\\n');", "seq_puts(m, \" one\\n\");", 1),
+    ];
+    let mail = |n: usize, diff: String, message: &str| {
+        format!("From 0123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@b>\nSubject: [PATCH {n}/3] commit {n}\n\n{message}\n---\n{diff}-- \n2.39\n\n")
+    };
+    let diff = |n: usize| fs::read_to_string(kernel.patch("x.patch", SMALL, &texts[n], &texts[n + 1])).unwrap();
+    let two = fs::read_to_string(dir.join("two.patch")).unwrap();
+    let mbox = mail(1, diff(0), "") + &mail(2, diff(1), "Fixes CVE-2026-1001.") + &mail(3, two, "");
+    let path = put(&dir, "series.mbox", mbox);
+    let out = kernel.out();
+    let told = |fixes: &Value| -> Vec<(String, String, usize)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        let cves = |f: &Value| f["cves"].as_array().map_or(0, Vec::len);
+        fixes.as_array().unwrap().iter().map(|f| (text(&f["title"]), text(&f["effect"]), cves(f))).collect()
+    };
+    let one = |n: usize, effect: &str, cves: usize| (format!("commit {n}"), effect.to_string(), cves);
+    let ran = kernel.build(&path, &["-n", "kmend_series", "--json"]);
+    let json: Value = serde_json::from_str(&ran.succeeds().out).unwrap();
+    let fixes = &json["manifest"]["fixes"];
+    assert_eq!(told(fixes), [one(1, "same-code", 0), one(2, "live", 0), one(3, "live", 0)]);
+    assert!(json["manifest"]["notes"].to_string().contains("series.mbox, commit 2"), "{}", json["manifest"]["notes"]);
+    assert_eq!((&fixes[0]["sha256"], &fixes[0]["commit"]), (&fixes[1]["sha256"], &1.into()));
+    assert_ne!(fixes[0]["hunks_sha256"], fixes[1]["hunks_sha256"]);
+    bench.write(&[&bench.head(""), &version(1, "", "series.mbox", "cves = [\"CVE-2026-1001\"]")]);
+    let ran = bench.run("build", &["--json", "-o", out.to_str().unwrap()]);
+    let json: Value = serde_json::from_str(&ran.succeeds().out).unwrap();
+    assert_eq!(told(&json["kernels"][0]["fixes"]), [one(1, "same-code", 0), one(2, "live", 1), one(3, "live", 0)]);
+    assert!(!json["kernels"][0]["notes"].to_string().contains("names CVE"), "{json}");
+}
+
+/// What a mail says around released hunks may change, and a ledger of an older program is read.
+fn mails() {
+    let bench = Bench::new();
+    let head = bench.head("");
+    let first = version(1, "", "one.patch", "cves = [\"CVE-2026-1001\"]");
+    bench.write(&[&head, &first]);
+    bench.release(&[]).succeeds();
+    let ledger = bench.ledger();
+    let patch = bench.file.with_file_name("one.patch");
+    let text = fs::read_to_string(&patch).unwrap();
+    let mailed =
+        text.replacen("proc: the first\n\n", "proc: another title\n\nReviewed-by: A <a@b>\n---\n fs | 2 +-\n\n", 1);
+    assert_ne!(mailed, text);
+    fs::write(&patch, &mailed).unwrap();
+    bench.release(&[]).succeeds();
+    assert_eq!(bench.ledger(), ledger);
+    let second = version(2, "", "two.patch", "");
+    bench.write(&[&head, &first, &second]);
+    bench.run("check", &[]).succeeds();
+
+    // As it was written before: form 1, with the sum of the file alone.
+    let mut old = ledger;
+    old["schema"] = 1.into();
+    let fixes = old["kernels"][&bench.kernel.target.name][0]["fixes"].as_array_mut().unwrap();
+    for key in ["hunks_sha256", "effect"] {
+        assert!(fixes[0].as_object_mut().unwrap().remove(key).is_some());
+    }
+    fs::write(bench.file.with_file_name("ledger.json"), old.to_string()).unwrap();
+    bench.run("check", &[]).fails(2, &["[released-fix-changed] one.patch", "an older kmend-build"]);
+    fs::write(&patch, &text).unwrap();
+    bench.run("check", &[]).succeeds();
+    bench.release(&[]).succeeds();
+    assert_eq!(bench.ledger()["schema"], 2);
+    fs::write(&patch, &mailed).unwrap();
+    bench.run("check", &[]).succeeds();
 }
 
 const HOOKS: &str = "// SPDX-License-Identifier: GPL-2.0-or-later

@@ -13,10 +13,10 @@ use serde::Serialize;
 /// What stands below the options.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  all that were asked for are fixed, live or by the kernel itself; or none was asked for
+  0  all that were asked for are fixed, live or by the kernel itself, or do not concern this kernel; or none was asked for
   1  an error
   2  one is known and not fixed
-  3  one is unknown, and all others are fixed";
+  3  one is unknown, and no other is known and not fixed";
 
 /// Arguments of `cve`.
 #[derive(Args)]
@@ -60,7 +60,7 @@ pub fn run(run: &Run<'_>, args: &CveArgs) -> Result<u8> {
 }
 
 fn code(asked: &[Known<'_>]) -> u8 {
-    let is_missing = |known: &Known<'_>| !known.state.is_fixed() && known.state != State::Unknown;
+    let is_missing = |known: &Known<'_>| !known.state.is_good() && known.state != State::Unknown;
     match asked {
         _ if asked.iter().any(is_missing) => 2,
         _ if asked.iter().any(|known| known.state == State::Unknown) => 3,
@@ -73,11 +73,15 @@ fn line(known: &Known<'_>) -> String {
     let since = known.since.map_or(String::new(), |since| format!(" since version {since}"));
     let severity = known.severity.map_or(String::new(), |severity| format!(", {}", severity.word()));
     let more = match known.state {
-        State::FixedLive => format!(" by {module}{since}{severity}"),
+        State::FixedLive => {
+            let not_told = known.reason.map_or(String::new(), |reason| format!(" ({reason})"));
+            format!(" by {module}{since}{severity}{not_told}")
+        }
         State::FixedByKernel => String::new(),
         State::NotLoaded => {
             format!(": {module} fixes it{since}, and is installed but not in force{severity}; see `kmend status`")
         }
+        State::NotConcerned => format!(": {}", known.reason.unwrap_or_default()),
         State::NotInStream => {
             let reason = known.reason.unwrap_or_default();
             format!(": {reason}; a newer kernel and a reboot may fix it")

@@ -61,7 +61,10 @@ fn loaded(run: &Run<'_>, module: &str, not_found: anyhow::Error) -> Result<()> {
 fn tell(run: &Run<'_>, manifest: &manifest::Manifest) {
     field(run, "build id", &format!("{} (of the kernel that it was proven against)", manifest.target.build_id));
     field(run, "older ones", if manifest.replace { "it takes their place" } else { "they stay in force beside it" });
-    manifest.fixes.iter().for_each(|fix| field(run, "fix", &format!("{} ({})", fix.title, fix.file)));
+    for fix in &manifest.fixes {
+        let missing = fix.missing().map_or(String::new(), |missing| format!(": {missing}"));
+        field(run, "fix", &format!("{} ({}){missing}", fix.title, fix.file));
+    }
     for unproven in &manifest.allowed_unproven {
         field(run, "NOT PROVEN", &format!("{} of {}", unproven.function, unproven.object));
     }

@@ -49,6 +49,8 @@ pub fn prometheus(status: &Status<'_>) -> String {
     });
     out.gauge("kmend_live_patch_info", "Live patches in the kernel.", patches);
     out.number("kmend_cves_fixed_live", "CVEs that live patches in force fix.", status.fixed_live.len());
+    let help = "CVEs whose fixes in force change no code of this kernel.";
+    out.number("kmend_cves_not_concerned", help, status.not_concerned.len());
     let help = "CVEs that the streams in force know and do not fix.";
     out.number("kmend_cves_not_in_stream", help, status.not_in_stream.len());
     let newer = status.available.as_ref().is_some_and(|offer| offer.is_newer);

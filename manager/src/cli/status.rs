@@ -120,6 +120,14 @@ fn known(status: &Status<'_>) -> Vec<String> {
             more.map_or(String::new(), |m| format!(", {m}"))
         ));
     }
+    if !status.not_concerned.is_empty() {
+        let count = count(status.not_concerned.len(), "CVE");
+        let what = if status.not_concerned.len() == 1 { "its fix changes" } else { "their fixes change" };
+        lines.push(format!("not concerned: {count}; {what} no code of this kernel"));
+        let shown = status.not_concerned.iter().take(SHOWN);
+        lines.extend(shown.map(|one| format!("  {}: {}", one.cve, one.reason)));
+        lines.extend(more(status.not_concerned.len(), "; `kmend cve` lists all").map(|more| format!("  {more}")));
+    }
     if !status.not_in_stream.is_empty() {
         let count = count(status.not_in_stream.len(), "CVE");
         let them = if status.not_in_stream.len() == 1 { "it" } else { "them" };
@@ -158,7 +166,8 @@ fn loaded(patch: &Loaded<'_>, kept: bool) -> Vec<String> {
     };
     let mut lines = vec![format!("loaded: {} [{}]{version}{installed}", patch.name, patch.state.word())];
     if let Some(fixes) = &patch.fixes {
-        lines.extend(fixes.iter().take(SHOWN).map(|fix| format!("  fix: {}", fix.title)));
+        let missing = |missing: Option<String>| missing.map_or(String::new(), |missing| format!(" ({missing})"));
+        lines.extend(fixes.iter().take(SHOWN).map(|fix| format!("  fix: {}{}", fix.title, missing(fix.missing()))));
         let all = format!("; `kmend info {}` lists all", patch.name);
         lines.extend(more(fixes.len(), &all).map(|more| format!("  {more}")));
     }

@@ -116,7 +116,13 @@ pub struct Fix<S = String> {
     pub file: S,
     /// Its subject.
     pub title: S,
-    /// Vulnerabilities that it fixes.
+    /// What it does to the kernel; None where the manifest is one of an older kmend-build, which does not tell.
+    #[serde(default)]
+    pub effect: Option<Effect>,
+    /// Why the live patch has nothing of it; None where it has, or where that is not told.
+    #[serde(default, deserialize_with = "plain_or_none")]
+    pub reason: Option<S>,
+    /// Vulnerabilities that it is for.
     #[serde(default, deserialize_with = "short")]
     pub cves: Vec<Cve>,
     /// How bad they are; None where the author does not say.
@@ -128,6 +134,37 @@ pub struct Fix<S = String> {
     /// The version of the stream that brought it: `1-1`.
     #[serde(default, deserialize_with = "plain_or_none")]
     pub since: Option<S>,
+}
+
+/// What a fix does to the kernel that the live patch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// The live patch replaces functions whose code the fix changes.
+    Live,
+    /// The kernel is built without what the fix changes.
+    NotBuilt,
+    /// What the fix changes compiles to the same code.
+    SameCode,
+    /// Later fixes take back what it changes.
+    Undone,
+}
+
+impl<S: AsRef<str>> Fix<S> {
+    /// Why it is not in the live patch, in words; None where it is, or where that is not told.
+    pub fn missing(&self) -> Option<String> {
+        let word = match self.effect? {
+            Effect::Live => return None,
+            Effect::NotBuilt | Effect::SameCode => "does not concern this kernel",
+            Effect::Undone => "not fixed",
+        };
+        Some(format!("{word}: {}", self.reason()))
+    }
+
+    /// The reason that the manifest gives.
+    pub fn reason(&self) -> &str {
+        self.reason.as_ref().map_or("its manifest gives no reason", AsRef::as_ref)
+    }
 }
 
 /// One function that was let through without a proof.

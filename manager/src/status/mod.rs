@@ -45,6 +45,8 @@ pub struct Status<'a> {
     pub fixed_live: Vec<Cve>,
     /// Those that the kernel had fixed when it was shipped.
     pub fixed_by_kernel: Vec<Cve>,
+    /// Those of fixes in force that change no code of this kernel, and why.
+    pub not_concerned: Vec<NotCarried>,
     /// Those that the streams in force know and do not fix.
     pub not_in_stream: Vec<NotCarried>,
     /// Until when this kernel gets live patches; None where no manifest in force says it.
@@ -125,8 +127,9 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
     let known = known::all(&live, &[]);
     let ids = |state| known.iter().filter(|k| k.state == state).map(|k| k.id).collect();
     let missing = |k: &Known<'_>| NotCarried { cve: k.id, reason: k.reason.unwrap_or_default().into() };
-    let not_in_stream: Vec<NotCarried> =
-        known.iter().filter(|k| k.state == known::State::NotInStream).map(missing).collect();
+    let of = |state| known.iter().filter(|k| k.state == state).map(missing).collect::<Vec<NotCarried>>();
+    let not_in_stream = of(known::State::NotInStream);
+    noted.remarks.extend(live.iter().filter_map(not_told));
     let transition = live.iter().map(|l| &l.patch).find(|p| p.transition);
     let blocking = transition.map_or(Ok(Vec::new()), |patch| tasks::blocking(host, patch))?;
     noted.failures.retain(|f| !live.iter().any(|l| l.patch.name == f.module && l.in_force()));
@@ -144,6 +147,7 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
         fixed_live: ids(known::State::FixedLive),
         fixed_by_kernel: ids(known::State::FixedByKernel),
         newer_kernel: if not_in_stream.is_empty() { None } else { newer_kernel(host, &kernel.release)? },
+        not_concerned: of(known::State::NotConcerned),
         not_in_stream,
         support: support(host, &live),
         available: noted.offer(&live, &files),
@@ -164,6 +168,13 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
     (status.verdict, status.summary) = judge::judge(&status, &live);
     status.loaded = live.into_iter().map(|l| loaded(l, &files)).collect();
     Ok(status)
+}
+
+/// What is said of a live patch in force whose manifest names CVEs and does not tell which of its fixes are live.
+fn not_told(live: &Live<'_>) -> Option<String> {
+    let claims = live.claims_in_force()?;
+    let is_one = claims.fixes.iter().any(|fix| fix.effect.is_none() && !fix.cves.is_empty());
+    is_one.then(|| format!("CVEs of {} count as fixed live {}", live.patch.name, known::NOT_TOLD))
 }
 
 fn loaded<'a>(live: Live<'a>, installed: &[Installed]) -> Loaded<'a> {

@@ -104,7 +104,9 @@ fn system(scenario: &str) -> System {
             let system = System::new();
             let cves = [["CVE-2026-1001"], ["CVE-2026-1002"], ["CVE-2026-1010"]];
             let fixes = FIXES.iter().zip(cves).zip(["1-1", "1-9", "1-10"]);
-            let fixes: Vec<_> = fixes.map(|((title, cves), since)| streams::fix(title, &cves, since)).collect();
+            let mut fixes: Vec<_> = fixes.map(|((title, cves), since)| streams::fix(title, &cves, since)).collect();
+            let why = "drivers/net/wireless/x.c: drivers/net/wireless/Makefile, line 12: it needs CONFIG_X, which this kernel does not set";
+            fixes.push(streams::missing("wifi: x: check the length of a frame", &["CVE-2026-1011"], "not-built", why));
             streams::install(&system, "1-10", &fixes, streams::stream("1-10"));
             system.kmend(&["load", "--all"]).ends(0);
             match scenario {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend status, cve and uname: what is fixed, until when, and what is to be done.
 
-use super::streams::{at, available, fix, install, kernel, note, stream, stuck, NOW};
+use super::streams::{at, available, fix, install, kernel, missing, note, old_fix, stream, stuck, NOW};
 use super::system::{name, Plan, System, RELEASE};
 use serde_json::{json, Value};
 use std::collections::BTreeMap;
@@ -289,6 +289,76 @@ fn each_cve_is_one_of_five() {
             "reason": null})
     );
     assert_eq!((&json["schema_version"], &json["cves"][0]["state"]), (&json!(1), &json!("not-in-stream")));
+}
+
+/// Three answers: fixed live, of no concern, not fixed; and what is said where a manifest does not tell them apart.
+#[test]
+fn a_fix_that_changes_no_code_is_not_fixed_live() {
+    let system = at(System::new(), NOW);
+    let fixes = [
+        fix("one", &["CVE-2026-1001"], "1-10"),
+        missing("two", &["CVE-2026-1002"], "not-built", "f.c: it needs CONFIG_F"),
+        missing("three", &["CVE-2026-1003"], "same-code", "g.c compiles to the same code with and without it"),
+        missing("four", &["CVE-2026-1004"], "undone", "later fixes take back what it changes: h in h.c"),
+    ];
+    install(&system, "1-10", &fixes, stream("1-10"));
+    system.kmend(&["load", "--all"]).ends(0);
+    let ask = |ids: &[&str]| system.kmend(&[&["cve"], ids].concat());
+    for (id, code, text) in [
+        ("CVE-2026-1001", 0, format!("fixed live by {} since version 1-10, important", name("1-10"))),
+        ("CVE-2026-1002", 0, "does not concern this kernel: f.c: it needs CONFIG_F".into()),
+        ("CVE-2026-1003", 0, "does not concern this kernel: g.c compiles to the same code with and without it".into()),
+        (
+            "CVE-2026-1004",
+            2,
+            "not in this stream: later fixes take back what it changes: h in h.c; a newer kernel and a reboot may fix it"
+                .into(),
+        ),
+    ] {
+        assert_eq!(ask(&[id]).ends(code).out, format!("{id}: {text}\n"));
+    }
+    ask(&["CVE-2026-1002", "CVE-2026-9999"]).ends(3);
+    let json: Value = serde_json::from_str(&ask(&["CVE-2026-1002", "--json"]).ends(0).out).unwrap();
+    assert_eq!(
+        (&json["cves"][0]["state"], &json["cves"][0]["reason"]),
+        (&json!("not-concerned"), &json!("f.c: it needs CONFIG_F"))
+    );
+    let json: Value = serde_json::from_str(&system.kmend(&["status", "--json"]).ends(0).out).unwrap();
+    assert_eq!(json["fixed_live"], json!(["CVE-2026-1001"]));
+    let ids = |list: &Value| list.as_array().unwrap().iter().map(|one| one["cve"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&json["not_concerned"]), ["CVE-2026-1002", "CVE-2026-1003"]);
+    assert_eq!(ids(&json["not_in_stream"]), ["CVE-2026-1004", "CVE-2026-3003"]);
+    assert_eq!(json["loaded"][0]["fixes"][1]["effect"], "not-built");
+    assert_eq!(json["remarks"], json!([]));
+    let said = system.kmend(&["status"]).ends(0);
+    said.says("1 CVE is fixed live; 2 CVEs cannot be fixed live")
+        .says("not concerned: 2 CVEs; their fixes change no code of this kernel\n  CVE-2026-1002: f.c: it needs CONFIG_F\n")
+        .says("  fix: one\n  fix: two (does not concern this kernel: f.c: it needs CONFIG_F)\n")
+        .says("  fix: four (not fixed: later fixes");
+    system
+        .kmend(&["status", "--prometheus"])
+        .ends(0)
+        .says("kmend_cves_fixed_live 1\n")
+        .says("kmend_cves_not_concerned 2\n");
+    system.kmend(&["info", &name("1-10")]).ends(0).says("two (a.patch): does not concern this kernel: f.c");
+}
+
+#[test]
+fn an_older_manifest_keeps_working_and_is_told_as_one() {
+    let system = at(System::new(), NOW);
+    install(&system, "1-9", &[old_fix("one", &["CVE-2026-1001"], "1-9")], stream("1-9"));
+    system.kmend(&["load", "--all"]).ends(0);
+    let said = system.kmend(&["cve", "CVE-2026-1001"]).ends(0);
+    said.says("CVE-2026-1001: fixed live by ").says("by a manifest of an older kmend-build, which counts fixes that");
+    let json: Value = serde_json::from_str(&system.kmend(&["status", "--json"]).ends(0).out).unwrap();
+    assert_eq!((&json["verdict"], &json["fixed_live"]), (&json!("patched"), &json!(["CVE-2026-1001"])));
+    assert_eq!(json["loaded"][0]["fixes"][0]["effect"], Value::Null);
+    assert!(json["remarks"][0].as_str().unwrap().contains("older kmend-build"), "{json}");
+    // One without CVEs claims nothing.
+    install(&system, "1-10", &[old_fix("one", &[], "1-9")], stream("1-10"));
+    system.kmend(&["load", "--all"]).ends(0);
+    let json: Value = serde_json::from_str(&system.kmend(&["status", "--json"]).ends(0).out).unwrap();
+    assert_eq!(json["remarks"], json!([]), "{json}");
 }
 
 #[test]

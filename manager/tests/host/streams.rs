@@ -24,10 +24,23 @@ pub fn stream(version: &str) -> Value {
     })
 }
 
-/// One fix.
+/// One fix that is live.
 pub fn fix(title: &str, cves: &[&str], since: &str) -> Value {
+    json!({"file": "a.patch", "title": title, "hunks_sha256": "00", "effect": "live", "cves": cves,
+        "severity": "important", "since": since, "tickets": ["RHEL-12918"]})
+}
+
+/// One fix in the manifest of an older kmend-build, which does not say what it does.
+pub fn old_fix(title: &str, cves: &[&str], since: &str) -> Value {
     json!({"file": "a.patch", "title": title, "sha256": "00", "cves": cves, "severity": "important", "since": since,
         "tickets": ["RHEL-12918"]})
+}
+
+/// One fix that is not in the live patch.
+pub fn missing(title: &str, cves: &[&str], effect: &str, reason: &str) -> Value {
+    let mut fix = fix(title, cves, "1-10");
+    (fix["effect"], fix["reason"]) = (json!(effect), json!(reason));
+    fix
 }
 
 /// A version of the stream, its file.

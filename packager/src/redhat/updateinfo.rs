@@ -2,7 +2,7 @@
 //! updateinfo.xml: what dnf answers from when it is asked for CVEs. One advisory for each version of a live patch, with
 //! the CVEs that this version was the first to fix.
 
-use crate::description::{LivePatch, Severity};
+use crate::description::{Line, LivePatch, Severity};
 use crate::text::xml;
 use crate::{date, text};
 use anyhow::{ensure, Result};
@@ -20,6 +20,8 @@ pub struct Advisory {
     severity: Option<Severity>,
     cves: BTreeSet<String>,
     lines: Vec<String>,
+    /// The lines without what each of them does to this kernel, which another architecture may not be concerned by.
+    fixes: Vec<String>,
     package: Package,
 }
 
@@ -52,6 +54,7 @@ pub fn advisories(stream: &str, patch: &LivePatch) -> Result<Vec<Advisory>> {
                 severity: entry.severity,
                 cves: entry.cves().map(str::to_owned).collect(),
                 lines: entry.lines.iter().map(ToString::to_string).collect(),
+                fixes: entry.lines.iter().map(|line| Line { missing: None, ..line.clone() }.to_string()).collect(),
                 package: Package {
                     file: format!("{name}-{version}-{release}.{arch}.rpm"),
                     name: name.clone(),
@@ -64,8 +67,8 @@ pub fn advisories(stream: &str, patch: &LivePatch) -> Result<Vec<Advisory>> {
         .collect()
 }
 
-/// The file's text. Advisories of one id (the same live patch for two architectures) become one with both packages;
-/// the order is that of the ids.
+/// The file's text. Advisories of one id (the same live patch for two architectures) become one with both packages, unless
+/// a fix of them is live on one architecture alone: then each has its architecture in its id. The order is that of the ids.
 pub(super) fn updateinfo(advisories: &[Advisory]) -> Result<String> {
     let mut by_id: BTreeMap<&str, Vec<&Advisory>> = BTreeMap::new();
     advisories.iter().for_each(|a| by_id.entry(&a.id).or_default().push(a));
@@ -74,24 +77,28 @@ pub(super) fn updateinfo(advisories: &[Advisory]) -> Result<String> {
         same.sort_by(|a, b| a.package.file.cmp(&b.package.file));
         same.dedup_by(|a, b| a.package.file == b.package.file);
         ensure!(
-            same.windows(2).all(|w| w[0].lines == w[1].lines && w[0].cves == w[1].cves),
+            same.windows(2).all(|w| w[0].fixes == w[1].fixes),
             "advisory {id}: the live patches of one kernel and version fix other things on {} than on {}\n  \
              what you can do: give the two architectures streams of their own",
             same[0].package.arch,
             same[same.len() - 1].package.arch
         );
-        one(&mut out, &same)?;
+        if same.windows(2).all(|w| w[0].lines == w[1].lines && w[0].severity == w[1].severity) {
+            one(&mut out, id, &same)?;
+            continue;
+        }
+        same.iter().try_for_each(|alone| one(&mut out, &format!("{id}-{}", alone.package.arch), &[*alone]))?;
     }
     out.push_str("</updates>\n");
     Ok(out)
 }
 
-fn one(out: &mut String, same: &[&Advisory]) -> Result<()> {
+fn one(out: &mut String, id: &str, same: &[&Advisory]) -> Result<()> {
     let first = same[0];
     let when = date::plain(first.date)?;
     let kind = if first.cves.is_empty() { "bugfix" } else { "security" };
     writeln!(out, "  <update from=\"{}\" status=\"final\" type=\"{kind}\" version=\"1\">", xml(&first.vendor_mail))?;
-    writeln!(out, "    <id>{}</id>\n    <title>{}</title>", xml(&first.id), xml(&first.title))?;
+    writeln!(out, "    <id>{}</id>\n    <title>{}</title>", xml(id), xml(&first.title))?;
     writeln!(out, "    <issued date=\"{when}\"/>\n    <updated date=\"{when}\"/>")?;
     if let Some(severity) = first.severity {
         writeln!(out, "    <severity>{}</severity>", severity.title())?;

@@ -49,6 +49,7 @@ pub fn live_patch(folder: &Path, names: &Names, release: u32) -> LivePatch {
             text: format!("net: fix number {n}"),
             tickets: vec![format!("RHEL-{n}")],
             cves: vec![cve(n)],
+            ..Line::default()
         }],
     };
     let empty = Entry {
