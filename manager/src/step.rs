@@ -44,12 +44,15 @@ pub fn against(current: &Manifest, older: &Manifest) -> Vec<String> {
     reasons
 }
 
-/// The fixes of `before` that no live patch in force has.
+/// The fixes that are live in `before` and in no live patch in force.
 pub fn lost(host: &Host, before: &Manifest) -> Vec<Fix> {
     let patches = livepatch::all(host).unwrap_or_default();
     let there: Vec<Manifest> = patches.iter().filter(|p| p.enabled).filter_map(|p| loaded(host, &p.name)).collect();
-    let stays = |fix: &Fix| there.iter().flat_map(|m| &m.fixes).any(|f| f.file == fix.file && f.title == fix.title);
-    before.fixes.iter().filter(|fix| !stays(fix)).cloned().collect()
+    let live =
+        |manifest: &&Manifest| manifest.fixes.iter().filter(|f| f.missing().is_none()).cloned().collect::<Vec<_>>();
+    let there: Vec<Fix> = there.iter().flat_map(|m| live(&m)).collect();
+    let stays = |fix: &Fix| there.iter().any(|f| f.file == fix.file && f.title == fix.title);
+    live(&before).into_iter().filter(|fix| !stays(fix)).collect()
 }
 
 /// Says which fixes are no longer in force now that `before` is not.

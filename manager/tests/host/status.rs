@@ -107,7 +107,8 @@ fn json_has_the_fields_that_the_docs_list() {
     let system = System::with(Plan { functions, ..Plan::default() });
     let mut stream = streams::stream("1-1");
     stream["level"] = json!("5.14.0-362.9.1");
-    streams::install(&system, "1-1", &[streams::fix("fix of 1-1", &["CVE-2026-1001"], "1-1")], stream);
+    let missing = streams::missing("of no concern", &["CVE-2026-1002"], "same-code", "the same");
+    streams::install(&system, "1-1", &[streams::fix("fix of 1-1", &["CVE-2026-1001"], "1-1"), missing], stream);
     system.kmend(&["load", &name("1-1")]).ends(0);
     streams::available(&system, Some("1-2"));
     streams::stuck(&system, "old");

@@ -131,3 +131,61 @@ fn one(out: &mut String, id: &str, same: &[&Advisory]) -> Result<()> {
     out.push_str("      </collection>\n    </pkglist>\n  </update>\n");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::description::{Entry, Origin};
+    use crate::names::{Arch, Names};
+    use crate::version::Version;
+
+    /// Version 1-1 with a fix, which one architecture may not be concerned by.
+    fn patch(arch: Arch, text: &str, missing: Option<&str>) -> LivePatch {
+        let line = Line {
+            text: text.into(),
+            cves: vec!["CVE-2026-1001".into()],
+            missing: missing.map(Into::into),
+            ..Line::default()
+        };
+        let version = Version { version: 1, release: 1 };
+        let packager = "A <a@b>".to_string();
+        let severity = missing.is_none().then_some(Severity::Low);
+        let entry = Entry { date: 1_790_000_000, packager: packager.clone(), version, severity, lines: vec![line] };
+        LivePatch {
+            names: Names::new(&format!("5.14.0-1.el9.{}", arch.rpm()), arch).unwrap(),
+            version,
+            dist: ".el9".into(),
+            module: Some("m.ko".into()),
+            changelog: vec![entry],
+            origin: Origin {
+                packager,
+                vendor: "A".into(),
+                url: "https://a".into(),
+                license: "GPL-2.0-only".into(),
+                date: 1_790_000_000,
+            },
+        }
+    }
+
+    fn text(patches: &[LivePatch]) -> Result<String> {
+        let all: Vec<Advisory> = patches.iter().flat_map(|p| advisories("s", p).unwrap()).collect();
+        updateinfo(&all)
+    }
+
+    #[test]
+    fn what_concerns_one_architecture_alone_is_told_of_that_one() {
+        let why = Some("does not concern this kernel: f.c");
+        let both = text(&[patch(Arch::X86_64, "a", None), patch(Arch::Ppc64le, "a", None)]).unwrap();
+        assert_eq!((both.matches("<id>").count(), both.matches("type=\"security\"").count()), (1, 1), "{both}");
+        let one = text(&[patch(Arch::X86_64, "a", None), patch(Arch::Ppc64le, "a", why)]).unwrap();
+        assert_eq!(one.matches("<id>").count(), 2, "{one}");
+        for wanted in ["1-1-x86_64</id>", "1-1-ppc64le</id>", "type=\"bugfix\"", "a (CVE-2026-1001 does not concern"] {
+            assert!(one.contains(wanted), "{wanted} is not in {one}");
+        }
+        assert_eq!(one.matches("type=\"cve\"").count(), 1, "{one}");
+        let none = text(&[patch(Arch::X86_64, "a", why), patch(Arch::Ppc64le, "a", why)]).unwrap();
+        assert!(none.matches("<id>").count() == 1 && !none.contains("type=\"cve\""), "{none}");
+        // Other fixes are a mistake.
+        assert!(text(&[patch(Arch::X86_64, "a", None), patch(Arch::Ppc64le, "b", None)]).is_err());
+    }
+}
