@@ -70,21 +70,18 @@ pub fn effects(
             found.live.insert(*one);
         }
     }
-    let mut shared: Vec<&Reached<'_>> = all.iter().filter(|r| r.fixes.len() > 1).collect();
-    loop {
-        // Of units that the same fixes reach one is asked first: what it tells of them is mostly enough.
-        shared.retain(|r| r.fixes.iter().any(|fix| !found.live.contains(fix)));
-        let mut batch: BTreeMap<Vec<usize>, &Reached<'_>> = BTreeMap::new();
-        shared.iter().for_each(|r| _ = batch.entry(r.fixes.clone()).or_insert(r));
-        if batch.is_empty() {
-            break;
-        }
-        let batch: Vec<&Reached<'_>> = batch.into_values().collect();
-        let states = states(target, parts, &batch, work)?;
-        for reached in &batch {
+    // Of units that the same fixes reach one is asked first: what it tells of them is mostly enough.
+    let (mut first, mut rest, mut known) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for reached in all.iter().filter(|r| r.fixes.len() > 1) {
+        if known.insert(&reached.fixes) { &mut first } else { &mut rest }.push(reached);
+    }
+    for batch in [first, rest] {
+        let open: Vec<&Reached<'_>> =
+            batch.into_iter().filter(|r| r.fixes.iter().any(|fix| !found.live.contains(fix))).collect();
+        let states = states(target, parts, &open, work)?;
+        for reached in open {
             walk(reached, &states, &changed.image.layouts, &mut found)?;
         }
-        shared.retain(|r| !batch.iter().any(|b| std::ptr::eq(*b, *r)));
     }
     let mut fixes = changed.tree.fixes.clone();
     for (n, fix) in fixes.iter_mut().enumerate() {
