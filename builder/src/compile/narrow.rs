@@ -117,7 +117,7 @@ pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Li
     if affected.doubtful.is_empty() {
         return Ok(affected);
     }
-    let Affected { mut units, mut notes, not_built, doubtful, mut refusals } = affected;
+    let Affected { mut units, mut notes, doubtful, mut refusals } = affected;
     let out = work.join("preprocessed");
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let asking = Asking {
@@ -180,7 +180,7 @@ pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Li
     units.extend(differ.into_iter().cloned());
     units.sort();
     units.dedup();
-    Ok(Affected { units, notes, not_built, doubtful: Vec::new(), refusals })
+    Ok(Affected { units, notes, doubtful: Vec::new(), refusals })
 }
 
 fn assembler_differs(tree: &PatchedTree, unit: &Unit) -> Refusal {

@@ -14,7 +14,7 @@ use crate::diff::{self, ChangeSet};
 use crate::elf::Object;
 use crate::error::Refused;
 use crate::extract::Extract;
-use crate::source::{self, Effect, Fix, Part};
+use crate::source::{self, Effect, Fix, Part, PatchedTree};
 use crate::target::Target;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +38,8 @@ struct Reached<'u> {
 struct Functions {
     /// Names of the functions of it that the live patch replaces, or that the kernel calls as callbacks.
     replaced: BTreeSet<String>,
+    /// Names of the functions that are new in the live patch.
+    new: BTreeSet<String>,
     /// Names of all functions that it has with the fixes.
     present: BTreeSet<String>,
 }
@@ -83,18 +85,21 @@ pub fn effects(
             walk(reached, &states, &changed.image.layouts, &mut found)?;
         }
     }
-    let mut fixes = changed.tree.fixes.clone();
-    for (n, fix) in fixes.iter_mut().enumerate() {
-        let (effect, reason) = judge(n, &found, changed);
-        (fix.effect, fix.reason) = (Some(effect), reason.map(|r| one_line(&r)));
-    }
-    Ok(fixes)
+    Ok(told(changed.tree, changed.absent, &found))
 }
 
-/// The fixes of a build that came to nothing before its changes were known: none concerns the kernel.
-pub fn none(fixes: &[Fix], effect: Effect, reason: &str) -> Vec<Fix> {
-    let fix = |fix: &Fix| Fix { effect: Some(effect), reason: Some(one_line(reason)), ..fix.clone() };
-    fixes.iter().map(fix).collect()
+/// The fixes where none changes code of the kernel; `absent` are the touched files that it does not contain, and why.
+pub fn without_code(tree: &PatchedTree, absent: &BTreeMap<String, String>) -> Vec<Fix> {
+    told(tree, absent, &Found::default())
+}
+
+/// The fixes with what was found out about them.
+fn told(tree: &PatchedTree, absent: &BTreeMap<String, String>, found: &Found) -> Vec<Fix> {
+    let fix = |(n, fix): (usize, &Fix)| {
+        let (effect, reason) = judge(n, found, tree, absent);
+        Fix { effect: Some(effect), reason: reason.map(|r| one_line(&r)), ..fix.clone() }
+    };
+    tree.fixes.iter().enumerate().map(fix).collect()
 }
 
 fn reached<'u>(
@@ -118,7 +123,9 @@ fn reached<'u>(
     let replaced = extract.into_iter().flat_map(|e| e.replaced.iter().map(|r| r.old_name.as_str()));
     let callbacks = extract.into_iter().flat_map(|e| e.callbacks.iter().map(|c| c.function.as_str()));
     let present = changes.patched.items.iter().filter(|i| i.kind == ItemKind::Function);
+    let new = changes.functions.iter().filter(|f| extract.is_some() && f.original.is_none());
     let functions = Functions {
+        new: new.map(|f| base(&changes.patched.items[f.item].name)).collect(),
         replaced: replaced.chain(callbacks).map(base).collect(),
         present: present.map(|i| base(&i.name)).collect(),
     };
@@ -208,7 +215,9 @@ impl Found {
         let changed = || step.iter().filter(|(_, is_changed)| **is_changed).map(|(name, _)| name);
         // A function that is no more is inlined into those that are replaced.
         let gone = || changed().any(|name| !unit.present.contains(name));
-        let is_live = step.keys().any(|name| unit.replaced.contains(name)) || !unit.replaced.is_empty() && gone();
+        let is_live = step.keys().any(|name| unit.replaced.contains(name))
+            || changed().any(|name| unit.new.contains(name))
+            || !unit.replaced.is_empty() && gone();
         if is_live {
             self.live.extend(fixes);
         } else if let Some(name) = changed().next() {
@@ -218,22 +227,20 @@ impl Found {
     }
 }
 
-fn judge(n: usize, found: &Found, changed: &Changed<'_>) -> (Effect, Option<String>) {
+fn judge(n: usize, found: &Found, tree: &PatchedTree, absent: &BTreeMap<String, String>) -> (Effect, Option<String>) {
     if found.live.contains(&n) {
         return (Effect::Live, None);
     }
-    let touches = &changed.tree.touches[n];
+    let touches = &tree.touches[n];
     if let Some(place) = found.undone.get(&n) {
         return (Effect::Undone, Some(format!("later fixes take back what it changes: {place}")));
     }
-    let as_it_was = |path: &&String| changed.tree.files.get(*path).is_some_and(|f| f.original == f.patched);
+    let as_it_was = |path: &&String| tree.files.get(*path).is_some_and(|f| f.original == f.patched);
     if let Some(path) = touches.iter().find(as_it_was) {
         return (Effect::Undone, Some(format!("the fixes together leave {path} as it was")));
     }
-    let not_built = &changed.affected.not_built;
-    let whys: Vec<String> =
-        touches.iter().filter_map(|path| Some(format!("{path}: {}", not_built.get(path)?))).collect();
-    let built: Vec<&str> = touches.iter().filter(|path| !not_built.contains_key(*path)).map(String::as_str).collect();
+    let whys: Vec<String> = touches.iter().filter_map(|path| Some(format!("{path}: {}", absent.get(path)?))).collect();
+    let built: Vec<&str> = touches.iter().filter(|path| !absent.contains_key(*path)).map(String::as_str).collect();
     if built.is_empty() {
         return (Effect::NotBuilt, Some(some(&whys, "; ")));
     }
@@ -267,7 +274,7 @@ mod tests {
 
     fn unit(replaced: &[&str], present: &[&str]) -> Functions {
         let all = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
-        Functions { replaced: all(replaced), present: all(present) }
+        Functions { replaced: all(replaced), new: BTreeSet::new(), present: all(present) }
     }
 
     /// What is found out of a unit that two fixes reach, where the steps change (or with `+` add) these functions.
@@ -289,6 +296,9 @@ mod tests {
         assert_eq!(found(&f_and_g, &[(&[0], &["f", "g"]), (&[1], &[])]), (vec![0], vec![]));
         // One that adds what the other uses has replaced nothing.
         assert_eq!(found(&f_and_g, &[(&[0], &["+h"]), (&[1], &["f", "g"])]), (vec![1], vec![]));
+        // One that changes what the other has added.
+        let with_new = Functions { new: ["h".to_string()].into(), ..unit(&["f"], &["f", "h"]) };
+        assert_eq!(found(&with_new, &[(&[0], &["f", "+h"]), (&[1], &["h"])]), (vec![0, 1], vec![]));
         // Both together, as the first does not compile alone.
         assert_eq!(found(&f_and_g, &[(&[0, 1], &["f"])]), (vec![0, 1], vec![]));
     }

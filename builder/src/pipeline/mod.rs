@@ -4,6 +4,7 @@
 
 mod effect;
 mod facts;
+mod fixes;
 mod units;
 
 use crate::compile;
@@ -26,7 +27,7 @@ use crate::resolve::overridden::{self, Kernel};
 use crate::resolve::{self, Resolved, World};
 use crate::source::affected::{self, Affected};
 use crate::source::definitions::Definitions;
-use crate::source::{self, fix, Effect, Fix, Part, PatchedTree};
+use crate::source::{self, Fix, Part, PatchedTree};
 use crate::target::Target;
 use crate::{files, link, progress, stream, types, verify};
 use anyhow::{bail, Context, Result};
@@ -95,6 +96,8 @@ pub struct Seen {
 struct Changed<'u> {
     parts: &'u [Part],
     tree: &'u PatchedTree,
+    /// Touched files that this kernel does not contain, and why.
+    absent: &'u BTreeMap<String, String>,
     affected: &'u Affected,
     units: &'u [Unit],
     /// One for each unit.
@@ -114,13 +117,17 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
     let hooks_file = request.hooks.as_deref().map(hooks::file::read).transpose()?;
     let work = tempfile::Builder::new().prefix("kmend-").tempdir().context("cannot make a temporary folder")?;
 
-    let parts = read_fixes(request)?;
+    let parts = fixes::read(request)?;
     seen.fixes = parts.iter().map(|part| part.fix.clone()).collect();
     let tree = source::apply_parts(target, &parts, work.path())?;
-    let reached = affected(request, &tree, work.path());
-    let affected = reached.inspect_err(|error| seen.not_concerned(error))?;
-    let mut affected =
-        narrow(target, &tree, affected, request.limit, work.path()).inspect_err(|error| seen.not_concerned(error))?;
+    let mut absent = BTreeMap::new();
+    let reached = affected(request, &tree, &mut absent, work.path());
+    let narrowed = reached.and_then(|affected| narrow(target, &tree, affected, request.limit, work.path()));
+    let mut affected = narrowed.inspect_err(|error| {
+        if fixes::change_no_code(error) {
+            seen.fixes = effect::without_code(&tree, &absent);
+        }
+    })?;
     let units = compile_units(target, &tree, &affected, work.path())?;
     let image = match &request.image {
         Some(image) => Arc::clone(image),
@@ -140,6 +147,7 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
     let changed = Changed {
         parts: &parts,
         tree: &tree,
+        absent: &absent,
         affected: &affected,
         units: &units,
         changes,
@@ -151,7 +159,7 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
         Ok(outcome) => {
             seen.fixes.clone_from(&outcome.manifest.fixes);
             // Offers are not in the module, which does not depend on what messages say.
-            outcome.manifest.notes.extend(parts.iter().filter_map(offer));
+            outcome.manifest.notes.extend(parts.iter().filter_map(fixes::offer));
         }
         Err(error) if error.is::<NothingChanged>() => {
             seen.fixes = effect::effects(target, &parts, &changed, &[], work.path())?;
@@ -168,63 +176,18 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
     result
 }
 
-impl Seen {
-    /// What is said of the fixes where a build ends before their changes are known, as there are none in this kernel.
-    fn not_concerned(&mut self, error: &anyhow::Error) {
-        let not_built = |refused: &Refused| refused.0.iter().all(|r| r.code == "not-built");
-        match (error.downcast_ref::<Refused>(), error.downcast_ref::<NothingChanged>()) {
-            (Some(refused), _) if not_built(refused) => {
-                let place = |r: &Refusal| {
-                    if r.section.is_empty() {
-                        r.reason.clone()
-                    } else {
-                        format!("{}: {}", r.section, r.reason)
-                    }
-                };
-                let reasons: Vec<String> = refused.0.iter().map(place).collect();
-                self.fixes = effect::none(&self.fixes, Effect::NotBuilt, &reasons.join("; "));
-            }
-            (_, Some(nothing)) => self.fixes = effect::none(&self.fixes, Effect::SameCode, &nothing.0),
-            _ => {}
-        }
-    }
-}
-
-/// The fixes as they are handed in, each with what the stream says of it.
-fn read_fixes(request: &Request) -> Result<Vec<Part>> {
-    let commit = |n: usize| request.stream.as_ref().and_then(|labels| labels.fixes.get(n)?.commit);
-    let parts = request.fixes.iter().enumerate().map(|(n, path)| fix::read(path, commit(n)));
-    let mut parts = parts.collect::<Result<Vec<_>>>()?.concat();
-    if let Some(labels) = &request.stream {
-        stream::label(&mut parts, &labels.fixes)?;
-    }
-    Ok(parts)
-}
-
 /// The units that the fixes reach.
-fn affected(request: &Request, tree: &PatchedTree, work: &Path) -> Result<Affected> {
+fn affected(
+    request: &Request,
+    tree: &PatchedTree,
+    absent: &mut BTreeMap<String, String>,
+    work: &Path,
+) -> Result<Affected> {
     let target = &request.target;
-    let affected = affected::units(target, tree, request.limit)
+    let affected = affected::units(target, tree, request.limit, absent)
         .map_err(|error| types::far::telling(error, target, tree, &request.allow_layout, work))?;
     types::far::ask(target, tree, &affected, &request.allow_layout, work)?;
     Ok(affected)
-}
-
-/// What the message of a fix names and nobody says of it: that is for the author to take.
-fn offer(part: &Part) -> Option<String> {
-    let Part { fix, named, .. } = part;
-    let cves: Vec<&String> = named.iter().filter(|cve| !fix.cves.contains(cve)).collect();
-    let commit = fix.commit.map_or(String::new(), |n| format!(", commit {n}"));
-    let (names, quoted): (Vec<&str>, Vec<String>) = cves.iter().map(|c| (c.as_str(), format!("{c:?}"))).unzip();
-    (!cves.is_empty()).then(|| {
-        format!(
-            "{}{commit} ({:?}): its message names {}; where the fix resolves that, say so in the stream file: cves = [{}]",
-            fix.file,
-            fix.title,
-            names.join(", "),
-            quoted.join(", ")
-        )
-    })
 }
 
 /// From the changes to the module.
@@ -277,12 +240,12 @@ fn carry_over(
     resolved.payloads.iter_mut().filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
     let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
     let causes = units::causes(target, changed)?;
-    let fixes = effect::effects(target, changed.parts, changed, &extracts, work)?;
+    let effects = effect::effects(target, changed.parts, changed, &extracts, work)?;
     let step = progress::step(format!("linking {}.ko", request.name));
     let linked = link::link(target, &request.name, &source, hooks_file.as_ref(), &payloads)?;
     let livepatch = post_link(&linked, &resolved.klp)?;
     let found = facts::Found {
-        fixes: &fixes,
+        fixes: &effects,
         causes: &causes,
         extracts: &extracts,
         proven: &proven,

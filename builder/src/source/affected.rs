@@ -27,17 +27,20 @@ pub struct Affected {
     pub doubtful: Vec<Unit>,
     /// What was left out and why, for a person and the manifest.
     pub notes: Vec<String>,
-    /// Touched files that this kernel does not contain, and why.
-    pub not_built: BTreeMap<String, String>,
     /// What cannot be carried of what the fix changes beside its units.
     pub refusals: Vec<Refusal>,
 }
 
-/// Finds the units that `tree` reaches, as far as `limit` allows.
-pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affected> {
+/// Finds the units that `tree` reaches, as far as `limit` allows. Touched files that this kernel does not contain are put
+/// into `absent` with the reason, also where it ends with an error.
+pub fn units(
+    target: &Target,
+    tree: &PatchedTree,
+    limit: Limit,
+    absent: &mut BTreeMap<String, String>,
+) -> Result<Affected> {
     let mut refusals = Vec::new();
     let mut notes = Vec::new();
-    let mut absent = BTreeMap::new();
     let mut sources = Vec::new();
     let index = index(target)?;
     for (path, file) in &tree.files {
@@ -106,13 +109,7 @@ pub fn units(target: &Target, tree: &PatchedTree, limit: Limit) -> Result<Affect
         names.push(format!("{} that include{s} what it changes", compile::count(found.doubtful.len())));
     }
     step.done(&names.join(", "));
-    Ok(Affected {
-        units,
-        doubtful: found.doubtful.into_iter().collect(),
-        notes,
-        not_built: absent,
-        refusals: Vec::new(),
-    })
+    Ok(Affected { units, doubtful: found.doubtful.into_iter().collect(), notes, refusals: Vec::new() })
 }
 
 /// What the file at `path` is to `target`.
