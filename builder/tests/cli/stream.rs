@@ -19,6 +19,7 @@ pub const WITH_TARGET: &[Test] = &[
     ("callbacks_of_the_version_before", callbacks),
     ("what_each_fix_does_is_kept_apart", effects),
     ("commits_of_one_file", commits),
+    ("commits_that_build_on_each_other", commits_together),
     ("mails_around_released_hunks", mails),
     ("released_as_rpms", rpms),
 ];
@@ -373,6 +374,37 @@ fn commits() {
     let json: Value = serde_json::from_str(&ran.succeeds().out).unwrap();
     assert_eq!(told(&json["kernels"][0]["fixes"]), [one(1, "same-code", 0), one(2, "live", 1), one(3, "live", 0)]);
     assert!(!json["kernels"][0]["notes"].to_string().contains("names CVE"), "{json}");
+}
+
+/// The first commit uses what the second adds, and the third changes that: all of them are live, none compiles to nothing.
+fn commits_together() {
+    let bench = Bench::new();
+    let kernel = &bench.kernel;
+    let head = "static int cmdline_proc_show";
+    let small = kernel.source(SMALL);
+    let uses = small.replacen("seq_putc(m, '\\n');", "kmend_end(m);", 1);
+    let added = "static noinline void kmend_end(struct seq_file *m)\n{\n\tseq_puts(m, \" end\\n\");\n}\n\n";
+    let adds = uses.replacen(head, &format!("{added}{head}"), 1);
+    let texts = [&small, &uses, &adds, &adds.replacen("\" end", "\" END", 1)];
+    let mails: String = (0..3)
+        .map(|n| {
+            let diff = fs::read_to_string(kernel.patch("x.patch", SMALL, texts[n], texts[n + 1])).unwrap();
+            format!("From 0123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@b>\nSubject: commit {n}\n\n---\n{diff}-- \n2.39\n\n")
+        })
+        .collect();
+    let path = put(kernel.dir.path(), "series.mbox", mails);
+    let ran = kernel.build(&path, &["-n", "kmend_series", "--json"]);
+    let json: Value = serde_json::from_str(&ran.succeeds().out).unwrap();
+    let effects: Vec<&Value> = json["manifest"]["fixes"].as_array().unwrap().iter().map(|f| &f["effect"]).collect();
+    assert_eq!(effects, ["live", "live", "live"]);
+    // Where nothing changes code each fix says why.
+    let absent = kernel.source("kernel/kcsan/core.c");
+    let absent = kernel.patch("absent.patch", "kernel/kcsan/core.c", &absent, &with_a_remark(&absent));
+    let same = kernel.patch("same.patch", SMALL, &small, &with_a_remark(&small));
+    let ran = kernel.build(&absent, &[same.as_os_str(), "--json".as_ref()]);
+    let json: Value = serde_json::from_str(&ran.fails(3, &["nothing to patch"]).out).unwrap();
+    let effects: Vec<&Value> = json["fixes"].as_array().unwrap().iter().map(|f| &f["effect"]).collect();
+    assert_eq!((&json["result"], effects), (&"unchanged".into(), vec![&"not-built".into(), &"same-code".into()]));
 }
 
 /// What a mail says around released hunks may change, and a ledger of an older program is read.
