@@ -4,8 +4,8 @@
 
 pub mod definitions;
 pub mod late;
-pub mod places;
 pub mod overridden;
+pub mod places;
 mod provided;
 
 use crate::elf::*;

@@ -10,7 +10,8 @@ use crate::error::Refusal;
 use crate::prove::{Shipped, Spot};
 use crate::special;
 use crate::special::storage::Storage;
-use std::collections::{BTreeMap, HashMap};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A place of the image or of a shipped module.
 #[derive(Clone, Debug)]
@@ -57,8 +58,8 @@ impl World<'_> {
     }
 
     /// Why an indirect call may not enter the function at a place; None where it may, or where no function is.
-    fn closed_to_pointers(&self, found: &Found) -> Option<&'static str> {
-        let sealed = self.image.sealed()?;
+    fn closed_to_pointers(&self, found: &Found, sealed: Option<&BTreeSet<u64>>) -> Option<&'static str> {
+        let sealed = sealed?;
         let (is_sealed, code) = match &found.module {
             None => (sealed.contains(&found.spot.at), self.image.bytes(found.spot.at, 4)),
             Some(module) => {
@@ -77,6 +78,7 @@ impl World<'_> {
 /// Every reason against the references of `object` to the undefined symbols `places`, by their names.
 pub fn refusals(object: &Object, places: &BTreeMap<String, Found>, world: &World<'_>) -> Vec<Refusal> {
     let mut found = Vec::new();
+    let sealed = OnceCell::new();
     let storages: HashMap<&str, Storage> =
         places.iter().filter_map(|(name, place)| Some((name.as_str(), world.storage(place)?))).collect();
     for (id, section) in object.sections.iter().enumerate() {

@@ -2,8 +2,8 @@
 //! Reads from an object's DWARF where its static variables are declared: bytes in, file, line, function and type of each
 //! symbol out.
 
-use super::entries::{self, Entries};
 use super::dwarf;
+use super::entries::{self, Entries};
 use crate::diff::locals::{Declared, Statics};
 use crate::elf::read::{read, Take};
 use crate::elf::{Object, SymKind};

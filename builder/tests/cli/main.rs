@@ -10,6 +10,7 @@ mod fixes;
 mod hooks;
 mod kernel;
 mod mutants;
+mod new_code;
 mod objects;
 mod output;
 mod outside;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "target", hooks::TESTS),
         ("KMEND_TEST_TARGET", "target", outside::TESTS),
         ("KMEND_TEST_TARGET", "target", tables::TESTS),
+        ("KMEND_TEST_TARGET", "new_code", new_code::TESTS),
         ("KMEND_TEST_TARGET", "sign", sign::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", stream::WITH_TARGET),
         ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),
