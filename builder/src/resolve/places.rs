@@ -95,8 +95,11 @@ pub fn refusals(object: &Object, places: &BTreeMap<String, Found>, world: &World
                 if special::row_of(&section.name).is_some() && !section.is_text() {
                     continue;
                 }
-                found
-                    .extend(world.closed_to_pointers(place, sealed.get_or_init(|| world.image.sealed()).as_ref()).map(|why| closed(&user, &section.name, &symbol.name, why)));
+                found.extend(
+                    world
+                        .closed_to_pointers(place, sealed.get_or_init(|| world.image.sealed()).as_ref())
+                        .map(|why| closed(&user, &section.name, &symbol.name, why)),
+                );
             } else if storage.is_read_only() && section.is_text() {
                 let all = writes.get_or_insert_with(|| all_writes(object, id));
                 if let Some((at, function)) = all.get(&r.offset) {
