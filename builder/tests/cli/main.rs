@@ -15,6 +15,7 @@ mod objects;
 mod output;
 mod outside;
 mod prepared;
+mod references;
 mod report;
 mod sign;
 mod stream;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "target", prepared::TESTS),
         ("KMEND_TEST_TARGET", "target", hooks::TESTS),
         ("KMEND_TEST_TARGET", "target", outside::TESTS),
+        ("KMEND_TEST_TARGET", "target", references::TESTS),
         ("KMEND_TEST_TARGET", "target", tables::TESTS),
         ("KMEND_TEST_TARGET", "new_code", new_code::TESTS),
         ("KMEND_TEST_TARGET", "sign", sign::WITH_TARGET),
