@@ -80,17 +80,15 @@ fn static_variables_of_inline_functions() {
 /// A new variable beside an array of the same section, both used by address.
 fn variables_of_one_section() {
     let kernel = Kernel::new().with_shared_objects();
-    let text = kernel.source("kernel/kcmp.c");
-    let array = "static unsigned long cookies[KCMP_TYPES][2] __read_mostly;\n";
-    let function = "static long kptr_obfuscate(long v, int type)\n{\n";
-    assert!(text.contains(array) && text.contains(function), "kernel/kcmp.c has another text");
-    let fixed =
-        text.replacen(array, &format!("{array}static unsigned long fresh[4] __read_mostly = {{ 1 }};\n"), 1).replacen(
-            function,
-            &format!("{function}\tunsigned long *p = fresh;\n\n\tOPTIMIZER_HIDE_VAR(p);\n\tp[type & 3]++;\n"),
-            1,
-        );
-    let fix = kernel.patch("beside.patch", "kernel/kcmp.c", &text, &fixed);
+    let text = kernel.source("net/socket.c");
+    let array = "static const struct net_proto_family __rcu *net_families[NPROTO] __read_mostly;\n";
+    let function = "bool sock_is_registered(int family)\n{\n";
+    assert!(text.contains(array) && text.contains(function), "net/socket.c has another text");
+    let fresh = format!("{array}static unsigned long fresh[4] __read_mostly = {{ 1 }};\n");
+    let counts =
+        format!("{function}\tunsigned long *p = fresh;\n\n\tOPTIMIZER_HIDE_VAR(p);\n\tp[family & 3]++;\n");
+    let fixed = text.replacen(array, &fresh, 1).replacen(function, &counts, 1);
+    let fix = kernel.patch("beside.patch", "net/socket.c", &text, &fixed);
     let ran = kernel.build::<&str>(&fix, &[]);
     ran.succeeds();
     assert!(ran.out.contains("fresh"), "{}", ran.out);
