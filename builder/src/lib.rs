@@ -16,6 +16,7 @@ macro_rules! eprintln {
 }
 
 pub mod arch;
+pub mod audit;
 pub mod cli;
 pub mod compile;
 pub mod diff;

@@ -18,6 +18,7 @@
 //! | `//#Refuse: CODE NAME` | a refusal, with its symbol or else its section |
 //! | `//#Warn: CODE NAME` | a warning |
 //! | `//#Nothing` | nothing changed |
+//! | `//#NotShown: NAME` | code or data of the extract of which the second reader (`audit/`) cannot show that it is right |
 //!
 //! Each may be for one architecture: `//#Special[ppc64le]: __ftr_fixup 1`.
 //! Numbers that the compiler adds to names (`count.3`, `inner.isra.0`) are left out.
@@ -25,12 +26,15 @@
 #[path = "pairs/machine.rs"]
 mod machine;
 
+use kmend_builder::audit::{self, alone::Alone, statics};
 use kmend_builder::cli::diff::{compare, Outcome};
 use kmend_builder::diff::names;
 use kmend_builder::elf::read::{read, Take};
 use kmend_builder::elf::write::write;
-use kmend_builder::elf::{Object, SymKind};
-use kmend_builder::extract::Origin;
+use kmend_builder::elf::{restore, Object, SymKind};
+use kmend_builder::error::Refusal;
+use kmend_builder::extract::{Extract, Origin};
+use kmend_builder::special::layout::Layouts;
 use kmend_builder::special::row_of;
 use libtest_mimic::{Arguments, Failed, Trial};
 use machine::{Machine, MACHINES};
@@ -120,8 +124,48 @@ fn outcome(source: &Path, text: &str, machine: &Machine, model: &str) -> Result<
     if let Some(extract) = &outcome.extract {
         sound(&extract.object, &patched, machine, &given).map_err(|e| format!("{model}: {e}"))?;
     }
-    let facts = facts(&outcome, machine);
+    let mut facts = facts(&outcome, machine);
+    if let Some(extract) = &outcome.extract {
+        let refusals =
+            not_shown(extract, &original, &patched, layout.as_deref()).map_err(|e| format!("{model}: {e}"))?;
+        let verbose = std::env::var_os("KMEND_PAIRS_VERBOSE").is_some();
+        refusals
+            .iter()
+            .filter(|_| verbose)
+            .for_each(|r| eprintln!("{} {} {model}: {r}", source.display(), machine.name));
+        facts.extend(refusals.iter().map(|r| format!("//#NotShown: {}", plain(&r.symbol))));
+    }
     Ok((outcome, facts))
+}
+
+/// What the second reader says of extracted code.
+fn not_shown(extract: &Extract, original: &Path, patched: &Path, layout: Option<&str>) -> Result<Vec<Refusal>, String> {
+    let bytes = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
+    let (original, patched) = (bytes(original)?, bytes(patched)?);
+    let object = |bytes: &[u8]| {
+        let mut object = read(bytes, Take::NoDebug).map_err(|e| format!("{e:#}"))?;
+        restore::names(&mut object);
+        Ok::<_, String>(object)
+    };
+    let (o, p) = (object(&original)?, object(&patched)?);
+    let mut layouts = layout.map(Layouts::parse).transpose().map_err(|e| format!("{e:#}"))?.unwrap_or_default();
+    for bytes in [&patched, &original] {
+        layouts.fill(Layouts::from_dwarf(bytes).map_err(|e| format!("{e:#}"))?);
+    }
+    let read = |bytes: &[u8], object| statics::read(bytes, object).map_err(|e| format!("{e:#}"));
+    let statics = [read(&patched, &p)?, read(&original, &o)?];
+    let unit = audit::Unit { source: "", module: None, patched: &p, original: &o, statics: &statics };
+    let world = Alone { original: &o };
+    let roots = audit::alone::roots(
+        &extract.object,
+        extract.replaced.iter().map(|r| (r.old_name.as_str(), r.symbol.as_str())),
+        &world,
+    )?;
+    match audit::audit(&extract.object, &[unit], &roots, &world, &layouts, false) {
+        Ok(shown) if shown.shown == shown.references => Ok(Vec::new()),
+        Ok(shown) => Err(format!("not all is shown, and nothing said: {shown:?}")),
+        Err(refusals) => Ok(refusals),
+    }
 }
 
 /// What is written can be read again, a linker takes it, functions are entered where they were, and the module loader
@@ -167,7 +211,7 @@ fn comments<'t>(text: &'t str, machine: &'t str) -> impl Iterator<Item = String>
 }
 
 fn is_expectation(line: &str) -> bool {
-    let keys = ["Expect", "Data", "Kernel", "Callback", "Special", "Refuse", "Warn", "Nothing"];
+    let keys = ["Expect", "Data", "Kernel", "Callback", "Special", "Refuse", "Warn", "NotShown", "Nothing"];
     line.strip_prefix("//#").is_some_and(|rest| keys.iter().any(|key| rest.starts_with(key)))
 }
 

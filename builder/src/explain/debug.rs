@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 /// In a relocatable file every section begins at address 0. Here each has this much for itself, so that an
 /// address tells its section.
-const ROOM: u64 = 1 << 32;
+pub(crate) const ROOM: u64 = 1 << 32;
 
 /// One function that an instruction came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Debug {
 
 /// The contents of a section of debug information with its references filled in. Only what compilers put there:
 /// absolute fields of 4 and 8 bytes; anything else stays as it is.
-fn relocated(file: &object::File<'_>, section: &object::Section<'_, '_>) -> Result<Vec<u8>> {
+pub(crate) fn relocated(file: &object::File<'_>, section: &object::Section<'_, '_>) -> Result<Vec<u8>> {
     let mut data = section.data().context("cannot be read")?.to_vec();
     for (offset, reloc) in section.relocations() {
         let RelocationTarget::Symbol(symbol) = reloc.target() else { continue };
