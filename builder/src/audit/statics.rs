@@ -21,6 +21,8 @@ pub struct Declared {
     pub file: String,
     /// The line there.
     pub line: u64,
+    /// A number or a pointer: nothing in it to walk along.
+    pub scalar: bool,
 }
 
 /// Declarations by symbol.
@@ -37,8 +39,21 @@ struct Raw {
     line: Option<u64>,
     origin: Option<UnitOffset>,
     address: Option<u64>,
-    is_function: bool,
+    of: Option<UnitOffset>,
+    tag: Option<DwTag>,
 }
+
+/// What is a number or a pointer in itself, and what only leads to a type.
+const SCALARS: &[DwTag] = &[gimli::DW_TAG_base_type, gimli::DW_TAG_pointer_type, gimli::DW_TAG_enumeration_type];
+const NAMES: &[DwTag] = &[
+    gimli::DW_TAG_typedef,
+    gimli::DW_TAG_const_type,
+    gimli::DW_TAG_volatile_type,
+    gimli::DW_TAG_atomic_type,
+    gimli::DW_TAG_restrict_type,
+];
+/// So many names for one type are followed.
+const MOST_NAMES: usize = 32;
 
 /// Reads the declarations of the variables of `object`, whose file is `bytes`. Empty where it has no debug information about
 /// variables.
@@ -89,7 +104,12 @@ pub fn read(bytes: &[u8], object: &Object) -> Result<Statics> {
                 std::iter::successors(Some(f), |r| entries.get(&r.origin?)).take(4).find_map(|r| r.name.clone())
             });
             let file = chain().find_map(|r| r.file).and_then(files).unwrap_or_default();
-            found.insert(symbol.to_string(), Declared { function: function.unwrap_or_default(), name, file, line });
+            let of = chain().find_map(|r| r.of).and_then(|of| entries.get(&of));
+            let names = |r: &&Raw| r.tag.is_some_and(|tag| NAMES.contains(&tag));
+            let types = std::iter::successors(of, |r| entries.get(&r.of.filter(|_| names(r))?)).take(MOST_NAMES);
+            let scalar = types.last().and_then(|r| r.tag).is_some_and(|tag| SCALARS.contains(&tag));
+            let function = function.unwrap_or_default();
+            found.insert(symbol.to_string(), Declared { function, name, file, line, scalar });
         }
     }
     Ok(found)
@@ -124,6 +144,7 @@ fn entries(dwarf: &gimli::Dwarf<Slice>, unit: &gimli::Unit<Slice>) -> Result<Has
                 }
                 (gimli::DW_AT_decl_file, AttributeValue::FileIndex(n)) => raw.file = Some(n),
                 (gimli::DW_AT_decl_line, value) => raw.line = value.udata_value(),
+                (gimli::DW_AT_type, AttributeValue::UnitRef(at)) => raw.of = Some(at),
                 (gimli::DW_AT_abstract_origin | gimli::DW_AT_specification, AttributeValue::UnitRef(at)) => {
                     raw.origin = Some(at);
                 }
@@ -136,7 +157,7 @@ fn entries(dwarf: &gimli::Dwarf<Slice>, unit: &gimli::Unit<Slice>) -> Result<Has
                 _ => {}
             }
         }
-        if raw.is_function {
+        if is_function(tag) {
             around.push((depth, entry.offset()));
         }
         all.insert(entry.offset(), raw);

@@ -2,6 +2,7 @@
 //! What a patched object is made of: its sections and symbols in; out, the things in it (functions, data, bytes without
 //! a name, pieces that stand apart from their code) and what each relocation names.
 
+use super::statics::Statics;
 use crate::arch::Field;
 use crate::elf::{Object, Reloc, SecId, Section, SymId, SymKind, SHT_NOTE};
 use crate::special::layout::Layouts;
@@ -86,14 +87,18 @@ pub struct Things<'o> {
     pub uncut: Vec<(SecId, String)>,
     by_section: Vec<Vec<ThingId>>,
     by_symbol: HashMap<SymId, ThingId>,
+    statics: &'o Statics,
 }
 
 /// Bytes of an entry of a table of addresses.
 const SLOT: u64 = 8;
+/// Bytes of the largest number or pointer.
+const WORD: u64 = 8;
 
 impl<'o> Things<'o> {
-    /// Finds the things of `object`; `layouts` has the sizes of the structs in special sections.
-    pub fn new(object: &'o Object, layouts: &Layouts) -> Self {
+    /// Finds the things of `object`; `layouts` has the sizes of the structs in special sections, `statics` what is known of its
+    /// variables.
+    pub fn new(object: &'o Object, layouts: &Layouts, statics: &'o Statics) -> Self {
         let mut symbols: Vec<Vec<SymId>> = vec![Vec::new(); object.sections.len()];
         for (id, symbol) in object.symbols.iter().enumerate() {
             if let Some(home) = symbol.section() {
@@ -107,6 +112,7 @@ impl<'o> Things<'o> {
             uncut: Vec::new(),
             by_section: vec![Vec::new(); object.sections.len()],
             by_symbol: HashMap::new(),
+            statics,
         };
         let mut tables = Vec::new();
         for (id, section) in object.sections.iter().enumerate() {
@@ -316,10 +322,17 @@ impl<'o> Things<'o> {
         }
     }
 
-    /// True for what code may take the end of: data of more than one byte.
+    /// True for what code may take the end of: arrays and structs. A number of eight bytes is none; where no debug information
+    /// says what it is, neither is anything smaller.
     fn may_be_walked(&self, thing: ThingId) -> bool {
-        let Thing { kind, range, .. } = &self.all[thing];
-        matches!(kind, Kind::Datum | Kind::Nameless) && range.end - range.start > 1
+        let Thing { kind, range, symbols, .. } = &self.all[thing];
+        let len = range.end - range.start;
+        let declared = symbols.first().and_then(|&s| self.statics.get(&self.object.symbols[s].name));
+        match kind {
+            Kind::Datum => declared.map_or(len > WORD, |d| !d.scalar && len > 1),
+            Kind::Nameless => len > WORD,
+            Kind::Code | Kind::Slot | Kind::Aside => false,
+        }
     }
 
     /// The places of a piece of a section that refer to something, in order.

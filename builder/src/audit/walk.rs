@@ -72,7 +72,7 @@ impl<'a> Walk<'a> {
     ) -> Result<Self, String> {
         Ok(Self {
             units,
-            things: units.iter().map(|u| Things::new(u.patched, layouts)).collect(),
+            things: units.iter().map(|u| Things::new(u.patched, layouts, &u.statics[0])).collect(),
             originals: units.iter().map(|u| Originals::new(u.patched, u.original, u.statics)).collect(),
             finished: Finished::new(module)?,
             world,
