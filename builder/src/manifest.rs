@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The manifest: what a live patch is for, what is in it and how it came about. docs/manifest.md has the schema.
 
+use crate::audit::Shown;
 use crate::diff::warnings::Warning;
 use crate::elf::note::{self, Note};
 use crate::elf::{Object, Section};
 use crate::explain::Cause;
 use crate::hooks::{Kind, State};
-use crate::prove::stage::{Shown, Unproven};
+use crate::prove::stage::{self, Unproven};
 use crate::resolve::KlpSymbol;
 use crate::source::Fix;
 use anyhow::{ensure, Context, Result};
@@ -51,6 +52,9 @@ pub struct Manifest {
     pub allowed_unproven: Vec<Unproven>,
     /// How many livepatch relocations the module has.
     pub livepatch_relocations: usize,
+    /// What the second reader has shown of the module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Shown>,
     /// What is called when it is applied and taken back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub callbacks: Vec<CallbackFacts>,
@@ -171,7 +175,7 @@ pub struct SymbolFacts {
     pub symbol: KlpSymbol,
     /// How it was shown to be what the patched code means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shown_by: Option<Shown>,
+    pub shown_by: Option<stage::Shown>,
 }
 
 /// One function of a live patch.

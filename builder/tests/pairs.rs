@@ -25,19 +25,19 @@
 
 #[path = "pairs/machine.rs"]
 mod machine;
+#[path = "pairs/reader.rs"]
+mod reader;
 
-use kmend_builder::audit::{self, alone::Alone, statics};
 use kmend_builder::cli::diff::{compare, Outcome};
 use kmend_builder::diff::names;
 use kmend_builder::elf::read::{read, Take};
 use kmend_builder::elf::write::write;
-use kmend_builder::elf::{restore, Object, SymKind};
-use kmend_builder::error::Refusal;
-use kmend_builder::extract::{Extract, Origin};
-use kmend_builder::special::layout::Layouts;
+use kmend_builder::elf::{Object, SymKind};
+use kmend_builder::extract::Origin;
 use kmend_builder::special::row_of;
 use libtest_mimic::{Arguments, Failed, Trial};
 use machine::{Machine, MACHINES};
+use reader::Reader;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -126,8 +126,12 @@ fn outcome(source: &Path, text: &str, machine: &Machine, model: &str) -> Result<
     }
     let mut facts = facts(&outcome, machine);
     if let Some(extract) = &outcome.extract {
-        let refusals =
-            not_shown(extract, &original, &patched, layout.as_deref()).map_err(|e| format!("{model}: {e}"))?;
+        let reader = Reader::new(&original, &patched, layout.as_deref()).map_err(|e| format!("{model}: {e}"))?;
+        let refusals = match reader.read(extract, &extract.object) {
+            Ok(shown) if shown.shown == shown.references => Vec::new(),
+            Ok(shown) => return Err(format!("{model}: not all is shown, and nothing said: {shown:?}")),
+            Err(refusals) => refusals,
+        };
         let verbose = std::env::var_os("KMEND_PAIRS_VERBOSE").is_some();
         refusals
             .iter()
@@ -136,36 +140,6 @@ fn outcome(source: &Path, text: &str, machine: &Machine, model: &str) -> Result<
         facts.extend(refusals.iter().map(|r| format!("//#NotShown: {}", plain(&r.symbol))));
     }
     Ok((outcome, facts))
-}
-
-/// What the second reader says of extracted code.
-fn not_shown(extract: &Extract, original: &Path, patched: &Path, layout: Option<&str>) -> Result<Vec<Refusal>, String> {
-    let bytes = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
-    let (original, patched) = (bytes(original)?, bytes(patched)?);
-    let object = |bytes: &[u8]| {
-        let mut object = read(bytes, Take::NoDebug).map_err(|e| format!("{e:#}"))?;
-        restore::names(&mut object);
-        Ok::<_, String>(object)
-    };
-    let (o, p) = (object(&original)?, object(&patched)?);
-    let mut layouts = layout.map(Layouts::parse).transpose().map_err(|e| format!("{e:#}"))?.unwrap_or_default();
-    for bytes in [&patched, &original] {
-        layouts.fill(Layouts::from_dwarf(bytes).map_err(|e| format!("{e:#}"))?);
-    }
-    let read = |bytes: &[u8], object| statics::read(bytes, object).map_err(|e| format!("{e:#}"));
-    let statics = [read(&patched, &p)?, read(&original, &o)?];
-    let unit = audit::Unit { source: "", module: None, patched: &p, original: &o, statics: &statics };
-    let world = Alone { original: &o };
-    let roots = audit::alone::roots(
-        &extract.object,
-        extract.replaced.iter().map(|r| (r.old_name.as_str(), r.symbol.as_str())),
-        &world,
-    )?;
-    match audit::audit(&extract.object, &[unit], &roots, &world, &layouts, false) {
-        Ok(shown) if shown.shown == shown.references => Ok(Vec::new()),
-        Ok(shown) => Err(format!("not all is shown, and nothing said: {shown:?}")),
-        Err(refusals) => Ok(refusals),
-    }
 }
 
 /// What is written can be read again, a linker takes it, functions are entered where they were, and the module loader

@@ -5,6 +5,7 @@
 use super::{Place, Root, World};
 use crate::elf::{Object, SymKind, Symbol};
 use crate::prove::Spot;
+use crate::special::storage::Storage;
 
 /// One unit, and no kernel.
 pub struct Alone<'a> {
@@ -33,6 +34,13 @@ impl World for Alone<'_> {
 
     fn meant(&self, _unit: usize, name: &str) -> Result<Place, String> {
         Ok(Place::Named(name.into(), 0))
+    }
+
+    fn storage(&self, place: &Place) -> Option<Storage> {
+        match place {
+            Place::At(_, spot) => self.original.sections.get(spot.space).map(Storage::of),
+            Place::Named(..) => None,
+        }
     }
 
     fn describe(&self, place: &Place) -> String {

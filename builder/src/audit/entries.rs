@@ -67,7 +67,7 @@ impl Walk<'_> {
         let r = special::row_of(&section.name)?.code_of(section, entry)?;
         let bias = things.object.arch.bias(section, entry.range.clone(), r);
         let symbol = &things.object.symbols[r.symbol];
-        Some((symbol.value as i64 + r.addend + bias, bias))
+        Some(((symbol.value as i64).wrapping_add(r.addend).wrapping_add(bias), bias))
     }
 
     /// Looks for all entries about a thing that is at a place in the module.
@@ -100,7 +100,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let (code, _) = self.code_of(unit, entry).ok_or("it is about no code")?;
-        let place = at as i64 + (code - self.things[unit].all[thing].range.start as i64);
+        let place = (at as i64).wrapping_add(code).wrapping_sub(self.things[unit].all[thing].range.start as i64);
         let index = self.tables.index(&self.finished, table, entry.stride, row.code);
         let Some((found, start)) = index.get_mut(&(home, place)).and_then(VecDeque::pop_front) else {
             return Err(format!("the module has none for {}", self.finished.describe(home, place)));
@@ -130,7 +130,7 @@ impl Walk<'_> {
         let at = u64::try_from(at).ok()?;
         let (&(section, start), &(unit, thing)) = self.pieces.range(..=(home, at)).next_back()?;
         let range = &self.things[unit].all[thing].range;
-        (section == home && at - start < range.end - range.start).then_some((
+        (section == home && at.saturating_sub(start) < range.end - range.start).then_some((
             unit,
             thing,
             (range.start + (at - start)) as i64,
@@ -175,7 +175,7 @@ impl Walk<'_> {
         let object = self.things[unit].object;
         let it = &self.things[unit].all[thing];
         let start = self.placed.get(&(unit, thing)).filter(|p| p.0 == home).map_or(0, |p| p.1 as i64);
-        let here = it.range.start as i64 + (at - start);
+        let here = (it.range.start as i64).wrapping_add(at).wrapping_sub(start);
         let section = &object.sections[it.section];
         let calls = section
             .relocs_in(it.range.clone())
@@ -246,7 +246,7 @@ impl Walk<'_> {
                 self.world.outside(&self.finished.object.symbols[*symbol])?.moved(*by) == place.moved(flags)
             }
             (Lead::Here(home, at), None) => {
-                let found = self.piece_at(*home, at - flags);
+                let found = self.piece_at(*home, at.wrapping_sub(flags));
                 found.is_some_and(|(u, t, _)| u == unit && self.things[u].name(t) == wanted)
             }
             _ => false,

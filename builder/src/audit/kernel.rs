@@ -12,6 +12,7 @@ use crate::inspect::functions::{klp_lists, Tables};
 use crate::inspect::Function;
 use crate::prove::module::Module;
 use crate::prove::{Proof, Shipped, Spot};
+use crate::special::storage::Storage;
 use crate::verify::KlpName;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,6 +144,14 @@ impl World for Kernel<'_> {
             (Ok(place), _) => Ok(place),
             (Err(_), Some(&spot)) => Ok(Place::At(it.module.map(String::from), spot)),
             (Err(why), None) => Err(why),
+        }
+    }
+
+    fn storage(&self, place: &Place) -> Option<Storage> {
+        match place {
+            Place::At(None, spot) => self.image.storage(spot.at),
+            Place::At(Some(module), spot) => self.modules.get(module)?.storage(*spot),
+            Place::Named(..) => None,
         }
     }
 

@@ -24,6 +24,7 @@ use crate::elf::{Object, SecId, Symbol};
 use crate::error::Refusal;
 use crate::prove::Spot;
 use crate::special::layout::Layouts;
+use crate::special::storage::Storage;
 use serde::{Deserialize, Serialize};
 use statics::Statics;
 
@@ -83,6 +84,8 @@ pub trait World {
     /// # Errors
     /// In words: there is none, or it cannot be told which.
     fn meant(&self, unit: usize, name: &str) -> Result<Place, String>;
+    /// In what memory a place is; None where that is not known.
+    fn storage(&self, place: &Place) -> Option<Storage>;
     /// A place in words.
     fn describe(&self, place: &Place) -> String;
 }

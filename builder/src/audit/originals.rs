@@ -91,8 +91,10 @@ impl<'o> Originals<'o> {
         }
         let [patched, original] = self.statics;
         let declared = patched.get(&mine.name)?;
-        let same_place =
-            |d: &Declared| (&d.function, &d.name, &d.file, d.line) == (&declared.function, &declared.name, &declared.file, declared.line);
+        let same_place = |d: &Declared| {
+            (&d.function, &d.name, &d.file, d.line)
+                == (&declared.function, &declared.name, &declared.file, declared.line)
+        };
         let same_scope =
             |d: &Declared| d.function == declared.function && d.name == declared.name && d.file == declared.file;
         let find = |all: &'o Statics, is: &dyn Fn(&Declared) -> bool| {

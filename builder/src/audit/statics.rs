@@ -131,10 +131,10 @@ fn entries(dwarf: &gimli::Dwarf<Slice>, unit: &gimli::Unit<Slice>) -> Result<Has
             around.pop();
         }
         let tag = entry.tag();
-        if tag != gimli::DW_TAG_variable && !is_function(tag) {
+        if tag != gimli::DW_TAG_variable && !is_function(tag) && !SCALARS.contains(&tag) && !NAMES.contains(&tag) {
             continue;
         }
-        let mut raw = Raw { function: around.last().map(|a| a.1), is_function: is_function(tag), ..Raw::default() };
+        let mut raw = Raw { function: around.last().map(|a| a.1), tag: Some(tag), ..Raw::default() };
         let mut attributes = entry.attrs();
         while let Some(attribute) = attributes.next().context("malformed DWARF attribute")? {
             match (attribute.name(), attribute.value()) {

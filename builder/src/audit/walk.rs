@@ -10,6 +10,7 @@ use super::{not_shown, own, Place, Root, Shown, Unit, World};
 use crate::elf::{Object, Reloc, SecId, SymId, SymKind, SHT_NOBITS};
 use crate::error::Refusal;
 use crate::special::layout::Layouts;
+use crate::special::storage::Storage;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
@@ -199,8 +200,8 @@ impl<'a> Walk<'a> {
         let (home, at) = self.placed[&(unit, thing)];
         let mine = self.things[unit].section(thing);
         let theirs = &self.finished.object.sections[home];
-        let flags = |s: &crate::elf::Section| (s.is_alloc(), s.is_writable(), s.is_text());
-        if flags(mine) != flags(theirs) && it.kind != Kind::Aside {
+        let flags = |s: &crate::elf::Section| (s.is_alloc(), s.is_writable(), s.is_text(), Storage::of(s));
+        if (flags(mine) != flags(theirs) || Storage::of(theirs).is_gone()) && it.kind != Kind::Aside {
             return Err(format!(
                 "it is in {} of the patched object, and in {} of the module, which is memory of another kind",
                 mine.name, theirs.name
@@ -315,7 +316,7 @@ impl<'a> Walk<'a> {
     fn meaning(&self, unit: usize, names: &Named) -> String {
         let things = &self.things[unit];
         let within = |thing: ThingId, at: i64| {
-            let by = at - things.all[thing].anchor as i64;
+            let by = at.wrapping_sub(things.all[thing].anchor as i64);
             match by {
                 0 => things.name(thing),
                 1.. => format!("{}+{by:#x}", things.name(thing)),
@@ -405,7 +406,7 @@ impl<'a> Walk<'a> {
             Lead::Number(_) => Err(self.elsewhere(lead)),
             Lead::Here(home, theirs) => {
                 self.may_be_here(site, unit, thing, at)?;
-                self.place(unit, thing, home, theirs - (at - it.range.start as i64))
+                self.place(unit, thing, home, theirs.wrapping_sub(at.wrapping_sub(it.range.start as i64)))
             }
             Lead::Outside(id, by) => {
                 let Some(symbol) = symbol.or(it.symbols.first().copied()) else {
@@ -413,7 +414,7 @@ impl<'a> Walk<'a> {
                 };
                 let mine = &object.symbols[symbol];
                 let entered = object.arch.entered(site.kind, mine);
-                let off = at - mine.value as i64 - entered;
+                let off = at.wrapping_sub(mine.value as i64).wrapping_sub(entered);
                 let place = self
                     .kernels(unit, symbol)?
                     .ok_or_else(|| format!("the fix adds it, and {}", self.elsewhere(lead)))?;
@@ -421,12 +422,22 @@ impl<'a> Walk<'a> {
                 if place.clone().moved(off) != reached.moved(by) {
                     return Err(format!("{}, not to {}", self.elsewhere(lead), self.world.describe(&place.moved(off))));
                 }
+                self.stored(&place, Some(Storage::of(self.things[unit].section(thing))))?;
                 if it.kind == Kind::Code && off != 0 {
                     let why = format!("{} is in the module, and this leads into the running kernel's", mine.name);
                     self.inside.push((not_shown(site.name, self.units[site.unit].source, why), (unit, thing)));
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Whether what the running kernel has at a place can serve new code that was compiled for memory of a kind.
+    fn stored(&self, place: &Place, wanted: Option<Storage>) -> Result<(), String> {
+        let Some(storage) = self.world.storage(place) else { return Ok(()) };
+        match storage.is_gone() || wanted.is_some_and(|wanted| storage.cannot_serve(wanted)) {
+            true => Err(format!("the running kernel has {} in {storage}", self.world.describe(place))),
+            false => Ok(()),
         }
     }
 
@@ -490,7 +501,8 @@ impl<'a> Walk<'a> {
         let definition = self.definition(site.unit, name)?;
         if let (Lead::Here(..), Some((unit, id))) = (lead, definition) {
             let symbol = &self.units[unit].patched.symbols[id];
-            let at = symbol.value as i64 + by + object.arch.entered(site.kind, symbol);
+            let entered = object.arch.entered(site.kind, symbol);
+            let at = (symbol.value as i64).wrapping_add(by).wrapping_add(entered);
             let thing = self.things[unit].of_symbol(id).ok_or("it is no function and no datum")?;
             return self.inside(site, unit, thing, Some(id), at, lead);
         }
@@ -505,7 +517,7 @@ impl<'a> Walk<'a> {
         };
         let reached = self.world.outside(&self.finished.object.symbols[id])?;
         match place.clone().moved(by) == reached.moved(theirs) {
-            true => Ok(()),
+            true => self.stored(&place, None),
             false => Err(format!("{}, not to {}", self.elsewhere(lead), self.world.describe(&place.moved(by)))),
         }
     }
@@ -554,7 +566,7 @@ impl<'a> Walk<'a> {
             len += text_at(source, start + len).len() as u64;
         }
         let mine = source.bytes(start..start + len);
-        let from = theirs - (at - start as i64);
+        let from = theirs.wrapping_sub(at.wrapping_sub(start as i64));
         let found = u64::try_from(from).ok().and_then(|from| Some((from, self.finished.bytes(home, from, len)?)));
         match found {
             Some((from, bytes)) if bytes == mine && self.finished.relocs_in(home, from..from + len).is_empty() => {
@@ -630,7 +642,7 @@ impl<'a> Walk<'a> {
             let agrees = others.iter().all(|&thing| match lead {
                 Lead::Here(home, theirs) => {
                     let start = self.things[unit].all[thing].range.start as i64;
-                    let should = u64::try_from(theirs - (at - start)).ok().map(|at| (home, at));
+                    let should = u64::try_from(theirs.wrapping_sub(at.wrapping_sub(start))).ok().map(|at| (home, at));
                     self.placed.get(&(unit, thing)).copied() == should && should.is_some()
                 }
                 _ => self.inside(&site, unit, thing, None, at, &lead).is_ok(),

@@ -140,6 +140,7 @@ pub fn manifest(request: &Request, changed: &Changed<'_>, found: &Found<'_>) -> 
         livepatch_symbols: livepatch_symbols.into_iter().map(strongest).collect(),
         allowed_unproven: proven.unproven().to_vec(),
         livepatch_relocations: found.livepatch.relocations,
+        audit: None,
         callbacks: registration.callback_facts(),
         states: registration.states.clone(),
         hooks_file: None,

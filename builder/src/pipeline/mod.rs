@@ -5,6 +5,7 @@
 mod effect;
 mod facts;
 mod fixes;
+mod second;
 mod units;
 
 use crate::compile;
@@ -255,6 +256,9 @@ fn carry_over(
     };
     let mut manifest = facts::manifest(request, changed, &found);
     manifest.hooks_file = hooks_file.map(|h| FileFacts { file: h.file, sha256: h.sha256 });
+    let linked = livepatch.clone().with_manifest(&manifest)?;
+    let shown = second::read_again(&linked, units, &shipped, &proven, image, &modules, symvers)?;
+    manifest.audit = Some(shown);
     let module = livepatch.with_manifest(&manifest)?;
     manifest.module_sha256 = Some(files::sha256(&module));
     step.done(&format!("{} bytes, {} livepatch relocations", module.len(), manifest.livepatch_relocations));

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The second reader's turn: the units as they were compiled, what is proven of them, and the module in; what is shown out.
+
+use super::units::Unit;
+use crate::audit::kernel::{audit_module, Kernel};
+use crate::audit::statics::{self, Statics};
+use crate::audit::{self, Shown};
+use crate::elf::Object;
+use crate::image::symvers::Symvers;
+use crate::image::Image;
+use crate::progress;
+use crate::prove::module::Module;
+use crate::prove::stage::Proven;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+
+/// Reads the module `ko` again, against the patched objects and the shipped kernel; `shipped` are the rebuilt originals.
+///
+/// # Errors
+/// [`Refused`](crate::error::Refused) with what cannot be shown.
+pub fn read_again(
+    ko: &[u8],
+    units: &[Unit],
+    shipped: &[Object],
+    proven: &Proven,
+    image: &Image,
+    modules: &BTreeMap<String, Module>,
+    symvers: &Symvers,
+) -> Result<Shown> {
+    let step = progress::step("reading the module against the patched objects");
+    let statics = units.iter().map(declarations).collect::<Result<Vec<_>>>()?;
+    let read: Vec<audit::Unit<'_>> = units
+        .iter()
+        .zip(shipped)
+        .zip(&statics)
+        .map(|((unit, original), statics)| audit::Unit {
+            source: &unit.pair.unit.source,
+            module: unit.pair.unit.module.as_deref(),
+            patched: unit.moved.as_ref().map_or(&unit.patched, |(_, patched)| patched),
+            original,
+            statics,
+        })
+        .collect();
+    let kernel = Kernel {
+        units: read.iter().zip(proven.proofs()).collect(),
+        image,
+        modules,
+        symvers,
+        allowed: proven.unproven().iter().map(|u| u.function.as_str()).collect(),
+    };
+    let shown = audit_module(ko, &read, &kernel)?;
+    let Shown { shown: good, references, .. } = shown;
+    step.done(&format!("{good} of {references} references of the new code lead where the source says"));
+    Ok(shown)
+}
+
+/// Where the variables of a unit are declared, patched and original. Code that moves is compiled without debug information; the
+/// names are the same as in the pair that has it, or they are not believed.
+fn declarations(unit: &Unit) -> Result<[Statics; 2]> {
+    let context = || format!("{}: debug information", unit.pair.unit.object);
+    let mut patched = statics::read(&unit.pair.patched, &unit.patched).with_context(context)?;
+    let original = statics::read(&unit.pair.original, &unit.original).with_context(context)?;
+    if let Some((_, moved)) = &unit.moved {
+        let sizes = |object: &Object| -> BTreeMap<String, u64> {
+            let defined = object.symbols.iter().filter(|s| s.section().is_some());
+            defined.map(|s| (s.name.clone(), s.size)).collect()
+        };
+        let (plain, moved) = (sizes(&unit.patched), sizes(moved));
+        patched.retain(|name, _| plain.get(name) == moved.get(name));
+    }
+    Ok([patched, original])
+}
