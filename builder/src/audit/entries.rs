@@ -130,11 +130,8 @@ impl Walk<'_> {
         let at = u64::try_from(at).ok()?;
         let (&(section, start), &(unit, thing)) = self.pieces.range(..=(home, at)).next_back()?;
         let range = &self.things[unit].all[thing].range;
-        (section == home && at.saturating_sub(start) < range.end - range.start).then_some((
-            unit,
-            thing,
-            (range.start + (at - start)) as i64,
-        ))
+        let inside = section == home && at - start < range.end - range.start;
+        inside.then(|| (unit, thing, (range.start + (at - start)) as i64))
     }
 
     /// What is left in the tables of the module: sites of static calls, and what is about code that is none of the objects'.

@@ -36,6 +36,10 @@ fn object_of(name: &str) -> Option<&str> {
     (name != "vmlinux").then_some(name)
 }
 
+/// Names of a static call's key and trampoline (include/linux/static_call_types.h).
+const KEY: &str = "__SCK__";
+const TRAMPOLINE: &str = "__SCT__";
+
 fn vmlinux(at: u64) -> Place {
     Place::At(None, Spot { space: 0, at })
 }
@@ -95,7 +99,11 @@ impl Kernel<'_> {
 
     /// What an export leads to.
     fn exported(&self, name: &str) -> Result<Place, String> {
-        let export = self.symvers.get(name).ok_or_else(|| format!("the kernel does not export {name}"))?;
+        let export = self.symvers.get(name);
+        // Of a static call the trampoline may be exported without the key (EXPORT_STATIC_CALL_TRAMP).
+        let trampoline = name.strip_prefix(KEY).map(|call| format!("{TRAMPOLINE}{call}"));
+        let export = export.or_else(|| self.symvers.get(&trampoline?));
+        let export = export.ok_or_else(|| format!("the kernel does not export {name}"))?;
         // Without data in kallsyms an export is known by its name alone.
         Ok(self.global(export.module.as_deref(), name)?.unwrap_or_else(|| Place::Named(name.into(), 0)))
     }
@@ -108,6 +116,7 @@ impl World for Kernel<'_> {
                 let klp = KlpName::parse(&symbol.name).ok_or("it is no name of a livepatch symbol")?;
                 self.found(object_of(&klp.object), &klp.name, klp.sympos)
             }
+            _ if self.symvers.get(&symbol.name).is_none() => Err("the kernel does not export it".into()),
             _ => self.exported(&symbol.name),
         }
     }

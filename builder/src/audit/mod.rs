@@ -27,6 +27,7 @@ use crate::special::layout::Layouts;
 use crate::special::storage::Storage;
 use serde::{Deserialize, Serialize};
 use statics::Statics;
+use std::fmt;
 
 /// One unit of a fix.
 pub struct Unit<'a> {
@@ -116,6 +117,13 @@ pub struct Shown {
     pub references: usize,
     /// Those that lead where the source says.
     pub shown: usize,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shown, references, .. } = self;
+        write!(f, "{shown} of {references} references of the new code lead where the source says")
+    }
 }
 
 /// Reads `module` against `units`. With `glue`, what kmend itself puts beside the new code may be there too.

@@ -108,6 +108,9 @@ fn text(report: &Report) -> String {
                 line(field("level", level));
             }
         }
+        if let Some(audit) = &manifest.audit {
+            line(field("references", &audit.to_string()));
+        }
         line("fixes".into());
         for fix in &manifest.fixes {
             line(format!("  {} ({})", fix.title, fix.file));

@@ -8,6 +8,7 @@ mod fixes;
 mod second;
 mod units;
 
+use crate::audit::Shown;
 use crate::compile;
 use crate::compile::narrow::{narrow, Limit};
 use crate::diff::{patchability, ChangeSet};
@@ -113,6 +114,17 @@ struct Changed<'u> {
 /// [`Refused`] where the fix cannot be live patched, [`NothingChanged`] where it compiles to the same code,
 /// anything else with its context.
 pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
+    build_and(request, seen, &mut |_, _| {})
+}
+
+/// The second reader, ready for a module of this build: its bytes in, what is shown of it out.
+pub type Reader<'r> = dyn Fn(&[u8]) -> Result<Shown> + 'r;
+
+/// As [`build`]; `also` gets the linked module before the second reader has seen it, and the reader.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8], &Reader<'_>)) -> Result<Outcome> {
     emit::check_module_name(&request.name)?;
     let target = &request.target;
     let hooks_file = request.hooks.as_deref().map(hooks::file::read).transpose()?;
@@ -155,7 +167,7 @@ pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
         image: &image,
         symvers: &symvers,
     };
-    let mut result = carry_over(request, &changed, hooks_file, work.path());
+    let mut result = carry_over(request, &changed, hooks_file, work.path(), also);
     match &mut result {
         Ok(outcome) => {
             seen.fixes.clone_from(&outcome.manifest.fixes);
@@ -197,6 +209,7 @@ fn carry_over(
     changed: &Changed<'_>,
     hooks_file: Option<hooks::file::HooksFile>,
     work: &Path,
+    also: &mut dyn FnMut(&[u8], &Reader<'_>),
 ) -> Result<Outcome> {
     let Changed { tree, units, image, symvers, .. } = *changed;
     let changes = changed.changes.as_slice();
@@ -257,11 +270,12 @@ fn carry_over(
     let mut manifest = facts::manifest(request, changed, &found);
     manifest.hooks_file = hooks_file.map(|h| FileFacts { file: h.file, sha256: h.sha256 });
     let linked = livepatch.clone().with_manifest(&manifest)?;
-    let shown = second::read_again(&linked, units, &shipped, &proven, image, &modules, symvers)?;
-    manifest.audit = Some(shown);
+    step.done(&format!("{} bytes, {} livepatch relocations", linked.len(), manifest.livepatch_relocations));
+    let read_again = |ko: &[u8]| second::read_again(ko, units, &shipped, &proven, image, &modules, symvers);
+    also(&linked, &read_again);
+    manifest.audit = Some(read_again(&linked)?);
     let module = livepatch.with_manifest(&manifest)?;
     manifest.module_sha256 = Some(files::sha256(&module));
-    step.done(&format!("{} bytes, {} livepatch relocations", module.len(), manifest.livepatch_relocations));
     check(target, &module, image, &modules, symvers)?;
     Ok(Outcome { module, source, manifest })
 }

@@ -301,6 +301,14 @@ fn refused(out: &mut String, refusals: &[Refusal]) {
 }
 
 fn references(out: &mut String, manifest: &Manifest) {
+    if let Some(audit) = &manifest.audit {
+        let _ = writeln!(
+            out,
+            "<p class=\"faint\">The finished module was read again: {audit}. It holds {} of the patched files byte for byte, and {}.</p>",
+            counted(audit.functions, "function", "functions"),
+            counted(audit.entries, "entry of special sections", "entries of special sections")
+        );
+    }
     out.push_str("<h2>What it refers to</h2>\n");
     if !manifest.livepatch_symbols.is_empty() {
         let _ = writeln!(
@@ -342,6 +350,10 @@ fn listed<'a>(out: &mut String, title: &str, items: impl Iterator<Item = &'a str
     if !items.is_empty() {
         let _ = writeln!(out, "<p>{title}: {}</p>", items.join(", "));
     }
+}
+
+fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 #[cfg(test)]

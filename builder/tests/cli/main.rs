@@ -16,6 +16,7 @@ mod output;
 mod outside;
 mod prepared;
 mod references;
+mod reader;
 mod report;
 mod sign;
 mod stream;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "sign", sign::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", stream::WITH_TARGET),
         ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),
+        ("KMEND_TEST_TARGET", "reader", reader::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "mutants", mutants::WITH_CHECKSUMS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", without_rust::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", hooks::TESTS_WITHOUT_RUST),
