@@ -15,6 +15,9 @@ const FOREIGN: &[&str] = &[".git", "target"];
 /// Files that may name machines, beside those in builder/src/arch/.
 const ARCH_FILES: &[&str] = &["builder/src/arch.rs", "manager/src/arch.rs"];
 
+/// What the second reader (builder/src/audit/) must not use: the stages whose choices it checks.
+const CHOOSERS: &[&str] = &["diff", "extract", "resolve"];
+
 /// Checks every file.
 pub fn run(_args: &[String]) -> Result<()> {
     let home = home()?;
@@ -65,10 +68,15 @@ fn check(name: &str, text: &str) -> Vec<String> {
         faults.push(format!("{name}:{lines}: longer than {LONGEST} lines: split it"));
     }
     let of_an_arch = name.starts_with("builder/src/arch/") || ARCH_FILES.contains(&name);
+    let independent = name.starts_with("builder/src/audit/");
     for (i, line) in text.lines().enumerate() {
         let at = format!("{name}:{}", i + 1);
         // A comment or a text may name what code must not.
         let code = line.split("//").next().unwrap_or_default();
+        let uses = |stage: &&&str| code.contains(&format!("crate::{stage}::"));
+        if let Some(stage) = CHOOSERS.iter().find(uses).filter(|_| independent) {
+            faults.push(format!("{at}: the second reader uses {stage}, whose choices it is there to check"));
+        }
         if !of_an_arch {
             let word = words(code).find(|w| is_arch_name(w));
             faults.extend(word.map(|w| format!("{at}: {w} belongs to one architecture: builder/src/arch/")));
@@ -118,6 +126,13 @@ mod tests {
         assert!(check("manager/src/arch.rs", &code).is_empty());
         assert_eq!(check("manager/src/host/mod.rs", &code).len(), 1);
         assert!(is_arch_name("EM_X86_64") && !is_arch_name("EM_NONE") && !is_arch_name("R_OK"));
+    }
+
+    #[test]
+    fn the_second_reader_stands_alone() {
+        let code = format!("{HEAD}use crate::diff::names;\nuse crate::elf::Object; // not crate::extract::x\n");
+        assert_eq!(check("builder/src/audit/walk.rs", &code).len(), 1);
+        assert!(check("builder/src/pipeline/mod.rs", &code).is_empty());
     }
 
     #[test]

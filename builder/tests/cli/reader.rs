@@ -20,7 +20,7 @@ const FIX: (&str, &[(&str, &str)]) = (
     "fs/pipe.c",
     &[
         ("\nint create_pipe_files(struct file **res, int flags)\n{\n", "\tpr_info_once(\"kmend: pipes\\n\");\n"),
-        ("\nstatic int pipe_release(struct inode *inode, struct file *file)\n{\n", "\tasm volatile(\"nop\");\n"),
+        ("\npipe_release(struct inode *inode, struct file *file)\n{\n", "\tasm volatile(\"nop\");\n"),
         (
             "\nint pipe_resize_ring(struct pipe_inode_info *pipe, unsigned int nr_slots)\n{\n",
             "\tstatic int resized; WARN_ON(++resized < 0);\n",

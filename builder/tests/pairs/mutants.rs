@@ -153,9 +153,19 @@ pub fn mutants(object: &Object, is_new: &dyn Fn(SecId, u64) -> bool) -> Vec<Muta
             });
             new.any(|r| r.symbol == s)
         };
+        // Two things that are alike in the module may be exchanged everywhere: nothing is another then. Neither is it where
+        // entries of one table change places.
+        let alike = match (one.section(), other.section()) {
+            (Some(a), Some(b)) => {
+                let bytes =
+                    |id: SecId, s: &Symbol| object.sections[id].bytes(s.value..s.value + s.size.max(8)).to_vec();
+                one.kind == SymKind::Func || (a, one.size) == (b, other.size) && bytes(a, one) == bytes(b, other)
+            }
+            _ => false,
+        };
         let same_place = one.section().is_some() && (one.section(), one.value) == (other.section(), other.value);
         let empty = |s: &Symbol| s.section().is_some_and(|home| object.sections[home].size == 0);
-        if used(a) && used(b) && !same_place && !empty(one) && !empty(other) {
+        if used(a) && used(b) && !alike && !same_place && !empty(one) && !empty(other) {
             add("namesakes", format!("{} and {}", one.name, other.name), &|o| {
                 for r in o.sections.iter_mut().filter(|s| s.is_alloc()).flat_map(|s| &mut s.relocs) {
                     r.symbol = if r.symbol == a {
