@@ -359,7 +359,7 @@ impl<'a, 'o> Run<'a, 'o> {
     fn item_reference(&mut self, id: ItemId, addend: i64, reloc: &Reloc, pending: &Pending) -> Option<(SymId, i64)> {
         let running = self.changes.points_to(pending.section, pending.range.clone(), reloc);
         if let Some(original) = running.and_then(|item| self.changes.replaced(item)) {
-            let name = running_name(&self.changes.original, original).to_string();
+            let (name, _) = self.meant(original, reloc);
             return Some((self.external(&name.clone(), Origin::Running { name }), addend));
         }
         let view = &self.changes.patched;
@@ -408,17 +408,23 @@ impl<'a, 'o> Run<'a, 'o> {
             ));
             return None;
         }
-        let (original, twin) = (&self.changes.original, twin?);
+        let (name, local) = self.meant(twin?, reloc);
+        Some((self.external(&name, Origin::Unit { name: name.clone(), local }), addend))
+    }
+
+    /// The name by which a reference means an item of the original, and whether it is bound to the file.
+    fn meant(&self, original: ItemId, reloc: &Reloc) -> (String, bool) {
+        let view = &self.changes.original;
         let mine = |name: &str| {
-            let mut symbols = original.items[twin].symbols.iter().map(|&s| &original.object.symbols[s]);
+            let mut symbols = view.items[original].symbols.iter().map(|&s| &view.object.symbols[s]);
             symbols.find(|s| s.name == name)
         };
         // By a weak name the code means whatever definition the kernel took; by any other this very item.
-        let symbol = &view.object.symbols[reloc.symbol];
+        let symbol = &self.changes.patched.object.symbols[reloc.symbol];
         let named = if symbol.bind == Bind::Weak { mine(&symbol.name) } else { None };
-        let name = named.map_or_else(|| running_name(original, twin), |s| &s.name).to_string();
+        let name = named.map_or_else(|| running_name(view, original), |s| &s.name).to_string();
         let local = mine(&name).is_some_and(Symbol::is_local);
-        Some((self.external(&name, Origin::Unit { name: name.clone(), local }), addend))
+        (name, local)
     }
 
     fn special_reference(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A constant without a name that code copies from: it changes, the code does not. On ppc64le the other one stands in the
-// same section, and who reads how much of it is not known.
+// A constant without a name that code copies from: it changes, the code does not. On ppc64le the other one is in the same
+// section, and code may reach both from one address.
+//#Flags[ppc64le]: -fno-section-anchors
 //#Expect: changed work
 //#Special: ftrace 1
 #include "kernel.h"

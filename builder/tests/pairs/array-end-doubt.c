@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // It cannot be told whether a pointer is the end of an array or a new variable behind it.
-//#Refuse[x86_64]: ambiguous-address work
-//#Expect[ppc64le]: changed work
-//#Data[ppc64le]: new fresh
-//#Special[ppc64le]: ftrace 1
+//#Refuse: ambiguous-address work
 #include "kernel.h"
 
 #define READ_MOSTLY __section(".data..read_mostly")
