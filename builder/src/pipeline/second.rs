@@ -5,7 +5,8 @@ use super::units::Unit;
 use crate::audit::kernel::{audit_module, Kernel};
 use crate::audit::statics::{self, Statics};
 use crate::audit::{self, Shown};
-use crate::elf::Object;
+use crate::elf::read::Take;
+use crate::elf::{self, Object};
 use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::progress;
@@ -57,8 +58,14 @@ pub fn read_again(
 /// names are the same as in the pair that has it, or they are not believed.
 fn declarations(unit: &Unit) -> Result<[Statics; 2]> {
     let context = || format!("{}: debug information", unit.pair.unit.object);
-    let mut patched = statics::read(&unit.pair.patched, &unit.patched).with_context(context)?;
-    let original = statics::read(&unit.pair.original, &unit.original).with_context(context)?;
+    let read = |bytes: &[u8]| -> Result<Statics> {
+        statics::read(bytes, &elf::read::read(bytes, Take::NoDebug).with_context(context)?).with_context(context)
+    };
+    let [original, patched] = match &unit.debug {
+        Some(debug) => [&debug[0], &debug[1]],
+        None => [&unit.pair.original, &unit.pair.patched],
+    };
+    let (original, mut patched) = (read(original)?, read(patched)?);
     if let Some((_, moved)) = &unit.moved {
         let sizes = |object: &Object| -> BTreeMap<String, u64> {
             let defined = object.symbols.iter().filter(|s| s.section().is_some());

@@ -35,6 +35,8 @@ pub struct Unit {
     pub moved: Option<(Object, Object)>,
     /// What debug information says of static variables, where the code does not tell them apart.
     pub evidence: Option<Evidence>,
+    /// The objects that say it: original and patched, with full debug information.
+    pub debug: Option<[Vec<u8>; 2]>,
 }
 
 /// Compiles all units, and reads the objects.
@@ -51,7 +53,7 @@ pub fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, w
                 }
                 None => None,
             };
-            Ok(Unit { pair, original, patched, moved, evidence: None })
+            Ok(Unit { pair, original, patched, moved, evidence: None, debug: None })
         })
         .collect()
 }
@@ -114,6 +116,7 @@ pub fn settle(target: &Target, tree: &PatchedTree, units: &mut [Unit], image: &I
             let read = |bytes: &[u8]| read_statics(bytes).with_context(|| units[i].pair.unit.object.clone());
             let evidence = Evidence { original: read(&original)?, patched: read(&patched)?, stable_lines: true };
             units[i].evidence = Some(evidence);
+            units[i].debug = Some([original, patched]);
         }
     }
     if !names.is_empty() {

@@ -6,6 +6,8 @@
 //#Expect: changed both
 //#Kernel: kept
 //#Kernel: arch_kept
+//#Kernel: arch_distance
+//#Kernel: distance
 //#Special: ftrace 3
 #include "kernel.h"
 

@@ -4,8 +4,6 @@
 //#Refuse: storage-class table
 //#Refuse: writes-read-only set
 //#Refuse: writes-read-only set
-//#Refuse[ppc64le]: writes-read-only set
-//#Refuse[ppc64le]: writes-read-only set
 #include "kernel.h"
 
 #ifdef PATCHED

@@ -3,9 +3,6 @@
 //#Refuse: writes-read-only one
 //#Refuse: writes-read-only two
 //#Refuse: writes-read-only three
-//#Refuse[ppc64le]: writes-read-only one
-//#Refuse[ppc64le]: writes-read-only two
-//#Refuse[ppc64le]: writes-read-only three
 #include "kernel.h"
 
 struct pair {
