@@ -23,6 +23,15 @@ pub struct Doubt {
     pub candidates: [String; 2],
 }
 
+/// What came of the references.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// What could not be settled.
+    pub doubts: Vec<Doubt>,
+    /// Functions and data of the patched object with references for which the instruction and the other references decided.
+    pub weighed: BTreeSet<ItemId>,
+}
+
 /// No end of an array: a variable of so many bytes is a number or a pointer.
 const SCALAR: u64 = 8;
 
@@ -41,8 +50,8 @@ struct Near {
     point: i64,
 }
 
-/// Settles the references of both views; what cannot be settled is returned.
-pub fn settle(original: &mut View<'_>, patched: &mut View<'_>, twins: &Twins) -> Vec<Doubt> {
+/// Settles the references of both views.
+pub fn settle(original: &mut View<'_>, patched: &mut View<'_>, twins: &Twins) -> Settled {
     let (near_o, near_p) = (near(original), near(patched));
     let mut settled_o: HashMap<(SecId, u64), ItemId> = HashMap::new();
     for n in &near_o {
@@ -53,7 +62,7 @@ pub fn settle(original: &mut View<'_>, patched: &mut View<'_>, twins: &Twins) ->
     }
     let mut of_user: BTreeMap<ItemId, Vec<Near>> = BTreeMap::new();
     near_o.iter().for_each(|n| of_user.entry(n.user).or_default().push(*n));
-    let (mut settled_p, mut doubts) = (HashMap::new(), Vec::new());
+    let (mut settled_p, mut doubts, mut weighed) = (HashMap::new(), Vec::new(), BTreeSet::new());
     let mut by_user: BTreeMap<ItemId, Vec<Near>> = BTreeMap::new();
     near_p.iter().for_each(|n| by_user.entry(n.user).or_default().push(*n));
     for (user, all) in by_user {
@@ -63,6 +72,9 @@ pub fn settle(original: &mut View<'_>, patched: &mut View<'_>, twins: &Twins) ->
             Side { original, patched, twins, user, all: &all, before, accesses: None, accesses_before: None };
         for n in &all {
             let choice = side.choose(n);
+            if side.is_weighed(n) {
+                weighed.insert(user);
+            }
             match choice {
                 Choice::Nothing => {}
                 Choice::Item(item) | Choice::AsBefore(item, _)
@@ -90,7 +102,7 @@ pub fn settle(original: &mut View<'_>, patched: &mut View<'_>, twins: &Twins) ->
     original.settled = settled_o;
     patched.settled = settled_p;
     doubts.dedup();
-    doubts
+    Settled { doubts, weighed }
 }
 
 /// All such references of a view, in order.
@@ -202,6 +214,15 @@ struct Side<'a, 'o> {
 }
 
 impl Side<'_, '_> {
+    /// True if neither the layout nor a plain access says what a reference counts from.
+    fn is_weighed(&mut self, near: &Near) -> bool {
+        let candidates = candidates(self.patched, near);
+        let Some((&first, others)) = candidates.split_first() else { return false };
+        let from = self.running(first, near.point);
+        let differs = others.iter().any(|&other| from.is_none() || self.running(other, near.point) != from);
+        differs && !matches!(self.access(near), Access::Direct { .. })
+    }
+
     fn choose(&mut self, near: &Near) -> Choice {
         let candidates = candidates(self.patched, near);
         let Some((&first, others)) = candidates.split_first() else { return Choice::Nothing };

@@ -24,7 +24,7 @@ use crate::error::Refusal;
 use crate::special::layout::Layouts;
 use crate::special::{self, Entry, Fate};
 use anyhow::{ensure, Result};
-use bounds::Doubt;
+use bounds::Settled;
 use compare::Comparer;
 use correlate::Twins;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -67,8 +67,8 @@ pub struct ChangeSet<'o> {
     pub static_call_site: Option<u64>,
     /// Twins that the running kernel keeps in another kind of memory than the patched code was compiled for.
     pub misplaced: Vec<Refusal>,
-    /// References of which it cannot be told which variable they count from.
-    pub doubts: Vec<Doubt>,
+    /// References near the borders between variables.
+    pub settled: Settled,
     /// What was refused on the way: entry sizes, unknown sections.
     pub refusals: Vec<Refusal>,
     /// Changed functions whose code cannot be had: see [`moved`].
@@ -162,7 +162,7 @@ pub fn diff_with<'o>(
     let (mut vo, mut vp) = (View::new(original), View::new(patched));
     let mut refusals = Vec::new();
     let twins = correlate::correlate(&vo, &vp, evidence);
-    let doubts = bounds::settle(&mut vo, &mut vp, &twins);
+    let settled = bounds::settle(&mut vo, &mut vp, &twins);
     let entries_o = Entries::of(&vo, layouts, &mut refusals);
     refusals.clear();
     let entries_p = Entries::of(&vp, layouts, &mut refusals);
@@ -218,7 +218,7 @@ pub fn diff_with<'o>(
         sites: sites_p,
         static_call_site,
         misplaced,
-        doubts,
+        settled,
         refusals,
         lost: Vec::new(),
     })

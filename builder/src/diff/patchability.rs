@@ -113,19 +113,20 @@ fn alias(alias: &Alias) -> Refusal {
     Refusal::new("alias-changed", name, "", reason, "leave both names as they are, and add a new function beside them")
 }
 
-/// True if changed code has references that may count from either of two variables.
-pub fn has_doubts(changes: &ChangeSet<'_>) -> bool {
-    !doubts(changes).is_empty()
+/// True if changed code has references for which it took more than the layout to say which variable they count from.
+pub fn has_borders(changes: &ChangeSet<'_>) -> bool {
+    changes.settled.weighed.iter().any(|&user| is_carried(changes, user))
+}
+
+fn is_carried(changes: &ChangeSet<'_>, item: ItemId) -> bool {
+    changes.functions.iter().any(|f| f.item == item)
+        || changes.new_data.contains(&item)
+        || changes.absent.contains(&item)
 }
 
 /// References of changed code, and of data that it carries, that may count from either of two variables.
 fn doubts(changes: &ChangeSet<'_>) -> Vec<Refusal> {
-    let is_carried = |item: ItemId| {
-        changes.functions.iter().any(|f| f.item == item)
-            || changes.new_data.contains(&item)
-            || changes.absent.contains(&item)
-    };
-    let doubts = changes.doubts.iter().filter(|doubt| is_carried(doubt.user));
+    let doubts = changes.settled.doubts.iter().filter(|doubt| is_carried(changes, doubt.user));
     doubts
         .map(|doubt| {
             let [a, b] = &doubt.candidates;

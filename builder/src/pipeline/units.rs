@@ -104,7 +104,7 @@ pub fn settle(target: &Target, tree: &PatchedTree, units: &mut [Unit], image: &I
         if changes.needs_evidence() {
             statics.push(i);
         }
-        if patchability::has_doubts(&changes) {
+        if patchability::has_borders(&changes) {
             names.push(i);
         }
     }
