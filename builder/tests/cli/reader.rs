@@ -29,9 +29,13 @@ const FIX: (&str, &[(&str, &str)]) = (
     ],
 );
 
+/// Symbols of the compiled Rust source and of build tools; the padding before a function of the new code is part of that.
 fn is_glue(symbol: &Symbol) -> bool {
     let own = ["init_module", "cleanup_module", "__this_module", "____versions"];
-    symbol.name.starts_with("_R") || symbol.name.starts_with("__UNIQUE_ID_") || own.contains(&symbol.name.as_str())
+    symbol.name.starts_with("__pfx_")
+        || symbol.name.starts_with("_R")
+        || symbol.name.starts_with("__UNIQUE_ID_")
+        || own.contains(&symbol.name.as_str())
 }
 
 /// Places of the new code in a finished module.
@@ -47,6 +51,8 @@ fn new_code(object: &Object) -> impl Fn(SecId, u64) -> bool + '_ {
         }
     }
     // Tables in which nothing is about the glue.
+    // What objtool makes is not read here.
+    new.retain(|&id, _| row_of(&object.sections[id].name).is_none_or(|row| row.fate != Fate::MadeByObjtool));
     let is_table = |id: SecId| row_of(&object.sections[id].name).is_some_and(|row| row.fate != Fate::MadeByObjtool);
     let of_glue = |id: SecId| {
         object.sections[id].relocs.iter().any(|r| {
@@ -54,7 +60,9 @@ fn new_code(object: &Object) -> impl Fn(SecId, u64) -> bool + '_ {
             let at = symbol.value.wrapping_add_signed(r.addend);
             let Some(home) = symbol.section() else { return false };
             let inside = |s: &Symbol| s.section() == Some(home) && (s.value..s.value + s.size).contains(&at);
-            object.symbols.iter().any(|s| is_glue(s) && inside(s))
+            let at_start =
+                object.sections[home].name.starts_with(".init") || object.sections[home].name.starts_with(".exit");
+            at_start || object.symbols.iter().any(|s| is_glue(s) && inside(s))
         })
     };
     let tables: BTreeSet<SecId> = (0..object.sections.len()).filter(|&id| is_table(id) && !of_glue(id)).collect();

@@ -157,8 +157,9 @@ pub fn mutants(object: &Object, is_new: &dyn Fn(SecId, u64) -> bool) -> Vec<Muta
         // entries of one table change places.
         let alike = match (one.section(), other.section()) {
             (Some(a), Some(b)) => {
-                let bytes =
-                    |id: SecId, s: &Symbol| object.sections[id].bytes(s.value..s.value + s.size.max(8)).to_vec();
+                let bytes = |id: SecId, s: &Symbol| {
+                    object.sections[id].bytes(s.value..s.value + if s.size > 0 { s.size } else { 8 }).to_vec()
+                };
                 one.kind == SymKind::Func || (a, one.size) == (b, other.size) && bytes(a, one) == bytes(b, other)
             }
             _ => false,
