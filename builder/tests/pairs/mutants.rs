@@ -2,7 +2,7 @@
 //! Damage: an object in, many objects with one fault each out.
 
 use kmend_builder::arch::Field;
-use kmend_builder::elf::{Object, Place, SecId, SymKind, Symbol, SHF_RELA_LIVEPATCH, SHT_NOBITS};
+use kmend_builder::elf::{Object, Place, SecId, Section, SymKind, Symbol, SHF_RELA_LIVEPATCH, SHT_NOBITS};
 use kmend_builder::special::row_of;
 use std::collections::BTreeSet;
 
@@ -76,9 +76,13 @@ pub fn mutants(object: &Object, is_new: &dyn Fn(SecId, u64) -> bool) -> Vec<Muta
         if late {
             continue;
         }
+        // `verify` sees to it that the fields of livepatch relocations are empty.
+        let is_for = |s: &&Section| s.flags & SHF_RELA_LIVEPATCH != 0 && s.info as usize == id;
+        let late_ones = object.sections.iter().filter(is_for).flat_map(|s| &s.relocs);
         let covered: BTreeSet<u64> = section
             .relocs
             .iter()
+            .chain(late_ones)
             .flat_map(|r| r.offset..r.offset + object.arch.field(r.kind).map_or(0, |f| f.bytes() as u64))
             .collect();
         if section.kind != SHT_NOBITS {
@@ -160,7 +164,8 @@ pub fn mutants(object: &Object, is_new: &dyn Fn(SecId, u64) -> bool) -> Vec<Muta
                 let bytes = |id: SecId, s: &Symbol| {
                     object.sections[id].bytes(s.value..s.value + if s.size > 0 { s.size } else { 8 }).to_vec()
                 };
-                one.kind == SymKind::Func || (a, one.size) == (b, other.size) && bytes(a, one) == bytes(b, other)
+                let kept = |id: SecId, s: &Symbol| (s.size, object.sections[id].kind, object.sections[id].flags);
+                one.kind == SymKind::Func || kept(a, one) == kept(b, other) && bytes(a, one) == bytes(b, other)
             }
             _ => false,
         };
