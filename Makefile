@@ -4,7 +4,7 @@
 CARGO ?= cargo
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo test test-all deps build fmt lint unit tidy target kernel corpus qemu qemu-all hosts
+.PHONY: help demo test test-all deps build fmt lint unit tidy target kernel corpus qemu qemu-all nop hosts
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ qemu: target kernel ## boot all kernels: two with every scenario and real fix, t
 
 qemu-all: target kernel ## boot all kernels with every scenario and every real fix
 	$(CARGO) xtask qemu all
+
+nop: target ## change every function of six units in a way that means nothing, and run that
+	$(CARGO) xtask nop --units 6 --seed make-test
 
 hosts: target kernel ## boot whole hosts, subscribed to a stream: install, update, reboot, step back, stall, crash
 	$(CARGO) xtask hosts

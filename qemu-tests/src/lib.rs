@@ -17,6 +17,7 @@ pub mod judge;
 pub mod kernellog;
 pub mod loads;
 pub mod machine;
+pub mod nop;
 pub mod protocol;
 pub mod scenario;
 pub mod script;

@@ -25,21 +25,27 @@ pub struct Ready {
 
 /// Makes the initramfs that runs `ready`, one after the other.
 pub fn initramfs(ready: &[&Ready], machine: &Machine, shipped: &Shipped) -> Result<Vec<u8>> {
-    let mut archive = base(INIT, machine)?;
-    archive.file("/lib.sh", LIB.as_bytes());
-    archive.file("/trace.sh", TRACE.as_bytes());
     let names: Vec<&str> = ready.iter().map(|r| r.scenario.name.as_str()).collect();
-    archive.file("/order", lines(&names).as_bytes());
     let live: BTreeSet<String> = ready.iter().flat_map(|r| r.modules.keys().map(|n| kernel_name(n))).collect();
-    archive.file("/live-patches", lines(&live.iter().map(String::as_str).collect::<Vec<_>>()).as_bytes());
-    archive.dir("/s");
-    archive.dir("/modules");
+    let mut archive = running(&names, &live.iter().map(String::as_str).collect::<Vec<_>>(), machine)?;
     let mut there = BTreeSet::new();
     for r in ready {
         add_scenario(&mut archive, r, shipped, &mut there)
             .with_context(|| format!("cannot put scenario {} into a guest", r.scenario.name))?;
     }
     Ok(archive.finish())
+}
+
+/// An archive that runs `/s/NAME/run.sh` of each of `names`; `live` are the live patches that one of them may leave behind.
+pub fn running(names: &[&str], live: &[&str], machine: &Machine) -> Result<Archive> {
+    let mut archive = base(INIT, machine)?;
+    archive.file("/lib.sh", LIB.as_bytes());
+    archive.file("/trace.sh", TRACE.as_bytes());
+    archive.file("/order", lines(names).as_bytes());
+    archive.file("/live-patches", lines(live).as_bytes());
+    archive.dir("/s");
+    archive.dir("/modules");
+    Ok(archive)
 }
 
 /// An archive with busybox, the mount points, `init`, and the name of the port on which it tells.

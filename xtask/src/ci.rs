@@ -2,7 +2,7 @@
 //! All that has to hold, in order; each part by itself is a make target and can be run again alone.
 
 use crate::say::{self, Tone};
-use crate::{cargo, corpus, deps, hosts, kernel, proofs, shell, target, tidy};
+use crate::{cargo, corpus, deps, hosts, kernel, nop, proofs, shell, target, tidy};
 use anyhow::{bail, Context, Result};
 use std::time::Instant;
 
@@ -23,7 +23,10 @@ const PARTS: &[Part] = &[
 const QEMU: Part = ("qemu", || proofs::run(&[]));
 const QEMU_ALL: Part = ("qemu-all", || proofs::run(&["all".into()]));
 
-/// What comes after it.
+/// A small sample of what docs/proof.md shows at scale.
+const NOP: Part = ("nop", || nop::run(&["--units", "6", "--seed", "make-test"].map(String::from)));
+
+/// What comes last.
 const HOSTS: Part = ("hosts", || hosts::run(&[]));
 
 /// All tests of cargo's, those on a prepared kernel too.
@@ -40,7 +43,7 @@ pub fn run(args: &[String]) -> Result<()> {
         [all] if all == "all" => QEMU_ALL,
         _ => bail!("`ci` takes nothing or `all`, not `{}`", args.join(" ")),
     };
-    for (name, part) in PARTS.iter().chain([&qemu, &HOSTS]) {
+    for (name, part) in PARTS.iter().chain([&qemu, &NOP, &HOSTS]) {
         say::title(name);
         let begun = Instant::now();
         part().with_context(|| format!("{} (again by itself: make {name})", say::toned(Tone::Bad, "failed")))?;

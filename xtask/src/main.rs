@@ -7,6 +7,7 @@ mod demo;
 mod deps;
 mod hosts;
 mod kernel;
+mod nop;
 mod package;
 mod proofs;
 mod prove;
@@ -54,6 +55,11 @@ const CHORES: &[Chore] = &[
         help: "how much of whole kernels is proven: `prove [-t TARGET] [--units N|all] [--seed WORD]`",
     },
     Chore {
+        name: "nop",
+        run: nop::run,
+        help: "one live patch of whole units that means nothing, at work: `nop [-t TARGET] [--units N] [--seed WORD]`",
+    },
+    Chore {
         name: "package",
         run: package::run,
         help: "pack kmend for hosts as RPM and deb: `package --packager 'Name <mail>' --url URL [-o DIR] [ARCH]…`",
@@ -63,7 +69,7 @@ const CHORES: &[Chore] = &[
         name: "ci",
         run: ci::run,
         help:
-            "all that has to hold: format, lints, tidy, target, kernel, unit tests, qemu, hosts; `ci all`: qemu in full",
+            "all that has to hold: format, lints, tidy, target, kernel, unit tests, qemu, nop, hosts; `ci all`: qemu in full",
     },
 ];
 

@@ -87,8 +87,8 @@ fn sample(target: &Target, wish: &Wish) -> Result<Vec<Line>> {
     Ok(chosen.iter().filter_map(|s| known.get(s)).flat_map(|lines| lines.values().cloned()).collect())
 }
 
-/// The same order for the same seed, whatever else is in the list.
-fn shuffled(all: &[String], seed: &str) -> Vec<String> {
+/// `all` in an order by chance: the same order for the same seed, whatever else is in the list.
+pub fn shuffled(all: &[String], seed: &str) -> Vec<String> {
     let mut keyed: Vec<(String, &String)> =
         all.iter().map(|s| (files::sha256(format!("{seed}\0{s}").as_bytes()), s)).collect();
     keyed.sort();

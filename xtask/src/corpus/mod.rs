@@ -11,7 +11,7 @@ mod other;
 mod pair;
 mod parts;
 mod record;
-mod run;
+pub mod run;
 mod says;
 mod seen;
 mod table;
