@@ -7,6 +7,7 @@ use super::statics::Statics;
 use crate::arch::Field;
 use crate::elf::{Object, Reloc, SecId, Section, SymId, SymKind, SHT_NOTE};
 use crate::special::layout::Layouts;
+use crate::special::storage::Storage;
 use crate::special::{self, Entry, Fate};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -255,6 +256,15 @@ impl<'o> Things<'o> {
         let all = listed.chain(prefixes.map(|s| s.value)).filter(|at| (from..entry).contains(at));
         let lead = entry.saturating_sub(self.object.arch.lead_in(section, entry));
         all.chain([lead.max(from)]).min().unwrap_or(entry)
+    }
+
+    /// True for a writable section of nothing but constants: those that hold addresses are relocated before they are read-only,
+    /// or stay where compilers put nothing else without a name.
+    pub fn holds_constants(&self, section: SecId) -> bool {
+        let home = &self.object.sections[section];
+        let is_nameless = |id: &ThingId| self.all[*id].kind == Kind::Nameless;
+        Storage::of(home) == Storage::ReadOnly
+            || self.object.arch.is_constant_pool(&home.name) && self.by_section[section].iter().all(is_nameless)
     }
 
     /// The section of a thing.

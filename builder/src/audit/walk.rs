@@ -448,7 +448,8 @@ impl<'a> Walk<'a> {
         let section = things.section(thing);
         let Some(&first) = it.symbols.first() else {
             let compilers = it.kind == Kind::Slot || own::is_section(&section.name);
-            return match section.is_writable() && it.kind == Kind::Nameless && !compilers {
+            let is_variable = section.is_writable() && !things.holds_constants(it.section);
+            return match is_variable && it.kind == Kind::Nameless && !compilers {
                 true => Err("it is writable and has no name: the running kernel's cannot be told".into()),
                 false => Ok(()),
             };

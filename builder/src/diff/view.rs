@@ -281,6 +281,16 @@ impl<'o> View<'o> {
         item.range.start..end
     }
 
+    /// All items without a name that an item without a name is among, with nothing between them.
+    pub fn run_around(&self, id: ItemId) -> Range<u64> {
+        let item = &self.items[id];
+        let before = self.by_section[item.section].iter().rev().map(|&i| &self.items[i]);
+        let before = before.skip_while(|i| i.range.start >= item.range.start);
+        let unnamed = before.take_while(|i| i.kind == ItemKind::Anonymous);
+        let start = unnamed.fold(item.range.start, |start, i| if i.range.end == start { i.range.start } else { start });
+        start..self.run_from(id).end
+    }
+
     /// The items of a section, in order.
     pub fn items_in(&self, id: SecId) -> &[ItemId] {
         &self.by_section[id]

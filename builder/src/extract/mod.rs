@@ -114,6 +114,8 @@ struct Run<'a, 'o> {
     /// The payload's symbols for weak ones of the patched object.
     weak: HashMap<SymId, SymId>,
     strings: HashMap<(String, Vec<u8>), SymId>,
+    /// Where constants without a name are, by their section and the first of them.
+    constants: HashMap<(SecId, u64), (SecId, u64)>,
     entries: HashMap<(SecId, u64), (SecId, u64)>,
     labels: HashMap<(SecId, u64), SymId>,
     externals: Vec<External>,
@@ -146,6 +148,7 @@ impl<'a, 'o> Run<'a, 'o> {
             placed: HashMap::new(),
             weak: HashMap::new(),
             strings: HashMap::new(),
+            constants: HashMap::new(),
             entries: HashMap::new(),
             labels: HashMap::new(),
             externals: Vec::new(),
@@ -166,11 +169,10 @@ impl<'a, 'o> Run<'a, 'o> {
         let view = &self.changes.patched;
         let item = &view.items[id];
         let section = view.section(id);
-        // Where a constant without a name ends is not known for certain: what follows it is carried as well.
-        let range = match item.kind {
-            ItemKind::Anonymous if constants::is_one(view, id) => view.run_from(id),
-            _ => item.range.clone(),
-        };
+        if constants::is_one(view, id) {
+            return self.include_constants(id);
+        }
+        let range = item.range.clone();
         let own_section = range.start == 0 && range.end == section.size;
         let (out_section, out_offset) = self.out.place(section, range.clone(), own_section);
         let shift = out_offset as i64 - item.range.start as i64;
@@ -210,14 +212,10 @@ impl<'a, 'o> Run<'a, 'o> {
             self.out.define(prefix);
         }
         self.placed.insert(id, symbol);
-        let relocs = match range == item.range {
-            true => view.relocs(id),
-            false => section.relocs_in(range.clone()).to_vec(),
-        };
         self.queue.push_back(Pending {
             section: item.section,
             range,
-            relocs,
+            relocs: view.relocs(id),
             out_section,
             out_offset,
             on_behalf_of: item.name.clone(),
@@ -229,6 +227,33 @@ impl<'a, 'o> Run<'a, 'o> {
         } else if item.kind == ItemKind::Data {
             self.data.push(item.name.clone());
         }
+        symbol
+    }
+
+    /// Places a constant without a name, with those beside it: where it ends is not known for certain.
+    fn include_constants(&mut self, id: ItemId) -> SymId {
+        let view = &self.changes.patched;
+        let item = &view.items[id];
+        let (run, section) = (view.run_around(id), view.section(id));
+        let (out_section, out_offset) = match self.constants.get(&(item.section, run.start)) {
+            Some(&place) => place,
+            None => {
+                let own_section = run.start == 0 && run.end == section.size;
+                let (out_section, out_offset) = self.out.place(section, run.clone(), own_section);
+                self.constants.insert((item.section, run.start), (out_section, out_offset));
+                self.queue.push_back(Pending {
+                    section: item.section,
+                    range: run.clone(),
+                    relocs: section.relocs_in(run.clone()).to_vec(),
+                    out_section,
+                    out_offset,
+                    on_behalf_of: item.name.clone(),
+                });
+                (out_section, out_offset)
+            }
+        };
+        let symbol = self.out.label(out_section, out_offset + (item.range.start - run.start));
+        self.placed.insert(id, symbol);
         symbol
     }
 

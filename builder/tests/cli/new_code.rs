@@ -85,8 +85,7 @@ fn variables_of_one_section() {
     let function = "bool sock_is_registered(int family)\n{\n";
     assert!(text.contains(array) && text.contains(function), "net/socket.c has another text");
     let fresh = format!("{array}static unsigned long fresh[4] __read_mostly = {{ 1 }};\n");
-    let counts =
-        format!("{function}\tunsigned long *p = fresh;\n\n\tOPTIMIZER_HIDE_VAR(p);\n\tp[family & 3]++;\n");
+    let counts = format!("{function}\tunsigned long *p = fresh;\n\n\tOPTIMIZER_HIDE_VAR(p);\n\tp[family & 3]++;\n");
     let fixed = text.replacen(array, &fresh, 1).replacen(function, &counts, 1);
     let fix = kernel.patch("beside.patch", "net/socket.c", &text, &fixed);
     let ran = kernel.build::<&str>(&fix, &[]);

@@ -6,6 +6,8 @@
 //#Kernel[x86_64]: table
 //#Kernel[x86_64]: tail
 //#Special[x86_64]: ftrace 2
+//#NotShown[x86_64]: find
+//#NotShown[x86_64]: find
 //#Refuse[ppc64le]: ambiguous-address find
 #include "kernel.h"
 

@@ -5,6 +5,8 @@
 //#Data: new limit
 //#Kernel[x86_64]: table
 //#Special: ftrace 1
+//#NotShown: find
+//#NotShown: find
 //#Kernel[ppc64le]: tail
 #include "kernel.h"
 
