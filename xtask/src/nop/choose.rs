@@ -21,15 +21,17 @@ pub struct Source {
     pub functions: Vec<Function>,
 }
 
-/// Files of which kbuild is asked together.
-const AT_A_TIME: usize = 64;
+/// The fewest and the most files of which kbuild is asked together: it makes out the commands of all in their modules, which
+/// takes minutes for the first files of a tree.
+const AT_A_TIME: [usize; 2] = [8, 64];
 
 /// `many` files of `target` with functions that can be changed; fewer where it has no more.
 pub fn choose(target: &Target, many: usize, seed: &str) -> Result<Vec<Source>> {
     let order = shuffled(&affected::everything(target)?, seed);
     let (mut vmlinux, mut modules) = (Vec::new(), Vec::new());
     let (of_vmlinux, of_modules) = (many / 2, many - many / 2);
-    for chunk in order.chunks(AT_A_TIME) {
+    let [fewest, most] = AT_A_TIME;
+    for chunk in order.chunks((2 * many).clamp(fewest, most)) {
         for source in usable(target, chunk)? {
             if source.object == "vmlinux" { &mut vmlinux } else { &mut modules }.push(source);
         }
