@@ -35,7 +35,7 @@ remove_shipped() {
 # Waits without end of its own: step, module, wanted state. The host ends a guest that says nothing.
 settle_slowly() {
 	tries=0
-	while [ $tries -lt 1500 ]; do
+	while [ $tries -lt 5400 ]; do
 		if [ ! -d "$LIVEPATCH/$2" ]; then
 			[ "$3" = 0 ] && return 0
 			fail "$1" "$2 was loaded and is not in $LIVEPATCH"
@@ -46,7 +46,7 @@ settle_slowly() {
 		[ $((tries % 60)) = 0 ] && tell "$1" "waiting for: $(unsettled "$3")"
 		sleep 1
 	done
-	fail "$1" "$2 did not settle in 1500 s, waiting for: $(unsettled "$3")"
+	fail "$1" "$2 did not settle in 5400 tries, waiting for: $(unsettled "$3")"
 }
 
 # Says something while a command runs that may take minutes: step, command.

@@ -82,7 +82,7 @@ pub fn run(target: &Target, name: &str, file: &Path, replaces: &[String]) -> Res
     archive.file(&format!("{home}/run.sh"), run_script(name).as_bytes());
     let step = progress::step(format!("booting {} with {} modules ({})", target.release, order.len(), accel.name()));
     let host = Host { machine, accel, scratch: scratch.path() };
-    let limits = Limits { silence: Duration::from_secs(400), life: Duration::from_secs(3600) };
+    let limits = Limits { silence: Duration::from_secs(400), life: Duration::from_secs(3 * 3600) };
     let outcome = guest::boot(&target.vmlinuz, &archive.finish(), host, limits)?;
     step.done(&format!("{:?}", outcome.end));
     Ok(judge(outcome))
