@@ -20,6 +20,9 @@ pub(super) struct Tables {
     strides: HashMap<String, u64>,
     /// Entries that have not been found in a patched object.
     left: BTreeSet<(SecId, u64)>,
+    /// Static calls that the module lists: the section with the call, and where it is there. Modules of 6.1 keep each function in
+    /// a section of its own.
+    calls: BTreeSet<(SecId, u64)>,
 }
 
 impl Tables {
@@ -203,7 +206,7 @@ impl Walk<'_> {
                 Ok(()) => self.shown.shown += 1,
                 Err(why) => self.fault(unit, &name, format!("{CALL_SITES}+{start:#x}: {why}")),
             }
-            if !self.tables.left.insert((id, at as u64)) {
+            if !self.tables.calls.insert((home, at as u64)) {
                 self.fault(unit, &name, format!("{CALL_SITES} has two entries about {at:#x}"));
             }
         }
@@ -253,19 +256,18 @@ impl Walk<'_> {
 
     /// Where the module lists static calls, it has to list all.
     fn missing_call_sites(&mut self) {
-        let Some(id) = self.finished.object.section_by_name(CALL_SITES) else { return };
-        if self.tables.by_name.contains_key(CALL_SITES) {
+        if self.finished.object.section_by_name(CALL_SITES).is_none() || self.tables.by_name.contains_key(CALL_SITES) {
             return;
         }
         let all: Vec<_> = self.placed.iter().map(|(&key, &place)| (key, place)).collect();
-        for ((unit, thing), (_, start)) in all {
+        for ((unit, thing), (home, start)) in all {
             if self.things[unit].all[thing].kind != Kind::Code {
                 continue;
             }
             let from = self.things[unit].all[thing].range.start;
             for (place, key, _) in self.static_calls(unit, thing) {
                 let at = start + (place as u64 - from);
-                if !self.tables.left.contains(&(id, at)) {
+                if !self.tables.calls.contains(&(home, at)) {
                     let name = self.things[unit].name(thing);
                     self.fault(unit, &name, format!("{CALL_SITES} has no entry about its static call of {key}"));
                 }
