@@ -208,10 +208,9 @@ impl<'a> Walk<'a> {
             ));
         }
         let align = mine.align.max(1);
-        if it.kind != Kind::Aside && it.range.end > it.range.start {
-            if theirs.align < align || at % align != it.range.start % align {
-                return Err(format!("its alignment is {align} bytes, and it is at {}+{at:#x}", theirs.name));
-            }
+        let is_empty = it.kind == Kind::Aside || it.range.end <= it.range.start;
+        if !is_empty && (theirs.align < align || at % align != it.range.start % align) {
+            return Err(format!("its alignment is {align} bytes, and it is at {}+{at:#x}", theirs.name));
         }
         if it.kind == Kind::Code {
             let entry = at + (it.anchor - it.range.start);

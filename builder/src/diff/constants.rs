@@ -38,6 +38,9 @@ pub fn is_one(view: &View<'_>, item: ItemId) -> bool {
         }
 }
 
+/// Who refers to a place: sections, and the functions in them.
+type Users = BTreeSet<(SecId, Option<ItemId>)>;
+
 /// Where the constants of `sections` begin, sorted. An access at a distance that a register holds (`table[n + 1]`) tells
 /// nothing of that. Two places next to each other that one function refers to are of one
 /// constant: a function may copy it piece by piece while another copies the whole.
@@ -46,7 +49,7 @@ pub fn starts(view: &View<'_>, sections: &HashSet<SecId>) -> HashMap<SecId, Vec<
         return HashMap::new();
     }
     let mut starts: HashMap<SecId, Vec<u64>> = HashMap::new();
-    let mut users: HashMap<SecId, BTreeMap<u64, BTreeSet<(SecId, Option<ItemId>)>>> = HashMap::new();
+    let mut users: HashMap<SecId, BTreeMap<u64, Users>> = HashMap::new();
     for &id in sections {
         let section = &view.object.sections[id];
         if section.is_constants() {
@@ -83,7 +86,7 @@ pub fn starts(view: &View<'_>, sections: &HashSet<SecId>) -> HashMap<SecId, Vec<
     }
     for (home, points) in users {
         let mut cuts = Vec::new();
-        let mut before: Option<&BTreeSet<(SecId, Option<ItemId>)>> = None;
+        let mut before: Option<&Users> = None;
         for (&point, of) in &points {
             let is_shared = |user: &(SecId, Option<ItemId>)| user.1.is_some() && of.contains(user);
             if !before.is_some_and(|before| before.iter().any(is_shared)) {

@@ -161,6 +161,7 @@ fn manifest() -> Manifest {
         livepatch_symbols: Vec::new(),
         allowed_unproven: Vec::new(),
         livepatch_relocations: 0,
+        audit: None,
         exports: Vec::new(),
         warnings: Vec::new(),
         allowed_layouts: Vec::new(),
