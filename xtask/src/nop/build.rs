@@ -21,6 +21,9 @@ use std::time::Instant;
 /// Builds before it is given up.
 const ROUNDS: usize = 16;
 
+/// The code of what ended with an error.
+const ERROR: &str = "error";
+
 /// What came out.
 pub struct Built {
     /// The module.
@@ -70,7 +73,7 @@ pub fn build(
     while rounds.len() < ROUNDS {
         let fix = work.join("nop.patch");
         let text: String = sources.iter().map(|s| edit::patch(&s.path, &s.text, &changed(s, &left))).collect();
-        ensure!(!text.is_empty(), "everything was left out:\n{left:#?}");
+        ensure!(!text.is_empty(), "nothing is left of the sample");
         files::write(&fix, format!("Subject: nothing, everywhere\n\n{text}").as_bytes())?;
         let begun = Instant::now();
         let (code, said, complaint) = once(target, kmend_build, &fix, work)?;
@@ -82,7 +85,8 @@ pub fn build(
                 return finished(work, &manifest, left, rounds);
             }
             (Some(2), Some(said)) => blame_all(sources, &left, &said.refusals),
-            _ => in_error(sources, &left, &complaint),
+            (Some(1), _) => in_error(sources, &left, &complaint),
+            _ => bail!("kmend-build ended with {code:?} (none: a signal):\n{complaint}"),
         };
         ensure!(
             !new.is_empty(),
@@ -92,7 +96,8 @@ pub fn build(
         rounds.push(Round { seconds, left: new.len() });
         println!("build {}: {seconds:.0} s, {} left out:", rounds.len(), new.len());
         new.iter().for_each(|l| println!("  {} {}: [{}] {}", l.source, l.function, l.code, first_line(&l.reason)));
-        known.keep(&new)?;
+        // An error may be of the moment.
+        known.keep(&new.iter().filter(|l| l.code != ERROR).cloned().collect::<Vec<_>>())?;
         left.extend(new);
     }
     bail!("{ROUNDS} builds, and still something is refused");
@@ -129,8 +134,9 @@ fn once(target: &Target, kmend_build: &Path, fix: &Path, work: &Path) -> Result<
     files::write(&work.join("build.log"), &output.stderr)?;
     files::write(&work.join("build.json"), &output.stdout)?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    let complaint =
-        errors.rfind("kmend-build: ").or_else(|| errors.rfind("panicked at")).map_or(&*errors, |at| &errors[at..]);
+    // Lines of progress name files too.
+    let last = errors.rfind("kmend-build: ").or_else(|| errors.rfind("panicked at"));
+    let complaint = last.map_or_else(|| errors.lines().last().unwrap_or_default(), |at| &errors[at..]);
     Ok((output.status.code(), serde_json::from_slice(&output.stdout).ok(), complaint.into()))
 }
 
@@ -153,7 +159,7 @@ fn in_error(sources: &[Source], left: &[Left], complaint: &str) -> Vec<Left> {
     let whole = |s: &Source| Left {
         source: s.path.clone(),
         function: String::new(),
-        code: "error".into(),
+        code: ERROR.into(),
         reason: complaint.into(),
     };
     named.map(whole).collect()
