@@ -60,13 +60,7 @@ struct Said {
 }
 
 /// Builds until it goes through.
-pub fn build(
-    target: &Target,
-    kmend_build: &Path,
-    sources: &mut Vec<Source>,
-    known: &Known,
-    work: &Path,
-) -> Result<Built> {
+pub fn build(target: &Target, kmend_build: &Path, sources: &[Source], known: &Known, work: &Path) -> Result<Built> {
     let is_here = |l: &Left| sources.iter().any(|s| s.path == l.source);
     let mut left: Vec<Left> = known.read()?.into_iter().filter(is_here).collect();
     let mut rounds = Vec::new();

@@ -82,7 +82,8 @@ fn name_of(head: &str) -> Option<(String, bool)> {
         // `__printf(1, 2)` and the like stand before the name; `__do_x(int y)` is one.
         let is_attribute = word == "__attribute__"
             || word.starts_with("__") && inside(rest).chars().all(|c| c.is_ascii_digit() || c == ',' || c == ' ');
-        if !word.is_empty() && !(is_attribute && rest[inside(rest).len()..].trim_start_matches(')').contains('(')) {
+        let is_before_the_name = is_attribute && rest[inside(rest).len()..].trim_start_matches(')').contains('(');
+        if !word.is_empty() && !is_before_the_name {
             if word.chars().any(|c| c.is_ascii_lowercase()) {
                 return Some((word.to_string(), false));
             }

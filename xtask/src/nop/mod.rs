@@ -42,10 +42,10 @@ pub fn run(args: &[String]) -> Result<()> {
     let work = wish.keep.clone().unwrap_or_else(|| scratch.path().into());
     std::fs::create_dir_all(&work).with_context(|| format!("cannot make folder {}", work.display()))?;
 
-    let mut sources = choose::choose(&target, wish.units, &wish.seed)?;
+    let sources = choose::choose(&target, wish.units, &wish.seed)?;
     println!("{}: {} units of seed {}", target.name, sources.len(), wish.seed);
     let known = left::Known::of(&target, &kmend_build)?;
-    let built = build::build(&target, &kmend_build, &mut sources, &known, &work)?;
+    let built = build::build(&target, &kmend_build, &sources, &known, &work)?;
     let mut report = Report::new(&target, &wish.seed, &sources, &built);
     if wish.boot {
         let begun = Instant::now();
