@@ -219,7 +219,9 @@ impl Side<'_, '_> {
         let candidates = candidates(self.patched, near);
         let Some((&first, others)) = candidates.split_first() else { return false };
         let from = self.running(first, near.point);
-        let differs = others.iter().any(|&other| from.is_none() || self.running(other, near.point) != from);
+        let differs = others
+            .iter()
+            .any(|&other| self.may_be_walked(other) && (from.is_none() || self.running(other, near.point) != from));
         differs && !matches!(self.access(near), Access::Direct { .. })
     }
 
@@ -241,10 +243,7 @@ impl Side<'_, '_> {
         if is_inside && matches!(access, Access::Direct { .. }) {
             return Choice::Item(first);
         }
-        // Nothing runs to the end of what the compiler or a macro makes for one place in the code.
-        let is_likely =
-            |&other: &ItemId| self.size(other) > SCALAR && !self.patched.items[other].is_own_copy(self.patched.object);
-        let likely: Vec<ItemId> = differing.iter().copied().filter(is_likely).collect();
+        let likely: Vec<ItemId> = differing.iter().copied().filter(|&other| self.may_be_walked(other)).collect();
         let [other] = likely[..] else {
             return match likely.first() {
                 None if is_inside => Choice::Item(first),
@@ -297,6 +296,11 @@ impl Side<'_, '_> {
     fn size(&self, item: ItemId) -> u64 {
         let range = &self.patched.items[item].range;
         range.end - range.start
+    }
+
+    /// True for what code may run to the end of; not for what the compiler or a macro makes for one place in the code.
+    fn may_be_walked(&self, item: ItemId) -> bool {
+        self.size(item) > SCALAR && !self.patched.items[item].is_own_copy(self.patched.object)
     }
 
     /// True if another reference of the user leads into an item: to another place than the one in question, or there by reading
