@@ -214,26 +214,24 @@ struct Side<'a, 'o> {
 }
 
 impl Side<'_, '_> {
+    /// The item that a reference counts from by the layout, and those that it may count from as well and that are at another
+    /// distance in the running kernel.
+    fn differing(&self, near: &Near) -> Option<(ItemId, Vec<ItemId>)> {
+        let candidates = candidates(self.patched, near);
+        let (&first, others) = candidates.split_first()?;
+        let from = self.running(first, near.point);
+        let differs = |other: &ItemId| from.is_none() || self.running(*other, near.point) != from;
+        Some((first, others.iter().copied().filter(differs).collect()))
+    }
+
     /// True if neither the layout nor a plain access says what a reference counts from.
     fn is_weighed(&mut self, near: &Near) -> bool {
-        let candidates = candidates(self.patched, near);
-        let Some((&first, others)) = candidates.split_first() else { return false };
-        let from = self.running(first, near.point);
-        let differs = others
-            .iter()
-            .any(|&other| self.may_be_walked(other) && (from.is_none() || self.running(other, near.point) != from));
-        differs && !matches!(self.access(near), Access::Direct { .. })
+        let differing = self.differing(near).is_some_and(|(_, all)| all.iter().any(|&other| self.may_be_walked(other)));
+        differing && !matches!(self.access(near), Access::Direct { .. })
     }
 
     fn choose(&mut self, near: &Near) -> Choice {
-        let candidates = candidates(self.patched, near);
-        let Some((&first, others)) = candidates.split_first() else { return Choice::Nothing };
-        let running = |item: ItemId| self.running(item, near.point);
-        let differing: Vec<ItemId> = others
-            .iter()
-            .copied()
-            .filter(|&other| running(other).is_none() || running(other) != running(first))
-            .collect();
+        let Some((first, differing)) = self.differing(near) else { return Choice::Nothing };
         if differing.is_empty() {
             return Choice::Item(first);
         }
