@@ -17,10 +17,15 @@ const NAMES: &[&str] =
 const PREFIXES: &[&str] =
     &["_R", "__pfx_", "__cfi_", "__kcfi_typeid_", "__UNIQUE_ID_", "__mod_", "_note_", "anon.", "alloc_"];
 
+/// Whether a name is one that every module has for itself. Patched objects of modules define some of them too.
+pub(super) fn is_of_every_module(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// Whether a symbol is the glue's.
 fn is_glue(symbol: &Symbol) -> bool {
     let name = symbol.name.as_str();
-    NAMES.contains(&name) || PREFIXES.iter().any(|p| name.starts_with(p))
+    is_of_every_module(name) || PREFIXES.iter().any(|p| name.starts_with(p))
 }
 
 impl Walk<'_> {

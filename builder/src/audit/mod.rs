@@ -141,7 +141,7 @@ pub fn audit(
     let mut walk = walk::Walk::new(module, units, world, layouts).map_err(|why| vec![not_shown("", "", why)])?;
     walk.roots(roots);
     walk.all();
-    walk.unreached();
+    walk.unreached(glue);
     walk.finish(glue);
     walk.result()
 }

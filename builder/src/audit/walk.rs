@@ -598,7 +598,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Functions of the module that nothing leads to: those that are registered in other ways, and new ones that nobody calls.
-    pub fn unreached(&mut self) {
+    pub fn unreached(&mut self, glue: bool) {
         let mut by_name: HashMap<&str, Vec<(usize, ThingId)>> = HashMap::new();
         for (unit, things) in self.things.iter().enumerate() {
             for (thing, it) in things.all.iter().enumerate().filter(|(_, it)| it.kind == Kind::Code) {
@@ -611,6 +611,9 @@ impl<'a> Walk<'a> {
         let mut seen = HashSet::new();
         for symbol in module.symbols.iter().filter(|s| s.kind == SymKind::Func) {
             let Some(home) = symbol.section() else { continue };
+            if glue && super::glue::is_of_every_module(&symbol.name) {
+                continue;
+            }
             if self.finished.is_known(home, symbol.value) || !seen.insert((home, symbol.value)) {
                 continue;
             }
