@@ -53,28 +53,24 @@ pub fn blame(sources: &[Source], left: &[Left], refusal: &Refusal) -> Vec<Left> 
     if !own.is_empty() {
         return own;
     }
-    // A function that was not changed itself: one that was is part of it.
+    // A function that is not changed itself, or no longer: one that is may be inlined in it. What it names is left out first;
+    // where that was not all, what those name too, at once, as each build takes its time.
     let mut reached: BTreeSet<&str> =
         source.functions.iter().filter(|f| f.has_symbol(&refusal.symbol)).map(|f| f.name.as_str()).collect();
-    let mut next = reached.clone();
-    while !next.is_empty() {
+    let (mut next, mut inlined) = (reached.clone(), BTreeSet::new());
+    for depth in 0.. {
         let bodies = source.functions.iter().filter(|f| next.contains(f.name.as_str()));
         let words: BTreeSet<&str> = bodies.flat_map(|f| edit::mentions(&source.text, f)).collect();
-        let inner: BTreeSet<&str> = source
-            .functions
-            .iter()
-            .map(|f| f.name.as_str())
-            .filter(|name| words.contains(name) && !reached.contains(name))
-            .collect();
-        let found: Vec<Left> = usable()
-            .filter(|f| inner.contains(f.name.as_str()) && changed(&f.name))
-            .map(|f| one(&f.name, &format!("{} of a caller", refusal.code)))
-            .collect();
-        if !found.is_empty() {
-            return found;
+        let names = source.functions.iter().map(|f| f.name.as_str());
+        next = names.filter(|name| words.contains(name) && !reached.contains(name)).collect();
+        reached.extend(&next);
+        inlined.extend(usable().map(|f| f.name.as_str()).filter(|name| next.contains(name) && changed(name)));
+        if next.is_empty() || depth == 0 && !inlined.is_empty() {
+            break;
         }
-        reached.extend(&inner);
-        next = inner;
+    }
+    if !inlined.is_empty() {
+        return inlined.into_iter().map(|name| one(name, &format!("{} of a caller", refusal.code))).collect();
     }
     // A datum or another file's symbol: who uses it.
     let users: Vec<Left> = usable()
