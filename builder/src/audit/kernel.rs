@@ -6,6 +6,7 @@ use super::{audit, not_shown, Place, Root, Shown, Unit, World};
 use crate::elf::read::{read, Take};
 use crate::elf::{self, Object, Symbol};
 use crate::error::Refused;
+use crate::image::indirect::IndirectCalls;
 use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::inspect::functions::{klp_lists, Tables};
@@ -27,6 +28,8 @@ pub struct Kernel<'a> {
     pub modules: &'a BTreeMap<String, Module>,
     /// Exports.
     pub symvers: &'a Symvers,
+    /// What indirect calls may enter.
+    pub indirect: IndirectCalls<'a>,
     /// Functions without a proof that the author let through.
     pub allowed: BTreeSet<&'a str>,
 }
@@ -160,6 +163,13 @@ impl World for Kernel<'_> {
         match place {
             Place::At(None, spot) => self.image.storage(spot.at),
             Place::At(Some(module), spot) => self.modules.get(module)?.storage(*spot),
+            Place::Named(..) => None,
+        }
+    }
+
+    fn closed(&self, place: &Place) -> Option<&'static str> {
+        match place {
+            Place::At(module, spot) => self.indirect.closed(module.as_deref(), *spot),
             Place::Named(..) => None,
         }
     }

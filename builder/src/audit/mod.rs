@@ -87,6 +87,10 @@ pub trait World {
     fn meant(&self, unit: usize, name: &str) -> Result<Place, String>;
     /// In what memory a place is; None where that is not known.
     fn storage(&self, place: &Place) -> Option<Storage>;
+    /// Why an indirect call may not enter the function at a place; None where it may, or where that is not known.
+    fn closed(&self, _place: &Place) -> Option<&'static str> {
+        None
+    }
     /// A place in words.
     fn describe(&self, place: &Place) -> String;
 }

@@ -10,6 +10,7 @@ use super::{not_shown, own, Place, Root, Shown, Unit, World};
 use crate::elf::{Object, Reloc, SecId, SymId, SymKind, SHT_NOBITS};
 use crate::error::Refusal;
 use crate::special::layout::Layouts;
+use crate::special::marks;
 use crate::special::storage::Storage;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -421,7 +422,7 @@ impl<'a> Walk<'a> {
                 if place.clone().moved(off) != reached.moved(by) {
                     return Err(format!("{}, not to {}", self.elsewhere(lead), self.world.describe(&place.moved(off))));
                 }
-                self.stored(&place, Some(Storage::of(self.things[unit].section(thing))))?;
+                self.stored(site, &mine.name, &place, Some(Storage::of(self.things[unit].section(thing))))?;
                 if it.kind == Kind::Code && off != 0 {
                     let why = format!("{} is in the module, and this leads into the running kernel's", mine.name);
                     self.inside.push((not_shown(site.name, self.units[site.unit].source, why), (unit, thing)));
@@ -431,12 +432,19 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether what the running kernel has at a place can serve new code that was compiled for memory of a kind.
-    fn stored(&self, place: &Place, wanted: Option<Storage>) -> Result<(), String> {
+    /// Whether what the running kernel has at a place can serve new code that names it and was compiled for memory of a kind.
+    fn stored(&self, site: &Site<'_>, name: &str, place: &Place, wanted: Option<Storage>) -> Result<(), String> {
         let Some(storage) = self.world.storage(place) else { return Ok(()) };
-        match storage.is_gone() || wanted.is_some_and(|wanted| storage.cannot_serve(wanted)) {
-            true => Err(format!("the running kernel has {} in {storage}", self.world.describe(place))),
-            false => Ok(()),
+        let unit = &self.units[site.unit];
+        let may_go = || marks::is_boundary(name) || marks::names_from_ref(unit.original, site.name, name);
+        let is_gone = storage.is_gone() && !(unit.module.is_none() && may_go());
+        if is_gone || wanted.is_some_and(|wanted| storage.cannot_serve(wanted)) {
+            return Err(format!("the running kernel has {} in {storage}", self.world.describe(place)));
+        }
+        let is_pointer = storage == Storage::Text && !site.branch && !site.entry && !marks::is_boundary(name);
+        match is_pointer.then(|| self.world.closed(place)).flatten() {
+            Some(why) => Err(format!("no indirect call may enter {} on a CPU with IBT: {why}", self.world.describe(place))),
+            None => Ok(()),
         }
     }
 
@@ -517,7 +525,7 @@ impl<'a> Walk<'a> {
         };
         let reached = self.world.outside(&self.finished.object.symbols[id])?;
         match place.clone().moved(by) == reached.moved(theirs) {
-            true => self.stored(&place, None),
+            true => self.stored(site, name, &place, None),
             false => Err(format!("{}, not to {}", self.elsewhere(lead), self.world.describe(&place.moved(by)))),
         }
     }

@@ -12,6 +12,7 @@ use crate::diff::{callbacks, constants, names, ChangeSet, ChangedFunction};
 use crate::elf::*;
 use crate::error::Refusal;
 use crate::hooks::{Callback, Kind};
+use crate::special::marks;
 use crate::special::storage::Storage;
 use crate::special::{self, Entry, Fate};
 use payload::Payload;
@@ -413,7 +414,8 @@ impl<'a, 'o> Run<'a, 'o> {
         }
         // The original says where the running kernel has it.
         let running = twin.map(|o| Storage::of(self.changes.original.section(o)));
-        if Storage::of(view.section(id)).is_gone() || running.is_some_and(Storage::is_gone) {
+        let from_ref = || marks::names_from_ref(self.changes.original.object, &pending.on_behalf_of, &item.name);
+        if (Storage::of(view.section(id)).is_gone() || running.is_some_and(Storage::is_gone)) && !from_ref() {
             self.refusals.push(Refusal::new(
                 "refers-to-init",
                 &pending.on_behalf_of,

@@ -2,6 +2,7 @@
 //! The shipped kernel as it runs: image, symbols, types, modules.
 
 pub mod btf;
+pub mod indirect;
 pub mod kallsyms;
 pub mod modules;
 pub mod pointers;

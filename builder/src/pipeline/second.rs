@@ -7,6 +7,7 @@ use crate::audit::statics::{self, Statics};
 use crate::audit::{self, Shown};
 use crate::elf::read::Take;
 use crate::elf::{self, Object};
+use crate::image::indirect::IndirectCalls;
 use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::progress;
@@ -47,6 +48,7 @@ pub fn read_again(
         image,
         modules,
         symvers,
+        indirect: IndirectCalls::new(image, modules),
         allowed: proven.unproven().iter().map(|u| u.function.as_str()).collect(),
     };
     let shown = audit_module(ko, &read, &kernel)?;

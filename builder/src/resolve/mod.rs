@@ -174,7 +174,7 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
                 Err(refusal) => refusals.push(refusal),
             }
         }
-        refusals.extend(places::refusals(&unit.extract.object, &known, world));
+        refusals.extend(places::refusals(&unit.extract.object, unit.shipped, &known, world));
         provided.keep_apart(n, &mut object, world.symvers);
         out.payloads.push(object);
     }

@@ -7,11 +7,11 @@ use super::{KlpSymbol, World};
 use crate::diff::storage::read_only_written;
 use crate::elf::{Object, Reloc, SecId, SymKind, Symbol};
 use crate::error::Refusal;
-use crate::prove::{Shipped, Spot};
-use crate::special;
+use crate::image::indirect::IndirectCalls;
+use crate::prove::Spot;
 use crate::special::storage::Storage;
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::special::{self, marks};
+use std::collections::{BTreeMap, HashMap};
 
 /// A place of the image or of a shipped module.
 #[derive(Clone, Debug)]
@@ -56,29 +56,18 @@ impl World<'_> {
             Some(module) => self.modules.get(module)?.storage(found.spot),
         }
     }
-
-    /// Why an indirect call may not enter the function at a place; None where it may, or where no function is.
-    fn closed_to_pointers(&self, found: &Found, sealed: Option<&BTreeSet<u64>>) -> Option<&'static str> {
-        let sealed = sealed?;
-        let (is_sealed, code) = match &found.module {
-            None => (sealed.contains(&found.spot.at), self.image.bytes(found.spot.at, 4)),
-            Some(module) => {
-                let module = self.modules.get(module)?;
-                (module.sealed().contains(&found.spot), Shipped::bytes(module, found.spot, 4))
-            }
-        };
-        match is_sealed {
-            true => Some("the kernel overwrites its ENDBR when it starts, as nothing took its address"),
-            false if !self.image.arch.may_be_entered_indirectly(code?) => Some("it does not begin with ENDBR"),
-            false => None,
-        }
-    }
 }
 
-/// Every reason against the references of `object` to the undefined symbols `places`, by their names.
-pub fn refusals(object: &Object, places: &BTreeMap<String, Found>, world: &World<'_>) -> Vec<Refusal> {
+/// Every reason against the references of `object` to the undefined symbols `places`, by their names. `original` is what the kernel
+/// was made of: what a `__ref` function of vmlinux refers to there it may refer to again.
+pub fn refusals(
+    object: &Object,
+    original: &Object,
+    places: &BTreeMap<String, Found>,
+    world: &World<'_>,
+) -> Vec<Refusal> {
     let mut found = Vec::new();
-    let sealed = OnceCell::new();
+    let indirect = IndirectCalls::new(world.image, world.modules);
     let storages: HashMap<&str, Storage> =
         places.iter().filter_map(|(name, place)| Some((name.as_str(), world.storage(place)?))).collect();
     for (id, section) in object.sections.iter().enumerate() {
@@ -88,18 +77,21 @@ pub fn refusals(object: &Object, places: &BTreeMap<String, Found>, world: &World
             let Some((place, storage)) = named(symbol, places).zip(storages.get(symbol.name.as_str())) else {
                 continue;
             };
+            if marks::is_boundary(&symbol.name) && place.module.is_none() {
+                continue;
+            }
             let user = user(object, id, r);
             if storage.is_gone() {
+                if place.module.is_none() && marks::names_from_ref(original, &user, &symbol.name) {
+                    continue;
+                }
                 found.push(gone(&user, section.name.as_str(), &symbol.name, *storage));
             } else if *storage == Storage::Text && !object.arch.is_branch(section, r) {
                 if special::row_of(&section.name).is_some() && !section.is_text() {
                     continue;
                 }
-                found.extend(
-                    world
-                        .closed_to_pointers(place, sealed.get_or_init(|| world.image.sealed()).as_ref())
-                        .map(|why| closed(&user, &section.name, &symbol.name, why)),
-                );
+                let why = indirect.closed(place.module.as_deref(), place.spot);
+                found.extend(why.map(|why| closed(&user, &section.name, &symbol.name, why)));
             } else if storage.is_read_only() && section.is_text() {
                 let all = writes.get_or_insert_with(|| all_writes(object, id));
                 if let Some((at, function)) = all.get(&r.offset) {

@@ -8,6 +8,7 @@
 
 pub mod known;
 pub mod layout;
+pub mod marks;
 pub mod storage;
 mod stride;
 

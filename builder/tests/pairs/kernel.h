@@ -18,6 +18,7 @@ typedef int s32;
 #define __used __attribute__((used))
 #define __section(name) __attribute__((section(name)))
 #define __init __section(".init.text") notrace
+#define __ref __section(".ref.text") noinline
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define barrier() __asm__ volatile("" ::: "memory")
