@@ -20,7 +20,7 @@
 //! | `//#Nothing` | nothing changed |
 //! | `//#NotShown: NAME` | code or data of the extract of which the second reader (`audit/`) cannot show that it is right |
 //!
-//! Each may be for one architecture: `//#Special[ppc64le]: __ftr_fixup 1`.
+//! Each may be for one architecture, `//#Special[ppc64le]: __ftr_fixup 1`, or for one code model of it, `//#Nothing[ppc64le large]`.
 //! Numbers that the compiler adds to names (`count.3`, `inner.isra.0`) are left out.
 
 #[path = "pairs/machine.rs"]
@@ -78,9 +78,10 @@ fn is_for(text: &str, machine: &str) -> bool {
 }
 
 fn check(source: &Path, text: &str, machine: &Machine) -> Result<(), String> {
-    let mut expected: Vec<String> = comments(text, machine.name).filter(|line| is_expectation(line)).collect();
-    expected.sort();
     for model in machine.models {
+        let tags = tags(machine, model);
+        let mut expected: Vec<String> = comments(text, &tags).filter(|line| is_expectation(line)).collect();
+        expected.sort();
         let (outcome, mut seen) = outcome(source, text, machine, model)?;
         seen.sort();
         if expected != seen {
@@ -101,8 +102,9 @@ fn check(source: &Path, text: &str, machine: &Machine) -> Result<(), String> {
 /// What comes out of a pair, also in the words of the comments.
 fn outcome(source: &Path, text: &str, machine: &Machine, model: &str) -> Result<(Outcome, Vec<String>), String> {
     let folder = tempfile::tempdir().map_err(|e| format!("temporary folder: {e}"))?;
+    let tags = tags(machine, model);
     let values = |key: &'static str| {
-        comments(text, machine.name).filter_map(move |line| Some(line.strip_prefix(key)?.trim().to_string()))
+        comments(text, &tags).filter_map(move |line| Some(line.strip_prefix(key)?.trim().to_string()))
     };
     let given: Vec<String> = values("//#Flags:").collect();
     let given = given.iter().flat_map(|flags| flags.split_whitespace());
@@ -171,13 +173,19 @@ fn sound(object: &Object, patched: &Path, machine: &Machine, flags: &[&str]) -> 
     machine.link(&path, flags).map(drop)
 }
 
-/// The comments for an architecture, without its name.
-fn comments<'t>(text: &'t str, machine: &'t str) -> impl Iterator<Item = String> + 't {
+/// What the comments for a machine may be marked with: its name, and that with the code model.
+fn tags(machine: &Machine, model: &str) -> [String; 2] {
+    [machine.name.into(), format!("{} {}", machine.name, model.trim_start_matches("-mcmodel="))]
+}
+
+/// The comments with one of these marks or with none, without the mark.
+fn comments<'t>(text: &'t str, tags: &'t [String]) -> impl Iterator<Item = String> + 't {
     text.lines().filter(|line| line.starts_with("//#")).filter_map(move |line| {
         let line = line.trim_end();
         match line.split_once('[').zip(line.split_once(']')) {
             Some(((key, _), (named, rest))) if key.len() < line.find(':').unwrap_or(line.len()) => {
-                named.ends_with(&format!("[{machine}")).then(|| format!("{key}{rest}"))
+                let tag = &named[key.len() + 1..];
+                tags.iter().any(|t| t == tag).then(|| format!("{key}{rest}"))
             }
             _ => Some(line.to_string()),
         }
@@ -232,29 +240,46 @@ fn plain(name: &str) -> String {
 
 /// Writes what came out into the source, in the place of what was expected.
 fn rewrite(source: &Path, text: &str, machines: &[&Machine]) -> Result<(), String> {
-    let mut facts: Vec<(String, Vec<&str>)> = Vec::new();
-    for machine in machines {
-        let (_, seen) = outcome(source, text, machine, machine.models[0])?;
+    let all: Vec<(&Machine, &str)> = machines.iter().flat_map(|m| m.models.iter().map(|model| (*m, *model))).collect();
+    // Each fact, and in which of them it holds.
+    let mut facts: Vec<(String, Vec<usize>)> = Vec::new();
+    for (n, (machine, model)) in all.iter().enumerate() {
+        let (_, seen) = outcome(source, text, machine, model)?;
         // The same fact may hold twice (two new data of one name).
         let mut used = vec![false; facts.len()];
         for fact in seen {
-            match (0..used.len()).find(|&n| !used[n] && facts[n].0 == fact) {
-                Some(n) => {
-                    used[n] = true;
-                    facts[n].1.push(machine.name);
+            match (0..used.len()).find(|&i| !used[i] && facts[i].0 == fact) {
+                Some(i) => {
+                    used[i] = true;
+                    facts[i].1.push(n);
                 }
-                None => facts.push((fact, vec![machine.name])),
+                None => {
+                    facts.push((fact, vec![n]));
+                    used.push(true);
+                }
             }
         }
     }
-    let lines: Vec<String> = facts
-        .into_iter()
-        .map(|(fact, of)| match (of.as_slice(), fact.split_once(':')) {
-            ([only], Some((key, rest))) if machines.len() > 1 => format!("{key}[{only}]:{rest}"),
-            ([only], None) if machines.len() > 1 => format!("{fact}[{only}]"),
-            _ => fact,
-        })
-        .collect();
+    let lines = facts.into_iter().flat_map(|(fact, holds)| {
+        let mut marks = Vec::new();
+        for machine in machines {
+            let of = |n: &usize| all[*n].0.name == machine.name;
+            let here: Vec<usize> = holds.iter().copied().filter(of).collect();
+            match here.len() == machine.models.len() {
+                true => marks.push(machine.name.to_string()),
+                false => marks.extend(here.iter().map(|&n| tags(machine, all[n].1)[1].clone())),
+            }
+        }
+        let everywhere = holds.len() == all.len();
+        let marked = move |mark: String| match fact.split_once(':') {
+            _ if everywhere => fact.clone(),
+            Some((key, rest)) => format!("{key}[{mark}]:{rest}"),
+            None => format!("{fact}[{mark}]"),
+        };
+        marks.truncate(if everywhere { 1 } else { marks.len() });
+        marks.into_iter().map(marked).collect::<Vec<_>>()
+    });
+    let lines: Vec<String> = lines.collect();
     std::fs::write(source, blessed(text, &lines)).map_err(|e| format!("{}: {e}", source.display()))
 }
 

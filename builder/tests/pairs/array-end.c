@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A loop ends where an array does, and a new variable is next to it there: the end is the running array's, not the new
 // variable. A function that only the layout moves does not change.
-//#Flags[ppc64le]: -mcmodel=medium
 //#Expect: changed find
 //#Data: new limit
 //#Kernel[x86_64]: table

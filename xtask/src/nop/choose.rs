@@ -47,7 +47,7 @@ pub fn choose(target: &Target, many: usize, seed: &str) -> Result<Vec<Source>> {
 }
 
 /// Those of `paths` that are units and have functions to change, in their order.
-fn usable(target: &Target, paths: &[String]) -> Result<Vec<Source>> {
+pub fn usable(target: &Target, paths: &[String]) -> Result<Vec<Source>> {
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
     let units = units(target, &paths);
     let mut found = Vec::new();

@@ -28,12 +28,13 @@ struct Wish {
     target: String,
     units: usize,
     seed: String,
+    files: Vec<String>,
     json: Option<PathBuf>,
     keep: Option<PathBuf>,
     boot: bool,
 }
 
-/// `nop [-t TARGET] [--units N] [--seed WORD] [--json FILE] [--keep DIR] [--only-build]`
+/// `nop [-t TARGET] [--units N] [--seed WORD] [--file C-FILE]… [--json FILE] [--keep DIR] [--only-build]`
 pub fn run(args: &[String]) -> Result<()> {
     let wish = read(args)?;
     let target = store::load(&wish.target)?;
@@ -42,8 +43,13 @@ pub fn run(args: &[String]) -> Result<()> {
     let work = wish.keep.clone().unwrap_or_else(|| scratch.path().into());
     std::fs::create_dir_all(&work).with_context(|| format!("cannot make folder {}", work.display()))?;
 
-    let sources = choose::choose(&target, wish.units, &wish.seed)?;
-    println!("{}: {} units of seed {}", target.name, sources.len(), wish.seed);
+    let sources = match wish.files.as_slice() {
+        [] => choose::choose(&target, wish.units, &wish.seed)?,
+        files => choose::usable(&target, files)?,
+    };
+    ensure!(!sources.is_empty(), "{}: no file with functions to change", target.name);
+    let by = if wish.files.is_empty() { format!(" of seed {}", wish.seed) } else { String::new() };
+    println!("{}: {} units{by}", target.name, sources.len());
     let known = left::Known::of(&target, &kmend_build)?;
     let built = build::build(&target, &kmend_build, &sources, &known, &work)?;
     let mut report = Report::new(&target, &wish.seed, &sources, &built);
@@ -64,8 +70,15 @@ pub fn run(args: &[String]) -> Result<()> {
 }
 
 fn read(args: &[String]) -> Result<Wish> {
-    let mut wish =
-        Wish { target: DEFAULT_TARGET.into(), units: 10, seed: "kmend".into(), json: None, keep: None, boot: true };
+    let mut wish = Wish {
+        target: DEFAULT_TARGET.into(),
+        units: 10,
+        seed: "kmend".into(),
+        files: Vec::new(),
+        json: None,
+        keep: None,
+        boot: true,
+    };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         if arg == "--only-build" {
@@ -77,10 +90,11 @@ fn read(args: &[String]) -> Result<Wish> {
             "-t" | "--target" => wish.target.clone_from(value),
             "--units" => wish.units = value.parse().with_context(|| format!("--units {value}: no number"))?,
             "--seed" => wish.seed.clone_from(value),
+            "--file" => wish.files.push(value.clone()),
             "--json" => wish.json = Some(value.into()),
             "--keep" => wish.keep = Some(value.into()),
             _ => bail!(
-                "{arg} is not known; known are: -t TARGET, --units N, --seed WORD, --json FILE, --keep DIR, --only-build"
+                "{arg} is not known; known are: -t TARGET, --units N, --seed WORD, --file C-FILE, --json FILE, --keep DIR, --only-build"
             ),
         }
     }
