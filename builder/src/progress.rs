@@ -49,6 +49,11 @@ fn hear(what: &str, time: Duration) -> bool {
     })
 }
 
+/// Says something that a person should know once, above the steps that run.
+pub fn note(text: &str) {
+    BARS.suspend(|| eprintln!("  note: {text}"));
+}
+
 /// A step under way. Dropped without [`Step::done`], it says that the step did not finish.
 pub struct Step {
     bar: ProgressBar,

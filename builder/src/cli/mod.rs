@@ -56,6 +56,8 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(said) => return usage(&said),
     };
+    // Before anything else is started.
+    crate::sign::pin();
     let result = match &cli.command {
         Command::Build(args) => build::run(args),
         Command::Diff(args) => diff::run(args),

@@ -395,7 +395,7 @@ fn compile_one(
 /// Runs the compiler; its words where it is content.
 fn run_compiler(sandbox: &Sandbox, call: &[String]) -> Result<String> {
     let args: Vec<&str> = call[1..].iter().map(String::as_str).collect();
-    let said = sandbox.command(&call[0], &args).output().context("cannot start bwrap: is it installed?")?;
+    let said = sandbox.output(&call[0], &args)?;
     let words = String::from_utf8_lossy(&said.stderr).into_owned();
     if said.status.success() {
         Ok(words)

@@ -19,10 +19,7 @@ const LINES: usize = 60;
 /// [`Refused`] where rustc has errors or warnings about the hooks file: a warning is a doubt, and a live patch with
 /// doubts is none to be loaded. Any other exit code than 0.
 pub fn run(sandbox: &Sandbox, program: &str, args: &[&str], hooks: Option<&HooksFile>) -> Result<Output> {
-    let out = sandbox
-        .command(program, args)
-        .output()
-        .context("cannot start bwrap: is it installed? (`make deps` installs what kmend needs)")?;
+    let out = sandbox.output(program, args)?;
     if let Some(hooks) = hooks {
         let words = about_hooks(&String::from_utf8_lossy(&out.stderr), &hooks.file);
         if !words.is_empty() {

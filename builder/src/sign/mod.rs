@@ -13,10 +13,24 @@ use crate::inspect::signature::{self, INFO, MAGIC, PKCS7};
 use anyhow::{bail, ensure, Context, Result};
 use clap::ValueEnum;
 use openssl::Openssl;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The variable that holds the key's passphrase or the token's PIN, as for scripts/sign-file.
 pub const PIN: &str = "KBUILD_SIGN_PIN";
+
+/// What [`PIN`] holds; the first call takes it out of this process's environment, so that no other program is started with it. To be
+/// called before there are threads.
+pub fn pin() -> Option<&'static OsStr> {
+    static TAKEN: OnceLock<Option<OsString>> = OnceLock::new();
+    let taken = TAKEN.get_or_init(|| {
+        let pin = std::env::var_os(PIN);
+        std::env::remove_var(PIN);
+        pin
+    });
+    taken.as_deref()
+}
 
 /// The hash that is signed. The kernel must know it (CONFIG_MODULE_SIG_SHA256 …).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

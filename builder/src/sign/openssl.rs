@@ -29,7 +29,7 @@ impl Openssl {
         command.args(["-md", signer.hash.name()]).args(signer.by_key_id.then_some("-keyid"));
         command.arg("-signer").arg(cert).arg("-in").arg(module).arg("-out").arg(&out);
         // An empty one where there is none, lest openssl asks the terminal.
-        command.env(PIN, std::env::var_os(PIN).unwrap_or_default()).args(["-passin", &format!("env:{PIN}")]);
+        command.env(PIN, super::pin().unwrap_or_default()).args(["-passin", &format!("env:{PIN}")]);
         if signer.key.starts_with("pkcs11:") {
             check_uri(&signer.key)?;
             command.args(Self::token()?).args(["-inkey", &signer.key]);
@@ -40,7 +40,7 @@ impl Openssl {
         }
         let ran = run(&mut command)?;
         if !ran.status.success() {
-            let pin = match std::env::var_os(PIN) {
+            let pin = match super::pin() {
                 None => format!("; {PIN} is not set: a passphrase or PIN is taken from there"),
                 Some(_) => format!("; the passphrase or PIN was taken from {PIN}"),
             };

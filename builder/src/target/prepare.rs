@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::record::{self, Banner};
-use crate::sandbox::{self, Sandbox};
+use crate::sandbox::{self, Limits, Sandbox};
 use crate::{files, progress};
 use anyhow::{bail, ensure, Context, Result};
 use std::collections::HashSet;
@@ -226,7 +226,8 @@ pub fn check_prepared(tree: &Path, config: &Config, release: &str) -> Result<()>
 
 fn run_make(sandbox: &Sandbox, make: &Make, targets: &[&str]) -> Result<()> {
     let args: Vec<&str> = make.vars.iter().map(String::as_str).chain(targets.iter().copied()).collect();
-    let mut sandbox = sandbox.clone();
+    // It compiles Rust's core library, objtool and more.
+    let mut sandbox = sandbox.clone().limits(Limits::of_tools().longer(4));
     for (name, value) in &make.env {
         sandbox = sandbox.env(name, value);
     }

@@ -4,7 +4,7 @@
 
 use super::system;
 use anyhow::{ensure, Context, Result};
-use kmend_builder::sandbox::Sandbox;
+use kmend_builder::sandbox::{Limits, Sandbox};
 use kmend_builder::target::{ArchNames, Target};
 use kmend_builder::{files, progress};
 use kmend_packager::{HostTool, Origin};
@@ -135,7 +135,7 @@ fn foreign(target: &Target, how: &Cargo) -> Result<Command> {
         .env(&variable(triple, "RUSTFLAGS"), &flags)
         .env(&variable(&host, "LINKER"), &cc[cc.rfind("gcc").unwrap_or(0)..])
         .cwd(SOURCE);
-    Ok(sandbox.command(CARGO, &[args, &["--offline"]].concat()))
+    sandbox.limits(Limits::none()).command(CARGO, &[args, &["--offline"]].concat())
 }
 
 /// The program behind rustup's proxy.

@@ -6,7 +6,8 @@ use anyhow::{ensure, Context, Result};
 use kmend_builder::target::config::Config;
 use kmend_builder::target::prepare;
 use kmend_builder::target::record::{Banner, Compilers};
-use kmend_builder::{files, progress, sandbox, sandbox::Sandbox};
+use kmend_builder::sandbox::{self, Limits, Sandbox};
+use kmend_builder::{files, progress};
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::Path;
@@ -49,12 +50,12 @@ impl Make {
         // kbuild itself names the release.
         let vars = made.vars.into_iter().filter(|v| !v.starts_with("KERNELRELEASE=")).collect();
         let inside = tree.to_str().with_context(|| format!("{}: the path is not UTF-8", tree.display()))?;
-        let sandbox = Sandbox::new(root).writable(tree, inside).cwd(inside);
+        let sandbox = Sandbox::new(root).writable(tree, inside).cwd(inside).limits(Limits::none());
         let sandbox = made.env.iter().fold(sandbox, |s, (name, value)| s.env(name, value));
         Ok(Self { sandbox, vars })
     }
 
-    fn command(&self, sandbox: &Sandbox, args: &[&str]) -> Command {
+    fn command(&self, sandbox: &Sandbox, args: &[&str]) -> Result<Command> {
         let args: Vec<&str> = self.vars.iter().map(String::as_str).chain(args.iter().copied()).collect();
         sandbox.command("make", &args)
     }
@@ -72,7 +73,7 @@ pub fn configure(make: &Make, fragment: &str, place: &Path) -> Result<()> {
         files::write(&folder.path().join("config"), fragment.as_bytes())?;
         let sandbox = make.sandbox.clone().read_only(folder.path(), FRAGMENT);
         let all = format!("KCONFIG_ALLCONFIG={FRAGMENT}/config");
-        sandbox::run(&mut make.command(&sandbox, &[&all, "allnoconfig"]), "make allnoconfig")?;
+        sandbox::run(&mut make.command(&sandbox, &[&all, "allnoconfig"])?, "make allnoconfig")?;
     }
     let unlike = unlike(fragment, &files::read_text(&dot_config)?);
     if !unlike.is_empty() {
@@ -112,7 +113,7 @@ pub fn build(make: &Make, place: &Path) -> Result<()> {
     let jobs = format!("-j{}", std::thread::available_parallelism().map_or(2, |n| n.get()));
     let args: Vec<&str> = [jobs.as_str()].into_iter().chain(TARGETS.iter().copied()).collect();
     let mut child = make
-        .command(&make.sandbox, &args)
+        .command(&make.sandbox, &args)?
         .stdout(Stdio::piped())
         .stderr(errors)
         .spawn()

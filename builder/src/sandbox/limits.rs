@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! How much a tool in the sandbox may take: from the environment, or what compilers need many times over.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+
+/// Limits of one run of a tool. [`Limits::none`] has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Seconds until it has to be done.
+    pub seconds: Option<u64>,
+    /// Bytes of address space of each process.
+    pub memory: Option<u64>,
+    /// Bytes of each file that it writes.
+    pub file: Option<u64>,
+    /// Processes of its user at the same time.
+    pub processes: Option<u64>,
+    /// Bytes that it may write to stdout, and as many to stderr.
+    pub output: Option<u64>,
+}
+
+/// A limit, the variable that sets it, and in what unit.
+struct Row {
+    variable: &'static str,
+    of: fn(&mut Limits) -> &mut Option<u64>,
+    default: u64,
+    unit: u64,
+    name: &'static str,
+}
+
+const ROWS: [Row; 5] = [
+    Row { variable: "KMEND_TOOL_SECONDS", of: |l| &mut l.seconds, default: 900, unit: 1, name: "seconds" },
+    Row { variable: "KMEND_TOOL_MEMORY", of: |l| &mut l.memory, default: 8192, unit: MIB, name: "MiB of memory" },
+    Row { variable: "KMEND_TOOL_FILE", of: |l| &mut l.file, default: 1024, unit: MIB, name: "MiB in one file" },
+    Row { variable: "KMEND_TOOL_PROCESSES", of: |l| &mut l.processes, default: 8192, unit: 1, name: "processes" },
+    Row { variable: "KMEND_TOOL_OUTPUT", of: |l| &mut l.output, default: 64, unit: MIB, name: "MiB of output" },
+];
+
+/// What the tools say when a limit that the kernel keeps is reached.
+const SAID: &[(usize, &[&str])] = &[
+    (1, &["out of memory", "virtual memory exhausted", "memory exhausted", "memory allocation of", "Cannot allocate memory"]),
+    (2, &["File size limit exceeded", "File too large", "file too large"]),
+    (3, &["Resource temporarily unavailable", "fork: retry", "Cannot fork", "can't fork"]),
+];
+
+impl Limits {
+    /// For a tool that compiles, links or reads one thing. A variable that is no number counts as if it were not set.
+    pub fn of_tools() -> Self {
+        let mut limits = Self::none();
+        for row in &ROWS {
+            let given = std::env::var(row.variable).ok().and_then(|v| v.parse::<u64>().ok());
+            *(row.of)(&mut limits) = Some(given.unwrap_or(row.default).saturating_mul(row.unit));
+        }
+        limits
+    }
+
+    /// No limits: for whole kernels, whose builds the caller watches.
+    pub fn none() -> Self {
+        Self { seconds: None, memory: None, file: None, processes: None, output: None }
+    }
+
+    /// The same, and `times` as long.
+    pub fn longer(mut self, times: u64) -> Self {
+        self.seconds = self.seconds.map(|n| n.saturating_mul(times));
+        self
+    }
+
+    /// How long it may run.
+    pub fn time(&self) -> Option<Duration> {
+        self.seconds.map(Duration::from_secs)
+    }
+
+    /// `program`, with the limits that the kernel keeps (prlimit of util-linux sets them).
+    pub fn command(&self, program: &str) -> Command {
+        let options = [("--as", self.memory), ("--fsize", self.file), ("--nproc", self.processes)];
+        let mut set = options.iter().filter_map(|(option, n)| Some(format!("{option}={}", (*n)?))).peekable();
+        if set.peek().is_none() {
+            return Command::new(program);
+        }
+        let mut c = Command::new("prlimit");
+        c.arg("--core=0").args(set).arg(program);
+        c
+    }
+
+    /// The limit that a failed tool ran into, by its words; with the variable that raises it.
+    pub fn reached(&self, out: &Output) -> Option<String> {
+        let text = [out.stderr.as_slice(), out.stdout.as_slice()].concat();
+        let text = String::from_utf8_lossy(&text);
+        let (row, _) = SAID.iter().find(|(_, words)| words.iter().any(|w| text.contains(w)))?;
+        self.named(*row)
+    }
+
+    /// The limit of time in words.
+    pub fn of_time(&self) -> String {
+        self.named(0).unwrap_or_default()
+    }
+
+    /// The limit of output in words.
+    pub fn of_output(&self) -> String {
+        self.named(4).unwrap_or_default()
+    }
+
+    fn named(&self, row: usize) -> Option<String> {
+        let row = &ROWS[row];
+        let n = (*(row.of)(&mut self.clone()))?;
+        Some(format!("the limit of {} {}; {}=N in the environment sets another one", n / row.unit, row.name, row.variable))
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the machine lets a sandbox have: tried once, with the word of the kernel where it refuses.
+
+use crate::progress;
+use anyhow::{bail, Result};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// How the sandbox is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// With a user namespace of its own: the tools are nobody outside.
+    OwnUsers,
+    /// Without one, as root of the host, who has no capabilities inside.
+    AsRoot,
+}
+
+/// The best way that works here; what stands against a better one is said once.
+///
+/// # Errors
+/// None works.
+pub fn of_this_machine() -> Result<Way> {
+    static FOUND: OnceLock<std::result::Result<Way, String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let refused = match tried(&["--unshare-user", "--uid", "0", "--gid", "0"]) {
+            Ok(()) => return Ok(Way::OwnUsers),
+            Err(why) => why,
+        };
+        match tried(&[]) {
+            Ok(()) => {
+                progress::note(&format!(
+                    "no user namespaces here ({refused}): the compilers run as root without capabilities, behind read-only mounts"
+                ));
+                Ok(Way::AsRoot)
+            }
+            Err(_) => Err(refused),
+        }
+    });
+    match found {
+        Ok(way) => Ok(*way),
+        Err(why) => bail!("{}", hopeless(why)),
+    }
+}
+
+fn tried(more: &[&str]) -> std::result::Result<(), String> {
+    let mut c = Command::new("bwrap");
+    c.env_clear().env("PATH", super::PATH).stdin(Stdio::null());
+    c.args(["--cap-drop", "ALL", "--unshare-net", "--unshare-pid", "--unshare-ipc"]).args(more);
+    c.args(["--ro-bind", "/", "/", "--proc", "/proc", "--tmpfs", "/tmp", "true"]);
+    match c.output() {
+        Ok(out) if out.status.success() => Ok(()),
+        Ok(out) => Err(String::from_utf8_lossy(&out.stderr).lines().last().unwrap_or("bwrap says nothing").to_string()),
+        Err(e) => Err(format!("bwrap cannot be started ({e}): is bubblewrap installed? `make deps` installs what kmend needs")),
+    }
+}
+
+fn hopeless(why: &str) -> String {
+    let ways = [
+        "as root, with CAP_SYS_ADMIN (in a container: --privileged, or --cap-add SYS_ADMIN with seccomp and AppArmor profiles that allow mounts)",
+        "or as any user where user namespaces are on (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
+         kernel.apparmor_restrict_unprivileged_userns)",
+    ];
+    format!(
+        "compilers run in a sandbox, and this machine lets nobody make one: {why}\n  it needs namespaces. Run kmend-build {},\n  {}",
+        ways[0], ways[1]
+    )
+}
