@@ -2,11 +2,13 @@
 //! Files as this project writes them: beside, then renamed, so that nothing is ever half-written;
 //! and the cache folder in which the big ones live.
 
+use crate::progress;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// The cache folder: `$KMEND_CACHE`, else `$XDG_CACHE_HOME/kmend`, else `~/.cache/kmend`.
 pub fn cache_dir() -> Result<PathBuf> {
@@ -41,6 +43,14 @@ pub fn write(path: &Path, data: &[u8]) -> Result<()> {
 pub fn write_quickly(path: &Path, data: &[u8]) -> Result<()> {
     write_beside(path, data, false)?.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
+}
+
+/// Keeps what only saves time the next time: where the cache is full or cannot be written, that is said once and is no error.
+pub fn keep(path: &Path, data: &[u8]) {
+    static SAID: Once = Once::new();
+    if let Err(error) = write_quickly(path, data) {
+        SAID.call_once(|| progress::note(&format!("the next run starts from nothing again, the cache takes nothing: {error:#}")));
+    }
 }
 
 /// Writes several files: all of them are complete before the first one gets its name, so that a full disk

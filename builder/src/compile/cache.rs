@@ -121,7 +121,8 @@ impl<'a> Cache<'a> {
         let mut entry = serde_json::to_vec(&header).context("cannot write a cache entry's header")?;
         entry.push(b'\n');
         entry.extend(body);
-        files::write(&self.path(key), &entry)
+        files::keep(&self.path(key), &entry);
+        Ok(())
     }
 
     /// The inputs with their checksums; None when one was changed since `begun` or cannot be read.
@@ -147,7 +148,8 @@ impl<'a> Cache<'a> {
     pub fn put_digest(&self, key: &str, inputs: &[String], begun: SystemTime, digest: &str) -> Result<()> {
         let Some(inputs) = self.hashed(inputs, begun) else { return Ok(()) };
         let kept = Digest { version: TOKENS.clone(), inputs, digest: digest.into() };
-        files::write_quickly(&self.path(key), &serde_json::to_vec(&kept).context("cannot write a cache entry")?)
+        files::keep(&self.path(key), &serde_json::to_vec(&kept).context("cannot write a cache entry")?);
+        Ok(())
     }
 
     /// Where a file that the compiler read stands on this machine.

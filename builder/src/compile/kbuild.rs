@@ -147,7 +147,7 @@ fn ask_new(target: &Target, dirs: &BTreeSet<String>, told: &mut BTreeMap<String,
         words.extend(String::from_utf8_lossy(&said.stderr).lines().map(|l| format!("\n    {l}")));
     }
     if owns(target) && !new.is_empty() {
-        files::write(&kept_file(target)?, &serde_json::to_vec(&told).context("cannot write down what kbuild builds")?)?;
+        files::keep(&kept_file(target)?, &serde_json::to_vec(&told).context("cannot write down what kbuild builds")?);
     }
     Ok(words)
 }

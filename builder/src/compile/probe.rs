@@ -69,7 +69,7 @@ fn layouts(target: &Target, saved: &Saved) -> Result<Layouts> {
     })?;
     let layouts =
         Layouts::from_dwarf(&files::read(&dir.path().join("probe.o"))?).context("the probe's debug information")?;
-    files::write(&cached, layouts.to_string().as_bytes())?;
+    files::keep(&cached, layouts.to_string().as_bytes());
     Ok(layouts)
 }
 

@@ -4,6 +4,7 @@
 //!
 //! The flags are those with which the target's tree compiles: what a type looks like depends on them.
 
+use super::kept;
 use crate::compile::command::Saved;
 use crate::files;
 use crate::sandbox::{Sandbox, WORK};
@@ -65,15 +66,14 @@ pub fn missing(target: &Target, sandbox: &Sandbox, dir: &Path) -> Result<()> {
     let rustc = target.rustc.as_deref().unwrap_or_default();
     let mut parts = vec![rustc, &saved, &command, HEADER.1];
     parts.extend(seen.iter().map(String::as_str));
-    let cached = files::cache_dir()?.join("bindings").join(format!("{}.rs", files::key(&parts)));
     let here = dir.join(MADE);
-    if let Ok(text) = std::fs::read(&cached) {
-        return files::write(&here, &text);
-    }
-    sandbox
-        .run("sh", &["-c", &command])
-        .with_context(|| format!("cannot make Rust bindings of {}/include/linux/livepatch.h", target.tree.display()))?;
-    files::write(&cached, &files::read(&here)?)
+    let kept = kept::bindings(&parts, |kept| {
+        sandbox.run("sh", &["-c", &command]).with_context(|| {
+            format!("cannot make Rust bindings of {}/include/linux/livepatch.h", target.tree.display())
+        })?;
+        files::write(&kept.join(MADE), &files::read(&here)?)
+    })?;
+    files::write(&here, &files::read(&kept.join(MADE))?)
 }
 
 /// What bindings of `target` depend on besides commands.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What links keep in the cache: what it is made of in, a folder of files out. Compiled crates; kbuild's calls of make.
+//! What links keep in the cache: what it is made of in, a folder of files out. Compiled crates; bindings; kbuild's calls of make.
 //!
 //! A folder is made beside and renamed, with the checksums of its files in it: one that is not whole is made anew.
 
@@ -22,9 +22,18 @@ pub fn of_kbuild(parts: &[&str], make: impl FnOnce(&Path) -> Result<()>) -> Resu
     provide_in(&files::cache_dir()?.join("commands"), "modules", parts, make)
 }
 
+/// The folder of bindings that are made of `parts`; as with [`a_crate`].
+pub fn bindings(parts: &[&str], make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    provide_in(&files::cache_dir()?.join("bindings"), "livepatch", parts, make)
+}
+
 fn provide_in(home: &Path, what: &str, parts: &[&str], make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let key = files::key(parts);
     let folder = home.join(format!("{what}-{}", &key[..20]));
+    // A cache that cannot be written may have it.
+    if is_whole(&folder) {
+        return Ok(folder);
+    }
     let _lock = files::lock(&home.join(format!("{what}.lock")), "makes the same")?;
     if is_whole(&folder) {
         return Ok(folder);

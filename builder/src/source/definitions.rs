@@ -42,7 +42,7 @@ impl Definitions {
         for (name, file) in search(&target.tree, &sources) {
             let _ = writeln!(text, "{name}\t{file}");
         }
-        files::write(&path, text.as_bytes())?;
+        files::keep(&path, text.as_bytes());
         step.done("");
         Ok(Self(text.into_bytes()))
     }

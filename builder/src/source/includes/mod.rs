@@ -55,7 +55,8 @@ pub struct Index {
 pub fn index(target: &Target) -> Result<Index> {
     let path = files::cache_dir()?.join("index").join(format!("includes-{}.json", tree_id(target)));
     let write = |index: &Index| -> Result<()> {
-        files::write_quickly(&path, &serde_json::to_vec(index).context("cannot write the list of includes")?)
+        files::keep(&path, &serde_json::to_vec(index).context("cannot write the list of includes")?);
+        Ok(())
     };
     let kept: Option<Index> = std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok());
     let made = last_made(target)?;
