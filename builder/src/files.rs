@@ -3,10 +3,11 @@
 //! and the cache folder in which the big ones live.
 
 use crate::progress;
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -26,6 +27,24 @@ pub fn cache_dir() -> Result<PathBuf> {
 /// Reads a whole file; the error names it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Reads a file from outside of at most `most` bytes. A larger one is refused before it is read; of a pipe no more is read.
+///
+/// # Errors
+/// It is larger, a folder or a device, or cannot be read.
+pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let cannot = || format!("cannot read {}", path.display());
+    let about = fs::metadata(path).with_context(cannot)?;
+    let large = |size: String| {
+        format!("{} is {size} large; {} MiB is the most that such a file may have", path.display(), most >> 20)
+    };
+    ensure!(about.len() <= most, large(format!("{} MiB", about.len().div_ceil(1 << 20))));
+    ensure!(about.is_file() || about.file_type().is_fifo(), "{} is no file", path.display());
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes)).with_context(cannot)?;
+    ensure!(bytes.len() as u64 <= most, large("more than that".into()));
+    Ok(bytes)
 }
 
 /// Reads a whole text file; the error names it.
@@ -138,4 +157,33 @@ pub fn lock(path: &Path, waiting_for: &str) -> Result<Lock> {
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     }
     Ok(Lock(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_files_are_refused_before_they_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let file = File::create(&path).unwrap();
+        // It has no blocks: reading it would take a terabyte of memory.
+        file.set_len(1 << 40).unwrap();
+        assert!(read_at_most(&path, 1 << 20).unwrap_err().to_string().contains("1 MiB is the most"));
+        file.set_len(1 << 20).unwrap();
+        assert_eq!(read_at_most(&path, 1 << 20).unwrap().len(), 1 << 20);
+        for no_file in ["/dev/zero", "/dev/null", "/tmp"] {
+            assert!(read_at_most(Path::new(no_file), 1 << 20).is_err(), "{no_file}");
+        }
+    }
+
+    #[test]
+    fn a_cache_that_takes_nothing_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), b"").unwrap();
+        keep(&dir.path().join("file/below"), b"text");
+        keep(&dir.path().join("kept"), b"text");
+        assert_eq!(std::fs::read(dir.path().join("kept")).unwrap(), b"text");
+    }
 }

@@ -197,8 +197,11 @@ pub fn compare(original: &Path, patched: &Path, layout: Option<&str>, allowed: &
     Ok(Outcome { report, extract: extracted, notes: changes.entries.notes.clone(), code })
 }
 
+/// The most bytes of an object; the largest of a kernel with debug information have a tenth of that.
+const MAX_BYTES: u64 = 512 << 20;
+
 fn load(path: &Path) -> Result<(elf::Object, Vec<u8>, Layouts)> {
-    let bytes = files::read(path)?;
+    let bytes = files::read_at_most(path, MAX_BYTES)?;
     let mut object = read(&bytes, Take::NoDebug).with_context(|| path.display().to_string())?;
     elf::restore::names(&mut object);
     let needed = object.sections.iter().any(|s| {

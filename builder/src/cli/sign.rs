@@ -58,10 +58,13 @@ impl SignWith {
     }
 }
 
+/// The most bytes of a module.
+const MAX_BYTES: u64 = 1 << 30;
+
 /// Runs the command.
 pub fn run(args: &SignArgs) -> Result<()> {
     let signer = Signer { key: args.key.clone(), cert: args.cert.clone(), hash: args.hash, by_key_id: args.key_id };
-    let bytes = files::read(&args.module)?;
+    let bytes = files::read_at_most(&args.module, MAX_BYTES)?;
     let signed = signer.sign(&bytes, args.replace).with_context(|| format!("cannot sign {}", args.module.display()))?;
     let out = args.output.as_ref().unwrap_or(&args.module);
     files::write(out, &signed)?;

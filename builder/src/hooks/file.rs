@@ -39,7 +39,7 @@ pub struct HooksFile {
 /// [`Refused`] where it does not have the form that docs/authors.md describes.
 pub fn read(path: &Path) -> Result<HooksFile> {
     let file = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-    let bytes = files::read(path).context("the hooks file")?;
+    let bytes = files::read_at_most(path, MAX_BYTES as u64).context("the hooks file")?;
     let text = String::from_utf8(bytes).map_err(|_| malformed(&file, 0, "it is no text in UTF-8"))?;
     check_size(&text).map_err(|why| malformed(&file, 0, why))?;
     let (callbacks, states) = declared(&text).map_err(|e| malformed(&file, e.span().start().line, &e.to_string()))?;

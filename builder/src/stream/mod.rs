@@ -19,7 +19,7 @@ pub mod values;
 use crate::compile::narrow::Limit;
 use crate::manifest::{NotCarried, StreamFacts};
 use crate::source::Part;
-use anyhow::{Context, Result};
+use anyhow::{anyhow, Context, Result};
 use kmend_packager::Severity;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -118,13 +118,17 @@ pub struct StreamFix {
     pub replaces: Option<String>,
 }
 
+/// The most bytes of a stream file.
+const MAX_BYTES: u64 = 16 << 20;
+
 impl Stream {
     /// Reads and checks a stream file.
     ///
     /// # Errors
     /// [`fault::Faults`]; a file that cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = crate::files::read_text(path).context("the stream file")?;
+        let bytes = crate::files::read_at_most(path, MAX_BYTES).context("the stream file")?;
+        let text = String::from_utf8(bytes).map_err(|_| anyhow!("the stream file {} is no text in UTF-8", path.display()))?;
         check::check(path, &text)
     }
 
