@@ -26,7 +26,7 @@ pub enum Variant {
 /// # Errors
 /// No mmdebstrap; a package that is not there; a full disk.
 pub fn run(archive: &Archive, variant: Variant, packages: &[String], dir: &Path, step: &Step) -> Result<()> {
-    let mut c = super::tied("mmdebstrap");
+    let mut c = maker();
     c.arg(match variant {
         Variant::MinBase => "--variant=minbase",
         Variant::Extract => "--variant=extract",
@@ -77,6 +77,17 @@ pub fn run(archive: &Archive, variant: Variant, packages: &[String], dir: &Path,
     ensure!(made.success(), "mmdebstrap of suite {} failed ({made}); it said:\n{log}", archive.suite);
     ensure!(unpacked.is_none_or(|s| s.success()), "unpacking the system failed:\n{log}");
     Ok(())
+}
+
+/// mmdebstrap; as root with mounts of its own, which are gone when it is, however it ends.
+fn maker() -> Command {
+    let own_mounts = || Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|out| out.status.success());
+    if !is_root() || !own_mounts() {
+        return super::tied("mmdebstrap");
+    }
+    let mut c = super::tied("unshare");
+    c.args(["--mount", "--", "mmdebstrap"]);
+    c
 }
 
 /// Shows what mmdebstrap is at: its lines that start with "I: ".
