@@ -614,9 +614,12 @@ fn full_cache_disk() {
     let mut build = kernel.command(&fix);
     build.args(["-n", "one", "-o"]).arg(kernel.out());
     let (ran, left) = on_full_disk(&build, &objects, 8, 0);
-    ran.fails(1, &["objects", "No space left on device"]);
+    // It only saves time.
+    let ran = ran.succeeds();
+    assert_eq!(ran.err.matches("  note: ").count(), 1, "{}", ran.err);
+    assert!(ran.err.contains("No space left on device"), "{}", ran.err);
     assert!(left.is_empty(), "{left:?}");
-    assert!(names(&kernel.out()).is_empty());
+    assert_eq!(names(&kernel.out()), ["one.json", "one.ko", "one.rs"]);
 }
 
 fn killed() {
