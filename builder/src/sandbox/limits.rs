@@ -40,7 +40,16 @@ const ROWS: [Row; 5] = [
 
 /// What the tools say when a limit that the kernel keeps is reached.
 const SAID: &[(usize, &[&str])] = &[
-    (1, &["out of memory", "virtual memory exhausted", "memory exhausted", "memory allocation of", "Cannot allocate memory"]),
+    (
+        1,
+        &[
+            "out of memory",
+            "virtual memory exhausted",
+            "memory exhausted",
+            "memory allocation of",
+            "Cannot allocate memory",
+        ],
+    ),
     (2, &["File size limit exceeded", "File too large", "file too large"]),
     (3, &["Resource temporarily unavailable", "fork: retry", "Cannot fork", "can't fork"]),
 ];
@@ -105,6 +114,11 @@ impl Limits {
     fn named(&self, row: usize) -> Option<String> {
         let row = &ROWS[row];
         let n = (*(row.of)(&mut self.clone()))?;
-        Some(format!("the limit of {} {}; {}=N in the environment sets another one", n / row.unit, row.name, row.variable))
+        Some(format!(
+            "the limit of {} {}; {}=N in the environment sets another one",
+            n / row.unit,
+            row.name,
+            row.variable
+        ))
     }
 }

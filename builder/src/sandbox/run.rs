@@ -48,7 +48,9 @@ pub fn within(command: &mut Command, what: &str, limits: &Limits) -> Result<Outp
     let begun = Instant::now();
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| {
-        format!("cannot start {program}: are bubblewrap and util-linux installed? (`make deps` installs what kmend needs)")
+        format!(
+            "cannot start {program}: are bubblewrap and util-linux installed? (`make deps` installs what kmend needs)"
+        )
     })?;
     let (sender, events) = channel();
     let streams: [Option<Box<dyn Read + Send>>; 2] =

@@ -14,7 +14,11 @@ fn says(sandbox: &Sandbox, script: &str) -> String {
 fn ways() -> Vec<Way> {
     let best = way::of_this_machine().unwrap();
     let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
-    if root { vec![best, Way::AsRoot] } else { vec![best] }
+    if root {
+        vec![best, Way::AsRoot]
+    } else {
+        vec![best]
+    }
 }
 
 #[test]

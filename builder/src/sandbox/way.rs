@@ -50,7 +50,9 @@ fn tried(more: &[&str]) -> std::result::Result<(), String> {
     match c.output() {
         Ok(out) if out.status.success() => Ok(()),
         Ok(out) => Err(String::from_utf8_lossy(&out.stderr).lines().last().unwrap_or("bwrap says nothing").to_string()),
-        Err(e) => Err(format!("bwrap cannot be started ({e}): is bubblewrap installed? `make deps` installs what kmend needs")),
+        Err(e) => Err(format!(
+            "bwrap cannot be started ({e}): is bubblewrap installed? `make deps` installs what kmend needs"
+        )),
     }
 }
 

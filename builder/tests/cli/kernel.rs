@@ -22,6 +22,13 @@ pub struct Kernel {
     pub target: Target,
 }
 
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for name in names(from).into_iter().filter(|n| from.join(n).is_file()) {
+        std::fs::copy(from.join(&name), to.join(&name)).unwrap();
+    }
+}
+
 impl Kernel {
     /// The kernel with a cache of its own, where records and objects can be spoilt.
     pub fn new() -> Self {
@@ -29,12 +36,10 @@ impl Kernel {
         let target = store::resolve(&name).expect("KMEND_TEST_TARGET names a stored target");
         let kernel = Self { dir: folder(), target };
         let shared = files::cache_dir().unwrap();
-        for kept in ["index", "bindings"] {
-            let own = kernel.cache().join(kept);
-            std::fs::create_dir_all(&own).unwrap();
-            for name in names(&shared.join(kept)).into_iter().filter(|n| shared.join(kept).join(n).is_file()) {
-                std::fs::copy(shared.join(kept).join(&name), own.join(&name)).unwrap();
-            }
+        copy_files(&shared.join("index"), &kernel.cache().join("index"));
+        let bindings = shared.join("bindings");
+        for name in names(&bindings).into_iter().filter(|n| bindings.join(n).is_dir()) {
+            copy_files(&bindings.join(&name), &kernel.cache().join("bindings").join(name));
         }
         // kbuild works in the one tree: the lock on it is everybody's.
         std::fs::create_dir_all(shared.join("locks")).unwrap();

@@ -8,6 +8,7 @@
 mod fake;
 mod fixes;
 mod hooks;
+mod hostile;
 mod kernel;
 mod mutants;
 mod new_code;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     for (variable, group, tests) in [
         ("KMEND_TEST_TARGET", "target", prepared::TESTS),
         ("KMEND_TEST_TARGET", "target", hooks::TESTS),
+        ("KMEND_TEST_TARGET", "hostile", hostile::TESTS),
         ("KMEND_TEST_TARGET", "target", outside::TESTS),
         ("KMEND_TEST_TARGET", "target", references::TESTS),
         ("KMEND_TEST_TARGET", "target", tables::TESTS),

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Fixes and hooks files that want more than to be compiled: what is on the machine, and all of its time and memory.
+
+use super::kernel::{stored, Kernel};
+use super::tool::{collect, names, put};
+use super::Test;
+use std::time::{Duration, Instant};
+
+pub const TESTS: &[Test] = &[
+    ("secrets_of_the_machine", secrets_of_the_machine),
+    ("devices_are_not_there", devices_are_not_there),
+    ("endless_code", endless_code),
+];
+
+/// A value that no output may show.
+const PIN: &str = "kmend-pin-4711";
+
+fn secrets_of_the_machine() {
+    let kernel = Kernel::new().with_shared_objects();
+    let fix = kernel.good_fix();
+    for file in ["/proc/1/environ", "/proc/self/environ", "/etc/shadow"] {
+        let hooks = put(kernel.dir.path(), "hooks.rs", format!(
+            "// SPDX-License-Identifier: GPL-2.0-or-later\nuse crate::{{livepatch::{{Callbacks, Object}}, livepatch_hooks}};\nuse kernel::prelude::*;\n\
+             pub struct Check;\nimpl Callbacks for Check {{\n    fn pre_patch(_object: &Object) -> Result {{\n        \
+             let all = include_bytes!(\"{file}\");\n        compile_error!(include_str!(\"{file}\"));\n        \
+             if all.len() == 1 {{ Err(EBUSY) }} else {{ Ok(()) }}\n    }}\n}}\nlivepatch_hooks! {{ callbacks: {{ vmlinux: Check }} }}\n"
+        ));
+        let mut build = kernel.command(&fix);
+        build.args(["-n", "one", "--hooks"]).arg(hooks).arg("-o").arg(kernel.out()).env("KBUILD_SIGN_PIN", PIN);
+        let ran = collect(&mut build);
+        ran.fails(2, &["[hooks-do-not-compile]"]);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(!said.contains(PIN) && !said.contains("root:"), "{file}: {said}");
+        assert!(names(&kernel.out()).is_empty());
+    }
+}
+
+fn devices_are_not_there() {
+    let kernel = Kernel::new().with_shared_objects();
+    for device in ["/dev/ptmx", "/dev/tty", "/dev/stdin", "/proc/kmsg", "/sys/kernel/notes"] {
+        let first = "#include <linux/fs.h>\n";
+        let fix = kernel.fix("x.patch", "fs/proc/cmdline.c", first, &format!("{first}#include \"{device}\"\n"));
+        let begun = Instant::now();
+        let ran = kernel.build::<&str>(&fix, &[]);
+        assert!(matches!(ran.code, Some(1 | 2)), "{device}: {:?} {}", ran.code, ran.err);
+        assert!(begun.elapsed() < Duration::from_secs(60), "{device}");
+    }
+}
+
+fn endless_code() {
+    let kernel = Kernel::new().with_shared_objects();
+    let end = "fs_initcall(proc_cmdline_init);\n";
+    let ten = |n: u32| {
+        let before = format!("A{} ", n - 1);
+        format!("#define A{n} {}\n", before.repeat(10))
+    };
+    let macros: String = "#define A0 \"0123456789\"\n".to_string() + &(1..=10).map(ten).collect::<String>();
+    for (name, text, limit) in [
+        ("macros", format!("{macros}const char *const kmend_all = A10;\n"), ("KMEND_TOOL_SECONDS", "5")),
+        ("memory", format!("{macros}const char *const kmend_all = A10;\n"), ("KMEND_TOOL_MEMORY", "600")),
+        ("file", "asm(\".pushsection .data; .skip 1500000000; .popsection\");\n".into(), ("KMEND_TOOL_FILE", "64")),
+    ] {
+        let fix = kernel.fix("x.patch", "fs/proc/cmdline.c", end, &format!("{end}{text}"));
+        let mut build = kernel.command(&fix);
+        build.args(["-n", "one", "-o"]).arg(kernel.out()).env(limit.0, limit.1);
+        let begun = Instant::now();
+        let ran = collect(&mut build);
+        assert!(matches!(ran.code, Some(1 | 2)), "{name}: {:?} {}{}", ran.code, ran.out, ran.err);
+        assert!(ran.err.contains(limit.0), "{name}: the limit is named: {}", ran.err);
+        assert!(begun.elapsed() < Duration::from_secs(60), "{name}");
+        assert!(names(&kernel.out()).is_empty(), "{name}");
+    }
+    assert!(stored("KMEND_TEST_TARGET").tree.is_dir());
+}
