@@ -228,7 +228,11 @@ fn root(
 ) -> Result<Root, String> {
     let code = tables.pointer((at.0, at.1 + 8)).ok_or("no code is registered for it")?;
     let old = kernel.found(object_of(owner), name, sympos)?;
-    let is_its = |n: &usize| units[*n].module == object_of(owner) && kernel.of_unit(*n, name).as_ref() == Ok(&old);
+    // Another file of the fix may call it.
+    let defines = |n: usize| units[n].original.symbols.iter().any(|s| s.name == name && s.section().is_some());
+    let is_its = |n: &usize| {
+        units[*n].module == object_of(owner) && defines(*n) && kernel.of_unit(*n, name).as_ref() == Ok(&old)
+    };
     let unit = (0..units.len()).find(is_its);
     let unit = unit.ok_or_else(|| format!("{} is proven to be of none of the patched files", kernel.describe(&old)))?;
     Ok(Root { unit, old_name: name.into(), old, at: code })
