@@ -114,6 +114,7 @@ pub fn check_module_name(name: &str) -> Result<()> {
         !name.starts_with(|c: char| c.is_ascii_digit()),
         "{name:?} cannot be the name of a live patch module: use letters, digits and underscores, with no digit first"
     );
+    ensure!(name != "vmlinux", "a live patch module cannot be called vmlinux, which is the kernel itself: choose another name");
     check_object_name(name)
 }
 
@@ -617,7 +618,7 @@ module_livepatch! {
         for good in ["kmend_cmdline", "_x", "A9", &"x".repeat(55)] {
             check_module_name(good).unwrap();
         }
-        for bad in ["", "9a", "a-b", "a.b", "a b", "a/b", "ä", "a\n", &"x".repeat(56)] {
+        for bad in ["", "9a", "a-b", "a.b", "a b", "a/b", "ä", "a\n", "vmlinux", &"x".repeat(56)] {
             check_module_name(bad).unwrap_err();
             emit(&Registration { module: bad.into(), ..example() }).unwrap_err();
         }

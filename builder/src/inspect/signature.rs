@@ -38,6 +38,9 @@ pub struct Parts<'a> {
     pub der: &'a [u8],
     /// Its form: [`PKCS7`], or what else the kernel once had.
     pub id_type: u8,
+    /// Whether the bytes of `struct module_signature` that have to be zero are so (kernel/module_signature.c, mod_check_sig):
+    /// algorithm, hash, both lengths, padding.
+    pub is_plain: bool,
 }
 
 /// The signature behind a module; None where there is none.
@@ -68,7 +71,8 @@ pub fn split(ko: &[u8]) -> Result<Option<Parts<'_>>> {
     let size = u32::from_be_bytes([info[8], info[9], info[10], info[11]]) as usize;
     let end = rest.len() - INFO;
     ensure!(size > 0 && size < end, "it says that it has {size} bytes, the file has {end} in front of it");
-    Ok(Some(Parts { content: &rest[..end - size], der: &rest[end - size..end], id_type: info[2] }))
+    let is_plain = info[..2].iter().chain(&info[3..8]).all(|&b| b == 0);
+    Ok(Some(Parts { content: &rest[..end - size], der: &rest[end - size..end], id_type: info[2], is_plain }))
 }
 
 /// Whether a PKCS#7 signature holds nothing that it signs: encapContentInfo is its type and no more.

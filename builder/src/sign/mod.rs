@@ -112,6 +112,9 @@ pub fn verify(ko: &[u8], cert: &Path) -> Result<()> {
     if parts.id_type != PKCS7 {
         return Err(not(format!("it is of type {}, not PKCS#7", parts.id_type)).into());
     }
+    if !parts.is_plain {
+        return Err(not("it has bytes in front of its length that are not zero, which the kernel refuses".into()).into());
+    }
     if !signature::is_detached(parts.der) {
         return Err(not("it is no detached PKCS#7 signature, as the kernel wants it".into()).into());
     }

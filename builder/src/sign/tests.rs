@@ -101,6 +101,19 @@ fn a_signature_of_something_else_is_refused() {
     assert!(not_verified(&signed, &keys.cert("a")).contains("detached"));
 }
 
+/// As the kernel does (kernel/module_signature.c, mod_check_sig).
+#[test]
+fn bytes_that_have_to_be_zero() {
+    let (keys, ko) = (Keys::new(&["a"]), module());
+    let signed = keys.signer("a", Hash::Sha256, false).sign(&ko, false).unwrap();
+    let info = signed.len() - MAGIC.len() - INFO;
+    for at in [0, 1, 3, 4, 5, 6, 7] {
+        let mut bad = signed.clone();
+        bad[info + at] = 1;
+        assert!(not_verified(&bad, &keys.cert("a")).contains("zero"), "byte {at}");
+    }
+}
+
 #[test]
 fn a_signature_gives_way_when_told_so() {
     let (keys, ko) = (Keys::new(&["a", "b"]), module());
