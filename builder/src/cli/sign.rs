@@ -52,9 +52,14 @@ pub struct SignWith {
 
 impl SignWith {
     /// What to sign with, where it is asked for.
-    pub fn signer(&self) -> Option<Signer> {
-        let (key, cert) = (self.sign_key.clone()?, self.sign_cert.clone()?);
-        Some(Signer { key, cert, hash: self.sign_hash, by_key_id: false })
+    ///
+    /// # Errors
+    /// It cannot sign: better said before anything is compiled.
+    pub fn signer(&self) -> Result<Option<Signer>> {
+        let Some((key, cert)) = self.sign_key.clone().zip(self.sign_cert.clone()) else { return Ok(None) };
+        let signer = Signer { key, cert, hash: self.sign_hash, by_key_id: false };
+        signer.check()?;
+        Ok(Some(signer))
     }
 }
 

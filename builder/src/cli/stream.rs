@@ -155,7 +155,7 @@ fn build_all(args: &BuildArgs) -> Result<()> {
     let stream = Stream::read(&args.file)?;
     let ledger = Ledger::read(&stream)?;
     let (release, kernels) = args.which.of(&stream)?;
-    let signer = args.sign.signer();
+    let signer = args.sign.signer()?;
     let mut results = Results::new(&stream, release);
     for kernel in kernels {
         let end = build_one(&stream, kernel, release, &ledger);
@@ -180,7 +180,7 @@ fn release_all(args: &ReleaseArgs) -> Result<()> {
     let (release, kernels) = args.which.of(&stream)?;
     // What packages will want is asked for before anything is built.
     release::check(&stream)?;
-    let signer = args.sign.signer();
+    let signer = args.sign.signer()?;
     let mut results = Results::new(&stream, release);
     for kernel in kernels {
         let mut one = || {

@@ -10,7 +10,7 @@ mod tests;
 use crate::elf::read::{read, Take};
 use crate::error::NotVerified;
 use crate::inspect::signature::{self, INFO, MAGIC, PKCS7};
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{anyhow, bail, ensure, Context, Result};
 use clap::ValueEnum;
 use openssl::Openssl;
 use std::ffi::{OsStr, OsString};
@@ -64,6 +64,19 @@ pub struct Signer {
 }
 
 impl Signer {
+    /// Signs a few bytes, to see that it can.
+    ///
+    /// # Errors
+    /// As [`Signer::sign`].
+    pub fn check(&self) -> Result<()> {
+        const PROBE: &[u8] = b"kmend";
+        let openssl = Openssl::new()?;
+        let der = openssl.sign(PROBE, self)?;
+        let why =
+            |reason| anyhow!("the key {} is not that of the certificate {}: {reason}", self.key, self.cert.display());
+        openssl.verify(PROBE, &der, &self.cert)?.map_err(why)
+    }
+
     /// `ko` with a signature behind it; one that it has already gives way where `replace` says so.
     ///
     /// # Errors
@@ -113,7 +126,9 @@ pub fn verify(ko: &[u8], cert: &Path) -> Result<()> {
         return Err(not(format!("it is of type {}, not PKCS#7", parts.id_type)).into());
     }
     if !parts.is_plain {
-        return Err(not("it has bytes in front of its length that are not zero, which the kernel refuses".into()).into());
+        return Err(
+            not("it has bytes in front of its length that are not zero, which the kernel refuses".into()).into()
+        );
     }
     if !signature::is_detached(parts.der) {
         return Err(not("it is no detached PKCS#7 signature, as the kernel wants it".into()).into());

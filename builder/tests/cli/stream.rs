@@ -226,6 +226,14 @@ fn two_versions() {
     let dir = bench.kernel.dir.path();
     keys(dir);
     let [key, cert] = ["a.key", "a.crt"].map(|n| dir.join(n).display().to_string());
+    // Found out before anything is compiled.
+    for (key, cert, says) in
+        [("/no/such.key", cert.as_str(), "there is no key /no/such.key"), (&key, "/no/such.crt", "/no/such.crt")]
+    {
+        let ran = bench.release(&["--sign-key", key, "--sign-cert", cert]);
+        ran.fails(1, &[says]);
+        assert!(!ran.err.contains("building"), "{}", ran.err);
+    }
     bench.release(&["--sign-key", &key, "--sign-cert", &cert]).succeeds();
     let entries = bench.ledger()["kernels"][&name].clone();
     let fixes: Vec<&Value> = entries[1]["fixes"].as_array().unwrap().iter().map(|f| &f["title"]).collect();
