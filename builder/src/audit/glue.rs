@@ -102,6 +102,10 @@ impl Walk<'_> {
     /// Data that the glue refers to: names, and constants of its code. Code has to have a symbol.
     fn is_of_glue(&self, id: SecId, range: Range<u64>, reached: &BTreeSet<(SecId, u64)>) -> bool {
         let section = &self.finished.object.sections[id];
+        // What refers to an entry of a TOC is compared with what the patched object has in it: one that is left is the glue's.
+        if self.finished.object.arch.is_toc(&section.name) {
+            return true;
+        }
         if section.is_text() || section.is_writable() {
             return false;
         }

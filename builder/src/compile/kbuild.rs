@@ -7,7 +7,7 @@
 
 use super::command::Saved;
 use crate::files;
-use crate::sandbox::{self, WORK};
+use crate::sandbox::WORK;
 use crate::target::Target;
 use anyhow::{bail, Context, Result};
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@
 use crate::error::{Refusal, Refused};
 use crate::hooks::file::HooksFile;
 use crate::sandbox::{tail, Sandbox, WORK};
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, Result};
 use std::process::Output;
 
 /// The file's name in the folder of the module's sources.
