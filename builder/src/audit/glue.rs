@@ -17,6 +17,9 @@ const NAMES: &[&str] =
 const PREFIXES: &[&str] =
     &["_R", "__pfx_", "__cfi_", "__kcfi_typeid_", "__UNIQUE_ID_", "__mod_", "_note_", "anon.", "alloc_"];
 
+/// Bytes of a doubleword.
+const DOUBLEWORD: u64 = 8;
+
 /// Whether a name is one that every module has for itself. Patched objects of modules define some of them too.
 pub(super) fn is_of_every_module(name: &str) -> bool {
     NAMES.contains(&name)
@@ -37,7 +40,8 @@ impl Walk<'_> {
         if glue {
             for symbol in module.symbols.iter().filter(|s| is_glue(s) && s.kind != SymKind::Section) {
                 if let Some(home) = symbol.section() {
-                    self.finished.account(home, symbol.value..symbol.value + symbol.size);
+                    let start = self.distance_to_toc(home, symbol).unwrap_or(symbol.value);
+                    self.finished.account(home, start..symbol.value + symbol.size);
                 }
             }
         }
@@ -63,6 +67,16 @@ impl Walk<'_> {
                 self.push(not_shown("", &section.name, why));
             }
         }
+    }
+
+    /// Where the doubleword begins that functions of the large code model of powerpc have in front of them: how far it is from their
+    /// entry to the TOC (ELFv2 ABI, section 2.3.2.1).
+    fn distance_to_toc(&self, home: SecId, function: &Symbol) -> Option<u64> {
+        let start = function.value.checked_sub(DOUBLEWORD).filter(|_| function.kind == SymKind::Func)?;
+        let [distance] = self.finished.relocs_in(home, start..function.value) else { return None };
+        let object = self.finished.object;
+        let is_toc = object.arch.is_linker_symbol(&object.symbols[distance.symbol].name);
+        (is_toc && distance.offset == start).then_some(start)
     }
 
     /// Padding between pieces.

@@ -134,7 +134,8 @@ impl Sandbox {
                 };
             }
         }
-        c.args(["--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/dev", "--dir", "/var/tmp"]);
+        // The tools may be root outside, who owns /proc/sys.
+        c.args(["--proc", "/proc", "--remount-ro", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/dev", "--dir", "/var/tmp"]);
         for device in DEVICES {
             let path = format!("/dev/{device}");
             c.args(["--dev-bind", &path, &path]);

@@ -18,7 +18,8 @@ const PIN: &str = "kmend-pin-4711";
 fn secrets_of_the_machine() {
     let kernel = Kernel::new().with_shared_objects();
     let fix = kernel.good_fix();
-    for file in ["/proc/1/environ", "/proc/self/environ", "/etc/shadow"] {
+    let secret = put(kernel.dir.path(), "secret", PIN).display().to_string();
+    for file in ["/proc/1/environ", "/proc/self/environ", &secret] {
         let hooks = put(kernel.dir.path(), "hooks.rs", format!(
             "// SPDX-License-Identifier: GPL-2.0-or-later\nuse crate::{{livepatch::{{Callbacks, Object}}, livepatch_hooks}};\nuse kernel::prelude::*;\n\
              pub struct Check;\nimpl Callbacks for Check {{\n    fn pre_patch(_object: &Object) -> Result {{\n        \
@@ -30,7 +31,7 @@ fn secrets_of_the_machine() {
         let ran = collect(&mut build);
         ran.fails(2, &["[hooks-do-not-compile]"]);
         let said = format!("{}{}", ran.out, ran.err);
-        assert!(!said.contains(PIN) && !said.contains("root:"), "{file}: {said}");
+        assert!(!said.contains(PIN), "{file}: {said}");
         assert!(names(&kernel.out()).is_empty());
     }
 }
