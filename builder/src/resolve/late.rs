@@ -53,8 +53,10 @@ pub fn refusals(object: &Object, module: &str, late: &HashSet<String>) -> Vec<Re
     let mut found = Vec::new();
     for section in &object.sections {
         for r in &section.relocs {
-            let name = &object.symbols[r.symbol].name;
-            if !late.contains(name) {
+            let symbol = &object.symbols[r.symbol];
+            let name = &symbol.name;
+            // The payload's own function may have the name of the running one, to which a pointer goes.
+            if !symbol.is_undefined() || !late.contains(name) {
                 continue;
             }
             let what = match section.name.as_str() {

@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("exports_of_dependencies", exports_of_dependencies),
     ("new_exports", new_exports),
     ("types_of_variables", types_of_variables),
+    ("pointers_to_replaced_functions", pointers_to_replaced_functions),
 ];
 
 const VSOCK: &str = "net/vmw_vsock/af_vsock.c";
@@ -49,6 +50,27 @@ fn scheduler_functions() {
     let fix = fix(&kernel, "sched.patch", &[("kernel/sched/core.c", head, &new)]);
     let ran = kernel.build(&fix, &["-n", "kmend_sched"]);
     assert!(ran.succeeds().out.contains("changed  schedule_preempt_disabled  "), "{}", ran.out);
+}
+
+/// The payload has a function, and points to the running one of that name: with a debug message, whose static key is in its jump
+/// table, and with a cold part, which objtool looks for by name.
+fn pointers_to_replaced_functions() {
+    let kernel = Kernel::new().with_shared_objects();
+    let nop = "asm volatile(\"nop\");\n";
+    let magic = "\tsb->s_magic             = AFFS_SUPER_MAGIC;\n";
+    let get = "\treturn get_tree_bdev(fc, affs_fill_super);\n";
+    let affs = "fs/affs/super.c";
+    let edits = [(affs, magic, format!("\t{nop}{magic}")), (affs, get, format!("\t{nop}{get}"))];
+    let edits = edits.each_ref().map(|(file, old, new)| (*file, *old, new.as_str()));
+    let affs = fix(&kernel, "affs.patch", &edits);
+    kernel.build(&affs, &["-n", "kmend_affs"]).succeeds();
+    let ext4 = "fs/ext4/inode.c";
+    let invalid = "\tsector_t invalid_block = ~((sector_t) 0xffff);\n\tint ret = 0;\n\n\tBUG_ON(create == 0);\n";
+    let begin = "\tret = ext4_block_write_begin(NULL, folio, pos, len,\n\t\t\t\t     ext4_da_get_block_prep);\n";
+    let warn = invalid.replace("\tBUG_ON", "\tif (WARN_ON(!bh))\n\t\treturn -EIO;\n\tBUG_ON");
+    let write = format!("\t{nop}{begin}");
+    let ext4 = fix(&kernel, "ext4.patch", &[(ext4, invalid, &warn), (ext4, begin, &write)]);
+    kernel.build(&ext4, &["-n", "kmend_ext4"]).succeeds();
 }
 
 /// x86 has definitions of its own for arch_sched_node_distance() and arch_prctl_spec_ctrl_get().

@@ -5,9 +5,12 @@
 //#Data: new limit
 //#Kernel[x86_64]: table
 //#Special: ftrace 1
-//#NotShown: find
-//#NotShown: find
+//#NotShown[x86_64]: find
+//#NotShown[ppc64le medium]: find
+//#NotShown[x86_64]: find
+//#NotShown[ppc64le medium]: find
 //#Kernel[ppc64le]: tail
+//#NotShown[ppc64le large]: .toc+0x8
 #include "kernel.h"
 
 #define READ_MOSTLY __section(".data..read_mostly")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A __ref function that uses more of what is gone than before.
+//#Refuse: refers-to-init grow
 #include "kernel.h"
 
 noinline int __init early(void)
