@@ -128,12 +128,10 @@ impl Payload {
         self.object.undefined(name)
     }
 
-    /// A second, global name for a symbol. It is no function of its own: objtool would take it for the one whose cold part
-    /// it finds by the other name, where it comes first in the link.
+    /// A second, global name for a symbol.
     pub fn alias(&mut self, of: SymId, name: &str) {
         let mut symbol = self.object.symbols[of].clone();
         symbol.name = name.into();
-        (symbol.kind, symbol.size) = (SymKind::None, 0);
         symbol.bind = Bind::Global;
         self.define(symbol);
     }

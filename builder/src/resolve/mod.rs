@@ -153,6 +153,9 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
     let provided = Provided::new(units.iter().map(|u| (u.module, u.extract)));
     let mut out = Resolved::default();
     let mut refusals = Vec::new();
+    let objects = units.iter().map(|u| &u.extract.object);
+    let defined = objects.flat_map(|o| o.symbols.iter().filter(|s| s.section().is_some()));
+    let own: HashSet<&str> = defined.map(|s| s.name.as_str()).collect();
     for (n, unit) in units.iter().enumerate() {
         let mut object = unit.extract.object.clone();
         let late = late_symbols(unit, units, world, &provided);
@@ -169,7 +172,7 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
                 Ok(Some(klp)) => {
                     known.extend(places::of_klp(&klp, world).map(|place| (external.name.clone(), place)));
                     out.found.insert((n, external.name.clone()), klp.clone());
-                    rename(&mut object, &external.name, &stand_in(&mut out.klp, klp.clone()));
+                    rename(&mut object, &external.name, &stand_in(&mut out.klp, &own, klp.clone()));
                 }
                 Err(refusal) => refusals.push(refusal),
             }
@@ -337,11 +340,12 @@ fn find(
     }
 }
 
-/// The name that stands for a livepatch symbol in the payloads.
-fn stand_in(klp: &mut BTreeMap<String, KlpSymbol>, symbol: KlpSymbol) -> String {
+/// The name that stands for a livepatch symbol in the payloads. objtool takes the prefix off: without it the name must not be one of
+/// the payloads' `own`, whose cold parts it would give to the running kernel's function.
+fn stand_in(klp: &mut BTreeMap<String, KlpSymbol>, own: &HashSet<&str>, symbol: KlpSymbol) -> String {
     let mut name = format!("{TOMBSTONE}{}", symbol.name);
     let mut n = 0;
-    while klp.get(&name).is_some_and(|known| *known != symbol) {
+    while own.contains(&name[TOMBSTONE.len()..]) || klp.get(&name).is_some_and(|known| *known != symbol) {
         n += 1;
         name = format!("{TOMBSTONE}{}.kmend{n}", symbol.name);
     }
