@@ -114,7 +114,10 @@ pub fn check_module_name(name: &str) -> Result<()> {
         !name.starts_with(|c: char| c.is_ascii_digit()),
         "{name:?} cannot be the name of a live patch module: use letters, digits and underscores, with no digit first"
     );
-    ensure!(name != "vmlinux", "a live patch module cannot be called vmlinux, which is the kernel itself: choose another name");
+    ensure!(
+        name != "vmlinux",
+        "a live patch module cannot be called vmlinux, which is the kernel itself: choose another name"
+    );
     check_object_name(name)
 }
 

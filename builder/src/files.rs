@@ -68,7 +68,9 @@ pub fn write_quickly(path: &Path, data: &[u8]) -> Result<()> {
 pub fn keep(path: &Path, data: &[u8]) {
     static SAID: Once = Once::new();
     if let Err(error) = write_quickly(path, data) {
-        SAID.call_once(|| progress::note(&format!("the next run starts from nothing again, the cache takes nothing: {error:#}")));
+        SAID.call_once(|| {
+            progress::note(&format!("the next run starts from nothing again, the cache takes nothing: {error:#}"))
+        });
     }
 }
 

@@ -443,7 +443,9 @@ impl<'a> Walk<'a> {
         }
         let is_pointer = storage == Storage::Text && !site.branch && !site.entry && !marks::is_boundary(name);
         match is_pointer.then(|| self.world.closed(place)).flatten() {
-            Some(why) => Err(format!("no indirect call may enter {} on a CPU with IBT: {why}", self.world.describe(place))),
+            Some(why) => {
+                Err(format!("no indirect call may enter {} on a CPU with IBT: {why}", self.world.describe(place)))
+            }
             None => Ok(()),
         }
     }

@@ -313,7 +313,8 @@ fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str, tol
     args.extend(target.make_vars.iter().map(String::as_str).filter(|v| !v.starts_with("KERNELRELEASE=")));
     args.extend(more);
     args.extend([release.as_str(), about, goal]);
-    sandbox.run("make", &args)
+    sandbox
+        .run("make", &args)
         .with_context(|| what.to_string())
         .with_context(|| format!("the tree of {} ({}) cannot be used", target.name, target.tree.display()))
 }

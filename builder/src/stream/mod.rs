@@ -128,7 +128,8 @@ impl Stream {
     /// [`fault::Faults`]; a file that cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = crate::files::read_at_most(path, MAX_BYTES).context("the stream file")?;
-        let text = String::from_utf8(bytes).map_err(|_| anyhow!("the stream file {} is no text in UTF-8", path.display()))?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| anyhow!("the stream file {} is no text in UTF-8", path.display()))?;
         check::check(path, &text)
     }
 

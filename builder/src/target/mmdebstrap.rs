@@ -81,7 +81,8 @@ pub fn run(archive: &Archive, variant: Variant, packages: &[String], dir: &Path,
 
 /// mmdebstrap; as root with mounts of its own, which are gone when it is, however it ends.
 fn maker() -> Command {
-    let own_mounts = || Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|out| out.status.success());
+    let own_mounts =
+        || Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|out| out.status.success());
     if !is_root() || !own_mounts() {
         return super::tied("mmdebstrap");
     }

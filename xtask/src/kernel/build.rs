@@ -3,10 +3,10 @@
 //! modules out.
 
 use anyhow::{ensure, Context, Result};
+use kmend_builder::sandbox::{self, Limits, Sandbox};
 use kmend_builder::target::config::Config;
 use kmend_builder::target::prepare;
 use kmend_builder::target::record::{Banner, Compilers};
-use kmend_builder::sandbox::{self, Limits, Sandbox};
 use kmend_builder::{files, progress};
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
