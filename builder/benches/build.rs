@@ -167,7 +167,7 @@ impl Overlay {
         }
         let mut args: Vec<&str> = target.make_vars.iter().map(String::as_str).collect();
         args.extend(["-s", object]);
-        let make = sandbox.command("make", &args);
+        let make = sandbox.command("make", &args).expect("a sandbox");
         let script = "mount -t overlay overlay -o \"lowerdir=$1,upperdir=$2/upper,workdir=$2/work\" \"$2/tree\" && \
                       touch \"$2/tree/$3\" && shift 3 && exec \"$@\"";
         let mut all = Command::new("unshare");
@@ -182,7 +182,7 @@ fn compiler(target: &Target, object: &str) -> f64 {
     let saved = compile::saved(target, object).expect("kbuild's saved command");
     let call = saved.call("/tmp/x.o", "/tmp/x.d", &[]);
     let args: Vec<&str> = call[1..].iter().map(String::as_str).collect();
-    seconds(&mut target.sandbox().command(&call[0], &args))
+    seconds(&mut target.sandbox().command(&call[0], &args).expect("a sandbox"))
 }
 
 fn seconds(command: &mut Command) -> f64 {
