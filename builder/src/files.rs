@@ -88,7 +88,7 @@ fn write_beside(path: &Path, data: &[u8], sync: bool) -> Result<tempfile::NamedT
     let dir = folder_of(path);
     fs::create_dir_all(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
     let mut beside = tempfile::Builder::new()
-        .prefix(".kmend-")
+        .prefix(BESIDE_PREFIX)
         .tempfile_in(dir)
         .with_context(|| format!("cannot write in {}", dir.display()))?;
     beside
@@ -118,10 +118,41 @@ pub fn check_writable(dir: &Path) -> Result<()> {
         there = folder_of(there);
     }
     tempfile::Builder::new()
-        .prefix(".kmend-")
+        .prefix(BESIDE_PREFIX)
         .tempfile_in(there)
         .map(drop)
         .with_context(|| format!("cannot make a file in {}", there.display()))
+}
+
+/// How work folders begin.
+pub const WORK_PREFIX: &str = "kmend-work-";
+/// The file in a work folder that its process holds a lock on.
+pub const OWNER: &str = ".owner";
+/// How files begin that are written beside.
+pub const BESIDE_PREFIX: &str = ".kmend-";
+
+/// A folder for one run, removed with this value. A killed run leaves it behind, without an owner.
+pub struct WorkDir {
+    dir: tempfile::TempDir,
+    _owner: File,
+}
+
+impl WorkDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// Makes a folder for one run below the folder for temporary files.
+pub fn work_dir() -> Result<WorkDir> {
+    let make = || -> std::io::Result<WorkDir> {
+        let dir = tempfile::Builder::new().prefix(WORK_PREFIX).tempdir()?;
+        let owner = File::create(dir.path().join(OWNER))?;
+        owner.lock()?;
+        Ok(WorkDir { dir, _owner: owner })
+    };
+    make().context("cannot make a temporary folder")
 }
 
 /// SHA-256 of `data`, in hexadecimal.

@@ -4,11 +4,12 @@
 //! `pipeline` is the straight line; each module it calls is one stage or one fact about the world
 //! that a stage needs. ARCHITECTURE.md has the table.
 
-// The standard macros panic where standard error cannot be written to: a full log must not break off a build.
+// The standard macros panic where standard error cannot be written to: a full log must not break off a build. And names and
+// sources are not to be trusted with a terminal.
 macro_rules! eprint {
     ($($what:tt)*) => {{
         use std::io::Write as _;
-        let _ = write!(std::io::stderr(), $($what)*);
+        let _ = std::io::stderr().write_all(crate::visible::visible(&format!($($what)*)).as_bytes());
     }};
 }
 macro_rules! eprintln {
@@ -30,6 +31,7 @@ pub mod files;
 pub mod hooks;
 pub mod image;
 pub mod inspect;
+pub mod leftovers;
 pub mod link;
 pub mod manifest;
 pub mod pipeline;
@@ -46,3 +48,4 @@ pub mod stream;
 pub mod target;
 pub mod types;
 pub mod verify;
+pub mod visible;

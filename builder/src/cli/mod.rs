@@ -5,11 +5,15 @@
 macro_rules! print {
     ($($what:tt)*) => { crate::cli::output::write(format_args!($($what)*)) };
 }
+macro_rules! print_json {
+    ($($what:tt)*) => { crate::cli::output::write_exactly(format_args!("{}\n", format_args!($($what)*))) };
+}
 macro_rules! println {
     ($($what:tt)*) => { print!("{}\n", format_args!($($what)*)) };
 }
 
 pub mod build;
+mod cache;
 pub mod diff;
 pub mod inspect;
 mod kernels;
@@ -36,6 +40,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Build(build::BuildArgs),
+    Cache(cache::CacheArgs),
     Diff(diff::DiffArgs),
     Inspect(inspect::InspectArgs),
     Prove(prove::ProveArgs),
@@ -60,6 +65,7 @@ pub fn run() -> ExitCode {
     crate::sign::pin();
     let result = match &cli.command {
         Command::Build(args) => build::run(args),
+        Command::Cache(args) => cache::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Prove(args) => prove::run(args),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Standard output: text in, written or remembered as not writable; the run fails at its end, not in its midst.
 
+use crate::visible::visible;
 use anyhow::{Error, Result};
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
@@ -9,8 +10,13 @@ use std::sync::Mutex;
 /// The first error of writing.
 static FAULT: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// Writes to standard output. After a first error nothing more is tried.
+/// Writes to standard output, as people may see it. After a first error nothing more is tried.
 pub fn write(text: Arguments<'_>) {
+    write_exactly(format_args!("{}", visible(&text.to_string())));
+}
+
+/// The same without a change to the text: JSON, which programs read.
+pub fn write_exactly(text: Arguments<'_>) {
     let Ok(mut fault) = FAULT.lock() else { return };
     if fault.is_none() {
         *fault = io::stdout().write_fmt(text).err();

@@ -3,10 +3,11 @@
 
 use crate::compile::Unit;
 use crate::error::Unproven;
+use crate::files;
 use crate::prove::report::{UnitReport, World};
 use crate::source::affected;
 use crate::{progress, target};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
@@ -44,7 +45,7 @@ pub fn run(args: &ProveArgs) -> Result<()> {
     let target = target::store::load(&args.target)?;
     let sources: Vec<&str> = args.sources.iter().map(|s| s.trim_start_matches("./")).collect();
     let units = affected::reached_by(&target, &sources)?;
-    let work = tempfile::Builder::new().prefix("kmend-").tempdir().context("cannot make a temporary folder")?;
+    let work = files::work_dir()?;
     let all: Vec<&Unit> = units.iter().collect();
     let step = progress::step("comparing with the shipped kernel");
     let all = World::load(&target, units.first())?.compare(&all, work.path())?;
@@ -59,7 +60,7 @@ pub fn run(args: &ProveArgs) -> Result<()> {
         proven,
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        print_json!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{}", text(&report));
     }

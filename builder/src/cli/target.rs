@@ -103,7 +103,8 @@ fn list() -> Result<()> {
     for fault in &broken {
         eprintln!("kmend-build: {fault:#}");
     }
-    if targets.is_empty() {
+    let unfinished = store::unfinished()?;
+    if targets.is_empty() && unfinished.is_empty() {
         println!("no target yet; `kmend-build target add debian:forky` makes one");
         return Ok(());
     }
@@ -114,7 +115,12 @@ fn list() -> Result<()> {
         let version = if t.version.is_empty() { "-".into() } else { t.version.clone() };
         [t.name.clone(), t.arch.clone(), t.release.clone(), version, short(&t.cc), rustc]
     }));
-    print!("{}", table(&rows));
+    if !targets.is_empty() {
+        print!("{}", table(&rows));
+    }
+    for name in unfinished {
+        println!("{name}  not finished: `kmend-build target add` goes on with it, `target remove` takes it away");
+    }
     Ok(())
 }
 
@@ -133,7 +139,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 fn show(name: &str, json: bool) -> Result<()> {
     let target = store::resolve(name)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&target)?);
+        print_json!("{}", serde_json::to_string_pretty(&target)?);
     } else {
         print!("{}", facts(&target));
         match store::check(&target) {

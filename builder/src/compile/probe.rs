@@ -56,7 +56,7 @@ fn layouts(target: &Target, saved: &Saved) -> Result<Layouts> {
     if let Ok(known) = files::read_text(&cached).and_then(|text| Layouts::parse(text.trim())) {
         return Ok(known);
     }
-    let dir = tempfile::Builder::new().prefix("kmend-probe-").tempdir().context("cannot make a temporary folder")?;
+    let dir = files::work_dir()?;
     files::write(&dir.path().join("probe.c"), source(target).as_bytes())?;
     let sandbox = target.sandbox().writable(dir.path(), WORK);
     let probe = Saved { source: format!("{WORK}/probe.c"), ..saved.clone() };

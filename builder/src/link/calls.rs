@@ -87,7 +87,7 @@ fn depends(target: &Target, args: &[&str]) -> Result<Vec<String>> {
 
 /// Makes the trial module, and puts into `new` what is kept of that.
 fn record(target: &Target, args: &[&str], new: &Path) -> Result<()> {
-    let dir = tempfile::Builder::new().prefix("kmend-trial-").tempdir().context("cannot make a temporary folder")?;
+    let dir = files::work_dir()?;
     for (file, text) in TRIAL.iter().chain([&("make", RECORD)]) {
         files::write(&dir.path().join(file), text.as_bytes())?;
     }

@@ -16,7 +16,7 @@ use crate::hooks::file::HooksFile;
 use crate::target::config::Config;
 use crate::target::Target;
 use crate::{files, sandbox};
-use anyhow::{ensure, Context, Result};
+use anyhow::{ensure, Result};
 use std::path::Path;
 
 /// The Rust and C sources that every live patch is made with, by file name.
@@ -54,7 +54,7 @@ pub fn link(
     check_config(target, &config)?;
     // A kernel with CONFIG_RUST compiles Rust by itself.
     let knows_rust = config.is_on("CONFIG_RUST");
-    let dir = tempfile::Builder::new().prefix("kmend-link-").tempdir().context("cannot make a temporary folder")?;
+    let dir = files::work_dir()?;
     lay_out(dir.path(), name, source, payloads, knows_rust)?;
     if let Some(hooks) = hooks {
         files::write(&dir.path().join(author::HOOKS), hooks.text.as_bytes())?;

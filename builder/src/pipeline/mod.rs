@@ -128,7 +128,7 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
     emit::check_module_name(&request.name)?;
     let target = &request.target;
     let hooks_file = request.hooks.as_deref().map(hooks::file::read).transpose()?;
-    let work = tempfile::Builder::new().prefix("kmend-").tempdir().context("cannot make a temporary folder")?;
+    let work = files::work_dir()?;
 
     let parts = fixes::read(request)?;
     seen.fixes = parts.iter().map(|part| part.fix.clone()).collect();

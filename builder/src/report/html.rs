@@ -1,33 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Text in, HTML out. Everything that a page holds goes through here: patches, symbols and sources are not to be trusted.
 
-use std::fmt::Write as _;
+use crate::visible::visible;
 
 /// `text` as the content of an element or of an attribute in quotes. Characters that a browser would not show, or that
 /// would turn the text around, are named.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
-    for c in text.chars() {
+    for c in visible(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || is_hidden(c) => {
-                let _ = write!(out, "⟨U+{:04X}⟩", u32::from(c));
-            }
             c => out.push(c),
         }
     }
     out
-}
-
-/// Marks without width and those that change the direction of text (Unicode Standard Annex 9), noncharacters.
-fn is_hidden(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
-        || u32::from(c) & 0xfffe == 0xfffe
 }
 
 /// A page: title and body (HTML already), with nothing from outside, and nothing that runs.

@@ -64,7 +64,7 @@ pub fn release(
     if before.is_some_and(|e| e.packages.iter().all(|p| is_there(repository.folder, p))) {
         return Ok(());
     }
-    let work = tempfile::Builder::new().prefix("kmend-").tempdir().context("cannot make a temporary folder")?;
+    let work = files::work_dir()?;
     let path = work.path().join(format!("{}.ko", manifest.name));
     files::write_quickly(&path, module)?;
     let before_it = ledger.released(&kernel.target);

@@ -47,6 +47,8 @@ impl ArchNames {
     }
 }
 
+pub(crate) use apt::remove_dir;
+
 /// `program`, which ends when this process does, however that ends: what still writes must not do so
 /// into a folder whose lock is gone. (setpriv is part of util-linux.)
 pub(crate) fn tied(program: &str) -> std::process::Command {

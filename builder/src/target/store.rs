@@ -12,7 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const FILE: &str = "target.json";
+/// The record of a target, in its folder.
+pub const FILE: &str = "target.json";
 
 /// The folder of all targets.
 fn targets_dir() -> Result<PathBuf> {
@@ -115,6 +116,20 @@ pub fn list() -> Result<(Vec<Target>, Vec<anyhow::Error>)> {
     }
     targets.sort_by(|a, b| a.name.cmp(&b.name));
     Ok((targets, broken))
+}
+
+/// Names of targets that are not finished: being made, or left by a run that was killed.
+pub fn unfinished() -> Result<Vec<String>> {
+    let folder = targets_dir()?;
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).into_iter().flatten() {
+        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+        if path.is_dir() && !path.join(FILE).exists() {
+            names.extend(path.file_name().map(|name| unescape(&name.to_string_lossy())));
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// The stored target that `name` means: the exact name, or the newest one below it (`debian:forky` means

@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("flipped_bytes", flipped_bytes),
     ("missing_files", missing_files),
     ("bad_layouts", bad_layouts),
+    ("names_that_a_terminal_would_act_on", names_that_a_terminal_would_act_on),
 ];
 
 const SOURCE: &str = "int seen;\nint f(int x) { seen = x; return x + ADD; }\nint g(int x) { return x * seen; }\n";
@@ -70,6 +71,21 @@ fn compile(dir: &Path, name: &str, add: &str) -> PathBuf {
     let ran = Command::new("cc").args(FLAGS).arg(format!("-DADD=({add})")).arg("-o").args([&object, &source]).status();
     assert!(ran.expect("cc is needed to link Rust programs").success());
     object
+}
+
+fn names_that_a_terminal_would_act_on() {
+    let pair = Pair::new();
+    let spoilt = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        let at: Vec<usize> = bytes.windows(3).enumerate().filter(|(_, w)| *w == b"\0f\0").map(|(n, _)| n + 1).collect();
+        assert!(!at.is_empty(), "no symbol f");
+        at.into_iter().for_each(|at| bytes[at] = 0x1b);
+        put(pair.dir.path(), &format!("{}-spoilt.o", path.file_stem().unwrap().display()), bytes)
+    };
+    let (original, patched) = (spoilt(&pair.original), spoilt(&pair.patched));
+    let ran = pair.diff(&original, &patched);
+    assert!(format!("{}{}", ran.out, ran.err).contains("⟨U+001B⟩"), "{ran:?}");
+    ran.sane();
 }
 
 fn good_pair() {

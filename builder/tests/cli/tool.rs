@@ -61,6 +61,10 @@ impl Ran {
         for word in ["panicked", "RUST_BACKTRACE", "called `", "stack backtrace"] {
             assert!(!self.err.contains(word), "{word:?} in:\n{}", self.err);
         }
+        for text in [&self.out, &self.err] {
+            let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+            assert!(!text.contains(acts), "a terminal would act on {text:?}");
+        }
     }
 }
 

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Text from outside, as people get to see it: characters that would move the cursor, colour or turn the text around, or not show
+//! at all, by their names.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// `text` with such characters named, `⟨U+001B⟩`. Line ends and tabs stay.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    for c in text.chars() {
+        match is_hidden(c) {
+            true => {
+                let _ = write!(out, "⟨U+{:04X}⟩", u32::from(c));
+            }
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Control characters, marks without width and those that change the direction of text (Unicode Standard Annex 9), noncharacters.
+fn is_hidden(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+        || u32::from(c) & 0xfffe == 0xfffe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_named() {
+        let text = visible("a\u{202e}b\u{0}c\x1b[2J\td\re\u{9b}\n\u{ffff}");
+        assert_eq!(text, "a⟨U+202E⟩b⟨U+0000⟩c⟨U+001B⟩[2J\td⟨U+000D⟩e⟨U+009B⟩\n⟨U+FFFF⟩");
+        assert!(matches!(visible("Müller <m@x>\n"), Cow::Borrowed(_)));
+    }
+}
