@@ -40,6 +40,7 @@ pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
         format!("{} is {size} large; {} MiB is the most that such a file may have", path.display(), most >> 20)
     };
     ensure!(about.len() <= most, large(format!("{} MiB", about.len().div_ceil(1 << 20))));
+    ensure!(!about.is_dir(), "{}: it is a directory", cannot());
     ensure!(about.is_file() || about.file_type().is_fifo(), "{}: it is no file", cannot());
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes)).with_context(cannot)?;

@@ -36,7 +36,7 @@ fn nobody_has_power_inside() {
                       mount -t tmpfs x /tmp; mknod /tmp/x c 1 3; ls /sys /home /root; cat /etc/shadow; echo end";
         let out = here().command_by(way, "sh", &["-c", script]).output().unwrap();
         let text = String::from_utf8_lossy(&out.stdout);
-        for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"] {
+        for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1"] {
             assert!(text.contains(line), "{way:?}: no {line} in {text}");
         }
         let end = text.lines().skip_while(|l| !l.starts_with("nonvoluntary")).skip(1).collect::<Vec<_>>();
