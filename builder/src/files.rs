@@ -2,6 +2,7 @@
 //! Files as this project writes them: beside, then renamed, so that nothing is ever half-written;
 //! and the cache folder in which the big ones live.
 
+use crate::holder;
 use crate::progress;
 use anyhow::{ensure, Context, Result};
 use sha2::{Digest, Sha256};
@@ -175,19 +176,24 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Holds an exclusive lock on a file until dropped; a second process waits, saying so.
 pub struct Lock(#[allow(dead_code)] File);
 
-/// Takes the lock `path` (made when missing). While another process holds it, says `waiting_for`.
+/// Takes the lock `path` (made when missing). While another process holds it, says `waiting_for` and which process that
+/// is. The file is for its owner alone: whoever can open it can hold the lock, and one that others could open is closed.
 pub fn lock(path: &Path, waiting_for: &str) -> Result<Lock> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    const MODE: u32 = 0o600;
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).with_context(|| format!("cannot make folder {}", dir.display()))?;
     }
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .with_context(|| format!("cannot open lock {}", path.display()))?;
+    let cannot = || format!("cannot open lock {}", path.display());
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(MODE).open(path).with_context(cannot)?;
+    if file.metadata().with_context(cannot)?.permissions().mode() & 0o777 != MODE {
+        // Another user's lock, in a folder that several use, is his to close.
+        let _ = file.set_permissions(fs::Permissions::from_mode(MODE));
+    }
     if file.try_lock().is_err() {
-        eprintln!("waiting for another kmend-build that {waiting_for} ({})", path.display());
+        let who = holder::of(&file).first().map_or("another process".into(), ToString::to_string);
+        eprintln!("waiting for {who}, which {waiting_for} ({})", path.display());
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     }
     Ok(Lock(file))

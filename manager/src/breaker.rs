@@ -6,30 +6,24 @@
 //!
 //! A load is known to be good when the host shuts down in good order (`kmend shutdown-mark`, run by systemd), or when the
 //! live patch is still in force ten minutes later (`kmend settle`, run by systemd; any other run of kmend looks too).
-//! Which boot it is tells /proc/sys/kernel/random/boot_id.
+//! Which boot it is tells /proc/sys/kernel/random/boot_id, and how long ago a load was the time since the boot: the host's
+//! clock may be set after the load, by hours.
 
 use crate::host::notes::{self, Attempt, Breaker, Good, SetAside};
 use crate::host::{clock, livepatch, lock, Host};
 use crate::{kept, order, Run};
-use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use anyhow::{Error, Result};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 
 /// After that many seconds in force a load is known to be good.
-pub const SETTLING: i64 = 600;
+pub const SETTLING: u64 = 600;
 /// How many live patches known to be good are kept in mind.
 const GOOD: usize = 100;
 
-/// Which boot this is.
-fn boot_id(host: &Host) -> Result<String> {
-    let path = host.at("/proc/sys/kernel/random/boot_id");
-    let text = host.text(&path)?.filter(|text| !text.is_empty());
-    text.with_context(|| format!("{} does not say which boot this is", host.show(&path)))
-}
-
 /// The note; a damaged one is put beside, told, and taken as empty: the host shall get its live patches, and one that
 /// crashes is noticed by the new note.
-fn read(run: &Run<'_>) -> Breaker {
+pub fn read(run: &Run<'_>) -> Breaker {
     match notes::read(run.host) {
         Ok(breaker) => breaker,
         Err(error) => {
@@ -57,19 +51,26 @@ fn fate(host: &Host, attempt: &Attempt, boot_id: &str) -> Result<Fate> {
     if attempt.boot_id != boot_id {
         return Ok(Fate::Crashed);
     }
-    let begun: Option<jiff::Timestamp> = attempt.when.parse().ok();
-    // A time that cannot be read never comes; the next orderly shutdown ends it.
-    let old = begun.is_some_and(|then| clock::now(host).as_second() - then.as_second() >= SETTLING);
+    // Where no time is known it never comes; the next orderly shutdown ends the attempt.
+    let old = attempt.uptime.zip(clock::uptime(host)).is_some_and(|(then, now)| now >= then.saturating_add(SETTLING));
     let on = livepatch::find(host, &attempt.module)?.is_some_and(|p| p.enabled && !p.transition);
     Ok(if old && on { Fate::Good } else { Fate::Open })
+}
+
+/// An attempt of this boot, noted by an older kmend, does not say when it was: it begins now.
+fn adopt(host: &Host, attempt: &mut Attempt) {
+    attempt.uptime = attempt.uptime.or_else(|| clock::uptime(host));
 }
 
 /// Moves each attempt to where it belongs. Returns what was set aside.
 fn judge(run: &Run<'_>, breaker: &mut Breaker, boot_id: &str) -> Result<Vec<SetAside>> {
     let (mut open, mut crashed) = (Vec::new(), Vec::new());
-    for attempt in breaker.take_attempts() {
+    for mut attempt in breaker.take_attempts() {
         match fate(run.host, &attempt, boot_id)? {
-            Fate::Open => open.push(attempt),
+            Fate::Open => {
+                adopt(run.host, &mut attempt);
+                open.push(attempt);
+            }
             Fate::Good => mark_good(breaker, &attempt),
             Fate::Crashed => crashed.push(attempt),
         }
@@ -123,7 +124,7 @@ fn mark_good(breaker: &mut Breaker, attempt: &Attempt) {
 pub fn look(run: &Run<'_>) -> Result<Breaker> {
     let before = read(run);
     let mut breaker = before.clone();
-    let boot_id = match boot_id(run.host) {
+    let boot_id = match clock::boot_id(run.host) {
         Ok(id) => id,
         Err(error) => {
             run.say.warn(format!("{error:#}: a crash that a live patch brings is not noticed"));
@@ -150,33 +151,49 @@ fn write(run: &Run<'_>, breaker: &Breaker) -> bool {
 }
 
 /// Notes that the kernel is about to get this module. Where that cannot be written, it is a warning: a host whose /var
-/// is full still gets its live patches.
-pub fn begin(run: &Run<'_>, module: &str, release: &str) {
-    let Ok(boot_id) = boot_id(run.host) else { return };
-    let mut breaker = read(run);
+/// is full still gets its live patches. `breaker` is what the note holds, and holds the load then, too.
+pub fn begin(run: &Run<'_>, breaker: &mut Breaker, module: &str, release: &str) {
+    let Ok(boot_id) = clock::boot_id(run.host) else { return };
     let mut attempts = breaker.take_attempts();
     attempts.retain(|a| a.module != module || a.release != release);
-    attempts.push(Attempt { module: module.into(), release: release.into(), boot_id, when: clock::stamp(run.host) });
+    let (when, uptime) = (clock::stamp(run.host), clock::uptime(run.host));
+    attempts.push(Attempt { module: module.into(), release: release.into(), boot_id, when, uptime });
     breaker.put_attempts(attempts);
-    write(run, &breaker);
+    write(run, breaker);
 }
 
-/// A load has ended, well or not: attempts for what is neither in force nor on its way there or back are over.
+/// The load of `module` has ended, well or not: attempts for what is neither in force nor on its way there or back are
+/// over. Of the other ones it is enough that the kernel has them: there may be thousands, and what was replaced is gone.
 ///
 /// # Errors
 /// sysfs says what it never should.
-pub fn ended(run: &Run<'_>) -> Result<()> {
-    let before = read(run);
-    let mut breaker = before.clone();
-    let mut open = Vec::new();
+pub fn ended(run: &Run<'_>, breaker: &mut Breaker, module: &str) -> Result<()> {
+    end(run, breaker, Some(module))
+}
+
+/// Live patches were taken back, or a transition was turned around: the same for all attempts.
+///
+/// # Errors
+/// sysfs says what it never should.
+pub fn all_ended(run: &Run<'_>) -> Result<()> {
+    end(run, &mut read(run), None)
+}
+
+fn end(run: &Run<'_>, breaker: &mut Breaker, module: Option<&str>) -> Result<()> {
+    let there: HashSet<String> = livepatch::names(run.host)?.into_iter().collect();
+    let (mut open, mut over) = (Vec::new(), false);
     for attempt in breaker.take_attempts() {
-        if livepatch::find(run.host, &attempt.module)?.is_some_and(|p| p.enabled || p.transition) {
-            open.push(attempt);
+        let is_other = module.is_some_and(|module| module != attempt.module);
+        let is_on =
+            || Ok::<_, Error>(livepatch::find(run.host, &attempt.module)?.is_some_and(|p| p.enabled || p.transition));
+        match there.contains(&attempt.module) && (is_other || is_on()?) {
+            true => open.push(attempt),
+            false => over = true,
         }
     }
     breaker.put_attempts(open);
-    if breaker != before {
-        write(run, &breaker);
+    if over {
+        write(run, breaker);
     }
     Ok(())
 }
@@ -192,9 +209,12 @@ pub fn pass_by(run: &Run<'_>) {
     if !is_open(run.host) {
         return;
     }
-    let (Ok(boot_id), Ok(breaker)) = (boot_id(run.host), notes::read::<Breaker>(run.host)) else { return };
-    let is_good = |a: &Attempt| matches!(fate(run.host, a, &boot_id), Ok(Fate::Good));
-    if !breaker.attempts().any(is_good) {
+    let (Ok(boot_id), Ok(breaker)) = (clock::boot_id(run.host), notes::read::<Breaker>(run.host)) else { return };
+    let is_news = |a: &Attempt| match fate(run.host, a, &boot_id) {
+        Ok(Fate::Open) => a.uptime.is_none(),
+        fate => matches!(fate, Ok(Fate::Good)),
+    };
+    if !breaker.attempts().any(is_news) {
         return;
     }
     if let Some(_lock) = lock::at_once(run) {
@@ -207,10 +227,14 @@ fn settle_now(run: &Run<'_>, boot_id: &str) -> Result<()> {
     let before = breaker.clone();
     // A crash is the business of the next load, which tells of it.
     let (mut open, attempts) = (Vec::new(), breaker.take_attempts());
-    for attempt in attempts {
+    for mut attempt in attempts {
         match fate(run.host, &attempt, boot_id)? {
             Fate::Good => mark_good(&mut breaker, &attempt),
-            _ => open.push(attempt),
+            Fate::Crashed => open.push(attempt),
+            Fate::Open => {
+                adopt(run.host, &mut attempt);
+                open.push(attempt);
+            }
         }
     }
     breaker.put_attempts(open);
@@ -227,7 +251,7 @@ fn settle_now(run: &Run<'_>, boot_id: &str) -> Result<()> {
 /// The note cannot be read or written.
 pub fn settle(run: &Run<'_>) -> Result<()> {
     let _lock = lock::take(run, "settle", true)?;
-    settle_now(run, &boot_id(run.host)?)
+    settle_now(run, &clock::boot_id(run.host)?)
 }
 
 /// `kmend shutdown-mark`: the host goes down in good order, what is in force has crashed nothing.
@@ -239,7 +263,7 @@ pub fn shutdown_mark(run: &Run<'_>) -> Result<()> {
         return Ok(());
     }
     let _lock = lock::take(run, "shutdown-mark", true)?;
-    let boot_id = boot_id(run.host)?;
+    let boot_id = clock::boot_id(run.host)?;
     let mut breaker: Breaker = notes::read(run.host)?;
     let (ours, others): (Vec<_>, Vec<_>) = breaker.take_attempts().into_iter().partition(|a| a.boot_id == boot_id);
     breaker.put_attempts(others);

@@ -5,7 +5,8 @@
 use crate::host::clock;
 use crate::host::notes::{self, Failure, Failures};
 use crate::load::Stalled;
-use crate::Run;
+use crate::module::preflight::Refusal;
+use crate::{order, Run};
 use anyhow::Error;
 
 /// How many are kept, the last ones.
@@ -23,7 +24,10 @@ pub fn record(run: &Run<'_>, what: &str, module: &str, release: &str, error: &Er
     let advice = error.is::<Stalled>().then(|| STALLED.to_string());
     let (module_name, release_name) = (module.to_string(), release.to_string());
     let since = when.clone();
-    let mut failure = Failure { when, since, what, module: module_name, release: release_name, reason, advice };
+    let meant_for = error.downcast_ref::<Refusal>().and_then(|refusal| refusal.meant_for.clone());
+    let meant_for = meant_for.filter(|meant| meant != release);
+    let mut failure =
+        Failure { when, since, what, module: module_name, release: release_name, reason, advice, meant_for };
     change(run, |failures| {
         if let Some(before) = failures.iter().find(|f| is_same(f, &failure.what, module, release)) {
             failure.since.clone_from(if before.since.is_empty() { &before.when } else { &before.since });
@@ -35,16 +39,38 @@ pub fn record(run: &Run<'_>, what: &str, module: &str, release: &str, error: &Er
     });
 }
 
-/// `what` went well: its failure is over, and so is that of an install where a load went well.
+/// `what` went well: its failure is over, and so is that of an install where a load went well; those of installs of older
+/// versions of its stream, as each version holds what the older ones do; and those of the same module that was refused
+/// for another kernel, as it is where it belongs now.
 pub fn clear(run: &Run<'_>, what: &str, module: &str, release: &str) {
-    let is_over =
-        |f: &Failure| is_same(f, what, module, release) || what == "load" && is_same(f, "install", module, release);
+    let place = order::place(module, release);
+    let is_older = |f: &Failure| {
+        let other = order::place(&f.module, release);
+        let is_install = f.what == "install" && f.release == release;
+        is_install && other.version.is_some() && other.stream == place.stream && other.version < place.version
+    };
+    let is_done = |f: &Failure| f.what == what || what == "load" && f.what == "install";
+    let is_over = |f: &Failure| {
+        let is_it = f.module == module && (f.release == release || f.meant_for.as_deref() == Some(release));
+        is_done(f) && (is_it || is_older(f))
+    };
     change(run, |failures| failures.retain(|f| !is_over(f)));
 }
 
-/// A module that is uninstalled: nothing failed of it matters any more.
-pub fn forget(run: &Run<'_>, module: &str, release: &str) {
+/// A module that is uninstalled, or was not installed at all: nothing failed of it matters any more.
+pub fn gone(run: &Run<'_>, module: &str, release: &str) {
     change(run, |failures| failures.retain(|f| f.module != module || f.release != release));
+}
+
+/// Forgets what failed of a module, for all kernels; of all modules where none is named. How many failures that were.
+pub fn forget(run: &Run<'_>, module: Option<&str>) -> usize {
+    let mut count = 0;
+    change(run, |failures| {
+        let before = failures.len();
+        failures.retain(|f| module.is_some_and(|module| f.module != module));
+        count = before - failures.len();
+    });
+    count
 }
 
 fn is_same(failure: &Failure, what: &str, module: &str, release: &str) -> bool {

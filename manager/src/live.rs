@@ -2,14 +2,14 @@
 //! The live patches in the kernel with what their manifests say; live patches that the kernel no longer has, but whose
 //! modules are stuck in memory.
 
+use crate::files;
 use crate::host::livepatch::{self, Patch};
-use crate::host::{is_gone, Host};
+use crate::host::{is_gone, Host, LARGEST};
 use crate::module::claims::{self, Claims};
 use crate::module::manifest;
 use crate::module::preflight::Kernel;
 use crate::order::{self, Place};
 use anyhow::Result;
-use std::fs;
 
 /// What is said where a manifest says nothing.
 const NOT_KNOWN: &str = "what it fixes is not known";
@@ -29,7 +29,7 @@ pub struct InKernel {
 pub fn read(host: &Host) -> Result<Vec<InKernel>> {
     let note = |name: &str| {
         let path = host.at("/sys/module").join(name).join("notes").join(manifest::SECTION);
-        fs::read(&path).map_err(|error| match is_gone(&error) {
+        files::read(&path, LARGEST).map_err(|error| match is_gone(&error) {
             true => format!("it has no manifest of kmend's: {NOT_KNOWN}"),
             false => format!("cannot read {} ({error}): {NOT_KNOWN}", host.show(&path)),
         })

@@ -4,14 +4,15 @@
 
 use crate::host::kernel::explain_load;
 use crate::host::livepatch::{self, Patch};
+use crate::host::notes::Breaker;
+use crate::host::LARGEST;
 use crate::module::preflight::Ready;
 use crate::module::{manifest, note};
 use crate::transition::{self, End};
-use crate::{breaker, watch, Run};
+use crate::{breaker, files, watch, Run};
 use anyhow::{bail, ensure, Context, Result};
 use rustix::io::Errno;
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,31 +57,36 @@ fn module_folder(run: &Run<'_>, name: &str) -> PathBuf {
     run.host.at("/sys/module").join(name)
 }
 
-/// Loads it and waits until it is in force; notes on the disk that it was tried, for the crash breaker.
+/// Loads it and waits until it is in force; notes on the disk that it was tried, for the crash breaker, and has that looked
+/// after. `breaker` is what its note holds.
 ///
 /// # Errors
 /// The kernel refuses it; another module of that name is loaded; [`Stalled`], after it was turned back.
-pub fn load(run: &Run<'_>, ready: &Ready) -> Result<()> {
-    let name = ready.module.name.as_str();
-    if livepatch::find(run.host, name)?.is_some_and(|p| p.enabled && !p.transition) {
-        return put_in_force(run, ready);
-    }
-    breaker::begin(run, name, ready.module.release().unwrap_or_default());
-    let done = put_in_force(run, ready);
-    breaker::ended(run)?;
-    if done.is_ok() {
+pub fn load(run: &Run<'_>, ready: &Ready, breaker: &mut Breaker) -> Result<()> {
+    if load_one_of_many(run, ready, breaker)? {
         watch::start(run);
     }
-    done
+    Ok(())
+}
+
+/// The same for one of several, of which the caller has the last one looked after where this returns true.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_one_of_many(run: &Run<'_>, ready: &Ready, breaker: &mut Breaker) -> Result<bool> {
+    let name = ready.module.name.as_str();
+    if livepatch::find(run.host, name)?.is_some_and(|p| p.enabled && !p.transition) {
+        return put_in_force(run, ready).map(|()| false);
+    }
+    breaker::begin(run, breaker, name, ready.module.release().unwrap_or_default());
+    let done = put_in_force(run, ready);
+    breaker::ended(run, breaker, name)?;
+    done.map(|()| true)
 }
 
 fn put_in_force(run: &Run<'_>, ready: &Ready) -> Result<()> {
     let name = ready.module.name.as_str();
-    ensure!(
-        livepatch::is_there(run.host),
-        "{} is missing: this kernel has no livepatch (CONFIG_LIVEPATCH), or /sys is not mounted",
-        livepatch::FOLDER
-    );
+    ensure!(livepatch::is_there(run.host), "{}", livepatch::MISSING);
     match livepatch::find(run.host, name)? {
         Some(patch) => {
             same_build(run, ready)?;
@@ -139,7 +145,7 @@ fn insert(run: &Run<'_>, ready: &Ready) -> Result<()> {
 /// far as both have one.
 fn same_build(run: &Run<'_>, ready: &Ready) -> Result<()> {
     let name = ready.module.name.as_str();
-    let notes = |section: &str| fs::read(module_folder(run, name).join("notes").join(section)).ok();
+    let notes = |section: &str| files::read(&module_folder(run, name).join("notes").join(section), LARGEST).ok();
     let loaded = notes(".note.gnu.build-id").and_then(|n| note::build_id(&n));
     let other_id = match (&loaded, &ready.module.build_id) {
         (Some(loaded), Some(here)) => loaded != here,

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What is said while a command runs: lines in, standard output and standard error out. Where nothing can be
+//! What a command says while it runs: lines in, standard output and standard error out. This is the one place where text
+//! leaves the program: what a terminal would obey, and not show, is shown and not sent. Where nothing can be
 //! written, work goes on and the run fails at its end: a closed terminal must not break off a load.
 
 use anyhow::{Error, Result};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Write};
 
@@ -19,18 +21,28 @@ impl Say {
         Self { program: program.into(), fault: RefCell::new(None) }
     }
 
-    /// One line, or several, on standard output.
+    /// One line on standard output; a line break in it is shown as any other control character.
     pub fn line(&self, text: impl AsRef<str>) {
+        self.data(&shown(text.as_ref()));
+    }
+
+    /// Lines on standard output.
+    pub fn lines(&self, lines: impl IntoIterator<Item = impl AsRef<str>>) {
+        lines.into_iter().for_each(|line| self.line(line));
+    }
+
+    /// What another program reads, on standard output, exactly; and a line break.
+    pub fn data(&self, text: &str) {
         let mut fault = self.fault.borrow_mut();
         if fault.is_none() {
-            *fault = writeln!(io::stdout(), "{}", text.as_ref()).err();
+            *fault = writeln!(io::stdout(), "{text}").err();
         }
     }
 
     /// What is out of order but does not end the command, on standard error.
     pub fn warn(&self, text: impl AsRef<str>) {
         // Where standard error cannot be written to, there is nobody to tell.
-        let _ = writeln!(io::stderr(), "{}: {}", self.program, text.as_ref());
+        let _ = writeln!(io::stderr(), "{}: {}", self.program, paragraph(text.as_ref()));
     }
 
     /// What became of standard output. A reader that went away (`| head`) is no error.
@@ -45,5 +57,58 @@ impl Say {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Text for a terminal, on one line: control characters, and characters that are not seen but change how others are
+/// (directions, joiners, breaks of lines), are written out as `\n` or `\u{1b}`.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_seen) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_seen(c) {
+            true => out.push(c),
+            false => out.extend(c.escape_default()),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The same for a message, whose later lines begin with two spaces: no other line break is one.
+fn paragraph(text: &str) -> String {
+    let mut parts = text.split("\n  ").map(shown);
+    let first = parts.next().unwrap_or_default().into_owned();
+    parts.fold(first, |all, part| all + "\n  " + &part)
+}
+
+fn is_seen(c: char) -> bool {
+    !(c.is_control()
+        || matches!(
+            c,
+            // Soft hyphen, marks of direction and their kin, separators of lines, joiners, what frames annotations, tags.
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_shown() {
+        for plain in ["", "a b: c_1 (0x10)", "é ß 日本 😀 \u{a0}", "\\n"] {
+            assert!(matches!(shown(plain), Cow::Borrowed(same) if same == plain));
+        }
+        assert_eq!(shown("a\x1b[2Jb\r\n\t\x07\x7f\u{9b}31m"), "a\\u{1b}[2Jb\\r\\n\\t\\u{7}\\u{7f}\\u{9b}31m");
+        assert_eq!(shown("a\u{202e}b\u{2066}c\u{200f}d\u{2028}e"), "a\\u{202e}b\\u{2066}c\\u{200f}d\\u{2028}e");
+    }
+
+    #[test]
+    fn of_messages_only_later_lines_that_are_set_in_are_lines() {
+        assert_eq!(paragraph("no\n  what you can do: wait"), "no\n  what you can do: wait");
+        assert_eq!(paragraph("no\nkmend: all is well\n\x1b"), "no\\nkmend: all is well\\n\\u{1b}");
     }
 }

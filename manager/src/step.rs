@@ -6,15 +6,15 @@
 //! (Documentation/livepatch/cumulative-patches.rst, "Limitations"), and the kernel takes it only where it declares each
 //! state of the other one in the same version or a newer one (kernel/livepatch/state.c, klp_is_patch_compatible).
 
-use crate::host::{livepatch, Host};
+use crate::files;
+use crate::host::{livepatch, Host, LARGEST};
 use crate::module::manifest::{self, Fix, Manifest};
 use crate::Run;
-use std::fs;
 
 /// The manifest of a loaded live patch; None where it has none that can be read.
 pub fn loaded(host: &Host, name: &str) -> Option<Manifest> {
     let note = host.at("/sys/module").join(name).join("notes").join(manifest::SECTION);
-    manifest::of_section(&fs::read(note).ok()?).ok().filter(|manifest| manifest.name == name)
+    manifest::of_section(&files::read(&note, LARGEST).ok()?).ok().filter(|manifest| manifest.name == name)
 }
 
 /// Why `older` cannot take the place of `current`; empty where nothing is known to speak against it.

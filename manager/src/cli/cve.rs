@@ -50,11 +50,11 @@ pub fn run(run: &Run<'_>, args: &CveArgs) -> Result<u8> {
     let shown = if args.ids.is_empty() { &all } else { &asked };
     if args.json {
         let answer = Answer { schema_version: 1, release: &kernel.release, cves: shown };
-        run.say.line(serde_json::to_string_pretty(&answer)?);
+        run.say.data(&serde_json::to_string_pretty(&answer)?);
     } else if shown.is_empty() {
         run.say.line("no CVE is named by what is in force or installed for this kernel");
     } else {
-        run.say.line(shown.iter().map(line).collect::<Vec<_>>().join("\n"));
+        run.say.lines(shown.iter().map(line));
     }
     Ok(code(&asked))
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend info: what a module says of itself, in modinfo's lines; then its manifest.
 
-use crate::host::store;
-use crate::module::{manifest, Fault, Module};
-use crate::{order, Run};
+use crate::host::{store, LARGEST};
+use crate::module::{manifest, preflight, Fault, Module};
+use crate::{files, order, say, Run};
 use anyhow::{anyhow, Context, Result};
 use clap::Args;
-use std::fs;
 use std::path::PathBuf;
 
 /// Arguments of `info`.
@@ -23,8 +22,11 @@ pub fn run(run: &Run<'_>, args: &InfoArgs) -> Result<()> {
     match store::locate(run.host, &release, &args.module) {
         Ok(path) => {
             let shown = run.host.show(&path);
-            let bytes = fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
-            let fault = |Fault { place, reason }| anyhow!("failed to get info for patch {shown}: {place}: {reason}");
+            let bytes = files::read(&path, preflight::LARGEST).with_context(|| format!("cannot read {shown}"))?;
+            let fault = |Fault { place, reason }| {
+                let (place, reason) = (say::shown(&place).into_owned(), say::shown(&reason).into_owned());
+                anyhow!("failed to get info for patch {shown}: {place}: {reason}")
+            };
             let module = Module::parse(&bytes).map_err(fault)?;
             run.say.line(format!("Patch information for {}:", args.module.display()));
             field(run, "filename", &shown);
@@ -48,7 +50,7 @@ fn loaded(run: &Run<'_>, module: &str, not_found: anyhow::Error) -> Result<()> {
     run.say.line(format!("Patch information for {module}:"));
     field(run, "name", &name);
     field(run, "loaded", "its file is not installed for this kernel");
-    match fs::read(folder.join("notes").join(manifest::SECTION)) {
+    match files::read(&folder.join("notes").join(manifest::SECTION), LARGEST) {
         Ok(note) => {
             let fault = |Fault { place, reason }| anyhow!("loaded module {name}: {place}: {reason}");
             tell(run, &manifest::of_section(&note).map_err(fault)?);

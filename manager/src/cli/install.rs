@@ -3,7 +3,7 @@
 
 use crate::host::{lock, store};
 use crate::module::preflight::{self, Kernel};
-use crate::{failures, files, kept, order, Run};
+use crate::{failures, files, kept, order, say, Run};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,9 @@ pub struct InstallArgs {
 /// Runs `install`.
 pub fn install(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     let path = args.module.as_path();
-    let shown = path.display();
+    let shown = say::shown(&path.to_string_lossy()).into_owned();
     ensure!(path.exists(), "{shown} doesn't exist");
+    ensure!(shown == path.to_string_lossy(), "{shown}: its name has characters that are not shown: rename it first");
     let name = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".ko") && !n.starts_with('.'));
     let name = name.with_context(|| format!("{shown} isn't a .ko file"))?;
     let release = release(run, args)?;
@@ -45,7 +46,7 @@ fn put(run: &Run<'_>, path: &Path, into: &Path, kernel: &Kernel) -> Result<()> {
     let (shown, release) = (path.display(), kernel.release.as_str());
     let name = into.file_name().unwrap_or_default().to_string_lossy();
     let ready = preflight::check(run.host, path, kernel)?;
-    match std::fs::read(into) {
+    match files::read(into, preflight::LARGEST) {
         Ok(there) if there == ready.bytes => {
             run.say.line(format!("{shown} is already installed ({release})"));
             enable_service(run);
@@ -91,12 +92,13 @@ pub fn uninstall(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     store::folder(run.host, &release)?;
     let _lock = lock::take(run, "uninstall", true)?;
     let Some(found) = store::find(run.host, &release, &text)? else {
+        failures::gone(run, &order::module_name(&text), &release);
         kept::gone(run, &order::place(&order::module_name(&text), &release), &release);
         bail!("{text} is not installed for kernel {release}");
     };
     run.say.line(format!("uninstalling {text} ({release})"));
     kept::uninstall(run, &found, &release)?;
-    failures::forget(run, &found.name, &release);
+    failures::gone(run, &found.name, &release);
     Ok(())
 }
 

@@ -5,12 +5,16 @@ use super::Which;
 use crate::host::notes::Breaker;
 use crate::host::store::{self, Installed};
 use crate::host::{livepatch, lock};
-use crate::load::{load, Stalled};
+use crate::load::{load, load_one_of_many, Stalled};
 use crate::module::preflight::{check, Kernel, Ready};
 use crate::order::{self, Place};
-use crate::{aside, breaker, failures, step, Run};
+use crate::status::count;
+use crate::{aside, breaker, failures, step, watch, Run};
 use anyhow::{bail, ensure, Result};
 use std::path::Path;
+
+/// What is said of a kernel without livepatch.
+const WITHOUT: &str = "this kernel is built without CONFIG_LIVEPATCH: no live patch can be loaded";
 
 /// Runs the command.
 pub fn run(run: &Run<'_>, which: &Which) -> Result<()> {
@@ -24,14 +28,14 @@ pub fn run(run: &Run<'_>, which: &Which) -> Result<()> {
 fn one(run: &Run<'_>, module: &Path, kernel: &Kernel) -> Result<()> {
     let path = store::locate(run.host, &kernel.release, module)?;
     let _lock = lock::take(run, "load", false)?;
-    known(run, &path, kernel, &breaker::look(run)?)
+    known(run, &path, kernel, &mut breaker::look(run)?)
 }
 
 /// Loads this file, and has its failure stay to be seen; the caller holds the lock.
 ///
 /// # Errors
 /// As of [`load`], and it is set aside, or cannot take the place of the newer one in force.
-pub fn known(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &Breaker) -> Result<()> {
+pub fn known(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &mut Breaker) -> Result<()> {
     let name = order::module_name(&path.file_name().unwrap_or_default().to_string_lossy());
     let done = checked(run, path, kernel, breaker);
     keep(run, &name, &kernel.release, &done);
@@ -46,12 +50,12 @@ fn keep(run: &Run<'_>, name: &str, release: &str, done: &Result<()>) {
     }
 }
 
-fn checked(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &Breaker) -> Result<()> {
+fn checked(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &mut Breaker) -> Result<()> {
     let ready = check(run.host, path, kernel)?;
     aside::refuse(breaker, &ready.module.name, &kernel.release)?;
     let place = order::place(&ready.module.name, &kernel.release);
     let newer = newer_in_force(run, &place, &kernel.release)?;
-    let Some(newer) = newer else { return load(run, &ready) };
+    let Some(newer) = newer else { return load(run, &ready, breaker) };
     run.say.warn(format!("{newer} is in force and newer: this is a step back"));
     let current = step::loaded(run.host, &newer);
     match (&current, &ready.module.manifest) {
@@ -71,7 +75,7 @@ fn checked(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &Breaker) -> Re
             ready.module.name
         )),
     }
-    load(run, &ready)?;
+    load(run, &ready, breaker)?;
     step::tell_lost(run, current.as_ref());
     Ok(())
 }
@@ -90,33 +94,51 @@ pub fn retry(run: &Run<'_>, module: &Path) -> Result<()> {
 
 /// The live patch in force that is a newer version of the same stream.
 fn newer_in_force(run: &Run<'_>, place: &Place, release: &str) -> Result<Option<String>> {
-    let newer = |name: &str| {
+    if place.version.is_none() {
+        return Ok(None);
+    }
+    let newer = |name: &String| {
         let other = order::place(name, release);
         other.stream == place.stream && other.version > place.version
     };
-    Ok(livepatch::all(run.host)?.into_iter().find(|p| p.enabled && newer(&p.name)).map(|p| p.name))
+    // Of thousands those of the stream alone are asked for their state.
+    for name in livepatch::names(run.host)?.into_iter().filter(|name| name.starts_with(&place.stream)).filter(newer) {
+        if livepatch::find(run.host, &name)?.is_some_and(|patch| patch.enabled) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
-/// One stream: its candidates, newest first, each checked.
+/// One stream: the newest candidate that passed the preflight. It is read again before it is loaded: there may be thousands,
+/// and neither their bytes nor their open files are held meanwhile.
 struct Stream {
     newest: String,
-    good: Vec<(Installed, Ready)>,
+    good: Option<Installed>,
+    replaces: bool,
 }
 
 fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
     let _lock = lock::take(run, "load --all", false)?;
-    let breaker = breaker::look(run)?;
+    let mut breaker = breaker::look(run)?;
+    let installed = store::with_kept(run.host, &kernel.release)?;
+    if livepatch::is_missing(run.host) {
+        // A boot without anything to load is no failed one.
+        ensure!(installed.is_empty(), "{WITHOUT}, and none of {} was", count(installed.len(), "installed file"));
+        run.say.warn(WITHOUT);
+        return Ok(());
+    }
     let mut faults = 0;
     let mut streams = Vec::new();
-    for candidates in store::streams(store::with_kept(run.host, &kernel.release)?) {
+    for candidates in store::streams(installed) {
         let newest = candidates[0].name.clone();
         let candidates = not_aside(run, candidates, &breaker, &kernel.release);
-        let mut good = Vec::new();
+        let mut good = None;
         // Older ones are read only where they are needed.
         for candidate in candidates {
             match check(run.host, &candidate.path, kernel) {
                 Ok(ready) => {
-                    good.push((candidate, ready));
+                    good = Some((replaces(&ready), candidate));
                     break;
                 }
                 Err(refusal) => {
@@ -126,14 +148,21 @@ fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
                 }
             }
         }
-        streams.push(Stream { newest, good });
+        let (replaces, good) = good.map_or((false, None), |(replaces, candidate)| (replaces, Some(candidate)));
+        streams.push(Stream { newest, good, replaces });
     }
     // Those that take the place of all others come first: the others would not survive them.
-    streams.sort_by_key(|s| !s.good.iter().any(|(_, ready)| replaces(ready)));
+    streams.sort_by_key(|s| !s.replaces);
     let mut in_force: Vec<String> = Vec::new();
-    for stream in streams {
-        faults += usize::from(!load_stream(run, kernel, &breaker, stream, &mut in_force)?);
+    let mut has_loaded = false;
+    let well: Result<Vec<bool>> = streams
+        .into_iter()
+        .map(|stream| load_stream(run, kernel, &mut breaker, stream, &mut in_force, &mut has_loaded))
+        .collect();
+    if has_loaded {
+        watch::start(run);
     }
+    faults += well?.into_iter().filter(|well| !well).count();
     for name in in_force {
         if livepatch::find(run.host, &name)?.is_none_or(|p| !p.enabled) {
             faults += 1;
@@ -176,13 +205,24 @@ fn replaces(ready: &Ready) -> bool {
 fn load_stream(
     run: &Run<'_>,
     kernel: &Kernel,
-    breaker: &Breaker,
+    breaker: &mut Breaker,
     stream: Stream,
     in_force: &mut Vec<String>,
+    has_loaded: &mut bool,
 ) -> Result<bool> {
     let mut well = true;
     let mut candidates = stream.good;
-    while let Some((candidate, ready)) = candidates.pop() {
+    while let Some(candidate) = candidates.take() {
+        let ready = match check(run.host, &candidate.path, kernel) {
+            Ok(ready) => ready,
+            Err(refusal) => {
+                well = false;
+                run.say.warn(refusal.to_string());
+                keep(run, &candidate.name, &kernel.release, &Err(refusal.into()));
+                candidates = next_older(run, kernel, breaker, &candidate)?;
+                continue;
+            }
+        };
         let name = ready.module.name.clone();
         let place = order::place(&name, &kernel.release);
         if let Some(newer) = newer_in_force(run, &place, &kernel.release)? {
@@ -198,7 +238,7 @@ fn load_stream(
             ));
             return Ok(false);
         }
-        let done = load(run, &ready);
+        let done = load_one_of_many(run, &ready, breaker).map(|began| *has_loaded |= began);
         keep(run, &name, &kernel.release, &done);
         match done {
             Ok(()) => {
@@ -215,7 +255,7 @@ fn load_stream(
                     // An older one would have to wait for the same tasks.
                     return Ok(false);
                 }
-                candidates.extend(next_older(run, kernel, breaker, &candidate)?);
+                candidates = next_older(run, kernel, breaker, &candidate)?;
             }
         }
     }
@@ -223,18 +263,13 @@ fn load_stream(
 }
 
 /// The newest of the same stream that is older than `than` and passes the preflight.
-fn next_older(
-    run: &Run<'_>,
-    kernel: &Kernel,
-    breaker: &Breaker,
-    than: &Installed,
-) -> Result<Option<(Installed, Ready)>> {
+fn next_older(run: &Run<'_>, kernel: &Kernel, breaker: &Breaker, than: &Installed) -> Result<Option<Installed>> {
     let installed = store::with_kept(run.host, &kernel.release)?;
     let older = installed.into_iter().rev();
     let older = older.filter(|i| i.place.stream == than.place.stream && i.place.version < than.place.version);
     for candidate in older.filter(|i| breaker.aside(&i.name, &kernel.release).is_none()) {
         match check(run.host, &candidate.path, kernel) {
-            Ok(ready) => return Ok(Some((candidate, ready))),
+            Ok(_) => return Ok(Some(candidate)),
             Err(refusal) => {
                 run.say.warn(refusal.to_string());
                 keep(run, &candidate.name, &kernel.release, &Err(refusal.into()));

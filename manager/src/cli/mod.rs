@@ -2,6 +2,7 @@
 //! The command line: one file a command; names, options and exit codes in one place.
 
 mod cve;
+mod forget;
 mod info;
 mod install;
 mod list;
@@ -17,7 +18,7 @@ mod unload;
 use crate::host::elsewhere::Elsewhere;
 use crate::host::kernel::{Kernel, Running};
 use crate::host::Host;
-use crate::say::Say;
+use crate::say::{self, Say};
 use crate::{breaker, Run};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -72,6 +73,8 @@ enum Command {
         #[arg(value_name = "MODULE")]
         module: PathBuf,
     },
+    /// Forget failed installs and loads, which `status` shows until they go well
+    Forget(Which),
     /// Look whether loads are known to be good by now; systemd runs it
     #[command(hide = true)]
     Settle,
@@ -135,6 +138,9 @@ pub fn main() -> ExitCode {
         Err(said) => {
             // clap's own code for a mistake is 2; kpatch's is 1.
             let code = if said.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            // It says the words that were typed: those that a terminal would obey are parsed once more, as they are shown.
+            let typed = std::env::args_os().map(|arg| say::shown(&arg.to_string_lossy()).into_owned());
+            let said = Cli::try_parse_from(typed).err().unwrap_or(said);
             return said.print().map_or(ExitCode::FAILURE, |()| code);
         }
     };
@@ -179,6 +185,7 @@ fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
         Some(Command::Subscribe(args)) => subscribe::run(run, args)?,
         Some(Command::StepBack(args)) => step_back::run(run, args)?,
         Some(Command::Retry { module }) => load::retry(run, module)?,
+        Some(Command::Forget(which)) => forget::run(run, which)?,
         Some(Command::Settle) => breaker::settle(run)?,
         Some(Command::ShutdownMark) => breaker::shutdown_mark(run)?,
         Some(Command::Signal) => crate::transition::signal(run)?,

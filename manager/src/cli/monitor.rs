@@ -2,6 +2,7 @@
 //! The status for monitoring: a line as plugins of Nagios print it, and the text format of Prometheus. docs/status.md
 //! has the names.
 
+use crate::say::shown;
 use crate::status::{Level, Status, Verdict};
 use jiff::tz::TimeZone;
 use std::fmt::{Display, Write};
@@ -30,7 +31,7 @@ pub fn nagios_error(error: &anyhow::Error) -> (String, u8) {
 
 /// A bar would begin the perfdata, a line break the long text.
 fn before_bar(text: &str) -> String {
-    text.chars().map(|c| if c == '|' || c.is_control() { '/' } else { c }).collect()
+    shown(&text.replace(['|', '\n'], "/")).into_owned()
 }
 
 /// The text format, version 0.0.4.
@@ -92,7 +93,9 @@ impl Metrics {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    // The format knows three escapes and no other; what is not shown is written out before that.
+    let lines: Vec<_> = text.split('\n').map(|line| shown(line).replace('\\', "\\\\").replace('"', "\\\"")).collect();
+    lines.join("\\n")
 }
 
 #[cfg(test)]
@@ -103,6 +106,8 @@ mod tests {
     fn texts_do_not_break_out_of_their_place() {
         assert_eq!(before_bar("a | b\nc"), "a / b/c");
         assert_eq!(escaped("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
+        assert_eq!(before_bar("a\x1b[2J\u{202e}"), "a\\u{1b}[2J\\u{202e}");
+        assert_eq!(escaped("a\x1b"), "a\\\\u{1b}");
         assert_eq!(nagios_error(&anyhow::anyhow!("a|b")), ("KMEND UNKNOWN - a/b".into(), 3));
     }
 }

@@ -25,6 +25,7 @@ Exit codes:
   5  expired: the live patch is in force, and there will be no newer one
   6  reboot needed
   7  unsupported: there are no live patches for this kernel
+  8  no livepatch: this kernel is built without CONFIG_LIVEPATCH
 With --nagios 0 to 3, as its plugins have them. With --prometheus 0, or 1 for an error.";
 
 /// Arguments of `status`.
@@ -65,15 +66,15 @@ fn told(run: &Run<'_>, args: &StatusArgs) -> Result<u8> {
     match &args.prometheus {
         Some(Some(file)) => return files::write(file, monitor::prometheus(&status).as_bytes()).map(|()| 0),
         Some(None) => {
-            run.say.line(monitor::prometheus(&status).trim_end());
+            run.say.data(monitor::prometheus(&status).trim_end());
             return Ok(0);
         }
         None => {}
     }
     if args.json {
-        run.say.line(serde_json::to_string_pretty(&status)?);
+        run.say.data(&serde_json::to_string_pretty(&status)?);
     } else {
-        run.say.line(text(&status).join("\n"));
+        run.say.lines(text(&status));
     }
     Ok(status.verdict.exit_code())
 }

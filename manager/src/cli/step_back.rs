@@ -21,7 +21,7 @@ pub struct StepBackArgs {
 pub fn run(run: &Run<'_>, args: &StepBackArgs) -> Result<()> {
     let kernel = Kernel::running(run.host)?;
     let _lock = lock::take(run, "step-back", true)?;
-    let breaker = breaker::look(run)?;
+    let mut breaker = breaker::look(run)?;
     let (current, place) = in_force(run, args.version.as_deref(), &kernel.release)?;
     let installed = store::with_kept(run.host, &kernel.release)?;
     let stream = || installed.iter().filter(|i| i.place.stream == place.stream);
@@ -41,7 +41,7 @@ pub fn run(run: &Run<'_>, args: &StepBackArgs) -> Result<()> {
             kernel.release
         )
     })?;
-    super::load::known(run, &target.path, &kernel, &breaker)?;
+    super::load::known(run, &target.path, &kernel, &mut breaker)?;
     let newer = stream().filter(|i| i.place.version > target.place.version).map(|i| i.name.as_str());
     aside::stepped_back(run, newer.collect::<Vec<_>>().as_slice(), &target.name, &kernel.release)
 }

@@ -67,7 +67,7 @@ fn changed(run: &Run<'_>, doing: &str, action: impl Fn(&Run<'_>, &Patch) -> Resu
         return Ok(());
     };
     let done = action(run, &patch);
-    breaker::ended(run)?;
+    breaker::all_ended(run)?;
     done
 }
 
@@ -153,5 +153,5 @@ fn retry(run: &Run<'_>, patch: &Patch) -> Result<()> {
             kernel.release
         )
     })?;
-    load::load(run, &check(run.host, &installed.path, &kernel)?)
+    load::load(run, &check(run.host, &installed.path, &kernel)?, &mut breaker::read(run))
 }

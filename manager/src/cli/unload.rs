@@ -25,7 +25,7 @@ pub fn run(run: &Run<'_>, which: &Which, how: How) -> Result<()> {
     let Some(module) = &which.module else {
         let _lock = lock::take(run, &format!("{doing} --all"), false)?;
         let done = all(run, action);
-        breaker::ended(run)?;
+        breaker::all_ended(run)?;
         return done;
     };
     let text = module.file_name().unwrap_or_default().to_string_lossy();
@@ -37,7 +37,7 @@ pub fn run(run: &Run<'_>, which: &Which, how: How) -> Result<()> {
     if done.is_ok() {
         step::tell_lost(run, before.as_ref());
     }
-    breaker::ended(run)?;
+    breaker::all_ended(run)?;
     done
 }
 

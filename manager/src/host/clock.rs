@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What time it is on the host, in UTC. A system in another folder (`--root`) may have a clock of its own, the file
+//! What time it is on the host: for people in UTC, and for decisions in seconds since the boot. A clock can be set while
+//! the host runs, so that a difference of its times decides nothing. A system in another folder (`--root`) may have a clock of its own, the file
 //! `clock` in its root: `2026-11-25T17:00:00Z`. What depends on the day can be tested on any day by it.
 
 use super::Host;
+use anyhow::{Context, Result};
 use jiff::civil::Date;
 use jiff::tz::Offset;
 use jiff::Timestamp;
@@ -21,6 +23,23 @@ pub fn now(host: &Host) -> Timestamp {
 /// Now as the notes have it: `2026-11-25T17:00:00Z`.
 pub fn stamp(host: &Host) -> String {
     now(host).to_string()
+}
+
+/// Seconds since the boot that is under way, those in suspend included (CLOCK_BOOTTIME), by /proc/uptime; None where that
+/// does not say it. It says nothing across boots: compare it only where [`boot_id`] is the same.
+pub fn uptime(host: &Host) -> Option<u64> {
+    let text = host.text(&host.at("/proc/uptime")).ok().flatten()?;
+    text.split(['.', ' ']).next()?.parse().ok()
+}
+
+/// Which boot this is, by /proc/sys/kernel/random/boot_id.
+///
+/// # Errors
+/// The file is missing, or says nothing.
+pub fn boot_id(host: &Host) -> Result<String> {
+    let path = host.at("/proc/sys/kernel/random/boot_id");
+    let text = host.text(&path)?.filter(|text| !text.is_empty());
+    text.with_context(|| format!("{} does not say which boot this is", host.show(&path)))
 }
 
 /// Today's date in UTC.
@@ -56,6 +75,20 @@ mod tests {
         assert_eq!(today(&host).to_string(), "2026-11-25");
         std::fs::write(dir.path().join(FILE), "half past nine\n").unwrap();
         assert!(now(&host) >= real, "a clock that says nothing is none");
+    }
+
+    #[test]
+    fn uptime_is_what_the_kernel_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::new(dir.path());
+        assert_eq!(uptime(&host), None);
+        std::fs::create_dir(dir.path().join("proc")).unwrap();
+        for (text, expected) in [("350735.47 234388.90\n", Some(350_735)), ("7", Some(7)), ("", None), ("-1.0 2", None)]
+        {
+            std::fs::write(dir.path().join("proc/uptime"), text).unwrap();
+            assert_eq!(uptime(&host), expected, "{text}");
+        }
+        assert!(uptime(&Host::new("/")).is_some());
     }
 
     #[test]

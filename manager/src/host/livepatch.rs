@@ -11,6 +11,10 @@ use std::path::PathBuf;
 /// The folder of the kernel's livepatch.
 pub const FOLDER: &str = "/sys/kernel/livepatch";
 
+/// What is said where that folder is missing.
+pub const MISSING: &str =
+    "/sys/kernel/livepatch is missing: this kernel has no livepatch (CONFIG_LIVEPATCH), or /sys is not mounted";
+
 /// One live patch in the kernel.
 #[derive(Clone, Debug)]
 pub struct Patch {
@@ -83,15 +87,28 @@ pub fn is_there(host: &Host) -> bool {
     host.at(FOLDER).is_dir()
 }
 
+/// Whether the kernel is known to have none: /sys is there, and the folder is not.
+pub fn is_missing(host: &Host) -> bool {
+    !is_there(host) && host.at("/sys/kernel").is_dir()
+}
+
+/// Names of all live patches, in their order, numbers as numbers.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn names(host: &Host) -> Result<Vec<String>> {
+    let mut names = host.names(&host.at(FOLDER))?;
+    names.sort_by(|a, b| order::natural(a, b));
+    Ok(names)
+}
+
 /// All live patches, in the order of their names, numbers as numbers.
 ///
 /// # Errors
 /// A file of sysfs that says what it never should.
 pub fn all(host: &Host) -> Result<Vec<Patch>> {
-    let mut names = host.names(&host.at(FOLDER))?;
-    names.sort_by(|a, b| order::natural(a, b));
     let mut patches = Vec::new();
-    for name in names {
+    for name in names(host)? {
         patches.extend(find(host, &name)?);
     }
     Ok(patches)

@@ -4,9 +4,11 @@
 
 pub mod clock;
 pub mod elsewhere;
+pub mod holder;
 pub mod kernel;
 pub mod livepatch;
 pub mod lock;
+pub mod modes;
 pub mod notes;
 pub mod owner;
 pub mod store;
@@ -14,11 +16,15 @@ pub mod tasks;
 pub mod tracers;
 pub mod trust;
 
+use crate::files;
 use crate::module::note;
 use anyhow::{Context, Result};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Files of the kernel's are not read beyond that many bytes; its list of traced functions may have some millions.
+pub const LARGEST: u64 = 64 << 20;
 
 /// A system, seen from its root folder.
 #[derive(Clone, Debug)]
@@ -61,7 +67,7 @@ impl Host {
     /// # Errors
     /// It is there and cannot be read.
     pub fn text(&self, path: &Path) -> Result<Option<String>> {
-        match fs::read(path) {
+        match files::read(path, LARGEST) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_string())),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", self.show(path))),
@@ -117,7 +123,7 @@ impl Host {
     /// The file is there and cannot be read.
     pub fn build_id(&self) -> Result<Option<String>> {
         let path = self.at("/sys/kernel/notes");
-        match fs::read(&path) {
+        match files::read(&path, LARGEST) {
             Ok(notes) => Ok(note::build_id(&notes)),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", self.show(&path))),

@@ -4,12 +4,10 @@
 
 use super::{is_gone, Host};
 use crate::files;
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
 
 /// Where they are.
 pub const FOLDER: &str = "/var/lib/kmend";
@@ -48,6 +46,9 @@ pub struct Failure {
     /// What can be done later on, where that is known.
     #[serde(default)]
     pub advice: Option<String>,
+    /// The kernel that the refused file says it is for, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meant_for: Option<String>,
 }
 
 /// available.json: what a subscription check saw.
@@ -131,8 +132,11 @@ pub struct Attempt {
     pub release: String,
     /// Which boot it was, /proc/sys/kernel/random/boot_id.
     pub boot_id: String,
-    /// When, as in [`Failure::when`].
+    /// When, as in [`Failure::when`]; for people.
     pub when: String,
+    /// When, seconds since that boot ([`super::clock::uptime`]); None in old notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime: Option<u64>,
 }
 
 /// A version that is left alone.
@@ -171,16 +175,10 @@ impl Note for Breaker {
 pub fn read<N: Note>(host: &Host) -> Result<N> {
     let path = host.at(FOLDER).join(N::FILE);
     let shown = host.show(&path);
-    let mut bytes = Vec::new();
-    match fs::metadata(&path) {
+    let bytes = match files::read(&path, LARGEST) {
         Err(error) if is_gone(&error) => return Ok(N::default()),
-        // Opening a pipe would wait for somebody to write to it.
-        Ok(meta) => ensure!(meta.is_file(), "{shown} is no regular file: remove it"),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
-    }
-    let file = File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-    let size = file.with_context(|| format!("cannot read {shown}"))? as u64;
-    ensure!(size <= LARGEST, "{shown} is larger than {LARGEST} bytes: it is no note of kmend's, remove it");
+        bytes => bytes.with_context(|| format!("cannot read {shown}"))?,
+    };
     serde_json::from_slice(&bytes)
         .with_context(|| format!("{shown} is damaged; kmend writes a new one when you remove it"))
 }
@@ -199,13 +197,15 @@ pub fn write<N: Note>(host: &Host, note: &N) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{self, File};
 
     #[test]
     fn what_is_written_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let host = Host::new(dir.path());
         assert_eq!(read::<Breaker>(&host).unwrap(), Breaker::default());
-        let attempt = Attempt { module: "a".into(), release: "r".into(), boot_id: "b".into(), when: "w".into() };
+        let attempt =
+            Attempt { module: "a".into(), release: "r".into(), boot_id: "b".into(), when: "w".into(), uptime: Some(1) };
         let note = Breaker { attempt: Some(attempt), ..Breaker::default() };
         write(&host, &note).unwrap();
         assert_eq!(read::<Breaker>(&host).unwrap(), note);
@@ -241,7 +241,7 @@ mod tests {
             assert!(error.starts_with("/var/lib/kmend/failures.json is damaged"), "{error}");
         }
         File::create(&path).unwrap().set_len(LARGEST + 1).unwrap();
-        assert!(format!("{:#}", read::<Failures>(&host).unwrap_err()).contains("larger than"));
+        assert!(format!("{:#}", read::<Failures>(&host).unwrap_err()).contains("too many"));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(format!("{:#}", read::<Failures>(&host).unwrap_err()).contains("no regular file"));

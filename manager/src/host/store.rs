@@ -3,6 +3,7 @@
 
 use super::Host;
 use crate::order::{self, Place, Version};
+use crate::say;
 use anyhow::{ensure, Result};
 use std::path::{Path, PathBuf};
 
@@ -61,6 +62,11 @@ pub fn releases(host: &Host) -> Result<Vec<String>> {
 /// The folder cannot be listed.
 pub fn kept_releases(host: &Host) -> Result<Vec<String>> {
     sorted_names(host, KEPT)
+}
+
+/// Whether this is one of the files that are loaded at boot, installed or kept.
+pub fn is_one(host: &Host, path: &Path) -> bool {
+    path.starts_with(host.at(FOLDER)) || path.starts_with(host.at(KEPT))
 }
 
 fn sorted_names(host: &Host, folder: &str) -> Result<Vec<String>> {
@@ -183,6 +189,11 @@ fn pick(all: Vec<Installed>, module: &str) -> Option<Installed> {
 /// There is none.
 pub fn locate(host: &Host, release: &str, module: &Path) -> Result<PathBuf> {
     let text = module.to_string_lossy();
+    ensure!(
+        say::shown(&text) == text,
+        "{}: its name has characters that are not shown: rename it first",
+        say::shown(&text)
+    );
     if text.ends_with(".ko") && module.is_file() {
         return Ok(module.into());
     }

@@ -3,18 +3,20 @@
 //! kernel's loader would find most of this too, but says it in one line of dmesg; that a module was proven against
 //! another build of the same release it does not find at all.
 
-use super::{shared, Fault, Module};
+use super::shared::{self, Hands};
+use super::{Fault, Module};
 use crate::arch;
-use crate::host::livepatch;
+use crate::files;
 use crate::host::trust::{self, Demands};
-use crate::host::Host;
+use crate::host::{livepatch, modes, store, Host};
+use crate::say;
+use std::cell::OnceCell;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Larger files are no live patches; the kernel's own limit for a module is INT_MAX.
-const LARGEST: u64 = 256 << 20;
+pub const LARGEST: u64 = 256 << 20;
 
 /// A module that may be loaded.
 #[derive(Debug)]
@@ -42,11 +44,16 @@ pub struct Refusal {
     pub reason: String,
     /// What to do.
     pub advice: String,
+    /// The kernel that it says it is for, where it says that.
+    pub meant_for: Option<String>,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}\n  what you can do: {}", self.file, self.place, self.reason, self.advice)
+        // Names and values of the file must not look like lines of ours.
+        let [file, place, reason, advice] =
+            [&self.file, &self.place, &self.reason, &self.advice].map(|t| say::shown(t));
+        write!(f, "{file}: {place}: {reason}\n  what you can do: {advice}")
     }
 }
 
@@ -63,6 +70,8 @@ pub struct Kernel {
     pub running: Option<Result<String, String>>,
     /// What it demands of any module; nothing where it does not run.
     pub demands: Demands,
+    /// Who has a hand on its functions, read when a module is first looked at.
+    pub hands: OnceCell<Hands>,
 }
 
 impl Kernel {
@@ -77,7 +86,7 @@ impl Kernel {
             Err(error) => Err(format!("{error:#}")),
         };
         let (release, machine, demands) = (host.release()?, host.machine()?, trust::demands(host));
-        Ok(Self { release, machine, running: Some(build_id), demands })
+        Ok(Self { release, machine, running: Some(build_id), demands, hands: OnceCell::new() })
     }
 
     /// One that is installed, or will be.
@@ -86,7 +95,7 @@ impl Kernel {
     /// /proc does not say the machine.
     pub fn of_release(host: &Host, release: &str) -> anyhow::Result<Self> {
         let demands = Demands::default();
-        Ok(Self { release: release.into(), machine: host.machine()?, running: None, demands })
+        Ok(Self { release: release.into(), machine: host.machine()?, running: None, demands, hands: OnceCell::new() })
     }
 }
 
@@ -100,18 +109,30 @@ pub fn check(host: &Host, path: &Path, kernel: &Kernel) -> Result<Ready, Refusal
         place: place.into(),
         reason,
         advice: advice.into(),
+        meant_for: None,
     };
-    let (file, bytes) = read(path)
-        .map_err(|error| refusal("file", format!("cannot read it: {error}"), "name a .ko file that root can read"))?;
+    let unreadable = |error: std::io::Error| {
+        refusal("file", format!("cannot read it: {error}"), "name a .ko file that root can read")
+    };
+    let file = files::open(path).map_err(unreadable)?;
+    if store::is_one(host, path) {
+        if let Some(reason) = file.metadata().ok().and_then(|meta| modes::fault(&meta)) {
+            let advice =
+                "find out who put it there; `kmend uninstall` takes it away, and its package installs it again";
+            return Err(refusal("file", reason, advice));
+        }
+    }
+    let bytes = files::whole(&file, LARGEST).map_err(unreadable)?;
     let module = Module::parse(&bytes).map_err(|Fault { place, reason }| {
         refusal(&place, reason, "fetch or build the file again: nothing was loaded from it")
     })?;
     if let Some((place, reason, advice)) = against(&module, kernel) {
-        return Err(refusal(place, reason, &advice));
+        let meant_for = module.release().map(Into::into);
+        return Err(Refusal { meant_for, ..refusal(place, reason, &advice) });
     }
     let mut warnings = Vec::new();
     if let (Some(manifest), true) = (&module.manifest, kernel.running.is_some()) {
-        let shared = shared::look(host, manifest);
+        let shared = shared::look(kernel.hands.get_or_init(|| Hands::read(host)), manifest);
         // In force already: the one who redirects is this live patch.
         let is_on = livepatch::find(host, &module.name).is_ok_and(|p| p.is_some_and(|p| p.enabled));
         if let (Some(conflict), false) = (shared.conflict, is_on) {
@@ -123,20 +144,6 @@ pub fn check(host: &Host, path: &Path, kernel: &Kernel) -> Result<Ready, Refusal
         warnings = shared.warnings;
     }
     Ok(Ready { path: path.into(), file, bytes, module, warnings })
-}
-
-fn read(path: &Path) -> std::io::Result<(File, Vec<u8>)> {
-    let mut file = File::open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(std::io::Error::other("it is no regular file"));
-    }
-    if meta.len() > LARGEST {
-        return Err(std::io::Error::other(format!("{} bytes are too many for a live patch", meta.len())));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
-    file.by_ref().take(LARGEST).read_to_end(&mut bytes)?;
-    Ok((file, bytes))
 }
 
 type Against = (&'static str, String, String);

@@ -4,9 +4,39 @@
 //! (Documentation/trace/ftrace-uses.rst, FTRACE_OPS_FL_IPMODIFY); livepatch is one.
 
 use super::manifest::Manifest;
-use crate::host::livepatch::{self, Function};
-use crate::host::tracers::{self, Traced};
+use crate::host::livepatch;
+use crate::host::tracers::{self, Kprobe, Traced};
 use crate::host::Host;
+use std::collections::{HashMap, HashSet};
+
+/// All that the kernel says of who has a hand on functions. There may be thousands of each, so that it is read once and
+/// looked up by the functions' names.
+#[derive(Clone, Debug, Default)]
+pub struct Hands {
+    traced: HashMap<String, Vec<Traced>>,
+    kprobes: HashMap<String, Vec<Kprobe>>,
+    /// Object and name of functions that live patches in the kernel replace.
+    patched: HashSet<(String, String)>,
+}
+
+impl Hands {
+    /// Reads the lists; one that cannot be read is empty.
+    pub fn read(host: &Host) -> Self {
+        let mut hands = Self::default();
+        for traced in tracers::traced(host) {
+            hands.traced.entry(traced.function.clone()).or_default().push(traced);
+        }
+        for kprobe in tracers::kprobes(host) {
+            hands.kprobes.entry(kprobe.function.clone()).or_default().push(kprobe);
+        }
+        if !hands.traced.is_empty() || !hands.kprobes.is_empty() {
+            let patches = livepatch::all(host).unwrap_or_default();
+            let functions = patches.iter().flat_map(|p| livepatch::functions(host, &p.name).unwrap_or_default());
+            hands.patched = functions.map(|function| (function.object, function.name)).collect();
+        }
+        hands
+    }
+}
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,19 +48,13 @@ pub struct Shared {
 }
 
 /// Looks at each function that the live patch replaces.
-pub fn look(host: &Host, manifest: &Manifest) -> Shared {
+pub fn look(hands: &Hands, manifest: &Manifest) -> Shared {
     let mut found = Shared::default();
-    let traced = tracers::traced(host);
-    let kprobes = tracers::kprobes(host);
-    if traced.is_empty() && kprobes.is_empty() {
-        return found;
-    }
-    let patched = patched(host);
     for (object, function) in manifest.replaced() {
         let name = function.name.as_str();
-        let is_patched = patched.iter().any(|p| p.object == object && p.name == name);
+        let is_patched = hands.patched.contains(&(object.to_string(), name.to_string()));
         let of_module = if object == "vmlinux" { String::new() } else { format!(" of module {object}") };
-        for traced in traced.iter().filter(|t| t.object == object && t.function == name) {
+        for traced in hands.traced.get(name).into_iter().flatten().filter(|t| t.object == object) {
             let by = if traced.by.is_empty() { "somebody who is not named there" } else { &traced.by };
             if traced.redirected && !is_patched {
                 let what = format!("{name}{of_module} is redirected already, by {by} (flag I of enabled_functions)");
@@ -47,7 +71,8 @@ pub fn look(host: &Host, manifest: &Manifest) -> Shared {
                 ));
             }
         }
-        for probe in kprobes.iter().filter(|k| k.object == object && k.function == name && k.offset != "0x0") {
+        let probes = hands.kprobes.get(name).into_iter().flatten();
+        for probe in probes.filter(|k| k.object == object && k.offset != "0x0") {
             found.warnings.push(format!(
                 "a kprobe sits in {name}{of_module} at offset {}: it is not hit while the live patch is in force, as other \
                  code runs then",
@@ -61,10 +86,4 @@ pub fn look(host: &Host, manifest: &Manifest) -> Shared {
 /// Its users less livepatch.
 fn others(traced: &Traced, is_patched: bool) -> u64 {
     traced.users.saturating_sub(u64::from(is_patched))
-}
-
-/// The functions that live patches in the kernel replace; none where that cannot be listed.
-fn patched(host: &Host) -> Vec<Function> {
-    let patches = livepatch::all(host).unwrap_or_default();
-    patches.iter().flat_map(|p| livepatch::functions(host, &p.name).unwrap_or_default()).collect()
 }

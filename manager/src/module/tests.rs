@@ -6,12 +6,19 @@ use super::sample::{elf, note, Ko};
 use super::*;
 use crate::host::trust::Demands;
 use crate::host::Host;
+use std::cell::OnceCell;
 
 const RELEASE: &str = "5.14.0-362.8.1.el9_3.x86_64";
 
 fn kernel() -> Kernel {
     let running = Some(Ok("abcd0102".into()));
-    Kernel { release: RELEASE.into(), machine: "x86_64".into(), running, demands: Demands::default() }
+    Kernel {
+        release: RELEASE.into(),
+        machine: "x86_64".into(),
+        running,
+        demands: Demands::default(),
+        hands: OnceCell::new(),
+    }
 }
 
 /// What the preflight says of these bytes; empty where nothing speaks against them.

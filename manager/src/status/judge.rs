@@ -16,6 +16,9 @@ pub(super) fn judge(status: &Status<'_>, live: &[Live<'_>]) -> (Verdict, String)
     if let Some(patch) = live.iter().map(|l| &l.patch).find(|p| p.transition) {
         return in_transition(status, patch);
     }
+    if status.kernel.no_livepatch {
+        return no_livepatch(status);
+    }
     let on: Vec<&str> = live.iter().filter(|l| l.in_force()).map(|l| l.patch.name.as_str()).collect();
     not_loaded(status, &on)
         .or_else(|| only_held_back(status, &on))
@@ -24,6 +27,13 @@ pub(super) fn judge(status: &Status<'_>, live: &[Live<'_>]) -> (Verdict, String)
         .or_else(|| expired(status, &on))
         .or_else(|| newer_kernel(status, &on))
         .unwrap_or_else(|| at_rest(status, &on))
+}
+
+/// Nothing of what follows helps on such a kernel.
+fn no_livepatch(status: &Status<'_>) -> (Verdict, String) {
+    let installed = if status.installed.is_empty() { "" } else { ", nor what is installed for it" };
+    let line = format!("this kernel is built without CONFIG_LIVEPATCH: no live patch can be loaded{installed}");
+    (Verdict::NoLivepatch, line + "; boot a kernel that has it")
 }
 
 fn in_transition(status: &Status<'_>, patch: &Patch) -> (Verdict, String) {

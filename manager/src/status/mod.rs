@@ -12,7 +12,7 @@ pub use noted::Offer;
 pub use on_disk::{Kept, OnDisk};
 pub use verdict::{Level, Verdict};
 
-use crate::host::livepatch::State;
+use crate::host::livepatch::{self, State};
 use crate::host::notes::Failure;
 use crate::host::store::{self, Installed};
 use crate::host::tasks::{self, Task};
@@ -82,6 +82,9 @@ pub struct KernelFacts {
     pub machine: String,
     /// GNU build id, hexadecimal; None where the kernel shows none.
     pub build_id: Option<String>,
+    /// It is known to have no livepatch.
+    #[serde(skip)]
+    pub no_livepatch: bool,
 }
 
 /// Until when there are live patches.
@@ -132,7 +135,14 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
     noted.remarks.extend(live.iter().filter_map(not_told));
     let transition = live.iter().map(|l| &l.patch).find(|p| p.transition);
     let blocking = transition.map_or(Ok(Vec::new()), |patch| tasks::blocking(host, patch))?;
-    noted.failures.retain(|f| !live.iter().any(|l| l.patch.name == f.module && l.in_force()));
+    // A failure is of no concern where that version is in force, or a newer one, which holds what it does.
+    let is_made_good = |f: &Failure| {
+        let place = order::place(&f.module, &kernel.release);
+        let newer =
+            |l: &Live<'_>| l.place.stream == place.stream && place.version.is_some_and(|v| l.place.version > Some(v));
+        live.iter().any(|l| l.in_force() && (l.patch.name == f.module || newer(l)))
+    };
+    noted.failures.retain(|f| !is_made_good(f));
     let look = on_disk::Look { host, kernel: &kernel, live: &live, stuck: &stuck, set_aside: &noted.set_aside };
     let installed = look.installed(&files);
     let kept = look.kept().unwrap_or_else(|error| {
@@ -163,6 +173,7 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
             release: kernel.release,
             machine: kernel.machine,
             build_id: kernel.running.and_then(Result::ok),
+            no_livepatch: livepatch::is_missing(host),
         },
     };
     (status.verdict, status.summary) = judge::judge(&status, &live);

@@ -4,7 +4,7 @@
 
 use crate::host::notes::{self, Available, Breaker, Failure, Failures, Note, SetAside};
 use crate::host::store::Installed;
-use crate::host::Host;
+use crate::host::{clock, Host};
 use crate::live::Live;
 use crate::order::Version;
 use serde::Serialize;
@@ -57,7 +57,7 @@ pub(super) fn read(host: &Host, release: &str) -> Noted {
     noted.failures = failures.failures.into_iter().filter(|f| f.release == release).map(shown).collect();
     noted.set_aside = breaker.set_aside.into_iter().filter(|s| s.release == release).collect();
     noted.set_aside.iter_mut().for_each(|s| (s.reason, s.when) = (plain(&s.reason), plain(&s.when)));
-    let boot = host.text(&host.at("/proc/sys/kernel/random/boot_id")).ok().flatten();
+    let boot = clock::boot_id(host).ok();
     if let Some(attempt) = breaker.attempt.filter(|a| boot.is_some_and(|boot| boot != a.boot_id)) {
         let (module, when) = (plain(&attempt.module), plain(&attempt.when));
         noted.remarks.push(format!("the system went down while {module} was being loaded, {when}"));
@@ -105,6 +105,7 @@ fn shown(failure: Failure) -> Failure {
         // What follows is what can be done.
         reason: plain(failure.reason.lines().next().unwrap_or_default()),
         advice: failure.advice.as_deref().map(plain),
+        meant_for: None,
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Verdict {
     RebootNeeded,
     /// None is in force or installed, and the last check found none for this kernel.
     Unsupported,
+    /// The kernel has no livepatch: none can be loaded into it.
+    NoLivepatch,
 }
 
 /// How bad it is to monitoring, with the exit codes that Nagios plugins have.
@@ -61,7 +63,7 @@ impl Level {
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Patched,
         Self::NotPatched,
         Self::NotLoaded,
@@ -72,6 +74,7 @@ impl Verdict {
         Self::Expired,
         Self::RebootNeeded,
         Self::Unsupported,
+        Self::NoLivepatch,
     ];
 
     /// As `status` says it.
@@ -87,6 +90,7 @@ impl Verdict {
             Self::Expired => "expired",
             Self::RebootNeeded => "reboot needed",
             Self::Unsupported => "unsupported",
+            Self::NoLivepatch => "no livepatch",
         }
     }
 
@@ -103,6 +107,7 @@ impl Verdict {
             Self::Expired => "expired",
             Self::RebootNeeded => "reboot-needed",
             Self::Unsupported => "unsupported",
+            Self::NoLivepatch => "no-livepatch",
         }
     }
 
@@ -116,6 +121,7 @@ impl Verdict {
             Self::Expired => 5,
             Self::RebootNeeded => 6,
             Self::Unsupported => 7,
+            Self::NoLivepatch => 8,
         }
     }
 
@@ -126,7 +132,9 @@ impl Verdict {
             Self::Outdated | Self::UpdateAvailable | Self::InTransition | Self::Stalled | Self::RebootNeeded => {
                 Level::Warning
             }
-            Self::NotPatched | Self::NotLoaded | Self::Expired | Self::Unsupported => Level::Critical,
+            Self::NotPatched | Self::NotLoaded | Self::Expired | Self::Unsupported | Self::NoLivepatch => {
+                Level::Critical
+            }
         }
     }
 }

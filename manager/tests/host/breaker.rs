@@ -16,7 +16,7 @@ fn set_aside(system: &System) -> Vec<String> {
 }
 
 fn at(system: &System, time: &str) {
-    system.put("clock", &format!("2026-11-25T{time}Z"));
+    system.at(time);
 }
 
 /// 1-1 is known to be good, 1-2 was loaded, and then the host crashed.
@@ -120,6 +120,55 @@ fn a_shutdown_in_good_order_or_ten_minutes_make_a_load_good() {
 }
 
 #[test]
+fn a_clock_that_is_set_after_the_boot_makes_no_load_good() {
+    // The hardware's clock is in local time, and is put right a minute after each boot; then the host crashes.
+    for (boot, right) in [("10:00:00", "11:01:00"), ("10:00:00", "09:01:00")] {
+        let system = System::new();
+        system.version("1-1");
+        let mut loads = 0;
+        for _ in 0..6 {
+            system.put("clock", &format!("2026-11-25T{boot}Z"));
+            system.up(20);
+            system.kmend(&["load", "--all"]).ends(0);
+            loads += system.asked().iter().filter(|asked| asked.starts_with("load")).count();
+            system.put("clock", &format!("2026-11-25T{right}Z"));
+            system.up(80);
+            for looks in [&["status"][..], &["list"], &["settle"], &["status", "--nagios"]] {
+                system.kmend(looks);
+            }
+            assert_eq!(system.note(NOTE)["good"], serde_json::Value::Null, "{right}");
+            system.boots_again();
+        }
+        assert_eq!((loads, set_aside(&system)), (1, vec![name("1-1")]), "{right}");
+    }
+    // One that is set back keeps no load from being good.
+    let system = System::new();
+    system.version("1-1");
+    system.at("10:00:00");
+    system.kmend(&["load", "--all"]).ends(0);
+    system.put("clock", "2026-11-25T09:00:00Z");
+    system.up(10 * 3600 + 600);
+    system.kmend(&["list"]).ends(0);
+    assert_eq!(system.note(NOTE)["good"][0]["module"], name("1-1"));
+}
+
+#[test]
+fn a_load_that_an_older_kmend_noted_settles_from_the_next_look_on() {
+    let system = System::new();
+    system.version("1-1");
+    system.at("10:00:00");
+    system.kmend(&["load", "--all"]).ends(0);
+    let mut note = system.note(NOTE);
+    note["attempt"].as_object_mut().unwrap().remove("uptime").unwrap();
+    system.put("var/lib/kmend/breaker.json", &note.to_string());
+    for (time, good) in [("11:00:00", false), ("11:09:59", false), ("11:10:00", true)] {
+        system.at(time);
+        system.kmend(&["list"]).ends(0);
+        assert_eq!(system.note(NOTE)["attempt"].is_null(), good, "{time}");
+    }
+}
+
+#[test]
 fn what_is_set_aside_is_loaded_only_by_retry() {
     let system = crashed();
     system.kmend(&["load", "--all"]).ends(0);
@@ -198,9 +247,7 @@ fn a_damaged_note_and_a_var_that_cannot_be_written_do_not_leave_the_host_unpatch
 
     let system = crashed();
     let note = fs::read(system.root().join("var/lib/kmend").join(NOTE)).unwrap();
-    // A folder stands where the file beside is written.
-    fs::create_dir_all(system.root().join("var/lib/kmend/.kmend-new/x")).unwrap();
-    system.kmend(&["load", "--all"]).ends(0).complains("cannot write").complains("make room in /var");
+    super::power::full(&system, 0, &["load", "--all"]).ends(0).complains("cannot write").complains("make room in /var");
     assert_eq!(system.in_force(), [(name("1-1"), true)]);
     assert_eq!(fs::read(system.root().join("var/lib/kmend").join(NOTE)).unwrap(), note);
 

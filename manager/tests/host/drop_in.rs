@@ -56,7 +56,8 @@ fn while_one_has_the_lock_others_wait_and_then_say_whose_it_is() {
     let path = system.root().join("var/lib/kpatch/.lock");
     let held = fs::File::create(&path).unwrap();
     held.lock().unwrap();
-    fs::write(&path, "process 99: load --all\n").unwrap();
+    let own = std::process::id();
+    fs::write(&path, format!("process {own}: load --all\n")).unwrap();
     let other = system.file("own.ko", &Ko::new("own", RELEASE).bytes());
     for args in [
         &["load", "--all"][..],
@@ -66,11 +67,17 @@ fn while_one_has_the_lock_others_wait_and_then_say_whose_it_is() {
         &["uninstall", &module],
     ] {
         let said = system.kmend(args).ends(1);
-        said.complains("waiting for another kmend (process 99: load --all), which has /var/lib/kpatch/.lock")
-            .complains("for more than 180 seconds: nothing was done");
+        said.complains(&format!(
+            "waiting for another kmend (process {own}: load --all), which has /var/lib/kpatch/.lock"
+        ))
+        .complains("for more than 180 seconds: nothing was done");
     }
     assert!(system.asked().is_empty());
     assert!(!system.folder(RELEASE).join("own.ko").exists());
+    // What the file says may be of one that has ended: the one that is there now is named.
+    fs::write(&path, "process 99: load --all\n").unwrap();
+    let said = system.kmend(&["install", &other]).ends(1);
+    said.complains(&format!("waiting for process {own} (")).complains(") of user 0, which has /var/lib/kpatch/.lock");
     // Those that only look do not wait.
     system.kmend(&["list"]).ends(0);
     system.kmend(&["status"]).ends(3);

@@ -109,3 +109,67 @@ fn notes_of_before_say_when_it_failed() {
     system.put("var/lib/kmend/failures.json", &format!(r#"{{"failures":[{failure}]}}"#));
     system.kmend(&["status"]).ends(2).says("\nfailed: load of m, 2026-11-25T17:00:00Z: busy\n");
 }
+
+#[test]
+fn what_the_operator_has_put_right_is_over() {
+    let other = "6.1.0-50-amd64";
+    let system = System::new();
+    let path = system.file("own.ko", &Ko::new("own", other).bytes());
+    for what in ["install", "load"] {
+        system.kmend(&[what, &path]).ends(1);
+    }
+    assert_eq!(kept(&system), ["install own", "load own"]);
+    system.kmend(&["status", "--nagios"]).ends(2).says("failures=2");
+    // It was meant for another kernel, and is installed for that now: a load of it here may be tried still.
+    system.kmend(&["install", "-k", other, &path]).ends(0);
+    assert_eq!(kept(&system), ["load own"]);
+    system.kmend(&["uninstall", "own"]).ends(1).complains("is not installed for kernel");
+    assert_eq!(kept(&system), [""; 0]);
+    system.kmend(&["status", "--nagios"]).ends(2).says("failures=0");
+    // One of the same name that failed for this kernel is not put right by one for another.
+    let broken = system.file("own.ko", b"\x7fELF");
+    system.kmend(&["install", &broken]).ends(1);
+    let path = system.file("own.ko", &Ko::new("own", other).bytes());
+    system.kmend(&["uninstall", "-k", other, "own"]).ends(0);
+    system.kmend(&["install", "-k", other, &path]).ends(0);
+    assert_eq!(kept(&system), ["install own"]);
+}
+
+#[test]
+fn a_newer_version_that_goes_well_ends_the_failures_of_older_ones() {
+    let system = System::new();
+    for version in ["1-2", "1-4"] {
+        let path = system.file(&file(version), b"\x7fELF");
+        system.kmend(&["install", &path]).ends(1);
+    }
+    let path = system.file("kpatch-own.ko", b"\x7fELF");
+    system.kmend(&["install", &path]).ends(1);
+    let path = system.file(&file("1-3"), &Ko::with_manifest(&name("1-3"), RELEASE, &[]).bytes());
+    system.kmend(&["install", &path]).ends(0);
+    assert_eq!(kept(&system), [format!("install {}", name("1-4")), "install kpatch_own".into()]);
+    // Of loads the note stays, as it says that this version never was in force; it is no longer shown.
+    let system = System::new();
+    system.installed(&file("1-2"), b"\x7fELF");
+    system.kmend(&["load", "--all"]).ends(1);
+    system.kmend(&["status", "--nagios"]).says("failures=1");
+    system.version("1-3");
+    system.kmend(&["load", "--all"]).ends(0);
+    system.kmend(&["status", "--nagios"]).ends(0).says("failures=0");
+}
+
+#[test]
+fn failures_are_forgotten_by_name_or_all_of_them() {
+    let system = System::new();
+    for module in ["a", "b", "c"] {
+        let path = system.file(&format!("own-{module}.ko"), b"");
+        system.kmend(&["install", &path]).ends(1);
+        system.kmend(&["install", "-k", "6.1.0", &path]).ends(1);
+    }
+    system.kmend(&["forget", "own-a.ko"]).ends(0).says("2 failures forgotten\n");
+    assert_eq!(kept(&system).len(), 4);
+    system.kmend(&["forget", "own_a"]).ends(1).complains("nothing that failed of own_a is noted");
+    system.kmend(&["forget"]).ends(1);
+    system.kmend(&["forget", "--all"]).ends(0).says("4 failures forgotten\n");
+    assert_eq!(kept(&system), [""; 0]);
+    system.kmend(&["forget", "--all"]).ends(0).says("0 failures forgotten\n");
+}

@@ -6,6 +6,7 @@ mod docs;
 mod drop_in;
 mod facts;
 mod failures;
+mod hostile;
 mod install;
 mod kept;
 mod ko;

@@ -157,3 +157,29 @@ fn names(json: &serde_json::Value, found: &mut Vec<String>) {
         _ => {}
     }
 }
+
+#[test]
+fn a_kernel_without_livepatch_is_a_verdict_of_its_own() {
+    let system = System::new();
+    fs::remove_dir_all(system.root().join("sys/kernel/livepatch")).unwrap();
+    let line = "this kernel is built without CONFIG_LIVEPATCH: no live patch can be loaded";
+    assert_eq!(first_line(&system, 8), format!("no livepatch: {line}; boot a kernel that has it"));
+    // Nothing to load is no failure at boot.
+    let said = system.kmend(&["load", "--all"]).ends(0);
+    assert_eq!(said.err, format!("kmend: {line}\n"));
+    system.version("1-1");
+    assert_eq!(
+        first_line(&system, 8),
+        format!("no livepatch: {line}, nor what is installed for it; boot a kernel that has it")
+    );
+    let said = system.kmend(&["load", "--all"]).ends(1);
+    assert_eq!(said.err, format!("kmend: {line}, and none of 1 installed file was\n"));
+    assert!(system.asked().is_empty());
+    let json: serde_json::Value = serde_json::from_str(&system.kmend(&["status", "--json"]).ends(8).out).unwrap();
+    assert_eq!((&json["verdict"], json["failures"].as_array().unwrap().len()), (&json!("no-livepatch"), 0));
+    system.kmend(&["status", "--nagios"]).ends(2).says("KMEND CRITICAL - no livepatch: ");
+    system.kmend(&["status", "--prometheus"]).ends(0).says("kmend_verdict{verdict=\"no-livepatch\"} 1\n");
+    // Where /sys is not mounted that is not known.
+    fs::remove_dir_all(system.root().join("sys")).unwrap();
+    system.kmend(&["status"]).ends(3);
+}

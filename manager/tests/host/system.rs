@@ -217,6 +217,18 @@ impl System {
         fs::write(path, format!("boot {}\n", boots + 1)).unwrap();
     }
 
+    /// It is that time of the day, `10:00:00`, and the host has been up since midnight.
+    pub fn at(&self, time: &str) {
+        self.put("clock", &format!("2026-11-25T{time}Z"));
+        let parts: Vec<u64> = time.split(':').map(|part| part.parse().unwrap()).collect();
+        self.up(parts[0] * 3600 + parts[1] * 60 + parts[2]);
+    }
+
+    /// So many seconds have passed since the boot.
+    pub fn up(&self, seconds: u64) {
+        self.put("proc/uptime", &format!("{seconds}.25 1.00\n"));
+    }
+
     /// From now on a transition of that live patch to that state takes so long, milliseconds; None: for ever.
     pub fn takes(&self, name: &str, on: bool, time: Option<u64>) {
         self.state.lock().unwrap().plan.transitions.insert((name.into(), on), time);
