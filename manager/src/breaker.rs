@@ -180,7 +180,7 @@ pub fn all_ended(run: &Run<'_>) -> Result<()> {
 }
 
 fn end(run: &Run<'_>, breaker: &mut Breaker, module: Option<&str>) -> Result<()> {
-    let there: HashSet<String> = livepatch::names(run.host)?.into_iter().collect();
+    let there: HashSet<String> = run.host.names(&run.host.at(livepatch::FOLDER))?.into_iter().collect();
     let (mut open, mut over) = (Vec::new(), false);
     for attempt in breaker.take_attempts() {
         let is_other = module.is_some_and(|module| module != attempt.module);
