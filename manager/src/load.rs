@@ -80,7 +80,10 @@ pub fn load_one_of_many(run: &Run<'_>, ready: &Ready, breaker: &mut Breaker) -> 
     }
     breaker::begin(run, breaker, name, ready.module.release().unwrap_or_default());
     let done = put_in_force(run, ready);
-    breaker::ended(run, breaker, name)?;
+    // One in force that takes the place of no other leaves all attempts as they are.
+    if done.is_err() || ready.module.manifest.as_ref().is_none_or(|manifest| manifest.replace) {
+        breaker::ended(run, breaker, name)?;
+    }
     done.map(|()| true)
 }
 

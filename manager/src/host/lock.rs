@@ -23,6 +23,9 @@ const MODE: u32 = 0o600;
 /// How long another one is waited for, seconds: as long as a load with a stalled transition takes, and its way back.
 const PATIENCE: u32 = 180;
 
+/// How often is looked who has it, seconds: on a host with many processes that takes a while.
+const LOOK: u32 = 10;
+
 /// The lock; None where there was no way to take one.
 pub struct Lock(#[allow(dead_code)] Option<File>);
 
@@ -36,7 +39,7 @@ pub fn take(run: &Run<'_>, doing: &str, needs_var: bool) -> Result<Lock> {
     let folder = run.host.at(FOLDER);
     let path = folder.join(NAME);
     let shown = run.host.show(&path);
-    let mut waited = 0;
+    let (mut waited, mut holders) = (0, Vec::new());
     loop {
         let mut file = match files::make_folder(&folder).and_then(|()| open(&path)) {
             Ok(file) => file,
@@ -61,7 +64,9 @@ pub fn take(run: &Run<'_>, doing: &str, needs_var: bool) -> Result<Lock> {
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {shown}")),
         }
-        let holders = holder::of(&file);
+        if waited % LOOK == 0 {
+            holders = holder::of(&file);
+        }
         if let Some(stranger) = holders.iter().find(|holder| is_stranger(holder)) {
             // No kmend of root's has it then, and the stranger cannot open the new one.
             if replace(&path, || is_at(&file, &path)).is_ok_and(|done| done) {
