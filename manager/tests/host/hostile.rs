@@ -323,9 +323,9 @@ fn timed(system: &System, args: &[&str]) -> f64 {
 }
 
 #[test]
-fn three_thousand_streams_are_loaded_in_time() {
+fn thousands_of_streams_are_loaded_in_time() {
     let system = System::new();
-    let count = 3000;
+    let count = 1500;
     for number in 0..count {
         let ko = Ko::new(&format!("own_{number}"), RELEASE);
         system.installed(&format!("own_{number}.ko"), &ko.bytes());
@@ -336,5 +336,5 @@ fn three_thousand_streams_are_loaded_in_time() {
     system.put("sys/kernel/tracing/enabled_functions", &line.repeat(count));
     let (second, status) = (timed(&system, &["load", "--all"]), timed(&system, &["status"]));
     println!("first {first:.1} s, second {second:.1} s, status {status:.1} s");
-    assert!(first < 60.0 && second < 30.0 && status < 30.0, "{first} {second} {status}");
+    assert!(first < 30.0 && second < 10.0 && status < 10.0, "{first} {second} {status}");
 }
