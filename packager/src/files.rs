@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
 /// Writes `data` to `path`: complete, and on the disk, or not at all.
 pub(crate) fn write(path: &Path, data: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("cannot make folder {}", folder.display()))?;
+    make_folder(folder).with_context(|| format!("cannot make folder {}", folder.display()))?;
     let mut beside = tempfile::Builder::new()
         .prefix(".kmend-")
         .tempfile_in(folder)
@@ -50,6 +50,26 @@ pub(crate) fn write(path: &Path, data: &[u8]) -> Result<()> {
         .with_context(|| format!("cannot write {} ({} bytes): is the disk full?", path.display(), data.len()))?;
     beside.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
+}
+
+/// Makes a folder and those above it that are missing. All can read them, whatever the umask is: a repository is there to be read.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && fs::symlink_metadata(f).is_err()).collect();
+    fs::create_dir_all(folder)?;
+    missing.into_iter().try_for_each(|made| fs::set_permissions(made, fs::Permissions::from_mode(0o755)))
+}
+
+/// Lets all read a folder and the files in it, whatever the umask was.
+pub(crate) fn readable(folder: &Path) -> Result<()> {
+    let set = |path: &Path, mode| {
+        let cannot = || format!("cannot set the mode of {}", path.display());
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(cannot)
+    };
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read folder {}", folder.display()))? {
+        set(&entry.with_context(|| format!("cannot read folder {}", folder.display()))?.path(), 0o644)?;
+    }
+    set(folder, 0o755)
 }
 
 /// The files in `folder` whose names end in `.ending`, in the order of their names.

@@ -3,12 +3,13 @@
 
 use super::kernel::{Kernel, SMALL};
 use super::sign::keys;
-use super::tool::{collect, command, folder, names, put, Ran};
+use super::tool::{collect, command, folder, names, put, Ran, KMEND};
 use super::Test;
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 pub const TESTS: &[Test] =
     &[("wrong_files", wrong_files), ("kernels_that_are_not_prepared", kernels_that_are_not_prepared)];
@@ -119,8 +120,18 @@ impl Bench {
         stream(&self.kernel.cache(), &[&[command, file], more].concat())
     }
 
+    /// Releases as a user whose new files nobody else may read; the repository is for all.
     fn release(&self, more: &[&str]) -> Ran {
-        self.run("release", &[&["-o", self.repo.to_str().unwrap()], more].concat())
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "umask 077; exec \"$0\" \"$@\"", KMEND, "stream", "release"]).arg(&self.file);
+        shell.arg("-o").arg(&self.repo).args(more).env("KMEND_CACHE", self.kernel.cache()).stdin(Stdio::null());
+        let ran = collect(&mut shell);
+        for path in std::iter::once(self.repo.clone()).chain(names(&self.repo).iter().map(|n| self.repo.join(n))) {
+            let Ok(about) = fs::metadata(&path) else { continue };
+            let wanted = if about.is_dir() { 0o755 } else { 0o644 };
+            assert_eq!(about.permissions().mode() & 0o777, wanted, "{}", path.display());
+        }
+        ran
     }
 
     fn ledger(&self) -> Value {

@@ -45,6 +45,7 @@ pub fn repository(folder: &Path, advisories: &[Advisory], date: i64, key: Option
         run(Command::new("modifyrepo_c").args(add).args([&path, &repodata]), "createrepo-c")?;
     }
     seal(&repodata.join("repomd.xml"), seconds, key)?;
+    files::readable(&repodata)?;
     swap(&repodata, &folder.join("repodata"), &beside.path().join("before"))
 }
 
