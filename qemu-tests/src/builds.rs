@@ -20,7 +20,8 @@ pub fn find_kmend_build() -> Result<PathBuf> {
     let folder = me.parent().context("this program is in no folder")?;
     let beside = folder.join("kmend-build");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", "kmend-builder", "--bin", "kmend-build"]);
+    // Of the whole workspace: a package by itself has other features, and all would be compiled again for it.
+    cargo.args(["build", "--quiet", "--workspace", "--bin", "kmend-build"]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     if folder.ends_with("release") {
         cargo.arg("--release");
