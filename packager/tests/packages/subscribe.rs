@@ -14,7 +14,7 @@ fn kmend() -> PathBuf {
     // target/PROFILE/deps/TEST
     let folder = me.parent().and_then(Path::parent).unwrap();
     let mut cargo = program("cargo");
-    cargo.args(["build", "--quiet", "-p", "kmend-manager", "--bin", "kmend"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args(["build", "--quiet", "--workspace", "--bin", "kmend"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
