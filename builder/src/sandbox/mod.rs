@@ -45,6 +45,14 @@ const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 /// What bubblewrap itself is started with: it is process 1 inside, and /proc shows its environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Whether this machine lets anybody make a sandbox. To be asked before a compiler that does not start is taken for a broken one.
+///
+/// # Errors
+/// It does not: the cause, and the ways out.
+pub fn possible() -> Result<()> {
+    way::of_this_machine().map(|_| ())
+}
+
 impl Sandbox {
     /// A sandbox in `root` (`/` for the machine itself) that starts in [`TREE`].
     pub fn new(root: &Path) -> Self {

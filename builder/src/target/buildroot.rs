@@ -196,6 +196,7 @@ fn is_installed(versions: &str, installed: &str) -> bool {
 /// The build root for `wanted`, made when it is not there or broken. `archive` is one of this machine's
 /// architecture.
 pub fn make(archive: &Archive, wanted: &Wanted) -> Result<PathBuf> {
+    sandbox::possible()?;
     let marker = wanted.marker(archive);
     let key = &files::sha256(marker.as_bytes())[..12];
     let roots = files::cache_dir()?.join("roots");

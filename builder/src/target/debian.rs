@@ -79,6 +79,8 @@ impl Kernel {
 
 /// Makes the target, or finds that it is there.
 pub fn add(request: &Request) -> Result<Added> {
+    // Else what is there would be called broken, and made anew.
+    sandbox::possible()?;
     if let Some(release) = &request.release {
         // A target that is named exactly needs no network to be found there.
         if let Some(target) = usable(&target_name(&request.suite, release)).ok().flatten() {

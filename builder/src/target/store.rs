@@ -181,6 +181,8 @@ fn newer(a: &str, b: &str) -> Ordering {
 /// compilers are still those it was made with.
 pub fn load(name: &str) -> Result<Target> {
     let target = resolve(name)?;
+    // Else the target would be called unusable.
+    crate::sandbox::possible()?;
     check(&target).with_context(|| {
         let again = again(&target);
         format!("target {} can no longer be used; `{again}` makes it anew", target.name)

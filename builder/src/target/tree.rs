@@ -9,7 +9,7 @@ use super::toolchain::Toolchain;
 use super::{record, store, Target, ARCHES};
 use crate::files;
 use crate::image::vmlinuz;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{self, Sandbox};
 use anyhow::{bail, ensure, Context, Result};
 use object::{Object, ReadCache};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 /// when None; `name` is the folder's name when None; `root` is the build root that it was built in, this
 /// machine when None.
 pub fn add(dir: &Path, vmlinux: Option<&Path>, name: Option<&str>, root: Option<&Path>) -> Result<Added> {
+    sandbox::possible()?;
     let dir = dir.canonicalize().with_context(|| format!("cannot find the tree {}", dir.display()))?;
     let inside = dir.to_str().with_context(|| format!("{}: the path is not UTF-8", dir.display()))?.to_string();
     ensure!(

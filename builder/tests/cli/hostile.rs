@@ -2,15 +2,50 @@
 //! Fixes and hooks files that want more than to be compiled: what is on the machine, and all of its time and memory.
 
 use super::kernel::{stored, Kernel};
-use super::tool::{collect, names, put};
+use super::tool::{collect, names, put, KMEND};
 use super::Test;
+use kmend_builder::target::store;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub const TESTS: &[Test] = &[
     ("secrets_of_the_machine", secrets_of_the_machine),
     ("devices_are_not_there", devices_are_not_there),
     ("endless_code", endless_code),
+    ("no_sandbox_to_be_had", no_sandbox_to_be_had),
 ];
+
+/// A machine without user namespaces, and a root without CAP_SYS_ADMIN, as in many containers.
+const POWERLESS: &str = "
+powerless() { setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin \"$@\"; }
+if [ \"${1:-}\" = within ]; then
+    echo 0 > /proc/sys/user/max_user_namespaces
+    shift
+    powerless \"$@\"
+elif unshare -Ur true 2>/dev/null; then
+    exec unshare -Ur sh -c \"$SCRIPT\" sh within \"$@\"
+else
+    powerless \"$@\"
+fi
+";
+
+fn no_sandbox_to_be_had() {
+    let kernel = Kernel::new().with_shared_objects();
+    let fix = kernel.good_fix();
+    let record = kernel.cache().join("targets").join(store::escape(&kernel.target.name));
+    let before = names(&record);
+    let out = kernel.out();
+    let build = ["build", "-t", &kernel.target.name, "-o", out.to_str().unwrap(), fix.to_str().unwrap()];
+    for args in [&build[..], &["target", "add", &kernel.target.name]] {
+        let mut run = Command::new("sh");
+        run.args(["-c", POWERLESS, "sh", KMEND]).args(args).env("SCRIPT", POWERLESS).stdin(Stdio::null());
+        let ran = collect(run.env("KMEND_CACHE", kernel.cache()));
+        ran.fails(1, &["CAP_SYS_ADMIN", "user namespaces"]);
+        assert!(!ran.err.contains("target remove") && !ran.err.contains("anew"), "{}", ran.err);
+        assert_eq!(names(&record), before);
+        assert!(kernel.target.root.is_dir() && names(&out).is_empty());
+    }
+}
 
 /// A value that no output may show.
 const PIN: &str = "kmend-pin-4711";
