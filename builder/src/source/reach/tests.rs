@@ -92,7 +92,7 @@ fn what_is_changed_is_seen_by_what_has_its_name() {
     };
     by_use("#define f(x) x", "#define f(x) (x)");
     by_use("#define f(x) x", "#define f (x) x");
-    by_use("int f(int);\n#define f(x) x", "long f(int);\n#define f(x) (x)");
+    by_use("#define f(x) x\nint f(int);", "#define f(x) (x)\nlong f(int);");
     // The name is no new one.
     by_use("#ifdef A\n#define f 1\n#else\n#endif", "#ifdef A\n#define f 1\n#else\n#define f 2\n#endif");
     assert_eq!(who("#define f 1", "#define f 2", &[]), NOBODY);
