@@ -56,16 +56,6 @@ impl Limit {
         Ok(())
     }
 
-    /// Refuses when more units refer to what is changed than are preprocessed with it; nearly all of them change.
-    pub(super) fn check_referring(self, touched: &[&str], units: usize) -> Result<()> {
-        if units > self.preprocessed() {
-            let most = self.preprocessed();
-            let said = format!("the code of {units} units of this kernel refers to it; at most {most} are looked at");
-            return Err(too_many(touched, said, units, units));
-        }
-        Ok(())
-    }
-
     /// Refuses when more units have to be compiled than are allowed.
     pub(super) fn check_changed(self, touched: &[&str], units: usize) -> Result<()> {
         if units > self.0 {

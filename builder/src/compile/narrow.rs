@@ -93,9 +93,7 @@ fn narrow_with(
     let touched: Vec<&str> = tree.files.keys().map(String::as_str).collect();
     let all = doubtful.len();
     let doubtful = if named.is_empty() { doubtful } else { asking.referring(doubtful)? };
-    if !named.is_empty() {
-        limit.check_referring(&touched, doubtful.len())?;
-    }
+    limit.check_units(&touched, "", doubtful.len())?;
     let step = progress::step(format!("preprocessing {}", super::count(doubtful.len())));
     let mut answers = asking.all(&doubtful, &step)?;
     // What a generated header lacks, kbuild makes when it makes the object.

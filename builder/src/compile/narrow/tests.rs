@@ -113,7 +113,7 @@ fn too_many_that_refer_to_it_are_refused() {
         assert_eq!(refusal.code, "reaches-too-many");
         refusal.hint
     };
-    assert!(refused(1).contains("--max-units 12, roughly 1 minute "), "{}", refused(1));
+    assert!(refused(1).contains("--max-units 2, roughly 1 minute "), "{}", refused(1));
     assert!(refused(11).contains("--max-units 12, roughly 1 minute "), "{}", refused(11));
     assert_eq!(bench.left(&units, &[("central.h", room(&[]))], 12).unwrap().len(), 12);
 }
