@@ -161,7 +161,7 @@ impl Asking<'_> {
             Err(_) => Ok(true),
         })?;
         let units: Vec<Unit> = units.into_iter().zip(sees).filter(|(_, sees)| *sees).map(|(unit, _)| unit).collect();
-        step.done(&format!("{} to what the fix changes", units.len()));
+        step.done(&format!("the code of {} to what the fix changes", units.len()));
         Ok(units)
     }
 

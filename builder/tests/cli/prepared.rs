@@ -153,18 +153,15 @@ fn function_of_a_header() {
     let ran = kernel.build(&fix, &["-n", "htree"]);
     assert!(ran.succeeds().out.contains("fs/ext4/namei.c (ext4)\n  changed "), "{}", ran.out);
     assert!(ran.out.contains("include what the fix changes and are made of the same code"), "{}", ran.out);
-    assert!(ran.err.contains("whose code refers to ext4_dir_htree_level"), "{}", ran.err);
-    assert!(ran.err.contains(": 1 to what the fix changes"), "{}", ran.err);
+    assert!(ran.err.contains("whose code refers to ext4_dir_htree_level") && ran.err.contains("the code of 1 to what"));
 }
 
 fn init_functions_that_inline_it() {
     let kernel = Kernel::new().with_shared_objects();
     let (header, old) = ("fs/proc/internal.h", "\tpde->flags |= PROC_ENTRY_PERMANENT;");
     let fix = kernel.fix("the-fix.patch", header, old, "\tpde->flags |= PROC_ENTRY_PERMANENT | 0x40;");
-    let ran = kernel.build(&fix, &["-n", "init"]);
-    assert!(ran.succeeds().out.contains("changed  impl_proc_make_permanent"), "{}", ran.out);
-    assert!(ran.out.contains("fs/proc/cmdline.c: proc_cmdline_init ran when the kernel started"), "{}", ran.out);
-    assert!(!ran.out.contains("changed  proc_cmdline_init"), "{}", ran.out);
+    let ran = kernel.build::<&str>(&fix, &[]);
+    ran.fails(3, &["nothing to patch", "proc_cmdline_init ran when the kernel started"]);
 }
 
 fn headers_that_kbuild_makes() {
