@@ -158,8 +158,6 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
         same.map(|(u, _)| format!("{} compiles to the same code with and without the fixes", u.pair.unit.source)),
     );
     let started = units.iter().zip(&mut changes).filter_map(|(u, c)| units::leave_out_started(u, &tree, c));
-    let started: Vec<String> = started.collect();
-    let all_has_run = !started.is_empty() && !changes.iter().any(ChangeSet::is_any);
     affected.notes.extend(started);
     let changed = Changed {
         parts: &parts,
@@ -171,10 +169,7 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
         image: &image,
         symvers: &symvers,
     };
-    let mut result = match all_has_run {
-        true => Err(NothingChanged::in_any_unit(&affected.notes).into()),
-        false => carry_over(request, &changed, hooks_file, work.path(), also),
-    };
+    let mut result = carry_over(request, &changed, hooks_file, work.path(), also);
     match &mut result {
         Ok(outcome) => {
             seen.fixes.clone_from(&outcome.manifest.fixes);
