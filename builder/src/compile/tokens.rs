@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What of a preprocessed unit can matter to its code: its text in, a checksum of its tokens and the words in them out. Two
-//! texts with one checksum compile to the same code, and code refers to nothing whose name is not among the words.
+//! What of a preprocessed unit can matter to its code: its text in, a checksum of its tokens out. Two texts with one
+//! checksum compile to the same code.
 //!
 //! Left out are definitions of `static inline` functions, declarations of functions, of variables that are defined elsewhere
 //! and of types, as long as nothing refers to them but others of their kind. The compiler makes no code of either, and no
@@ -10,7 +10,6 @@
 
 mod types;
 
-use super::words::Words;
 use std::collections::{HashMap, HashSet};
 
 /// Attributes that change nothing about a function that nobody calls.
@@ -312,8 +311,8 @@ fn words(token: &[u8]) -> impl Iterator<Item = &[u8]> {
     whole.into_iter().chain(parts.into_iter().flatten())
 }
 
-/// What matters in a preprocessed C text: its checksum, and the words in it.
-pub fn digest(text: &[u8]) -> (String, Words) {
+/// The checksum of what matters in a preprocessed C text.
+pub fn digest(text: &[u8]) -> String {
     let tokens = tokens(text);
     let items = items(&tokens);
     let words_of = |item: &Item<'_>| tokens[item.from..item.to].iter().flat_map(|t| words(t)).collect::<Vec<_>>();
@@ -358,15 +357,13 @@ pub fn digest(text: &[u8]) -> (String, Words) {
             out.push(0);
         }
     }
-    (crate::files::sha256(&out), referred.into_iter().collect())
+    crate::files::sha256(&out)
 }
 
-/// The same of a preprocessed assembler text: every line counts, blanks at its ends do not.
-pub fn digest_of_assembler(text: &[u8]) -> (String, Words) {
+/// The checksum of a preprocessed assembler text: every line counts, blanks at its ends do not.
+pub fn digest_of_assembler(text: &[u8]) -> String {
     let lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty());
-    let digest = crate::files::sha256(&lines.flat_map(|l| [l, b"\n"]).collect::<Vec<_>>().concat());
-    // `$name` is an operand.
-    (digest, text.split(|b| !is_word(*b) || *b == b'$').filter(|w| !w.is_empty()).collect())
+    crate::files::sha256(&lines.flat_map(|l| [l, b"\n"]).collect::<Vec<_>>().concat())
 }
 
 #[cfg(test)]
@@ -374,7 +371,7 @@ mod tests {
     use super::*;
 
     fn same(a: &str, b: &str) -> bool {
-        digest(a.as_bytes()).0 == digest(b.as_bytes()).0
+        digest(a.as_bytes()) == digest(b.as_bytes())
     }
 
     const USE: &str = "int f(int x) { return x + 1; }\n";
@@ -524,7 +521,7 @@ mod tests {
             "int f(void) __attribute__((",
             "a ) ; {",
         ] {
-            assert_eq!(digest(text.as_bytes()).0.len(), 64, "{text}");
+            assert_eq!(digest(text.as_bytes()).len(), 64, "{text}");
         }
     }
 }

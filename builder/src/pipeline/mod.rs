@@ -151,14 +151,12 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
     units::settle(target, &tree, &mut units, &image, work.path())?;
     units::do_without(target, &tree, &mut units, &image, &symvers, work.path())?;
 
-    let mut changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
+    let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
     // A fix of several that does nothing here is to be told.
     let same = units.iter().zip(&changes).filter(|(_, c)| !c.is_any());
     affected.notes.extend(
         same.map(|(u, _)| format!("{} compiles to the same code with and without the fixes", u.pair.unit.source)),
     );
-    let started = units.iter().zip(&mut changes).filter_map(|(u, c)| units::leave_out_started(u, &tree, c));
-    affected.notes.extend(started);
     let changed = Changed {
         parts: &parts,
         tree: &tree,
