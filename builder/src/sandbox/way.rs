@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the machine lets a sandbox have: tried once, with the word of the kernel where it refuses.
 
+use super::Sandbox;
 use crate::progress;
 use anyhow::{bail, Result};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::OnceLock;
 
 /// How the sandbox is made.
@@ -22,11 +23,11 @@ pub enum Way {
 pub fn of_this_machine() -> Result<Way> {
     static FOUND: OnceLock<std::result::Result<Way, String>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
-        let refused = match tried(&["--unshare-user", "--uid", "0", "--gid", "0"]) {
+        let refused = match tried(Way::OwnUsers) {
             Ok(()) => return Ok(Way::OwnUsers),
             Err(why) => why,
         };
-        match tried(&[]) {
+        match tried(Way::AsRoot) {
             Ok(()) => {
                 progress::note(&format!(
                     "no user namespaces here ({refused}): the compilers run as root without capabilities, behind read-only mounts"
@@ -42,28 +43,21 @@ pub fn of_this_machine() -> Result<Way> {
     }
 }
 
-fn tried(more: &[&str]) -> std::result::Result<(), String> {
-    let mut c = Command::new("bwrap");
-    c.env_clear().env("PATH", super::PATH).stdin(Stdio::null());
-    c.args(["--cap-drop", "ALL", "--unshare-net", "--unshare-pid", "--unshare-ipc"]).args(more);
-    c.args(["--ro-bind", "/", "/", "--proc", "/proc", "--tmpfs", "/tmp", "true"]);
-    match c.output() {
+fn tried(way: Way) -> std::result::Result<(), String> {
+    match Sandbox::new(Path::new("/")).cwd("/").command_by(way, "true", &[]).output() {
         Ok(out) if out.status.success() => Ok(()),
         Ok(out) => Err(String::from_utf8_lossy(&out.stderr).lines().last().unwrap_or("bwrap says nothing").to_string()),
         Err(e) => Err(format!(
-            "bwrap cannot be started ({e}): is bubblewrap installed? `make deps` installs what kmend needs"
+            "it cannot be started ({e}): are bubblewrap and util-linux installed? `make deps` installs what kmend needs"
         )),
     }
 }
 
 fn hopeless(why: &str) -> String {
-    let ways = [
-        "as root, with CAP_SYS_ADMIN (in a container: --privileged, or --cap-add SYS_ADMIN with seccomp and AppArmor profiles that allow mounts)",
-        "or as any user where user namespaces are on (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
-         kernel.apparmor_restrict_unprivileged_userns)",
-    ];
     format!(
-        "compilers run in a sandbox, and this machine lets nobody make one: {why}\n  it needs namespaces. Run kmend-build {},\n  {}",
-        ways[0], ways[1]
+        "compilers run in a sandbox of namespaces, and this machine does not allow one: {why}\n  \
+         run it as root with CAP_SYS_ADMIN (in a container: --privileged, or --cap-add SYS_ADMIN with seccomp and AppArmor \
+         profiles that allow mounts),\n  or as any user where user namespaces are on (sysctl user.max_user_namespaces, \
+         kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)"
     )
 }
