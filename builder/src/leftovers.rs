@@ -89,7 +89,11 @@ fn free(lock: &Path) -> Option<File> {
     file.try_lock().is_ok().then_some(file)
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+/// What is in a folder, in order; nothing where it is missing.
+///
+/// # Errors
+/// It cannot be read.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let cannot = || format!("cannot read {}", folder.display());
     let mut found = match fs::read_dir(folder) {
         Ok(entries) => entries.map(|e| Ok(e.with_context(cannot)?.path())).collect::<Result<Vec<_>>>()?,
@@ -100,16 +104,16 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Files and bytes below a folder; symbolic links are not followed.
-pub fn size(folder: &Path) -> (u64, u64) {
-    let mut total = (0, 0);
+/// Bytes of a file, or of all below a folder; symbolic links are not followed.
+pub fn size(folder: &Path) -> u64 {
+    let mut total = 0;
     let mut queue = vec![folder.to_path_buf()];
     while let Some(path) = queue.pop() {
         let Ok(about) = fs::symlink_metadata(&path) else { continue };
         if about.is_dir() {
             queue.extend(fs::read_dir(&path).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())));
         } else {
-            total = (total.0 + 1, total.1 + about.len());
+            total += about.len();
         }
     }
     total

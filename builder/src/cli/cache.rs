@@ -2,9 +2,8 @@
 //! kmend-build cache: show, prune.
 
 use crate::{files, leftovers};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use std::path::Path;
 
 /// What kmend keeps, and what killed runs left behind
 ///
@@ -50,8 +49,9 @@ fn show() -> Result<()> {
     let cache = files::cache_dir()?;
     println!("{}", cache.display());
     let mut total = 0;
-    for folder in folders(&cache)? {
-        let (_, bytes) = leftovers::size(&cache.join(&folder));
+    for path in leftovers::entries(&cache)?.into_iter().filter(|path| path.is_dir()) {
+        let folder = path.file_name().unwrap_or_default().to_string_lossy();
+        let bytes = leftovers::size(&path);
         total += bytes;
         let what = FOLDERS.iter().find(|(name, _)| *name == folder).map_or("", |(_, what)| what);
         println!("{}", format!("  {folder:10} {:>9}  {what}", in_units(bytes)).trim_end());
@@ -62,7 +62,7 @@ fn show() -> Result<()> {
         println!("\nleft by runs that were killed (`kmend-build cache prune` removes it):");
     }
     for one in &left {
-        println!("  {:>9}  {}: {}", in_units(leftovers::size(&one.path).1), one.path.display(), one.what);
+        println!("  {:>9}  {}: {}", in_units(leftovers::size(&one.path)), one.path.display(), one.what);
     }
     Ok(())
 }
@@ -74,32 +74,13 @@ fn prune() -> Result<()> {
     }
     let mut kept = None;
     for one in &left {
-        let (_, bytes) = leftovers::size(&one.path);
+        let bytes = leftovers::size(&one.path);
         match one.remove() {
             Ok(()) => println!("removed {}: {} [{}]", one.path.display(), one.what, in_units(bytes)),
             Err(error) => kept = Some(error),
         }
     }
     kept.map_or(Ok(()), Err)
-}
-
-fn folders(cache: &Path) -> Result<Vec<String>> {
-    let cannot = || format!("cannot read {}", cache.display());
-    let mut found = Vec::new();
-    match std::fs::read_dir(cache) {
-        Ok(entries) => {
-            for entry in entries {
-                let entry = entry.with_context(cannot)?;
-                if entry.path().is_dir() {
-                    found.push(entry.file_name().to_string_lossy().into_owned());
-                }
-            }
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e).with_context(cannot),
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// Bytes as people read them.
