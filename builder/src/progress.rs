@@ -5,7 +5,7 @@
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::RefCell;
 use std::io::IsTerminal;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 /// Steps that run side by side share the terminal through this.
@@ -60,6 +60,8 @@ pub struct Step {
     what: String,
     begun: Instant,
     open: bool,
+    /// When it last said something, where it is no terminal that it speaks to.
+    said: Option<Mutex<Instant>>,
 }
 
 /// Begins a step: `what` is a short present participle, "compiling fs/proc/cmdline.c".
@@ -77,13 +79,20 @@ pub fn step(what: impl Into<String>) -> Step {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     bar.set_message(what.clone());
-    Step { bar, what, begun: Instant::now(), open: true }
+    let begun = Instant::now();
+    let said = (bar.is_hidden() && !is_heard()).then_some(Mutex::new(begun));
+    Step { bar, what, begun, open: true, said }
 }
 
 impl Step {
-    /// Shows a detail of the running step (terminal only).
+    /// Shows a detail of the running step; in a log, no more than once a minute.
     pub fn detail(&self, text: &str) {
         self.bar.set_message(format!("{}: {text}", self.what));
+        let Some(mut said) = self.said.as_ref().and_then(|said| said.try_lock().ok()) else { return };
+        if said.elapsed() >= Duration::from_secs(60) {
+            *said = Instant::now();
+            eprintln!("  {}: {text}", self.what);
+        }
     }
 
     /// Ends the step with a result, "3 units, 2 from the cache"; empty for none.

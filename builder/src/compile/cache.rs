@@ -4,6 +4,7 @@
 //! An entry is found by the target, the compiler and the command, and is used only when every file that the
 //! compiler read then has the same content now. A damaged entry is a missing one.
 
+use super::words::Words;
 use crate::files;
 use crate::target::Target;
 use anyhow::{Context, Result};
@@ -18,8 +19,10 @@ const VERSION: &str = "kmend objects 3";
 
 /// A checksum of the rules by which tokens count: what was found by others is found anew.
 static TOKENS: LazyLock<String> = LazyLock::new(|| {
-    let rules = [include_str!("tokens.rs"), include_str!("tokens/types.rs")];
-    files::sha256(rules.concat().as_bytes())
+    let rules = [include_str!("tokens.rs"), include_str!("tokens/types.rs"), include_str!("words.rs")];
+    // What the tests of these rules say changes none of them.
+    let code = rules.map(|text| text.split("#[cfg(test)]").next().unwrap_or_default());
+    files::sha256(code.concat().as_bytes())
 });
 
 /// The objects of an unpatched unit.
@@ -44,12 +47,29 @@ struct Header {
     sha256: String,
 }
 
+/// What is kept of a preprocessed unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preprocessed {
+    /// The checksum of what matters in it.
+    pub digest: String,
+    /// What its code refers to.
+    pub words: Words,
+    /// The files that the compiler read.
+    pub inputs: Vec<String>,
+}
+
+/// The first line of its entry; the words follow.
 #[derive(Serialize, Deserialize)]
 struct Digest {
     version: String,
-    inputs: Vec<(String, String)>,
+    inputs: Vec<String>,
+    /// Of the inputs' checksums, in their order, and of the words.
+    sha256: String,
     digest: String,
 }
+
+/// No entry of a preprocessed unit is larger than that.
+const LARGEST: usize = 16 << 20;
 
 /// The entries of one target.
 pub struct Cache<'a> {
@@ -135,20 +155,29 @@ impl<'a> Cache<'a> {
         Some(hashed)
     }
 
-    /// What is kept of a preprocessed unit under `key`: its checksum, and the files that the compiler read.
-    pub fn digest(&self, key: &str) -> Option<(String, Vec<String>)> {
-        let text = std::fs::read(self.path(key)).ok()?;
-        let kept: Digest = serde_json::from_slice(&text).ok()?;
-        let sound =
-            kept.version == *TOKENS && kept.inputs.iter().all(|(path, sha)| self.hash(path).as_ref() == Some(sha));
-        sound.then(|| (kept.digest, kept.inputs.into_iter().map(|(path, _)| path).collect()))
+    /// What is kept of a preprocessed unit under `key`.
+    pub fn preprocessed(&self, key: &str) -> Option<Preprocessed> {
+        let entry = zstd::bulk::decompress(&std::fs::read(self.path(key)).ok()?, LARGEST).ok()?;
+        let end = entry.iter().position(|b| *b == b'\n')?;
+        let kept: Digest = serde_json::from_slice(&entry[..end]).ok()?;
+        let words = &entry[end + 1..];
+        let hashes = kept.inputs.iter().map(|path| self.hash(path)).collect::<Option<Vec<_>>>()?;
+        let sound = kept.version == *TOKENS && kept.sha256 == of_all(&hashes, words);
+        sound.then(|| Preprocessed { digest: kept.digest, words: Words::read(words), inputs: kept.inputs })
     }
 
-    /// Stores the checksum of a preprocessed unit, as [`Cache::put`] does objects.
-    pub fn put_digest(&self, key: &str, inputs: &[String], begun: SystemTime, digest: &str) -> Result<()> {
-        let Some(inputs) = self.hashed(inputs, begun) else { return Ok(()) };
-        let kept = Digest { version: TOKENS.clone(), inputs, digest: digest.into() };
-        files::keep(&self.path(key), &serde_json::to_vec(&kept).context("cannot write a cache entry")?);
+    /// Stores what is known of a preprocessed unit, as [`Cache::put`] does objects.
+    pub fn put_preprocessed(&self, key: &str, begun: SystemTime, unit: &Preprocessed) -> Result<()> {
+        let Some(inputs) = self.hashed(&unit.inputs, begun) else { return Ok(()) };
+        let (inputs, hashes): (Vec<String>, Vec<String>) = inputs.into_iter().unzip();
+        let words = unit.words.bytes();
+        let sha256 = of_all(&hashes, &words);
+        let kept = Digest { version: TOKENS.clone(), inputs, sha256, digest: unit.digest.clone() };
+        let mut entry = serde_json::to_vec(&kept).context("cannot write a cache entry")?;
+        entry.push(b'\n');
+        entry.extend(words);
+        let entry = zstd::bulk::compress(&entry, 1).context("cannot compress a cache entry")?;
+        files::keep(&self.path(key), &entry);
         Ok(())
     }
 
@@ -174,6 +203,12 @@ impl<'a> Cache<'a> {
         }
         hash
     }
+}
+
+fn of_all(hashes: &[String], words: &[u8]) -> String {
+    let mut all = hashes.concat().into_bytes();
+    all.extend(words);
+    files::sha256(&all)
 }
 
 /// Size and time of a program in the build root, links followed within it; empty when it is not there.
@@ -239,6 +274,30 @@ mod tests {
         assert_eq!(open().get(&key), Some(objects()));
         std::fs::remove_file(dir.path().join("tree/a.c")).unwrap();
         assert_eq!(open().get(&key), None);
+    }
+
+    #[test]
+    fn keeps_what_was_preprocessed_until_an_input_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        files::write(&dir.path().join("tree/a.c"), b"int a;").unwrap();
+        let target = crate::compile::tests::target(&dir.path().join("tree"), &dir.path().join("root"));
+        let open = || Cache::at(&target, dir.path().join("objects"));
+        let key = open().key(&[]);
+        let words = [b"foo".as_slice(), b"bar"].into_iter().collect();
+        let unit = Preprocessed { digest: "00".into(), words, inputs: vec!["a.c".into()] };
+        open().put_preprocessed(&key, SystemTime::UNIX_EPOCH, &unit).unwrap();
+        assert_eq!(open().preprocessed(&key), None, "the input is newer");
+        let later = SystemTime::now() + std::time::Duration::from_secs(60);
+        open().put_preprocessed(&key, later, &unit).unwrap();
+        assert_eq!(open().preprocessed(&key).as_ref(), Some(&unit));
+        let whole = std::fs::read(open().path(&key)).unwrap();
+        for at in 0..whole.len() {
+            std::fs::write(open().path(&key), &whole[..at]).unwrap();
+            assert_eq!(open().preprocessed(&key), None, "cut at {at}");
+        }
+        std::fs::write(open().path(&key), &whole).unwrap();
+        files::write(&dir.path().join("tree/a.c"), b"int b;").unwrap();
+        assert_eq!(open().preprocessed(&key), None);
     }
 
     #[test]

@@ -6,12 +6,14 @@ pub mod cache;
 pub mod command;
 pub(crate) mod generated;
 pub mod kbuild;
+mod limit;
 pub mod named;
 pub mod narrow;
 mod overlay;
 pub mod probe;
 mod said;
 pub mod tokens;
+pub mod words;
 
 use crate::arch::{by_name, Transplant};
 use crate::files;

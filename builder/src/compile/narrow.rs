@@ -5,84 +5,29 @@
 //! as it is and with the fixes, and left out when what matters of both is the same (`tokens.rs`). The checksum of the
 //! original is kept with the files that it was made of, as originals' objects are: a run that was broken off goes
 //! on where it was.
+//!
+//! The words that the original's code refers to are kept beside its checksum. Where a fix changes functions in a header that
+//! thousands of units include (`source/reach/`), each is preprocessed once as it is, and those that refer to none of these
+//! functions are left out by that, now and for all later fixes.
 
-use super::cache::{self, Cache};
+use super::cache::{self, Cache, Preprocessed};
 use super::command::Saved;
+pub use super::limit::Limit;
 use super::{explain, generated, kbuild, run_compiler, saved, tokens, CompilerSays, Unit, Variant};
 use crate::error::{NothingChanged, Refusal, Refused};
 use crate::files;
 use crate::progress;
 use crate::sandbox::{Sandbox, WORK};
 use crate::source::affected::Affected;
+use crate::source::reach::Named;
 use crate::source::PatchedTree;
 use crate::target::Target;
 use anyhow::{anyhow, Context, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
-use std::time::SystemTime;
-
-/// How many units a fix may reach.
-#[derive(Clone, Copy, Debug)]
-pub struct Limit(pub usize);
-
-impl Default for Limit {
-    /// Some ten minutes with two processors.
-    fn default() -> Self {
-        Self(200)
-    }
-}
-
-/// So many units are preprocessed for each that may be compiled: that takes a tenth of the time.
-const PREPROCESSED: usize = 10;
-
-/// Of the files that include a header, a distribution's config builds well over one in so many.
-const BUILT: usize = 4;
-
-impl Limit {
-    fn preprocessed(self) -> usize {
-        self.0.saturating_mul(PREPROCESSED)
-    }
-
-    /// Whether a header that so many files include may alone be the reason of a refusal.
-    pub fn may_be_too_many(self, files: usize) -> bool {
-        files > self.preprocessed()
-    }
-
-    /// Refuses before kbuild is asked about thousands of folders. `why` says why all that include a header count.
-    pub fn check_files(self, touched: &[&str], why: &str, files: usize) -> Result<()> {
-        if files > self.preprocessed().saturating_mul(BUILT) {
-            let said = format!("{files} files of the kernel's source include it, which is too many to look at{why}");
-            return Err(too_many(touched, said, files.div_ceil(PREPROCESSED * BUILT)));
-        }
-        Ok(())
-    }
-
-    /// Refuses when more units have to be preprocessed than are allowed.
-    pub fn check_units(self, touched: &[&str], why: &str, units: usize) -> Result<()> {
-        if units > self.preprocessed() {
-            let said =
-                format!("{units} units of this kernel include it; at most {} are looked at{why}", self.preprocessed());
-            return Err(too_many(touched, said, units.div_ceil(PREPROCESSED)));
-        }
-        Ok(())
-    }
-
-    /// Refuses when more units have to be compiled than are allowed.
-    fn check_changed(self, touched: &[&str], units: usize) -> Result<()> {
-        if units > self.0 {
-            let said = format!("the code of {units} units of this kernel may change; at most {} are compiled", self.0);
-            return Err(too_many(touched, said, units));
-        }
-        Ok(())
-    }
-}
-
-fn too_many(touched: &[&str], said: String, least: usize) -> anyhow::Error {
-    let hint = format!("put the change into the .c files that need it, or take the time: --max-units {least}");
-    Refused(vec![Refusal::new("reaches-too-many", "", &touched.join(", "), said, &hint)]).into()
-}
+use std::time::{Duration, Instant, SystemTime};
 
 /// What the preprocessor said about one unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +46,8 @@ struct Asking<'a> {
     tree: &'a PatchedTree,
     /// Paths of all touched files.
     touched: BTreeSet<&'a str>,
+    /// Those among them of which a unit's code says whether it sees what is changed.
+    named: &'a BTreeMap<String, Named>,
     /// The fixes add files, which may stand before others on the compiler's search path.
     adds: bool,
     plain: Sandbox,
@@ -114,23 +61,41 @@ struct Asking<'a> {
 /// # Errors
 /// [`Refused`] when there are more of them, when a patched unit cannot be preprocessed, and when assembler code differs.
 pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Limit, work: &Path) -> Result<Affected> {
+    narrow_with(Cache::open(target)?, target, tree, affected, limit, work)
+}
+
+fn narrow_with(
+    cache: Cache<'_>,
+    target: &Target,
+    tree: &PatchedTree,
+    affected: Affected,
+    limit: Limit,
+    work: &Path,
+) -> Result<Affected> {
     if affected.doubtful.is_empty() {
         return Ok(affected);
     }
-    let Affected { mut units, mut notes, doubtful, mut refusals } = affected;
+    let Affected { mut units, mut notes, doubtful, named, mut refusals } = affected;
     let out = work.join("preprocessed");
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let asking = Asking {
-        cache: Cache::open(target)?,
+        cache,
         target,
         tree,
         touched: tree.files.keys().map(String::as_str).collect(),
+        named: &named,
         adds: tree.files.values().any(|f| f.original.is_none()),
         plain: target.sandbox().writable(&out, WORK),
         patched: super::patched_sandbox(tree, target, work)?.writable(&out, WORK),
         out: &out,
         begun: SystemTime::now(),
     };
+    let touched: Vec<&str> = tree.files.keys().map(String::as_str).collect();
+    let all = doubtful.len();
+    let doubtful = if named.is_empty() { doubtful } else { asking.referring(doubtful)? };
+    if !named.is_empty() {
+        limit.check_referring(&touched, doubtful.len())?;
+    }
     let step = progress::step(format!("preprocessing {}", super::count(doubtful.len())));
     let mut answers = asking.all(&doubtful, &step)?;
     // What a generated header lacks, kbuild makes when it makes the object.
@@ -163,12 +128,11 @@ pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Li
         refusals.extend(assembler.into_iter().map(|u| assembler_differs(tree, u)));
         return Err(Refused(refusals).into());
     }
-    let touched: Vec<&str> = tree.files.keys().map(String::as_str).collect();
     limit.check_changed(&touched, units.len() + differ.len())?;
-    let same = doubtful.len() - differ.len() - changed;
+    let same = all - differ.len() - changed;
     if same > 0 {
-        let all = super::count(doubtful.len());
-        let (s, are) = if doubtful.len() == 1 { ("s", "is") } else { ("", "are") };
+        let (s, are) = if all == 1 { ("s", "is") } else { ("", "are") };
+        let all = super::count(all);
         notes.push(format!("{same} of {all} include{s} what the fix changes and {are} made of the same code with it"));
     }
     if units.is_empty() && differ.is_empty() {
@@ -180,7 +144,7 @@ pub fn narrow(target: &Target, tree: &PatchedTree, affected: Affected, limit: Li
     units.extend(differ.into_iter().cloned());
     units.sort();
     units.dedup();
-    Ok(Affected { units, notes, doubtful: Vec::new(), refusals })
+    Ok(Affected { units, notes, refusals, ..Affected::default() })
 }
 
 fn assembler_differs(tree: &PatchedTree, unit: &Unit) -> Refusal {
@@ -190,20 +154,44 @@ fn assembler_differs(tree: &PatchedTree, unit: &Unit) -> Refusal {
 }
 
 impl Asking<'_> {
-    /// Asks for each unit, as many at a time as there are processors; the first error ends it.
+    /// Those of `units` whose code may see what is changed, by what it refers to as it is.
+    fn referring(&self, units: Vec<Unit>) -> Result<Vec<Unit>> {
+        let step =
+            progress::step(format!("reading what {} refer to (kept for the next time)", super::count(units.len())));
+        let sees = self.each(&units, &step, |unit, n| match self.original(unit, n)? {
+            Ok(original) => Ok(self.sees(unit, &original)),
+            Err(_) => Ok(true),
+        })?;
+        let units: Vec<Unit> = units.into_iter().zip(sees).filter(|(_, sees)| *sees).map(|(unit, _)| unit).collect();
+        step.done(&format!("{} to what the fix changes", units.len()));
+        Ok(units)
+    }
+
+    /// Asks for each unit what becomes of its code.
     fn all(&self, units: &[Unit], step: &progress::Step) -> Result<Vec<Answer>> {
+        self.each(units, step, |unit, n| self.one(unit, n))
+    }
+
+    /// Runs `ask` for each unit, as many at a time as there are processors; the first error ends it.
+    fn each<R: Clone + Send>(
+        &self,
+        units: &[Unit],
+        step: &progress::Step,
+        ask: impl Fn(&Unit, usize) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let answers = Mutex::new(vec![None; units.len()]);
+        let begun = Instant::now();
         let work = || -> Result<()> {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 let Some(unit) = units.get(n) else { return Ok(()) };
-                let answer = self.one(unit, n).inspect_err(|_| next.store(units.len(), Ordering::Relaxed))?;
+                let answer = ask(unit, n).inspect_err(|_| next.store(units.len(), Ordering::Relaxed))?;
                 if let Ok(mut answers) = answers.lock() {
                     answers[n] = Some(answer);
                 }
                 let done = 1 + done.fetch_add(1, Ordering::Relaxed);
-                step.detail(&format!("{done} of {} units", units.len()));
+                step.detail(&format!("{done} of {} units{}", units.len(), left(begun.elapsed(), done, units.len())));
             }
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(units.len());
@@ -219,36 +207,52 @@ impl Asking<'_> {
         answers.into_iter().map(|a| a.context("a unit was not preprocessed")).collect()
     }
 
-    fn one(&self, unit: &Unit, number: usize) -> Result<Answer> {
+    /// What the original is made of, from the cache where it can; the compiler's words where a file is missing.
+    fn original(&self, unit: &Unit, number: usize) -> Result<std::result::Result<Preprocessed, String>> {
         let saved = saved(self.target, &unit.object)?;
         let key = self.cache.key(&saved.preprocess("preprocessed", "", &[]));
-        let (digest, inputs) = match self.cache.digest(&key) {
-            Some(known) => known,
-            None => match self.preprocess(&self.plain, &saved, &[], &format!("{number}.original")) {
-                Ok((digest, inputs)) => {
-                    self.cache.put_digest(&key, &inputs, self.begun, &digest)?;
-                    (digest, inputs)
+        if let Some(known) = self.cache.preprocessed(&key) {
+            return Ok(Ok(known));
+        }
+        match self.preprocess(&self.plain, &saved, &[], &format!("{number}.original")) {
+            Ok(made) => {
+                self.cache.put_preprocessed(&key, self.begun, &made)?;
+                Ok(Ok(made))
+            }
+            Err(error) => match error.downcast::<CompilerSays>()? {
+                // Anything but a header that is not there is the target's fault, and is told as such.
+                CompilerSays(words) if words.contains("No such file or directory") => Ok(Err(words)),
+                CompilerSays(words) => {
+                    Err(explain(CompilerSays(words).into(), self.target, None, unit, Variant::Original))
                 }
-                Err(error) => match error.downcast::<CompilerSays>()? {
-                    // Anything but a header that is not there is the target's fault, and is told as such.
-                    CompilerSays(words) if words.contains("No such file or directory") => {
-                        return Ok(Answer::Broken(words))
-                    }
-                    CompilerSays(words) => {
-                        return Err(explain(CompilerSays(words).into(), self.target, None, unit, Variant::Original));
-                    }
-                },
             },
+        }
+    }
+
+    /// Whether the code of a unit may see what is changed. The index gives too many: most of those are told by what the
+    /// compiler did read.
+    fn sees(&self, unit: &Unit, original: &Preprocessed) -> bool {
+        let paths = original.inputs.iter().map(|path| kbuild::plain(self.inside(path)));
+        let mut read = paths.filter(|path| self.touched.contains(path.as_str()));
+        let refers = |named: &Named| {
+            named.renamed.contains(&unit.source) || named.names.iter().any(|name| original.words.has(name))
         };
-        // The index gives too many: most of those are told by what the compiler did read.
-        let read = |path: &String| self.touched.contains(kbuild::plain(self.inside(path)).as_str());
-        if !self.adds && !inputs.iter().any(read) {
+        self.adds || read.any(|path| self.named.get(&path).is_none_or(refers))
+    }
+
+    fn one(&self, unit: &Unit, number: usize) -> Result<Answer> {
+        let original = match self.original(unit, number)? {
+            Ok(original) => original,
+            Err(words) => return Ok(Answer::Broken(words)),
+        };
+        if !self.sees(unit, &original) {
             return Ok(Answer::Same);
         }
-        let (patched, _) = self
+        let saved = saved(self.target, &unit.object)?;
+        let patched = self
             .preprocess(&self.patched, &saved, super::OWN, &format!("{number}.patched"))
             .map_err(|e| explain(e, self.target, Some(self.tree), unit, Variant::Patched))?;
-        Ok(if patched == digest { Answer::Same } else { Answer::Differs })
+        Ok(if patched.digest == original.digest { Answer::Same } else { Answer::Differs })
     }
 
     /// Compares the values that a generated header has from this unit.
@@ -270,14 +274,8 @@ impl Asking<'_> {
         path.strip_prefix(self.target.tree_inside.as_str()).map_or(path, |p| p.trim_start_matches('/'))
     }
 
-    /// Preprocesses a unit: the checksum of what matters, and the files that were read.
-    fn preprocess(
-        &self,
-        sandbox: &Sandbox,
-        saved: &Saved,
-        flags: &[&str],
-        name: &str,
-    ) -> Result<(String, Vec<String>)> {
+    /// Preprocesses a unit.
+    fn preprocess(&self, sandbox: &Sandbox, saved: &Saved, flags: &[&str], name: &str) -> Result<Preprocessed> {
         let to = format!("{WORK}/{name}");
         run_compiler(sandbox, &saved.preprocess(&to, &format!("{to}.d"), flags))?;
         let (text, deps) = (self.out.join(name), self.out.join(format!("{name}.d")));
@@ -288,37 +286,19 @@ impl Asking<'_> {
             std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
         }
         let assembler = saved.source.ends_with(".S");
-        Ok((if assembler { tokens::digest_of_assembler(&bytes) } else { tokens::digest(&bytes) }, inputs))
+        let (digest, words) = if assembler { tokens::digest_of_assembler(&bytes) } else { tokens::digest(&bytes) };
+        Ok(Preprocessed { digest, words, inputs })
+    }
+}
+
+/// How long it goes on, where it has gone on long enough to tell; `, about 5 minutes left`.
+fn left(elapsed: Duration, done: usize, all: usize) -> String {
+    let rest = elapsed.as_secs_f64() / done as f64 * (all - done) as f64;
+    match (rest / 60.0).ceil() {
+        minutes if minutes > 1.0 && elapsed.as_secs() >= 5 => format!(", about {minutes} minutes left"),
+        _ => String::new(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_name_the_number_that_would_do() {
-        let code = |r: Result<()>| {
-            let error = r.unwrap_err();
-            let refused = &error.downcast_ref::<Refused>().unwrap().0[0];
-            assert_eq!((refused.code.as_str(), refused.section.as_str()), ("reaches-too-many", "include/x.h"));
-            refused.reason.clone() + &refused.hint
-        };
-        let limit = Limit(10);
-        let touched = ["include/x.h"];
-        limit.check_files(&touched, "", 400).unwrap();
-        assert!(code(limit.check_files(&touched, "", 401)).contains("--max-units 11"));
-        limit.check_units(&touched, "", 100).unwrap();
-        let said = code(limit.check_units(&touched, "; so", 101));
-        assert!(
-            said.contains("101 units")
-                && said.contains("at most 100 are looked at; so")
-                && said.contains("--max-units 11"),
-            "{said}"
-        );
-        limit.check_changed(&touched, 10).unwrap();
-        let said = code(limit.check_changed(&touched, 11));
-        assert!(said.contains("11 units") && said.contains("at most 10 ") && said.contains("--max-units 11"), "{said}");
-        assert!(Limit(usize::MAX).check_files(&touched, "", 1 << 40).is_ok());
-    }
-}
+mod tests;

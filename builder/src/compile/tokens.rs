@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What of a preprocessed unit can matter to its code: its text in, a checksum of its tokens out. Two texts with one
-//! checksum compile to the same code.
+//! What of a preprocessed unit can matter to its code: its text in, a checksum of its tokens and the words in them out. Two
+//! texts with one checksum compile to the same code, and code refers to nothing whose name is not among the words.
 //!
 //! Left out are definitions of `static inline` functions, declarations of functions, of variables that are defined elsewhere
 //! and of types, as long as nothing refers to them but others of their kind. The compiler makes no code of either, and no
@@ -10,6 +10,7 @@
 
 mod types;
 
+use super::words::Words;
 use std::collections::{HashMap, HashSet};
 
 /// Attributes that change nothing about a function that nobody calls.
@@ -311,8 +312,8 @@ fn words(token: &[u8]) -> impl Iterator<Item = &[u8]> {
     whole.into_iter().chain(parts.into_iter().flatten())
 }
 
-/// The checksum of what matters in a preprocessed C text.
-pub fn digest(text: &[u8]) -> String {
+/// What matters in a preprocessed C text: its checksum, and the words in it.
+pub fn digest(text: &[u8]) -> (String, Words) {
     let tokens = tokens(text);
     let items = items(&tokens);
     let words_of = |item: &Item<'_>| tokens[item.from..item.to].iter().flat_map(|t| words(t)).collect::<Vec<_>>();
@@ -357,13 +358,15 @@ pub fn digest(text: &[u8]) -> String {
             out.push(0);
         }
     }
-    crate::files::sha256(&out)
+    (crate::files::sha256(&out), referred.into_iter().collect())
 }
 
-/// The checksum of a preprocessed assembler text: every line counts, blanks at its ends do not.
-pub fn digest_of_assembler(text: &[u8]) -> String {
+/// The same of a preprocessed assembler text: every line counts, blanks at its ends do not.
+pub fn digest_of_assembler(text: &[u8]) -> (String, Words) {
     let lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty());
-    crate::files::sha256(&lines.flat_map(|l| [l, b"\n"]).collect::<Vec<_>>().concat())
+    let digest = crate::files::sha256(&lines.flat_map(|l| [l, b"\n"]).collect::<Vec<_>>().concat());
+    // `$name` is an operand.
+    (digest, text.split(|b| !is_word(*b) || *b == b'$').filter(|w| !w.is_empty()).collect())
 }
 
 #[cfg(test)]
@@ -371,7 +374,7 @@ mod tests {
     use super::*;
 
     fn same(a: &str, b: &str) -> bool {
-        digest(a.as_bytes()) == digest(b.as_bytes())
+        digest(a.as_bytes()).0 == digest(b.as_bytes()).0
     }
 
     const USE: &str = "int f(int x) { return x + 1; }\n";
@@ -521,7 +524,7 @@ mod tests {
             "int f(void) __attribute__((",
             "a ) ; {",
         ] {
-            assert_eq!(digest(text.as_bytes()).len(), 64, "{text}");
+            assert_eq!(digest(text.as_bytes()).0.len(), 64, "{text}");
         }
     }
 }

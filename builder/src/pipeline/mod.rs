@@ -151,12 +151,16 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
     units::settle(target, &tree, &mut units, &image, work.path())?;
     units::do_without(target, &tree, &mut units, &image, &symvers, work.path())?;
 
-    let changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
+    let mut changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
     // A fix of several that does nothing here is to be told.
     let same = units.iter().zip(&changes).filter(|(_, c)| !c.is_any());
     affected.notes.extend(
         same.map(|(u, _)| format!("{} compiles to the same code with and without the fixes", u.pair.unit.source)),
     );
+    let started = units.iter().zip(&mut changes).filter_map(|(u, c)| units::leave_out_started(u, &tree, c));
+    let started: Vec<String> = started.collect();
+    let all_has_run = !started.is_empty() && !changes.iter().any(ChangeSet::is_any);
+    affected.notes.extend(started);
     let changed = Changed {
         parts: &parts,
         tree: &tree,
@@ -167,7 +171,10 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
         image: &image,
         symvers: &symvers,
     };
-    let mut result = carry_over(request, &changed, hooks_file, work.path(), also);
+    let mut result = match all_has_run {
+        true => Err(NothingChanged::in_any_unit(&affected.notes).into()),
+        false => carry_over(request, &changed, hooks_file, work.path(), also),
+    };
     match &mut result {
         Ok(outcome) => {
             seen.fixes.clone_from(&outcome.manifest.fixes);

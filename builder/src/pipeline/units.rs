@@ -6,7 +6,7 @@ use super::Changed;
 use crate::compile::again::{self, How};
 use crate::compile::{self, named, ObjectPair};
 use crate::diff::locals::Evidence;
-use crate::diff::{self, patchability, ChangeSet};
+use crate::diff::{self, patchability, ChangeSet, ChangedFunction};
 use crate::elf::read::{read, Take};
 use crate::elf::Object;
 use crate::explain::fixed::Fixed;
@@ -16,7 +16,8 @@ use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::resolve::late;
 use crate::source::affected::Affected;
-use crate::source::PatchedTree;
+use crate::source::reach::changed::only_inline_functions;
+use crate::source::{PatchedTree, TouchedFile};
 use crate::target::Target;
 use crate::types::statics::read_statics;
 use anyhow::{Context, Result};
@@ -78,6 +79,31 @@ pub fn with_changes(units: Vec<Unit>, tree: &PatchedTree, image: &Image, notes: 
         notes.push(format!("{} compile to the same code with and without the fix", compile::count(same.len())));
     }
     Ok(kept)
+}
+
+/// Takes out of `changes` the functions of vmlinux that ran when the kernel started and that the fix changes only through
+/// inline functions of headers: their code is gone, and the fix says nothing of them. Modules are loaded later, so theirs
+/// stay. Gives a note where there are some.
+pub fn leave_out_started(unit: &Unit, tree: &PatchedTree, changes: &mut ChangeSet<'_>) -> Option<String> {
+    let (source, module) = (&unit.pair.unit.source, &unit.pair.unit.module);
+    let read = |path: &str| path == source || unit.pair.inputs.iter().any(|input| input.ends_with(path));
+    let inline =
+        |(path, file): (&String, &TouchedFile)| !read(path) || path.ends_with(".h") && only_inline_functions(file);
+    if module.is_some() || !tree.files.iter().filter(|(_, f)| f.original != f.patched).all(inline) {
+        return None;
+    }
+    let (original, patched) = (&changes.original, &changes.patched);
+    let in_init = |section: &str| section == ".init.text" || section.starts_with(".init.text.");
+    let has_run = |f: &ChangedFunction| {
+        f.original.is_some_and(|o| in_init(&original.section(o).name)) && in_init(&patched.section(f.item).name)
+    };
+    let (started, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut changes.functions).into_iter().partition(has_run);
+    changes.functions = rest;
+    let names: Vec<&str> = started.iter().map(|f| patched.items[f.item].name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("{source}: {names} ran when the kernel started, with the header's code as it was; left out")
+    })
 }
 
 /// Reads one object of a unit.

@@ -8,6 +8,7 @@
 use super::find::find;
 use super::includes::{index, last, may_be, scan, Index};
 use super::kind::{self, not_kernel_folder, Kind};
+use super::reach::Named;
 use super::PatchedTree;
 use crate::compile::kbuild;
 use crate::compile::narrow::Limit;
@@ -25,6 +26,8 @@ pub struct Affected {
     pub units: Vec<Unit>,
     /// Units that include what is changed; whether their code changes is not known yet.
     pub doubtful: Vec<Unit>,
+    /// What the fix changes in headers that `doubtful` include, where the code of a unit names it.
+    pub named: BTreeMap<String, Named>,
     /// What was left out and why, for a person and the manifest.
     pub notes: Vec<String>,
     /// What cannot be carried of what the fix changes beside its units.
@@ -109,7 +112,8 @@ pub fn units(
         names.push(format!("{} that include{s} what it changes", compile::count(found.doubtful.len())));
     }
     step.done(&names.join(", "));
-    Ok(Affected { units, doubtful: found.doubtful.into_iter().collect(), notes, refusals: Vec::new() })
+    let doubtful = found.doubtful.into_iter().collect();
+    Ok(Affected { units, doubtful, named: found.named, notes, refusals: Vec::new() })
 }
 
 /// What the file at `path` is to `target`.

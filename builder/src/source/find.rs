@@ -4,7 +4,7 @@
 
 use super::includes::{arch_folder, Includers, Index};
 use super::kind::not_kernel_folder;
-use super::reach::{self, Seen};
+use super::reach::{self, Named, Seen};
 use super::unbuilt::why_unbuilt;
 use super::{PatchedTree, TouchedFile};
 use crate::compile::kbuild::{self, Objects};
@@ -32,6 +32,8 @@ pub(super) struct Found {
     pub(super) unseen: BTreeMap<String, String>,
     /// Headers of which all that include them may see what is changed, or very many, and why.
     by_many: BTreeMap<String, String>,
+    /// Headers of which the code of a unit says whether it sees what is changed.
+    pub(super) named: BTreeMap<String, Named>,
     pub(super) notes: Vec<String>,
 }
 
@@ -60,8 +62,12 @@ pub(super) fn find(
     }
     let mut wanted: BTreeSet<&str> = reach.values().flatten().map(String::as_str).filter(|p| is_unit(p)).collect();
     wanted.retain(|p| not_kernel_folder(p).is_none());
+    // Each unit has to be looked at once for all fixes of that kind, so these do not count.
+    let named = |path: &str| found.named.contains_key(path);
+    let counted: BTreeSet<&str> =
+        reach.iter().filter(|(path, _)| !named(path)).flat_map(|(_, files)| files).map(String::as_str).collect();
     if let Some(limit) = limit {
-        limit.check_files(sources, &found.why_many(), wanted.len())?;
+        limit.check_files(sources, &found.why_many(), wanted.iter().filter(|p| counted.contains(*p)).count())?;
     }
     // A file that only others include has no object.
     let mut wanted: Vec<(&str, String)> =
@@ -74,7 +80,8 @@ pub(super) fn find(
     let mut built: Vec<(&str, &str, &str)> =
         wanted.iter().filter_map(|(s, object)| Some((*s, object.as_str(), objects.spelling(object)?))).collect();
     if let Some(limit) = limit {
-        limit.check_units(sources, &found.why_many(), built.len())?;
+        let counted = built.iter().filter(|(source, _, _)| counted.contains(source)).count();
+        limit.check_units(sources, &found.why_many(), counted)?;
     }
     // A file of which kbuild makes a header goes into no object.
     let in_folder_of = |path: &str| objects.all().any(|o| folder(&kbuild::plain(o)) == folder(path));
@@ -225,6 +232,12 @@ fn leave_out_unseen(
                 said.push(format!("{path}: {} of {before} files", before - left));
                 let note = format!("{path}: {left} of {before} files that include it see nothing of what is changed");
                 found.unseen.insert(path, note);
+            }
+            Seen::ByCode(named) => {
+                let all = files.iter().filter(|p| is_unit(p)).count();
+                let names: Vec<_> = named.names.iter().map(|n| String::from_utf8_lossy(n)).collect();
+                said.push(format!("{path}: those of {all} files whose code refers to {}", names.join(", ")));
+                found.named.insert(path, named);
             }
         }
     }

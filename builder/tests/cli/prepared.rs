@@ -21,6 +21,8 @@ pub const TESTS: &[Test] = &[
     ("files_that_are_not_c", files_that_are_not_c),
     ("headers", headers),
     ("header_that_all_include", header_that_all_include),
+    ("function_of_a_header", function_of_a_header),
+    ("init_functions_that_inline_it", init_functions_that_inline_it),
     ("types_that_all_see", types_that_all_see),
     ("headers_that_kbuild_makes", headers_that_kbuild_makes),
     ("statics_made_public", statics_made_public),
@@ -141,6 +143,28 @@ fn header_that_all_include() {
     let fix = kernel.fix("the-fix.patch", header, "\treturn PROC_I(inode)->pid;", "\treturn PROC_I(inode)->pid + 0;");
     let ran = kernel.build(&fix, &["--max-units", "4"]);
     ran.fails(2, &["[reaches-too-many] fs/proc/internal.h", "at most 4 are compiled"]);
+}
+
+/// Enough files include it for a search, and one calls the function.
+fn function_of_a_header() {
+    let kernel = Kernel::new().with_shared_objects();
+    let (header, old) = ("fs/ext4/ext4.h", "\treturn ext4_has_feature_largedir(sb) ?\n\t\tEXT4_HTREE_LEVEL :");
+    let fix = kernel.fix("the-fix.patch", header, old, &old.replace("(sb) ?", "(sb) && sb->s_root ?"));
+    let ran = kernel.build(&fix, &["-n", "htree"]);
+    assert!(ran.succeeds().out.contains("fs/ext4/namei.c (ext4)\n  changed "), "{}", ran.out);
+    assert!(ran.out.contains("include what the fix changes and are made of the same code"), "{}", ran.out);
+    assert!(ran.err.contains("whose code refers to ext4_dir_htree_level"), "{}", ran.err);
+    assert!(ran.err.contains(": 1 to what the fix changes"), "{}", ran.err);
+}
+
+fn init_functions_that_inline_it() {
+    let kernel = Kernel::new().with_shared_objects();
+    let (header, old) = ("fs/proc/internal.h", "\tpde->flags |= PROC_ENTRY_PERMANENT;");
+    let fix = kernel.fix("the-fix.patch", header, old, "\tpde->flags |= PROC_ENTRY_PERMANENT | 0x40;");
+    let ran = kernel.build(&fix, &["-n", "init"]);
+    assert!(ran.succeeds().out.contains("changed  impl_proc_make_permanent"), "{}", ran.out);
+    assert!(ran.out.contains("fs/proc/cmdline.c: proc_cmdline_init ran when the kernel started"), "{}", ran.out);
+    assert!(!ran.out.contains("changed  proc_cmdline_init"), "{}", ran.out);
 }
 
 fn headers_that_kbuild_makes() {

@@ -3,6 +3,7 @@
 
 use super::chunks::{chunks, Chunk};
 use super::kinds::Kind;
+use crate::source::TouchedFile;
 use similar::{capture_diff_slices, Algorithm, DiffOp};
 
 /// The difference between two texts of a header.
@@ -46,6 +47,13 @@ pub fn compare(original: &[u8], patched: &[u8]) -> Result<Change, String> {
         }
     }
     Ok(change)
+}
+
+/// Whether all that is changed in a header is `static inline` functions.
+pub fn only_inline_functions(file: &TouchedFile) -> bool {
+    let (Some(original), Some(patched)) = (&file.original, &file.patched) else { return false };
+    let inline = |chunk: &Chunk| matches!(chunk.kind, Kind::Inline(_));
+    compare(original, patched).is_ok_and(|c| c.gone.iter().chain(&c.new).all(inline))
 }
 
 fn hash(key: &Key<'_>) -> u64 {

@@ -15,6 +15,11 @@
 //! - A name can be there without standing anywhere: put together by `##` (`paste.rs`). What the fix declares under a name
 //!   that was not there cannot be used so yet, and what was declared under it cannot be declared again, but as the same. A
 //!   macro could change its meaning, and what was there may be used so.
+//!
+//! Where a fix changes functions or variables that were there and no macro, the text does not settle which macros put their
+//! names together: compiler_types.h pastes whatever it is given. Then all that include the header are preprocessed, and those
+//! count whose code refers to such a name ([`Seen::ByCode`], `compile/narrow.rs`). Macros of that name are looked for here:
+//! the preprocessor leaves nothing of them.
 
 pub mod changed;
 pub mod chunks;
@@ -41,6 +46,17 @@ pub enum Seen {
     /// No others than these. Then the files among them with a macro that may put a name together that the fix changes, and
     /// that name.
     By(BTreeSet<String>, BTreeMap<String, String>),
+    /// Those whose code refers to the names, once it is preprocessed.
+    ByCode(Named),
+}
+
+/// What a fix changes in a header, as the code of a preprocessed unit would name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// The names.
+    pub names: BTreeSet<Vec<u8>>,
+    /// Files in which a macro may have turned them into others.
+    pub renamed: BTreeSet<String>,
 }
 
 /// Finds out which files can see the changes in `headers`.
@@ -76,12 +92,21 @@ pub fn seen(
     // `-Dname=1`
     let look = |text: &[u8]| (0..all.len()).filter(|n| memmem::find(text, all[*n]).is_some()).collect::<Vec<_>>();
     let flags: BTreeSet<usize> = each_text(tree, &makefiles, look)?.into_iter().flatten().collect();
-    let made: BTreeSet<&[u8]> = changed.values().flat_map(|n| n.made.iter().map(Vec::as_slice)).collect();
+    let by_code = |names: &Names| !names.code.is_empty() && !names.made.is_empty();
+    let by_text = changed.values().filter(|n| !by_code(n));
+    let made: BTreeSet<&[u8]> = by_text.flat_map(|n| n.made.iter().map(Vec::as_slice)).collect();
     let pasted = paste::possible(tree, index.files(), &made)?;
     for (path, names) in &changed {
         let has = |found: &BTreeSet<usize>| found.iter().any(|n| names.all.contains(all[*n]));
         let answer = if has(&flags) {
             Seen::ByAll("a makefile has the name too".into())
+        } else if by_code(names) {
+            let spelled = spelled.iter().enumerate().filter(|(_, found)| has(found));
+            let spelled: Vec<String> = spelled.map(|(n, _)| index.files()[n].clone()).filter(|f| f != path).collect();
+            let defines = each_text(tree, &spelled, |text| defines(text, &names.code))?;
+            let files = spelled.iter().zip(defines).filter(|(_, defines)| *defines).map(|(file, _)| file.as_str());
+            let renamed = includers.closure_of(files.chain(index.blind())).into_iter().map(String::from).collect();
+            Seen::ByCode(Named { names: names.code.clone(), renamed })
         } else {
             let by = |name: &Vec<u8>| Some((pasted.get(name.as_slice())?, String::from_utf8_lossy(name).into_owned()));
             let by: Vec<(&BTreeSet<usize>, String)> = names.made.iter().filter_map(by).collect();
@@ -101,6 +126,15 @@ pub fn seen(
         answers.insert(path.to_string(), answer);
     }
     Ok(answers)
+}
+
+/// Whether a text makes a macro of one of `names`.
+fn defines(text: &[u8], names: &BTreeSet<Vec<u8>>) -> bool {
+    let name = |line: &[u8]| {
+        let rest = line.strip_prefix(b"#")?.trim_ascii_start().strip_prefix(b"define")?;
+        chunks::defined(rest).map(<[u8]>::to_vec)
+    };
+    text::lines(text).iter().filter_map(|line| name(&line.text)).any(|name| names.contains(&name))
 }
 
 #[cfg(test)]

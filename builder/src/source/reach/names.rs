@@ -16,6 +16,9 @@ pub struct Names {
     pub all: BTreeSet<Vec<u8>>,
     /// Those among them that do something where a macro puts them together: macros, and what was there before the fix.
     pub made: BTreeSet<Vec<u8>>,
+    /// What is changed itself and what is added, where no macro is among it: whoever refers to any of it has its name in what
+    /// the preprocessor leaves. Empty where one is.
+    pub code: BTreeSet<Vec<u8>>,
 }
 
 /// The names of what a fix adds and changes in a header, and of what else in the header hangs on that.
@@ -46,6 +49,10 @@ pub fn names(file: &TouchedFile) -> Result<Names, String> {
         names.all.iter().enumerate().filter(|(n, _)| found.contains(n)).map(|(_, name)| name.clone()).collect()
     };
     names.made.extend(there);
+    let is_macro = |chunk: &Chunk| matches!(chunk.kind, Kind::Define(_));
+    if !change.gone.iter().chain(&change.new).any(is_macro) {
+        names.code.clone_from(&names.all);
+    }
     follow(&change, &mut names)?;
     match names.all.iter().find(|name| implied(name)) {
         Some(name) => Err(format!("the compiler itself may use {}", String::from_utf8_lossy(name))),

@@ -25,12 +25,20 @@ fn who(from: &str, to: &str, others: &[(&str, &str)]) -> Result<Vec<String>, Str
     let mut seen = seen(dir.path(), "x86_64", &index, &includers, &[("include/h.h", &file)]).unwrap();
     match seen.remove("include/h.h").unwrap() {
         Seen::ByAll(why) => Err(why),
+        Seen::ByCode(named) => Ok(code(&named)),
         Seen::By(kept, _) => Ok(includers
             .closure("include/h.h")
             .into_iter()
             .filter(|p| kept.contains(p) && !p.ends_with(".h"))
             .collect()),
     }
+}
+
+/// The names that are looked for in what is preprocessed, and the C files in which a macro may have them.
+fn code(named: &Named) -> Vec<String> {
+    let names: Vec<_> = named.names.iter().map(|n| String::from_utf8_lossy(n).into_owned()).collect();
+    let renamed = named.renamed.iter().filter(|p| !p.ends_with(".h")).cloned();
+    [format!("code: {}", names.join(" "))].into_iter().chain(renamed).collect()
 }
 
 const NOBODY: Result<Vec<String>, String> = Ok(Vec::new());
@@ -84,18 +92,48 @@ fn what_is_changed_is_seen_by_what_has_its_name() {
     };
     by_use("#define f(x) x", "#define f(x) (x)");
     by_use("#define f(x) x", "#define f (x) x");
-    by_use("int f(int);", "long f(int);");
-    by_use("int f(int);", "");
-    by_use("int f(int);\nint g(int);\nint k(int);", "int g(int);\nint k(int);\nint f(int);");
-    by_use("static inline int f(int x)\n{\n\treturn x;\n}", "static inline int f(int x)\n{\n\treturn x + 1;\n}");
-    by_use("static inline int f(int x)\n{\n\treturn x;\n}", "int f(int x);");
-    by_use("#ifdef A\nint f(int);\n#endif", "#ifdef B\nint f(int);\n#endif");
-    by_use("extern int f;", "extern long f;");
-    // A line that may be compiled in.
-    by_use("static inline int f(int x)\n{\n\tWARN_ON(x);\n}", "static inline int f(int x)\n{\n\n\tWARN_ON(x);\n}");
+    by_use("int f(int);\n#define f(x) x", "long f(int);\n#define f(x) (x)");
     // The name is no new one.
     by_use("#ifdef A\n#define f 1\n#else\n#endif", "#ifdef A\n#define f 1\n#else\n#define f 2\n#endif");
-    assert_eq!(who("int f(int);", "long f(int);", &[]), NOBODY);
+    assert_eq!(who("#define f 1", "#define f 2", &[]), NOBODY);
+}
+
+/// What the preprocessor leaves says who refers to them, whatever macros put together.
+#[test]
+fn changed_functions_are_looked_for_in_the_code() {
+    let by_code = |from: &str, to: &str| {
+        let paste = ("a/p.c", "#include <h.h>\n#define A1(a, b) a##b\n#define A(n) A##n(f, f)\nint p = A(1);\n");
+        assert_eq!(who(from, to, &[USE, paste]), files(&["code: f"]), "{to}");
+    };
+    by_code("int f(int);", "long f(int);");
+    by_code("int f(int);", "");
+    by_code("int f(int);\nint g(int);\nint k(int);", "int g(int);\nint k(int);\nint f(int);");
+    by_code("static inline int f(int x)\n{\n\treturn x;\n}", "static inline int f(int x)\n{\n\treturn x + 1;\n}");
+    by_code("static inline int f(int x)\n{\n\treturn x;\n}", "int f(int x);");
+    by_code("#ifdef A\nint f(int);\n#endif", "#ifdef B\nint f(int);\n#endif");
+    by_code("extern int f;", "extern long f;");
+    // A line that may be compiled in.
+    by_code("static inline int f(int x)\n{\n\tWARN_ON(x);\n}", "static inline int f(int x)\n{\n\n\tWARN_ON(x);\n}");
+    // What is added beside it counts too.
+    let both = who("int f(int);", "long f(int);\nstatic inline int g(int x)\n{\n\treturn 1;\n}", &[USE]);
+    assert_eq!(both, files(&["code: f g"]));
+}
+
+/// The preprocessor leaves nothing of a macro.
+#[test]
+fn a_macro_of_the_functions_name_is_looked_for_in_the_text() {
+    let by = |path: &str, text: &str| {
+        let all = ("a/all.c", "#include <o.h>\n#include <h.h>\n");
+        who("int f(int);", "long f(int);", &[USE, (path, text), all])
+    };
+    for text in ["#define f other\n", "# define \\\n f(x) other(x)\n", "/* a */ #define /* b */ f\n"] {
+        assert_eq!(by("include/o.h", text), files(&["code: f", "a/all.c"]), "{text}");
+    }
+    assert_eq!(by("include/o.h", "#define other f\n#define g(f) f\n/* #define f */\n"), files(&["code: f"]));
+    assert_eq!(by("a/own.c", "#define f other\n#include <h.h>\n"), files(&["code: f", "a/own.c"]));
+    // What it includes is not known, and may define anything.
+    assert_eq!(by("a/blind.c", "#include \"table.inc\"\n#include <h.h>\n"), files(&["code: f", "a/blind.c"]));
+    assert!(by("a/Makefile", "ccflags-y += -Df=other\n").is_err());
 }
 
 #[test]
@@ -188,15 +226,16 @@ fn what_a_macro_of_the_header_declares_is_seen_by_all() {
 }
 
 #[test]
-fn what_was_there_may_be_put_together() {
+fn a_macro_that_was_there_may_be_put_together() {
     let by = |call: &str| {
         let user = ("a/p.c", "#include <h.h>\n#include <p.h>\n");
-        who("int class_f_make(int);", "long class_f_make(int);", &[("include/p.h", call), user])
+        let make = |value: &str| format!("#define class_f_make(x) {value}");
+        who(&make("1"), &make("2"), &[("include/p.h", call), user])
     };
     assert_eq!(by("#define CLASS(n) class_##n##_make(1)\n"), files(&["a/p.c"]));
     assert_eq!(by("#define CLASS(n) klass_##n##_make(1)\n"), NOBODY);
-    let own = |ty: &str| format!("{ty} class_f_make(int);\n#define CLASS(n) class_##n##_make(1)");
-    assert!(who(&own("int"), &own("long"), &[]).is_err());
+    let own = |value: &str| format!("#define class_f_make(x) {value}\n#define CLASS(n) class_##n##_make(1)");
+    assert!(who(&own("1"), &own("2"), &[]).is_err());
     assert_eq!(by("#define JOIN(a, b) a##b\nint x = JOIN(class_, f_make)(1);\n"), files(&["a/p.c"]));
 }
 
