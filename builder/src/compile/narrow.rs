@@ -19,7 +19,7 @@ use crate::files;
 use crate::progress;
 use crate::sandbox::{Sandbox, WORK};
 use crate::source::affected::Affected;
-use crate::source::reach::Named;
+use crate::source::reach::Seers;
 use crate::source::PatchedTree;
 use crate::target::Target;
 use anyhow::{anyhow, Context, Result};
@@ -46,8 +46,8 @@ struct Asking<'a> {
     tree: &'a PatchedTree,
     /// Paths of all touched files.
     touched: BTreeSet<&'a str>,
-    /// Those among them of which a unit's code says whether it sees what is changed.
-    named: &'a BTreeMap<String, Named>,
+    /// Those among them of which it is known who sees what is changed.
+    seers: &'a BTreeMap<String, Seers>,
     /// The fixes add files, which may stand before others on the compiler's search path.
     adds: bool,
     plain: Sandbox,
@@ -75,7 +75,7 @@ fn narrow_with(
     if affected.doubtful.is_empty() {
         return Ok(affected);
     }
-    let Affected { mut units, mut notes, doubtful, named, mut refusals } = affected;
+    let Affected { mut units, mut notes, doubtful, seers, mut refusals } = affected;
     let out = work.join("preprocessed");
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let asking = Asking {
@@ -83,7 +83,7 @@ fn narrow_with(
         target,
         tree,
         touched: tree.files.keys().map(String::as_str).collect(),
-        named: &named,
+        seers: &seers,
         adds: tree.files.values().any(|f| f.original.is_none()),
         plain: target.sandbox().writable(&out, WORK),
         patched: super::patched_sandbox(tree, target, work)?.writable(&out, WORK),
@@ -92,8 +92,9 @@ fn narrow_with(
     };
     let touched: Vec<&str> = tree.files.keys().map(String::as_str).collect();
     let all = doubtful.len();
-    let doubtful = if named.is_empty() { doubtful } else { asking.referring(doubtful)? };
-    if !named.is_empty() {
+    let mut doubtful = doubtful;
+    if seers.values().any(|s| !s.names.is_empty()) {
+        doubtful = asking.referring(doubtful)?;
         limit.check_referring(&touched, doubtful.len())?;
     }
     let step = progress::step(format!("preprocessing {}", super::count(doubtful.len())));
@@ -234,10 +235,11 @@ impl Asking<'_> {
     fn sees(&self, unit: &Unit, original: &Preprocessed) -> bool {
         let paths = original.inputs.iter().map(|path| kbuild::plain(self.inside(path)));
         let mut read = paths.filter(|path| self.touched.contains(path.as_str()));
-        let refers = |named: &Named| {
-            named.renamed.contains(&unit.source) || named.names.iter().any(|name| original.words.has(name))
+        let may = |seers: &Seers| {
+            let refers = || seers.names.is_empty() || seers.names.iter().any(|name| original.words.has(name));
+            seers.files.contains(&unit.source) && (seers.renamed.contains(&unit.source) || refers())
         };
-        self.adds || read.any(|path| self.named.get(&path).is_none_or(refers))
+        self.adds || read.any(|path| self.seers.get(&path).is_none_or(may))
     }
 
     fn one(&self, unit: &Unit, number: usize) -> Result<Answer> {

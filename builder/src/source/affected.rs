@@ -8,7 +8,7 @@
 use super::find::find;
 use super::includes::{index, last, may_be, scan, Index};
 use super::kind::{self, not_kernel_folder, Kind};
-use super::reach::Named;
+use super::reach::Seers;
 use super::PatchedTree;
 use crate::compile::kbuild;
 use crate::compile::narrow::Limit;
@@ -26,8 +26,8 @@ pub struct Affected {
     pub units: Vec<Unit>,
     /// Units that include what is changed; whether their code changes is not known yet.
     pub doubtful: Vec<Unit>,
-    /// What the fix changes in headers that `doubtful` include, where the code of a unit names it.
-    pub named: BTreeMap<String, Named>,
+    /// Who sees what the fix changes in headers that `doubtful` include, for those of which it is known.
+    pub seers: BTreeMap<String, Seers>,
     /// What was left out and why, for a person and the manifest.
     pub notes: Vec<String>,
     /// What cannot be carried of what the fix changes beside its units.
@@ -113,7 +113,7 @@ pub fn units(
     }
     step.done(&names.join(", "));
     let doubtful = found.doubtful.into_iter().collect();
-    Ok(Affected { units, doubtful, named: found.named, notes, refusals: Vec::new() })
+    Ok(Affected { units, doubtful, seers: found.seers, notes, refusals: Vec::new() })
 }
 
 /// What the file at `path` is to `target`.

@@ -4,7 +4,7 @@
 
 use super::includes::{arch_folder, Includers, Index};
 use super::kind::not_kernel_folder;
-use super::reach::{self, Named, Seen};
+use super::reach::{self, Seen, Seers};
 use super::unbuilt::why_unbuilt;
 use super::{PatchedTree, TouchedFile};
 use crate::compile::kbuild::{self, Objects};
@@ -32,8 +32,8 @@ pub(super) struct Found {
     pub(super) unseen: BTreeMap<String, String>,
     /// Headers of which all that include them may see what is changed, or very many, and why.
     by_many: BTreeMap<String, String>,
-    /// Headers of which the code of a unit says whether it sees what is changed.
-    pub(super) named: BTreeMap<String, Named>,
+    /// Who sees what is changed in headers, for those of which it is known.
+    pub(super) seers: BTreeMap<String, Seers>,
     pub(super) notes: Vec<String>,
 }
 
@@ -62,8 +62,8 @@ pub(super) fn find(
     }
     let mut wanted: BTreeSet<&str> = reach.values().flatten().map(String::as_str).filter(|p| is_unit(p)).collect();
     wanted.retain(|p| not_kernel_folder(p).is_none());
-    // Each unit has to be looked at once for all fixes of that kind, so these do not count.
-    let named = |path: &str| found.named.contains_key(path);
+    // Where the code of a unit says whether it sees what is changed, a unit is looked at once for all fixes: these do not count.
+    let named = |path: &str| found.seers.get(path).is_some_and(|s| !s.names.is_empty());
     let counted: BTreeSet<&str> =
         reach.iter().filter(|(path, _)| !named(path)).flat_map(|(_, files)| files).map(String::as_str).collect();
     if let Some(limit) = limit {
@@ -219,25 +219,30 @@ fn leave_out_unseen(
                 said.push(format!("{path}: all that include it ({why})"));
                 found.by_many.insert(path, why);
             }
-            Seen::By(kept, macros) => {
+            Seen::By(seers) => {
                 let units = |files: &[String]| files.iter().filter(|p| is_unit(p)).count();
                 let before = units(files);
-                files.retain(|p| *p == path || !is_unit(p) || kept.contains(p));
-                let left = before - units(files);
-                if limit.may_be_too_many(before - left) {
-                    let widest = macros.into_iter().max_by_key(|(file, _)| includers.closure(file).len());
+                files.retain(|p| *p == path || !is_unit(p) || seers.files.contains(p));
+                let kept = units(files);
+                let names: Vec<_> = seers.names.iter().map(|n| String::from_utf8_lossy(n)).collect();
+                if names.is_empty() && limit.may_be_too_many(kept) {
+                    let widest = seers.macros.iter().max_by_key(|(file, _)| includers.closure(file).len());
                     let why = widest.map(|(file, name)| format!("a macro of {file} may put the name {name} together"));
                     found.by_many.extend(why.map(|why| (path.clone(), why)));
                 }
-                said.push(format!("{path}: {} of {before} files", before - left));
+                let code = if names.is_empty() {
+                    String::new()
+                } else {
+                    format!(" whose code refers to {}", names.join(", "))
+                };
+                said.push(format!(
+                    "{path}: {}{kept} of {before} files{code}",
+                    if names.is_empty() { "" } else { "those of " }
+                ));
+                let left = before - kept;
                 let note = format!("{path}: {left} of {before} files that include it see nothing of what is changed");
-                found.unseen.insert(path, note);
-            }
-            Seen::ByCode(named) => {
-                let all = files.iter().filter(|p| is_unit(p)).count();
-                let names: Vec<_> = named.names.iter().map(|n| String::from_utf8_lossy(n)).collect();
-                said.push(format!("{path}: those of {all} files whose code refers to {}", names.join(", ")));
-                found.named.insert(path, named);
+                found.unseen.insert(path.clone(), note);
+                found.seers.insert(path, seers);
             }
         }
     }

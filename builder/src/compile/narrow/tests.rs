@@ -36,8 +36,8 @@ impl Bench {
         Self { target: target(&tree, Path::new("/")), dir }
     }
 
-    /// The sources of the units that are left, with what the fixes change known by the names in `named`.
-    fn left(&self, units: &[(&str, &str)], named: &[(&str, Named)], limit: usize) -> Result<Vec<String>> {
+    /// The sources of the units that are left, with who sees what the fixes change.
+    fn left(&self, units: &[(&str, &str)], seers: &[(&str, Seers)], limit: usize) -> Result<Vec<String>> {
         let fix = similar::TextDiff::from_lines(BEFORE, AFTER);
         let fix = fix.unified_diff().header("a/central.h", "b/central.h").to_string();
         let path = self.dir.path().join("x.patch");
@@ -49,16 +49,21 @@ impl Bench {
             Unit { source: name.into(), object, module: None }
         };
         let doubtful = units.iter().map(|(name, _)| unit(name)).collect();
-        let named = named.iter().map(|(path, named)| (path.to_string(), named.clone())).collect();
-        let affected = Affected { doubtful, named, ..Affected::default() };
+        let seers = seers.iter().map(|(path, seers)| (path.to_string(), seers.clone())).collect();
+        let affected = Affected { doubtful, seers, ..Affected::default() };
         let cache = Cache::at(&self.target, self.dir.path().join("objects"));
         let left = narrow_with(cache, &self.target, &tree, affected, Limit(limit), work.path())?;
         Ok(left.units.into_iter().map(|u| u.source).collect())
     }
 }
 
-fn room(renamed: &[&str]) -> Named {
-    Named { names: BTreeSet::from([b"skb_room".to_vec()]), renamed: renamed.iter().map(ToString::to_string).collect() }
+fn room(units: &[(&str, &str)], renamed: &[&str]) -> Seers {
+    Seers {
+        files: units.iter().map(|(name, _)| name.to_string()).collect(),
+        names: BTreeSet::from([b"skb_room".to_vec()]),
+        renamed: renamed.iter().map(ToString::to_string).collect(),
+        ..Seers::default()
+    }
 }
 
 /// All ways to a function that the text does not show.
@@ -83,13 +88,13 @@ fn the_preprocessor_says_who_refers_to_a_function() {
     let units: Vec<_> = UNITS.into_iter().filter(|(name, _)| *name != "code.S").collect();
     // Whether kept or not, and by what is kept.
     for _ in 0..2 {
-        let left = bench.left(&units, &[("central.h", room(&[]))], 20).unwrap();
+        let left = bench.left(&units, &[("central.h", room(&units, &[]))], 20).unwrap();
         assert_eq!(left.iter().filter(|u| *u != "string.c").count(), seen.len() - 1);
         assert!(left.iter().all(|u| seen.contains(&u.as_str())), "{left:?}");
     }
     // Each was compared as a whole without the names: none was left out that differs.
     let all = bench.left(&units, &[], 20).unwrap();
-    let by_name = bench.left(&units, &[("central.h", room(&[]))], 20).unwrap();
+    let by_name = bench.left(&units, &[("central.h", room(&units, &[]))], 20).unwrap();
     assert_eq!(all, by_name);
 }
 
@@ -99,7 +104,7 @@ fn a_unit_in_which_the_function_may_have_another_name_is_compared() {
     let bench = Bench::new(&units);
     let text = format!("#define skb_room other\n#include \"central.h\"\n{}\n", units[0].1);
     files::write(&bench.target.tree.join("other.c"), text.as_bytes()).unwrap();
-    assert_eq!(bench.left(&units, &[("central.h", room(&["other.c"]))], 20).unwrap(), ["other.c"]);
+    assert_eq!(bench.left(&units, &[("central.h", room(&units, &["other.c"]))], 20).unwrap(), ["other.c"]);
 }
 
 #[test]
@@ -108,14 +113,14 @@ fn too_many_that_refer_to_it_are_refused() {
     let units: Vec<_> = names.iter().map(|name| (name.as_str(), UNITS[0].1)).collect();
     let bench = Bench::new(&units);
     let refused = |limit| {
-        let error = bench.left(&units, &[("central.h", room(&[]))], limit).unwrap_err();
+        let error = bench.left(&units, &[("central.h", room(&units, &[]))], limit).unwrap_err();
         let refusal = error.downcast::<Refused>().unwrap().0.remove(0);
         assert_eq!(refusal.code, "reaches-too-many");
         refusal.hint
     };
     assert!(refused(1).contains("--max-units 12, roughly 1 minute "), "{}", refused(1));
     assert!(refused(11).contains("--max-units 12, roughly 1 minute "), "{}", refused(11));
-    assert_eq!(bench.left(&units, &[("central.h", room(&[]))], 12).unwrap().len(), 12);
+    assert_eq!(bench.left(&units, &[("central.h", room(&units, &[]))], 12).unwrap().len(), 12);
 }
 
 #[test]

@@ -16,10 +16,10 @@
 //!   that was not there cannot be used so yet, and what was declared under it cannot be declared again, but as the same. A
 //!   macro could change its meaning, and what was there may be used so.
 //!
-//! Where a fix changes functions or variables that were there and no macro, the text does not settle which macros put their
-//! names together: compiler_types.h pastes whatever it is given. Then all that include the header are preprocessed, and those
-//! count whose code refers to such a name ([`Seen::ByCode`], `compile/narrow.rs`). Macros of that name are looked for here:
-//! the preprocessor leaves nothing of them.
+//! Where a fix changes no macro, what the preprocessor leaves of a unit says more than the text, which does not settle which
+//! macros put a name together: compiler_types.h pastes whatever it is given. So the names are told, and `compile/narrow.rs` looks
+//! for them in the code of each unit that is left. Macros of such a name are looked for here: the preprocessor leaves nothing of
+//! them.
 
 pub mod changed;
 pub mod chunks;
@@ -43,20 +43,22 @@ use words::Finder;
 pub enum Seen {
     /// All that include it may, for this reason.
     ByAll(String),
-    /// No others than these. Then the files among them with a macro that may put a name together that the fix changes, and
-    /// that name.
-    By(BTreeSet<String>, BTreeMap<String, String>),
-    /// Those whose code refers to the names, once it is preprocessed.
-    ByCode(Named),
+    /// No others than these.
+    By(Seers),
 }
 
-/// What a fix changes in a header, as the code of a preprocessed unit would name it.
+/// The files that may see what is changed in a header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Named {
-    /// The names.
+pub struct Seers {
+    /// Their paths.
+    pub files: BTreeSet<String>,
+    /// The names of what is changed: a unit sees nothing of it when its code, once it is preprocessed, refers to none of them.
+    /// Empty where the code does not say it.
     pub names: BTreeSet<Vec<u8>>,
-    /// Files in which a macro may have turned them into others.
+    /// Those among the files in which a macro may have turned these names into others, so that their code does not say it.
     pub renamed: BTreeSet<String>,
+    /// Those among the files with a macro that may put a name together that the fix changes, and that name.
+    pub macros: BTreeMap<String, String>,
 }
 
 /// Finds out which files can see the changes in `headers`.
@@ -80,7 +82,7 @@ pub fn seen(
     }
     let all: BTreeSet<&Vec<u8>> = changed.values().flat_map(|n| n.all.iter()).collect();
     if all.is_empty() {
-        answers.extend(changed.into_keys().map(|path| (path.to_string(), Seen::By(BTreeSet::new(), BTreeMap::new()))));
+        answers.extend(changed.into_keys().map(|path| (path.to_string(), Seen::By(Seers::default()))));
         return Ok(answers);
     }
     let all: Vec<&Vec<u8>> = all.into_iter().collect();
@@ -92,38 +94,43 @@ pub fn seen(
     // `-Dname=1`
     let look = |text: &[u8]| (0..all.len()).filter(|n| memmem::find(text, all[*n]).is_some()).collect::<Vec<_>>();
     let flags: BTreeSet<usize> = each_text(tree, &makefiles, look)?.into_iter().flatten().collect();
-    let by_code = |names: &Names| !names.code.is_empty() && !names.made.is_empty();
-    let by_text = changed.values().filter(|n| !by_code(n));
-    let made: BTreeSet<&[u8]> = by_text.flat_map(|n| n.made.iter().map(Vec::as_slice)).collect();
+    let made: BTreeSet<&[u8]> = changed.values().flat_map(|n| n.made.iter().map(Vec::as_slice)).collect();
     let pasted = paste::possible(tree, index.files(), &made)?;
+    let closure = |files: &[&str]| -> BTreeSet<String> {
+        let files = files.iter().copied().chain(index.blind());
+        includers.closure_of(files).into_iter().map(String::from).collect()
+    };
     for (path, names) in &changed {
         let has = |found: &BTreeSet<usize>| found.iter().any(|n| names.all.contains(all[*n]));
-        let answer = if has(&flags) {
-            Seen::ByAll("a makefile has the name too".into())
-        } else if by_code(names) {
-            let spelled = spelled.iter().enumerate().filter(|(_, found)| has(found));
-            let spelled: Vec<String> = spelled.map(|(n, _)| index.files()[n].clone()).filter(|f| f != path).collect();
-            let defines = each_text(tree, &spelled, |text| defines(text, &names.code))?;
-            let files = spelled.iter().zip(defines).filter(|(_, defines)| *defines).map(|(file, _)| file.as_str());
-            let renamed = includers.closure_of(files.chain(index.blind())).into_iter().map(String::from).collect();
-            Seen::ByCode(Named { names: names.code.clone(), renamed })
-        } else {
-            let by = |name: &Vec<u8>| Some((pasted.get(name.as_slice())?, String::from_utf8_lossy(name).into_owned()));
-            let by: Vec<(&BTreeSet<usize>, String)> = names.made.iter().filter_map(by).collect();
-            let made: BTreeSet<usize> = by.iter().flat_map(|(files, _)| files.iter().copied()).collect();
-            if made.iter().any(|n| index.files()[*n] == **path) {
-                let why = "one of its macros may put a name together that the fix changes";
-                answers.insert(path.to_string(), Seen::ByAll(why.into()));
-                continue;
-            }
-            let spelled = spelled.iter().enumerate().filter(|(n, found)| has(found) || made.contains(n));
-            let files = spelled.map(|(n, _)| index.files()[n].as_str()).filter(|f| f != path);
-            let files: Vec<&str> = files.chain(index.blind()).collect();
-            let file = |n: &usize| index.files()[*n].clone();
-            let macros = by.into_iter().flat_map(|(files, name)| files.iter().map(move |n| (file(n), name.clone())));
-            Seen::By(includers.closure_of(files).into_iter().map(String::from).collect(), macros.collect())
+        if has(&flags) {
+            answers.insert(path.to_string(), Seen::ByAll("a makefile has the name too".into()));
+            continue;
+        }
+        let by = |name: &Vec<u8>| Some((pasted.get(name.as_slice())?, String::from_utf8_lossy(name).into_owned()));
+        let by: Vec<(&BTreeSet<usize>, String)> = names.made.iter().filter_map(by).collect();
+        let made: BTreeSet<usize> = by.iter().flat_map(|(files, _)| files.iter().copied()).collect();
+        let own = made.iter().any(|n| index.files()[*n] == **path);
+        if own && names.code.is_empty() {
+            let why = "one of its macros may put a name together that the fix changes";
+            answers.insert(path.to_string(), Seen::ByAll(why.into()));
+            continue;
+        }
+        let with = |count: &dyn Fn(usize, &BTreeSet<usize>) -> bool| -> Vec<&str> {
+            let files = spelled.iter().enumerate().filter(|(n, found)| count(*n, found));
+            files.map(|(n, _)| index.files()[n].as_str()).filter(|f| f != path).collect()
         };
-        answers.insert(path.to_string(), answer);
+        let files = match own {
+            true => includers.closure(path).into_iter().collect(),
+            false => closure(&with(&|n, found| has(found) || made.contains(&n))),
+        };
+        let spelled: Vec<String> = with(&|_, found| has(found)).into_iter().map(String::from).collect();
+        let defines = each_text(tree, &spelled, |text| defines(text, &names.code))?;
+        let renamed = spelled.iter().zip(defines).filter(|(_, defines)| *defines).map(|(file, _)| file.as_str());
+        let renamed = if names.code.is_empty() { BTreeSet::new() } else { closure(&renamed.collect::<Vec<_>>()) };
+        let file = |n: &usize| index.files()[*n].clone();
+        let macros = by.into_iter().flat_map(|(files, name)| files.iter().map(move |n| (file(n), name.clone())));
+        let seers = Seers { files, names: names.code.clone(), renamed, macros: macros.collect() };
+        answers.insert(path.to_string(), Seen::By(seers));
     }
     Ok(answers)
 }

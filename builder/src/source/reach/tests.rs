@@ -8,8 +8,8 @@ use crate::source::includes::search;
 const HEAD: &str = "#ifndef H\n#define H\n";
 const TAIL: &str = "\n#define REST 1\nint rest(void);\n#endif\n";
 
-/// The C files that include h.h and see that `from` becomes `to` in it; what is said where all do.
-fn who(from: &str, to: &str, others: &[(&str, &str)]) -> Result<Vec<String>, String> {
+/// Who sees that `from` becomes `to` in h.h.
+fn seen_by(from: &str, to: &str, others: &[(&str, &str)]) -> (Seen, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (format!("{HEAD}{from}{TAIL}"), format!("{HEAD}{to}{TAIL}"));
     let put = |path: &str, text: &str| files::write(&dir.path().join(path), text.as_bytes()).unwrap();
@@ -23,22 +23,25 @@ fn who(from: &str, to: &str, others: &[(&str, &str)]) -> Result<Vec<String>, Str
     let patched = crate::source::lines::keep_numbers(from.as_bytes(), to.as_bytes());
     let file = TouchedFile { original: Some(from.into_bytes()), patched: Some(patched) };
     let mut seen = seen(dir.path(), "x86_64", &index, &includers, &[("include/h.h", &file)]).unwrap();
-    match seen.remove("include/h.h").unwrap() {
+    (seen.remove("include/h.h").unwrap(), includers.closure("include/h.h"))
+}
+
+/// The C files that include h.h and see it; what is said where all do.
+fn who(from: &str, to: &str, others: &[(&str, &str)]) -> Result<Vec<String>, String> {
+    let (seen, includers) = seen_by(from, to, others);
+    match seen {
         Seen::ByAll(why) => Err(why),
-        Seen::ByCode(named) => Ok(code(&named)),
-        Seen::By(kept, _) => Ok(includers
-            .closure("include/h.h")
-            .into_iter()
-            .filter(|p| kept.contains(p) && !p.ends_with(".h"))
-            .collect()),
+        Seen::By(seers) => {
+            Ok(includers.into_iter().filter(|p| seers.files.contains(p) && !p.ends_with(".h")).collect())
+        }
     }
 }
 
-/// The names that are looked for in what is preprocessed, and the C files in which a macro may have them.
-fn code(named: &Named) -> Vec<String> {
-    let names: Vec<_> = named.names.iter().map(|n| String::from_utf8_lossy(n).into_owned()).collect();
-    let renamed = named.renamed.iter().filter(|p| !p.ends_with(".h")).cloned();
-    [format!("code: {}", names.join(" "))].into_iter().chain(renamed).collect()
+/// The names that are looked for in the code of those who may see it, and the C files of which the code does not say it.
+fn by_code(from: &str, to: &str, others: &[(&str, &str)]) -> (String, Vec<String>) {
+    let Seen::By(seers) = seen_by(from, to, others).0 else { return ("all".into(), Vec::new()) };
+    let names: Vec<_> = seers.names.iter().map(|n| String::from_utf8_lossy(n)).collect();
+    (names.join(" "), seers.renamed.into_iter().filter(|p| !p.ends_with(".h")).collect())
 }
 
 const NOBODY: Result<Vec<String>, String> = Ok(Vec::new());
@@ -92,48 +95,63 @@ fn what_is_changed_is_seen_by_what_has_its_name() {
     };
     by_use("#define f(x) x", "#define f(x) (x)");
     by_use("#define f(x) x", "#define f (x) x");
-    by_use("int f(int);\n#define f(x) x", "long f(int);\n#define f(x) (x)");
+    by_use("int f(int);", "long f(int);");
+    by_use("int f(int);", "");
+    by_use("int f(int);\nint g(int);\nint k(int);", "int g(int);\nint k(int);\nint f(int);");
+    by_use("static inline int f(int x)\n{\n\treturn x;\n}", "static inline int f(int x)\n{\n\treturn x + 1;\n}");
+    by_use("static inline int f(int x)\n{\n\treturn x;\n}", "int f(int x);");
+    by_use("#ifdef A\nint f(int);\n#endif", "#ifdef B\nint f(int);\n#endif");
+    by_use("extern int f;", "extern long f;");
+    // A line that may be compiled in.
+    by_use("static inline int f(int x)\n{\n\tWARN_ON(x);\n}", "static inline int f(int x)\n{\n\n\tWARN_ON(x);\n}");
     // The name is no new one.
     by_use("#ifdef A\n#define f 1\n#else\n#endif", "#ifdef A\n#define f 1\n#else\n#define f 2\n#endif");
-    assert_eq!(who("#define f 1", "#define f 2", &[]), NOBODY);
+    assert_eq!(who("int f(int);", "long f(int);", &[]), NOBODY);
 }
 
-/// What the preprocessor leaves says who refers to them, whatever macros put together.
+/// What the preprocessor leaves says who refers to them.
 #[test]
 fn changed_functions_are_looked_for_in_the_code() {
-    let by_code = |from: &str, to: &str| {
-        let paste = ("a/p.c", "#include <h.h>\n#define A1(a, b) a##b\n#define A(n) A##n(f, f)\nint p = A(1);\n");
-        assert_eq!(who(from, to, &[USE, paste]), files(&["code: f"]), "{to}");
-    };
-    by_code("int f(int);", "long f(int);");
-    by_code("int f(int);", "");
-    by_code("int f(int);\nint g(int);\nint k(int);", "int g(int);\nint k(int);\nint f(int);");
-    by_code("static inline int f(int x)\n{\n\treturn x;\n}", "static inline int f(int x)\n{\n\treturn x + 1;\n}");
-    by_code("static inline int f(int x)\n{\n\treturn x;\n}", "int f(int x);");
-    by_code("#ifdef A\nint f(int);\n#endif", "#ifdef B\nint f(int);\n#endif");
-    by_code("extern int f;", "extern long f;");
-    // A line that may be compiled in.
-    by_code("static inline int f(int x)\n{\n\tWARN_ON(x);\n}", "static inline int f(int x)\n{\n\n\tWARN_ON(x);\n}");
-    // What is added beside it counts too.
-    let both = who("int f(int);", "long f(int);\nstatic inline int g(int x)\n{\n\treturn 1;\n}", &[USE]);
-    assert_eq!(both, files(&["code: f g"]));
+    let code = |from: &str, to: &str| by_code(from, to, &[USE]).0;
+    assert_eq!(code("int f(int);", "long f(int);"), "f");
+    assert_eq!(code("int f(int);", ""), "f");
+    let body = |body: &str| format!("static inline int f(int x)\n{{\n\t{body}\n}}");
+    assert_eq!(code(&body("return x;"), &body("return x + 1;")), "f");
+    assert_eq!(code(&body("return x;"), "int f(int x);"), "f");
+    assert_eq!(code("extern int f;", "extern long f;"), "f");
+    // What is added beside it counts too; what hangs on it has its name in the code.
+    let with = |f: &str, more: &str| format!("{f}\nstatic inline int h(int x)\n{{\n\treturn f(x);\n}}\n{more}");
+    let added = "static inline int g(int x)\n{\n\treturn 1;\n}";
+    assert_eq!(code(&with("int f(int);", ""), &with("long f(int);", added)), "f g");
+    // The preprocessor leaves nothing of a macro.
+    assert_eq!(code("#define f(x) x", "#define f(x) (x)"), "");
+    assert_eq!(code("int f(int);\n#define k 1", "long f(int);\n#define k 2"), "");
+    assert_eq!(code("struct f {\n\tint a;\n};", "struct f {\n\tlong a;\n};"), "all");
 }
 
-/// The preprocessor leaves nothing of a macro.
+/// A macro of the header that may put the name together says nothing where the code does.
 #[test]
-fn a_macro_of_the_functions_name_is_looked_for_in_the_text() {
-    let by = |path: &str, text: &str| {
+fn all_that_include_it_may_be_asked_for_their_code() {
+    let own = |ty: &str| format!("{ty} class_f_make(int);\n#define CLASS(n) class_##n##_make(1)");
+    assert_eq!(who(&own("int"), &own("long"), &[USE]), files(&["a/none.c", "a/use.c"]));
+    assert_eq!(by_code(&own("int"), &own("long"), &[USE]).0, "class_f_make");
+}
+
+#[test]
+fn a_macro_of_the_functions_name_may_hide_it() {
+    let hidden = |path: &str, text: &str| {
         let all = ("a/all.c", "#include <o.h>\n#include <h.h>\n");
-        who("int f(int);", "long f(int);", &[USE, (path, text), all])
+        let (names, renamed) = by_code("int f(int);", "long f(int);", &[USE, (path, text), all]);
+        assert!(names == "f" || names == "all", "{names}");
+        renamed
     };
     for text in ["#define f other\n", "# define \\\n f(x) other(x)\n", "/* a */ #define /* b */ f\n"] {
-        assert_eq!(by("include/o.h", text), files(&["code: f", "a/all.c"]), "{text}");
+        assert_eq!(hidden("include/o.h", text), ["a/all.c"], "{text}");
     }
-    assert_eq!(by("include/o.h", "#define other f\n#define g(f) f\n/* #define f */\n"), files(&["code: f"]));
-    assert_eq!(by("a/own.c", "#define f other\n#include <h.h>\n"), files(&["code: f", "a/own.c"]));
+    assert!(hidden("include/o.h", "#define other f\n#define g(f) f\n/* #define f */\n").is_empty());
+    assert_eq!(hidden("a/own.c", "#define f other\n#include <h.h>\n"), ["a/own.c"]);
     // What it includes is not known, and may define anything.
-    assert_eq!(by("a/blind.c", "#include \"table.inc\"\n#include <h.h>\n"), files(&["code: f", "a/blind.c"]));
-    assert!(by("a/Makefile", "ccflags-y += -Df=other\n").is_err());
+    assert_eq!(hidden("a/blind.c", "#include \"table.inc\"\n#include <h.h>\n"), ["a/blind.c"]);
 }
 
 #[test]
@@ -226,16 +244,15 @@ fn what_a_macro_of_the_header_declares_is_seen_by_all() {
 }
 
 #[test]
-fn a_macro_that_was_there_may_be_put_together() {
+fn what_was_there_may_be_put_together() {
     let by = |call: &str| {
         let user = ("a/p.c", "#include <h.h>\n#include <p.h>\n");
-        let make = |value: &str| format!("#define class_f_make(x) {value}");
-        who(&make("1"), &make("2"), &[("include/p.h", call), user])
+        who("int class_f_make(int);", "long class_f_make(int);", &[("include/p.h", call), user])
     };
     assert_eq!(by("#define CLASS(n) class_##n##_make(1)\n"), files(&["a/p.c"]));
     assert_eq!(by("#define CLASS(n) klass_##n##_make(1)\n"), NOBODY);
-    let own = |value: &str| format!("#define class_f_make(x) {value}\n#define CLASS(n) class_##n##_make(1)");
-    assert!(who(&own("1"), &own("2"), &[]).is_err());
+    let define = |value: &str| format!("#define class_f_make(x) {value}\n#define CLASS(n) class_##n##_make(1)");
+    assert!(who(&define("1"), &define("2"), &[]).is_err());
     assert_eq!(by("#define JOIN(a, b) a##b\nint x = JOIN(class_, f_make)(1);\n"), files(&["a/p.c"]));
 }
 
