@@ -4,7 +4,7 @@
 CARGO ?= cargo
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo test test-all deps build fmt lint unit tidy target kernel corpus qemu qemu-all nop hosts
+.PHONY: help demo test test-all deps build fmt lint unit tidy target kernel attack corpus qemu qemu-all nop hosts
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ target: deps ## prepare the stock kernels that are tested
 
 kernel: deps ## build the ppc64le test kernels, which no distribution ships (cross-compiled, kept in the cache)
 	$(CARGO) xtask kernel
+
+attack: target ## both programs against spoilt files, kills and flips in the cache, 90 seconds of them
+	$(CARGO) xtask attack
 
 corpus: target ## twenty real fixes of stable releases come out as they did (docs/corpus.md has the others)
 	$(CARGO) xtask corpus check

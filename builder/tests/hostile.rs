@@ -2,6 +2,8 @@
 //! Readers against hostile input: sound inputs, mutated in thousands of ways, the same ways on every run.
 //! Any answer will do but a panic, much memory or a long wait. builder/fuzz looks further.
 
+#[path = "synthetic/mutate.rs"]
+mod mutate;
 mod synthetic;
 
 use kmend_builder::elf::read::{read, Take};
@@ -9,6 +11,7 @@ use kmend_builder::image::symvers::Symvers;
 use kmend_builder::image::{btf, vmlinuz, Image};
 use kmend_builder::special::layout::Layouts;
 use kmend_builder::{diff, elf, extract, inspect, source, stream, verify};
+use mutate::{mutate, Random};
 use std::time::{Duration, Instant};
 use synthetic::kallsyms::{FORMS, LOADED_AT};
 
@@ -17,73 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// All tests together may reserve this much, KiB; a count taken for granted would be far beyond.
 const MEMORY: u64 = 4 << 20;
 
-/// Marsaglia's xorshift64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-}
-
-/// Numbers that are off by one, wrap around, or are too much.
-const NUMBERS: [u64; 10] = [
-    0,
-    1,
-    0x7f,
-    0xff,
-    0xffff,
-    0x7fff_ffff,
-    0xffff_ffff,
-    0x7fff_ffff_ffff_ffff,
-    0xffff_ffff_ffff_fff8,
-    0xffff_ffff_ffff_ffff,
-];
-
-fn mutate(good: &[u8], random: &mut Random) -> Vec<u8> {
-    let mut bad = good.to_vec();
-    for _ in 0..1 + random.below(4) {
-        let at = random.below(bad.len());
-        match random.below(8) {
-            0 if !bad.is_empty() => bad[at] ^= 1 << random.below(8),
-            1 if !bad.is_empty() => bad[at] = random.next() as u8,
-            2 => bad.truncate(at),
-            3 => {
-                let piece = good[random.below(good.len())..].iter().take(1 + random.below(64)).copied();
-                let piece: Vec<u8> = piece.collect();
-                bad.splice(at..at, piece);
-            }
-            4 => drop(bad.drain(at..(at + 1 + random.below(16)).min(bad.len()))),
-            // The fields of binary formats: aligned words.
-            _ => {
-                let len = [1, 2, 4, 8][random.below(4)];
-                let at = at / len * len;
-                let number = match random.below(3) {
-                    0 => random.next() >> random.below(64),
-                    _ => NUMBERS[random.below(NUMBERS.len())],
-                };
-                if let Some(field) = bad.get_mut(at..at + len) {
-                    field.copy_from_slice(&number.to_le_bytes()[..len]);
-                }
-            }
-        }
-    }
-    bad
-}
-
 /// Runs `reader` on `times` mutations; a panic says on which.
 fn torment<T>(name: &str, good: &[u8], times: u64, reader: impl Fn(&[u8]) -> Option<T>) {
     assert!(reader(good).is_some(), "{name}: the sound input is refused");
     let mut accepted = 0;
     for round in 0..times {
-        let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (round + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9));
+        let mut random = Random::new(0, round);
         let bad = mutate(good, &mut random);
         let begun = Instant::now();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reader(&bad).is_some()));

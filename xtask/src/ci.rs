@@ -2,7 +2,7 @@
 //! All that has to hold, in order; each part by itself is a make target and can be run again alone.
 
 use crate::say::{self, Tone};
-use crate::{cargo, corpus, deps, hosts, kernel, nop, proofs, shell, target, tidy};
+use crate::{attack, cargo, corpus, deps, hosts, kernel, nop, proofs, shell, target, tidy};
 use anyhow::{bail, Context, Result};
 use std::time::Instant;
 
@@ -16,6 +16,7 @@ const PARTS: &[Part] = &[
     ("target", || target(&[])),
     ("kernel", || kernel::run(&[])),
     ("unit", unit),
+    ("attack", || attack::run(&[])),
     ("corpus", || corpus::run(&["check".into()])),
 ];
 

@@ -35,6 +35,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86", "boots guests of x86_64"),
     ("rpm", "reads packages in tests"),
     ("softhsm2", "the token of tests"),
+    ("strace", "kills programs at their system calls in tests"),
     ("xz-utils", "unpacks kernels and sources"),
     ("zstd", "unpacks kernels"),
 ];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Chores for people who work on kmend: `cargo xtask NAME`. A chore is a row of the table below.
 
+mod attack;
 mod ci;
 mod corpus;
 mod demo;
@@ -58,6 +59,11 @@ const CHORES: &[Chore] = &[
         name: "nop",
         run: nop::run,
         help: "one live patch of whole units that means nothing, at work: `nop [-t TARGET] [--units N] [--seed WORD]`",
+    },
+    Chore {
+        name: "attack",
+        run: attack::run,
+        help: "both programs under attack, from a seed: `attack [--seconds N] [--seed WORD] [--only CLASS]`",
     },
     Chore {
         name: "package",

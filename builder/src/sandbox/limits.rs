@@ -28,15 +28,51 @@ struct Row {
     default: u64,
     unit: u64,
     name: &'static str,
+    /// What /proc/self/limits calls the limit of this process that it cannot go beyond.
+    own: Option<&'static str>,
 }
 
 const ROWS: [Row; 5] = [
-    Row { variable: "KMEND_TOOL_SECONDS", of: |l| &mut l.seconds, default: 900, unit: 1, name: "seconds" },
-    Row { variable: "KMEND_TOOL_MEMORY", of: |l| &mut l.memory, default: 8192, unit: MIB, name: "MiB of memory" },
-    Row { variable: "KMEND_TOOL_FILE", of: |l| &mut l.file, default: 1024, unit: MIB, name: "MiB in one file" },
-    Row { variable: "KMEND_TOOL_PROCESSES", of: |l| &mut l.processes, default: 8192, unit: 1, name: "processes" },
-    Row { variable: "KMEND_TOOL_OUTPUT", of: |l| &mut l.output, default: 64, unit: MIB, name: "MiB of output" },
+    Row { variable: "KMEND_TOOL_SECONDS", of: |l| &mut l.seconds, default: 900, unit: 1, name: "seconds", own: None },
+    Row {
+        variable: "KMEND_TOOL_MEMORY",
+        of: |l| &mut l.memory,
+        default: 8192,
+        unit: MIB,
+        name: "MiB of memory",
+        own: Some("Max address space"),
+    },
+    Row {
+        variable: "KMEND_TOOL_FILE",
+        of: |l| &mut l.file,
+        default: 1024,
+        unit: MIB,
+        name: "MiB in one file",
+        own: Some("Max file size"),
+    },
+    Row {
+        variable: "KMEND_TOOL_PROCESSES",
+        of: |l| &mut l.processes,
+        default: 8192,
+        unit: 1,
+        name: "processes",
+        own: Some("Max processes"),
+    },
+    Row {
+        variable: "KMEND_TOOL_OUTPUT",
+        of: |l| &mut l.output,
+        default: 64,
+        unit: MIB,
+        name: "MiB of output",
+        own: None,
+    },
 ];
+
+/// The hard limit of this process that /proc/self/limits (proc_pid_limits(5)) has under that name; None: there is none.
+fn hard(text: &str, name: &str) -> Option<u64> {
+    let mut columns = text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace();
+    columns.nth(1)?.parse().ok()
+}
 
 /// What the tools say when a limit that the kernel keeps is reached.
 const SAID: &[(usize, &[&str])] = &[
@@ -55,12 +91,15 @@ const SAID: &[(usize, &[&str])] = &[
 ];
 
 impl Limits {
-    /// For a tool that compiles, links or reads one thing. A variable that is no number counts as if it were not set.
+    /// For a tool that compiles, links or reads one thing. A variable that is no number counts as if it were not set. No
+    /// limit is beyond this process's own hard one (`ulimit -H`): without privileges nobody can raise that.
     pub fn of_tools() -> Self {
         let mut limits = Self::none();
+        let own = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
         for row in &ROWS {
             let given = std::env::var(row.variable).ok().and_then(|v| v.parse::<u64>().ok());
-            *(row.of)(&mut limits) = Some(given.unwrap_or(row.default).saturating_mul(row.unit));
+            let hard = row.own.and_then(|name| hard(&own, name)).unwrap_or(u64::MAX);
+            *(row.of)(&mut limits) = Some(given.unwrap_or(row.default).saturating_mul(row.unit).min(hard));
         }
         limits
     }
@@ -120,5 +159,23 @@ impl Limits {
             row.name,
             row.variable
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hard_limits_of_this_process() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max file size             1000                 unlimited            bytes     \n\
+                    Max processes             95817                95818                processes \n\
+                    Max address space         4294967296           4294967297           bytes     \n";
+        assert_eq!(hard(text, "Max address space"), Some(4_294_967_297));
+        assert_eq!(hard(text, "Max processes"), Some(95_818));
+        assert_eq!(hard(text, "Max file size"), None);
+        assert_eq!(hard("", "Max file size"), None);
+        assert_eq!(hard("Max file size", "Max file size"), None);
     }
 }

@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     ("devices_are_not_there", devices_are_not_there),
     ("endless_code", endless_code),
     ("no_sandbox_to_be_had", no_sandbox_to_be_had),
+    ("limits_of_the_user", limits_of_the_user),
 ];
 
 /// A machine without user namespaces, and a root without CAP_SYS_ADMIN, as in many containers.
@@ -45,6 +46,19 @@ fn no_sandbox_to_be_had() {
         assert_eq!(names(&record), before);
         assert!(kernel.target.root.is_dir() && names(&out).is_empty());
     }
+}
+
+/// A user whose own limits are below those of tools (`ulimit`) builds within them.
+fn limits_of_the_user() {
+    let kernel = Kernel::new().with_shared_objects();
+    let fix = kernel.good_fix();
+    let build = |bytes: u64| {
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--as={bytes}")).arg(KMEND).args(["build", "-t", &kernel.target.name, "-n", "one", "-o"]);
+        limited.arg(kernel.out()).arg(&fix).env("KMEND_CACHE", kernel.cache()).stdin(Stdio::null());
+        collect(&mut limited)
+    };
+    build(6 << 30).succeeds();
 }
 
 /// A value that no output may show.
