@@ -35,6 +35,24 @@ pub fn index(target: &Target) -> Result<BTreeMap<String, PathBuf>> {
     below(place)
 }
 
+/// Checks that the target has no module of its own, loadable or built in, with the name of a live patch: the kernel keeps
+/// one folder below /sys/module for each name, and would take only one of the two.
+///
+/// # Errors
+/// It has one, or its modules cannot be listed.
+pub fn check_free(target: &Target, name: &str) -> Result<()> {
+    let built_in = || {
+        let list = files::read_text(&place(target).join("modules.builtin")).unwrap_or_default();
+        list.lines().filter_map(|path| module_name(path.rsplit('/').next()?)).any(|known| known == name)
+    };
+    ensure!(
+        !index(target)?.contains_key(name) && !built_in(),
+        "a live patch module cannot be called {name}: {} has a module of that name. Choose another one",
+        target.release
+    );
+    Ok(())
+}
+
 /// Where the target's modules are.
 pub fn place(target: &Target) -> &Path {
     target.modules.as_ref().unwrap_or(&target.tree)

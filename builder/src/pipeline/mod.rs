@@ -127,6 +127,7 @@ pub type Reader<'r> = dyn Fn(&[u8]) -> Result<Shown> + 'r;
 pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8], &Reader<'_>)) -> Result<Outcome> {
     emit::check_module_name(&request.name)?;
     let target = &request.target;
+    modules::check_free(target, &request.name)?;
     let hooks_file = request.hooks.as_deref().map(hooks::file::read).transpose()?;
     let work = files::work_dir()?;
 

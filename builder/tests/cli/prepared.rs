@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("headers", headers),
     ("header_that_all_include", header_that_all_include),
     ("function_of_a_header", function_of_a_header),
+    ("names_that_the_kernel_has", names_that_the_kernel_has),
     ("init_functions_that_inline_it", init_functions_that_inline_it),
     ("types_that_all_see", types_that_all_see),
     ("headers_that_kbuild_makes", headers_that_kbuild_makes),
@@ -143,6 +144,16 @@ fn header_that_all_include() {
     let fix = kernel.fix("the-fix.patch", header, "\treturn PROC_I(inode)->pid;", "\treturn PROC_I(inode)->pid + 0;");
     let ran = kernel.build(&fix, &["--max-units", "4"]);
     ran.fails(2, &["[reaches-too-many] fs/proc/internal.h", "at most 4 are compiled"]);
+}
+
+/// The kernel would take one of the two.
+fn names_that_the_kernel_has() {
+    let kernel = Kernel::new().with_shared_objects();
+    for name in ["vmlinux", "ext4", "nf_tables"] {
+        let ran = kernel.build(&kernel.good_fix(), &["-n", name]);
+        ran.fails(1, &[&format!("cannot be called {name}")]);
+        assert!(!ran.err.contains("compiling") && names(&kernel.out()).is_empty(), "{}", ran.err);
+    }
 }
 
 /// Enough files include it for a search, and one calls the function.
