@@ -20,11 +20,11 @@ pub struct Leftover {
     _lock: Option<File>,
 }
 
-/// A half-written file belongs to nobody after this time.
+/// A half-written file that is older than this has no writer any more.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
 impl Leftover {
-    /// Removes it. What is mounted below it is left alone, with an error.
+    /// Removes it; refuses where something is mounted below it.
     ///
     /// # Errors
     /// It cannot be removed.

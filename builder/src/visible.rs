@@ -22,10 +22,16 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Control characters, marks without width and those that change the direction of text (Unicode Standard Annex 9), noncharacters.
+/// Control characters, marks without width and those that change the direction of text (Unicode Standard Annex 9), noncharacters;
+/// the same as the host's tool has in manager/src/say.rs.
 fn is_hidden(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t')
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
+        || matches!(
+            c,
+            // Soft hyphen, marks of direction and their kin, line separators, joiners, annotation marks, tags.
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
         || u32::from(c) & 0xfffe == 0xfffe
 }
 
@@ -37,6 +43,7 @@ mod tests {
     fn what_a_terminal_would_act_on_is_named() {
         let text = visible("a\u{202e}b\u{0}c\x1b[2J\td\re\u{9b}\n\u{ffff}");
         assert_eq!(text, "a⟨U+202E⟩b⟨U+0000⟩c⟨U+001B⟩[2J\td⟨U+000D⟩e⟨U+009B⟩\n⟨U+FFFF⟩");
+        assert_eq!(visible("a\u{2028}b\u{ad}\u{e0041}"), "a⟨U+2028⟩b⟨U+00AD⟩⟨U+E0041⟩");
         assert!(matches!(visible("Müller <m@x>\n"), Cow::Borrowed(_)));
     }
 }

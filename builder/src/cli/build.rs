@@ -113,7 +113,7 @@ fn tell(
     module: &Path,
 ) -> Result<()> {
     if args.json {
-        print_json!("{}", report::build_json(request, &end, seen, module)?);
+        print_json!(report::build_json(request, &end, seen, module)?);
     }
     match &args.report {
         Some(file) => report::build_page(file, request, end, outcome, seen),

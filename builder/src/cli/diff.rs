@@ -136,7 +136,7 @@ pub fn run(args: &DiffArgs) -> Result<()> {
         report::diff_page(file, args.patched.display().to_string(), &outcome.report, &outcome.code)?;
     }
     if args.json {
-        print_json!("{}", serde_json::to_string_pretty(&outcome.report)?);
+        print_json!(serde_json::to_string_pretty(&outcome.report)?);
     } else {
         print_text(&outcome.report);
     }

@@ -52,7 +52,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         signature.verified = verified.as_ref().map(Result::is_ok);
     }
     if args.json {
-        print_json!("{}", serde_json::to_string_pretty(&report)?);
+        print_json!(serde_json::to_string_pretty(&report)?);
     } else {
         print!("{}", text(&report));
     }

@@ -6,7 +6,9 @@ macro_rules! print {
     ($($what:tt)*) => { crate::cli::output::write(format_args!($($what)*)) };
 }
 macro_rules! print_json {
-    ($($what:tt)*) => { crate::cli::output::write_exactly(format_args!("{}\n", format_args!($($what)*))) };
+    ($text:expr) => {
+        crate::cli::output::write_exactly(format_args!("{}\n", $text))
+    };
 }
 macro_rules! println {
     ($($what:tt)*) => { print!("{}\n", format_args!($($what)*)) };

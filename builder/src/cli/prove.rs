@@ -60,7 +60,7 @@ pub fn run(args: &ProveArgs) -> Result<()> {
         proven,
     };
     if args.json {
-        print_json!("{}", serde_json::to_string_pretty(&report)?);
+        print_json!(serde_json::to_string_pretty(&report)?);
     } else {
         print!("{}", text(&report));
     }

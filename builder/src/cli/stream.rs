@@ -166,7 +166,7 @@ fn build_all(args: &BuildArgs) -> Result<()> {
         results.add(kernel, end);
     }
     match args.json {
-        true => print_json!("{}", results.json()?.trim_end()),
+        true => print_json!(results.json()?.trim_end()),
         false => print!("{}", results.text()),
     }
     results.end()
@@ -199,7 +199,7 @@ fn release_all(args: &ReleaseArgs) -> Result<()> {
     }
     release::index(&stream, &repository, &ledger)?;
     match args.json {
-        true => print_json!("{}", results.json()?.trim_end()),
+        true => print_json!(results.json()?.trim_end()),
         false => println!("{}{}", results.text(), args.output.display()),
     }
     results.end()

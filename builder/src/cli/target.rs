@@ -139,7 +139,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 fn show(name: &str, json: bool) -> Result<()> {
     let target = store::resolve(name)?;
     if json {
-        print_json!("{}", serde_json::to_string_pretty(&target)?);
+        print_json!(serde_json::to_string_pretty(&target)?);
     } else {
         print!("{}", facts(&target));
         match store::check(&target) {

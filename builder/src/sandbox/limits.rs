@@ -74,10 +74,10 @@ fn hard(text: &str, name: &str) -> Option<u64> {
     columns.nth(1)?.parse().ok()
 }
 
-/// What the tools say when a limit that the kernel keeps is reached.
-const SAID: &[(usize, &[&str])] = &[
+/// What the tools say when a limit that the kernel keeps is reached, by the limit's variable.
+const SAID: &[(&str, &[&str])] = &[
     (
-        1,
+        "KMEND_TOOL_MEMORY",
         &[
             "out of memory",
             "virtual memory exhausted",
@@ -86,8 +86,8 @@ const SAID: &[(usize, &[&str])] = &[
             "Cannot allocate memory",
         ],
     ),
-    (2, &["File size limit exceeded", "File too large", "file too large"]),
-    (3, &["Resource temporarily unavailable", "fork: retry", "Cannot fork", "can't fork"]),
+    ("KMEND_TOOL_FILE", &["File size limit exceeded", "File too large", "file too large"]),
+    ("KMEND_TOOL_PROCESSES", &["Resource temporarily unavailable", "fork: retry", "Cannot fork", "can't fork"]),
 ];
 
 impl Limits {
@@ -136,29 +136,24 @@ impl Limits {
     pub fn reached(&self, out: &Output) -> Option<String> {
         let text = [out.stderr.as_slice(), out.stdout.as_slice()].concat();
         let text = String::from_utf8_lossy(&text);
-        let (row, _) = SAID.iter().find(|(_, words)| words.iter().any(|w| text.contains(w)))?;
-        self.named(*row)
+        let (variable, _) = SAID.iter().find(|(_, words)| words.iter().any(|w| text.contains(w)))?;
+        self.named(variable)
     }
 
     /// The limit of time in words.
     pub fn of_time(&self) -> String {
-        self.named(0).unwrap_or_default()
+        self.named("KMEND_TOOL_SECONDS").unwrap_or_default()
     }
 
     /// The limit of output in words.
     pub fn of_output(&self) -> String {
-        self.named(4).unwrap_or_default()
+        self.named("KMEND_TOOL_OUTPUT").unwrap_or_default()
     }
 
-    fn named(&self, row: usize) -> Option<String> {
-        let row = &ROWS[row];
+    fn named(&self, variable: &str) -> Option<String> {
+        let row = ROWS.iter().find(|row| row.variable == variable)?;
         let n = (*(row.of)(&mut self.clone()))?;
-        Some(format!(
-            "the limit of {} {}; {}=N in the environment sets another one",
-            n / row.unit,
-            row.name,
-            row.variable
-        ))
+        Some(format!("its limit of {} {} (set {variable} to change it)", n / row.unit, row.name))
     }
 }
 

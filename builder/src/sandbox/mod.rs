@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use way::Way;
 
-/// Where the prepared kernel tree stands inside the sandbox.
+/// The prepared kernel tree's folder inside the sandbox.
 pub const TREE: &str = "/tmp/kmend/linux";
 
 /// Where a run's own folder stands inside the sandbox.
@@ -94,7 +94,7 @@ impl Sandbox {
     /// theirs to limit.
     ///
     /// # Errors
-    /// The machine lets nobody make a sandbox; says why, and the ways out.
+    /// No sandbox can be made on this machine; says why, and the ways out.
     pub fn command(&self, program: &str, args: &[&str]) -> Result<Command> {
         Ok(self.command_by(way::of_this_machine()?, program, args))
     }

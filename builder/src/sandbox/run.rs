@@ -106,7 +106,7 @@ fn read(stream: Box<dyn Read + Send>, n: usize, most: u64, sender: &Sender<Event
         Ok(len) if len as u64 > most => Event::TooMuch,
         read => Event::End(n, read.map(|_| text)),
     };
-    // Nobody listens any more where the other stream was too long.
+    // The receiver is gone where the other stream was too long.
     let _ = sender.send(event);
 }
 

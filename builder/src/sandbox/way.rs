@@ -16,7 +16,7 @@ pub enum Way {
     AsRoot,
 }
 
-/// The best way that works here; what stands against a better one is said once.
+/// The best way that works here; the reason why a better one does not is said once.
 ///
 /// # Errors
 /// None works.

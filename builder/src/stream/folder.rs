@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The folder of a stream file: names in that file come in, files that stand within the folder go out.
 
+use crate::files;
 use anyhow::{bail, ensure, Context, Result};
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 /// The folder that a stream file stands in.
@@ -50,10 +50,7 @@ impl Folder {
     /// Path and contents of the file `name`, of at most `most` bytes.
     pub fn read(&self, name: &str, most: u64) -> Result<(PathBuf, Vec<u8>)> {
         let path = self.find(name)?;
-        let file = std::fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut bytes = Vec::new();
-        file.take(most + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
-        ensure!(bytes.len() as u64 <= most, "{name} is larger than {} MiB", most >> 20);
+        let bytes = files::read_at_most(&path, most)?;
         Ok((path, bytes))
     }
 }
@@ -90,6 +87,6 @@ mod tests {
         says("none.patch", "cannot find");
         says("", "is missing");
         fs::write(inner.join("large"), "ab").unwrap();
-        says("large", "is larger than");
+        says("large", "MiB is the most");
     }
 }
