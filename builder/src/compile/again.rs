@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Compiles units once more, original and patched, for a question that few fixes raise: units, the patched files and
-//! what to do otherwise in, pairs of objects out. Nothing of it is kept in the cache.
+//! what to do otherwise in, pairs of objects out. They are kept as patched objects are (`cache.rs`).
 
-use super::{compile_one, explain, patched_sandbox, run_jobs, Unit, Variant, Work, NO_DEBUG, SECTIONS};
+use super::overlay::Contents;
+use super::{
+    compile_one, contents, explain, patched_sandbox, run_jobs, Place, Unit, Variant, Work, NO_DEBUG, SECTIONS,
+};
 use crate::arch::by_name;
 use crate::compile::cache::Cache;
 use crate::files;
@@ -11,6 +14,7 @@ use crate::source::PatchedTree;
 use crate::target::Target;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// What is done otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,19 +125,26 @@ fn run(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, moved: bo
     };
     let mut plain = target.sandbox().writable(&out, crate::sandbox::WORK);
     let mut patched = patched_sandbox(tree, target, &out)?.writable(&out, crate::sandbox::WORK);
+    let (mut over_plain, mut over_patched) = (Contents::default(), contents(tree)?);
     for (header, file) in headers(how, target, &out)? {
         let place = format!("{}/{header}", target.tree_inside);
         plain = plain.read_only(&file, &place);
         patched = patched.read_only(&file, &place);
+        over_plain = over_plain.with(header, &file)?;
+        over_patched = over_patched.map(|over| over.with(header, &file)).transpose()?;
     }
+    let begun = SystemTime::now();
+    let plain = Place { sandbox: &plain, out: &out, kept: Some((&cache, &over_plain, begun)) };
+    let kept = over_patched.as_ref().map(|over| (&cache, over, begun));
+    let patched = Place { sandbox: &patched, out: &out, kept };
     let variants = |i: usize| match moved && works[i].transplant.is_some() {
         true => [Variant::MovedOriginal, Variant::MovedPatched],
         false => [Variant::Original, Variant::Patched],
     };
     let jobs = (0..works.len()).flat_map(|i| variants(i).map(|variant| (i, variant))).collect();
     let mut made = run_jobs(jobs, |i, variant| {
-        let sandbox = if variant.is_patched() { &patched } else { &plain };
-        compile_one(sandbox, &works[i], variant, Some((&flags, how)), i, &out)
+        let place = if variant.is_patched() { &patched } else { &plain };
+        compile_one(place, &works[i], variant, Some((&flags, how)), i)
             .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))
     })?;
     made.sort_by_key(|((i, variant), _)| (*i, variant.is_patched()));

@@ -2,8 +2,11 @@
 //! Keeps the objects of unpatched units: a unit's command and all that it read in, its two objects out.
 //!
 //! An entry is found by the target, the compiler and the command, and is used only when every file that the
-//! compiler read then has the same content now. A damaged entry is a missing one.
+//! compiler read then has the same content now. A damaged entry is a missing one. Objects of patched sources are kept in the
+//! same way, by the content of what the fixes lay over the tree: of a cumulative patch, a new version compiles only what it changes.
 
+use super::kbuild;
+use super::overlay::Contents;
 use super::words::Words;
 use crate::files;
 use crate::target::Target;
@@ -46,6 +49,36 @@ struct Header {
     moved: usize,
     sha256: String,
 }
+
+/// One object of a unit, as it came out of the compiler.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compiled {
+    /// The object.
+    pub object: Vec<u8>,
+    /// The files that the compiler read, as it names them.
+    pub inputs: Vec<String>,
+    /// What it warned of.
+    pub warnings: String,
+    /// It was made in an earlier run.
+    pub was_kept: bool,
+}
+
+/// The first line of its entry; the object follows, packed.
+#[derive(Serialize, Deserialize)]
+struct CompiledHeader {
+    version: String,
+    inputs: Vec<(String, String)>,
+    warnings: String,
+    size: usize,
+    /// Of the body as it stands there and the warnings.
+    sha256: String,
+}
+
+/// A checksum of what edits assembly on its way into an object.
+static EDITS: LazyLock<String> = LazyLock::new(|| {
+    let edits = [include_str!("named.rs"), include_str!("../arch/ppc64le/transplant.rs")];
+    files::sha256(edits.concat().as_bytes())
+});
 
 /// What is kept of a preprocessed unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +178,66 @@ impl<'a> Cache<'a> {
         Ok(())
     }
 
+    /// The name of the entry for one object: the full call with `what` it is made for.
+    pub fn key_of_one(&self, call: &[String], what: &str) -> String {
+        files::sha256([&self.key(call), what, EDITS.as_str(), "one object 1"].join("\0").as_bytes())
+    }
+
+    /// The object under `key`, if it is whole and made of what would be read now, with `over` in the place of files of the tree.
+    pub fn compiled(&self, key: &str, over: &Contents) -> Option<Compiled> {
+        let bytes = std::fs::read(self.path(key)).ok()?;
+        let end = bytes.iter().position(|b| *b == b'\n')?;
+        let header: CompiledHeader = serde_json::from_slice(&bytes[..end]).ok()?;
+        let body = &bytes[end + 1..];
+        let sound = header.version == VERSION
+            && header.sha256 == sum_of(body, &header)
+            && header.inputs.iter().all(|(path, sha)| self.hash_over(path, over).as_ref() == Some(sha));
+        let object = sound.then(|| zstd::bulk::decompress(body, header.size).ok())??;
+        let inputs = header.inputs.into_iter().map(|(path, _)| path).collect();
+        (object.len() == header.size).then_some(Compiled { object, inputs, warnings: header.warnings, was_kept: true })
+    }
+
+    /// Stores one object, as [`Cache::put`] does all of a unit.
+    pub fn put_compiled(&self, key: &str, over: &Contents, begun: SystemTime, made: &Compiled) -> Result<()> {
+        let mut inputs = Vec::with_capacity(made.inputs.len());
+        for input in &made.inputs {
+            let laid = over.get(&self.plain(input)).is_some();
+            let changed = || std::fs::metadata(self.host(input)).and_then(|m| m.modified());
+            if !laid && !changed().is_ok_and(|changed| changed < begun) {
+                return Ok(());
+            }
+            let Some(sum) = self.hash_over(input, over) else { return Ok(()) };
+            inputs.push((input.clone(), sum));
+        }
+        let body = zstd::bulk::compress(&made.object, 1).context("cannot compress an object for the cache")?;
+        let mut header = CompiledHeader {
+            version: VERSION.into(),
+            inputs,
+            warnings: made.warnings.clone(),
+            size: made.object.len(),
+            sha256: String::new(),
+        };
+        header.sha256 = sum_of(&body, &header);
+        let mut entry = serde_json::to_vec(&header).context("cannot write a cache entry's header")?;
+        entry.push(b'\n');
+        entry.extend(body);
+        files::keep(&self.path(key), &entry);
+        Ok(())
+    }
+
+    fn hash_over(&self, input: &str, over: &Contents) -> Option<String> {
+        over.get(&self.plain(input)).cloned().or_else(|| self.hash(input))
+    }
+
+    /// A path as the compiler names it, relative to the tree where it is in it.
+    fn plain(&self, input: &str) -> String {
+        match input.strip_prefix(self.target.tree_inside.as_str()) {
+            Some(rest) => kbuild::plain(rest),
+            None if input.starts_with('/') => input.into(),
+            None => kbuild::plain(input),
+        }
+    }
+
     /// The inputs with their checksums; None when one was changed since `begun` or cannot be read.
     fn hashed(&self, inputs: &[String], begun: SystemTime) -> Option<Vec<(String, String)>> {
         let mut hashed = Vec::with_capacity(inputs.len());
@@ -203,6 +296,10 @@ impl<'a> Cache<'a> {
         }
         hash
     }
+}
+
+fn sum_of(body: &[u8], header: &CompiledHeader) -> String {
+    files::sha256(&[body, header.warnings.as_bytes(), &header.size.to_le_bytes()].concat())
 }
 
 fn of_all(hashes: &[String], words: &[u8]) -> String {

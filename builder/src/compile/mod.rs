@@ -23,8 +23,9 @@ use crate::source::PatchedTree;
 use crate::target::Target;
 use again::How;
 use anyhow::{anyhow, Context, Result};
-use cache::{Cache, Originals};
+use cache::{Cache, Compiled, Originals};
 use command::Saved;
+use overlay::Contents;
 use said::explain;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -113,6 +114,8 @@ struct Work<'a> {
     transplant: Option<&'static dyn Transplant>,
     key: String,
     known: Option<Originals>,
+    /// It reads files that no dependency list names.
+    embeds: bool,
 }
 
 impl<'a> Work<'a> {
@@ -124,7 +127,8 @@ impl<'a> Work<'a> {
         call.extend(transplant.iter().flat_map(|t| t.flags()).map(|f| f.to_string()));
         let key = cache.key(&call);
         let known = cache.get(&key);
-        Ok(Self { unit, saved, transplant, key, known })
+        let embeds = std::fs::read(target.tree.join(&unit.source)).map_or(true, |text| embeds(&text));
+        Ok(Self { unit, saved, transplant, key, known, embeds })
     }
 
     /// The key under which the unit as shipped is kept without its other forms.
@@ -133,11 +137,13 @@ impl<'a> Work<'a> {
     }
 }
 
-#[derive(Default)]
-struct Made {
-    object: Vec<u8>,
-    inputs: Vec<String>,
-    warnings: String,
+/// Where objects are compiled, and what is kept of them.
+struct Place<'a> {
+    sandbox: &'a Sandbox,
+    /// The folder of this machine that the sandbox writes to.
+    out: &'a Path,
+    /// Kept objects, what lies over the tree, and when the first compiler began. None: nothing is kept.
+    kept: Option<(&'a Cache<'a>, &'a Contents, SystemTime)>,
 }
 
 /// Reads kbuild's saved command of `unit`.
@@ -173,12 +179,12 @@ pub fn compile_shipped(target: &Target, units: &[&Unit], debug: bool, work: &Pat
     let begun = SystemTime::now();
     let sandbox = target.sandbox().writable(work, WORK);
     let new = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| (i, variant)).collect();
+    let place = Place { sandbox: &sandbox, out: work, kept: None };
     let mut made = run_jobs(new, |i, variant| {
-        compile_one(&sandbox, &works[i], variant, None, i, work)
-            .map_err(|e| explain(e, target, None, works[i].unit, variant))
+        compile_one(&place, &works[i], variant, None, i).map_err(|e| explain(e, target, None, works[i].unit, variant))
     })?;
     for ((i, _), new) in made.iter().filter(|_| !debug) {
-        if !embeds_files(target, &works[*i].unit.source) {
+        if !works[*i].embeds {
             let alone = Originals { shipped: new.object.clone(), original: Vec::new(), moved: Vec::new() };
             cache.put(&works[*i].alone(), &new.inputs, begun, &alone)?;
         }
@@ -224,11 +230,15 @@ fn compile_with(
         }
     }
     let begun = SystemTime::now();
+    let over = contents(tree)?;
+    let plain = Place { sandbox: &plain, out: &out, kept: None };
+    let patched = Place { sandbox: &patched, out: &out, kept: over.as_ref().map(|over| (cache, over, begun)) };
     let mut made = run_jobs(jobs, |i, variant| {
-        let sandbox = if variant.is_patched() { &patched } else { &plain };
-        compile_one(sandbox, &works[i], variant, None, i, &out)
+        let place = if variant.is_patched() { &patched } else { &plain };
+        compile_one(place, &works[i], variant, None, i)
             .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))
     })?;
+    let kept = made_before(&made);
     let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
     let (mut pairs, mut cached, mut warnings) = (Vec::new(), 0, String::new());
     for (i, w) in works.into_iter().enumerate() {
@@ -246,13 +256,13 @@ fn compile_with(
                 let original = take(i, Variant::Original).ok_or_else(missing)?;
                 let moved = match w.transplant {
                     Some(_) => take(i, Variant::MovedOriginal).ok_or_else(missing)?,
-                    None => Made::default(),
+                    None => Compiled::default(),
                 };
                 let all = Originals { shipped: shipped.object, original: original.object, moved: moved.object };
                 let mut inputs = [shipped.inputs, original.inputs, moved.inputs].concat();
                 inputs.sort();
                 inputs.dedup();
-                if !embeds_files(target, &w.unit.source) {
+                if !w.embeds {
                     cache.put(&w.key, &inputs, begun, &all)?;
                 }
                 all
@@ -260,14 +270,25 @@ fn compile_with(
         };
         let Originals { shipped, original, moved: moved_original } = originals;
         let moved = moved.map(|patched| MovedPair { original: moved_original, patched: patched.object });
-        let Made { object: patched, inputs, .. } = patched;
+        let Compiled { object: patched, inputs, .. } = patched;
         pairs.push(ObjectPair { unit: w.unit.clone(), shipped, original, patched, moved, inputs });
     }
-    step.done(&format!("{}, originals of {cached} from the cache", count(pairs.len())));
+    let kept = if kept > 0 { format!(" and patched files of {kept}") } else { String::new() };
+    step.done(&format!("{}, originals of {cached}{kept} from the cache", count(pairs.len())));
     if !warnings.is_empty() {
         eprint!("the compiler warns about the patched source:\n{}", said::of_the_fix(&warnings, target, tree));
     }
     Ok(pairs)
+}
+
+/// How many patched units are from the cache.
+fn made_before(made: &[((usize, Variant), Compiled)]) -> usize {
+    made.iter().filter(|((_, variant), one)| *variant == Variant::Patched && one.was_kept).count()
+}
+
+/// What patched code is compiled from, where that can be told ([`patched_sandbox`]).
+fn contents(tree: &PatchedTree) -> Result<Option<Contents>> {
+    Contents::of(tree, &OWN_HEADERS.map(|(path, text)| (format!("{HEADERS}/{path}"), text)))
 }
 
 /// Where patched code is compiled: the tree as the fixes leave it, and the headers that kmend itself provides.
@@ -292,9 +313,9 @@ fn names(units: &[Unit]) -> String {
     }
 }
 
-/// `.incbin` reads files that no dependency list names.
-fn embeds_files(target: &Target, source: &str) -> bool {
-    std::fs::read(target.tree.join(source)).map_or(true, |text| text.windows(6).any(|w| w == b"incbin"))
+/// Whether a source has `.incbin` in it, which reads files that no dependency list names.
+fn embeds(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"incbin").is_some()
 }
 
 /// Runs `job` for each of `jobs`, as many at a time as there are processors; the first error ends it.
@@ -345,15 +366,15 @@ impl std::fmt::Display for CompilerSays {
 
 impl std::error::Error for CompilerSays {}
 
-/// Compiles one variant; `other` are flags in the place of the variant's own, less [`OWN`], and what they are for.
+/// Compiles one variant, or takes what is kept of it; `other` are flags in the place of the variant's own, less [`OWN`], and what
+/// they are for.
 fn compile_one(
-    sandbox: &Sandbox,
+    place: &Place<'_>,
     w: &Work,
     variant: Variant,
     other: Option<(&[&str], How)>,
     i: usize,
-    out: &Path,
-) -> Result<Made> {
+) -> Result<Compiled> {
     let (tag, flags) = match variant {
         Variant::Patched => ("patched", [SECTIONS, LINE_TABLES, OWN].concat()),
         Variant::Original => ("original", [SECTIONS, LINE_TABLES].concat()),
@@ -366,6 +387,17 @@ fn compile_one(
     let own = if variant.is_patched() { OWN } else { &[] };
     let flags = other.map_or(flags, |(other, _)| [other, own].concat());
     let names_data = matches!(other, Some((_, How::NamesData))) && w.saved.source.ends_with(".c");
+    let (sandbox, out) = (place.sandbox, place.out);
+    // Its own text is part of the name, so that fixes to one file do not take each other's place.
+    let text = |over: &Contents| over.get(&kbuild::plain(&w.saved.source)).cloned().unwrap_or_default();
+    let what = |over: &Contents| format!("{tag} {:?} {}", other.map(|(_, how)| how), text(over));
+    let kept = place.kept.filter(|_| !w.embeds).map(|(cache, over, begun)| {
+        let call = w.saved.call(&w.unit.object, "", &flags);
+        (cache, cache.key_of_one(&call, &what(over)), over, begun)
+    });
+    if let Some(known) = kept.as_ref().and_then(|(cache, key, over, _)| cache.compiled(key, over)) {
+        return Ok(known);
+    }
     let name = format!("{i}.{tag}");
     let (object, deps) = (format!("{WORK}/{name}.o"), format!("{WORK}/{name}.d"));
     let transplant = w.transplant.filter(|_| matches!(variant, Variant::MovedPatched | Variant::MovedOriginal));
@@ -387,11 +419,16 @@ fn compile_one(
             words + &run_compiler(sandbox, &w.saved.assemble(&assembly, &object))?
         }
     };
-    Ok(Made {
+    let made = Compiled {
         object: files::read(&out.join(format!("{name}.o")))?,
         inputs: cache::inputs(&files::read_text(&out.join(format!("{name}.d")))?)?,
         warnings: words,
-    })
+        was_kept: false,
+    };
+    if let Some((cache, key, over, begun)) = kept {
+        cache.put_compiled(&key, over, begun, &made)?;
+    }
+    Ok(made)
 }
 
 /// Runs the compiler; its words where it is content.

@@ -80,6 +80,13 @@ impl Bench {
         let dirs = std::fs::read_dir(self.path("objects")).into_iter().flatten().flatten();
         dirs.flat_map(|d| std::fs::read_dir(d.path()).unwrap().flatten()).map(|e| e.path()).collect()
     }
+
+    /// The entries of originals.
+    fn originals(&self) -> Vec<PathBuf> {
+        // The other kind of entry says what the compiler warned of.
+        let holds_one = |path: &PathBuf| memchr::memmem::find(&std::fs::read(path).unwrap(), b"\"warnings\"").is_some();
+        self.entries().into_iter().filter(|path| !holds_one(path)).collect()
+    }
 }
 
 fn section(object: &[u8], name: &str) -> Option<Vec<u8>> {
@@ -107,7 +114,7 @@ fn compiles_three_ways_at_one_path() {
 fn originals_come_from_the_cache_until_a_header_changes() {
     let b = bench();
     let first = b.compile("").unwrap();
-    let entries = b.entries();
+    let entries = b.originals();
     assert_eq!(entries.len(), 1);
     let written = |p: &Path| std::fs::metadata(p).unwrap().modified().unwrap();
     let at = written(&entries[0]);
@@ -121,6 +128,42 @@ fn originals_come_from_the_cache_until_a_header_changes() {
     std::fs::write(&entries[0], b"damaged").unwrap();
     assert_eq!(b.compile("").unwrap().original, second.original);
     assert!(std::fs::metadata(&entries[0]).unwrap().len() > 100);
+}
+
+/// Whether the patched object of a fix that puts `line` into `f` is from the cache.
+fn is_kept(b: &Bench, line: &str) -> bool {
+    let before = b.entries().len();
+    let pair = b.compile(line).unwrap();
+    let fresh = tempfile::tempdir().unwrap();
+    let other = Bench { dir: fresh, target: b.target.clone(), unit: b.unit.clone() };
+    let anew = other.compile(line).unwrap();
+    assert!(pair.patched == anew.patched && pair.inputs == anew.inputs, "{line}: another object than without a cache");
+    b.entries().len() == before
+}
+
+#[test]
+fn patched_objects_are_kept_by_what_they_are_made_of() {
+    let b = bench();
+    assert!(!is_kept(&b, "\tx++;") && is_kept(&b, "\tx++;"));
+    assert!(!is_kept(&b, "\tx--;") && is_kept(&b, "\tx++;") && is_kept(&b, "\tx--;"));
+    // A header that the fix leaves as it is.
+    let one_is = |value: &str| {
+        files::write(&b.target.tree.join("a.h"), format!("#define ONE {value}\n").as_bytes()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        b.compile("\tx++;").unwrap().patched
+    };
+    let (seven, one) = (one_is("7"), one_is("1"));
+    assert_ne!(seven, one);
+    // What is read besides, and what is found otherwise, no list says.
+    let before = b.entries().len();
+    b.compile("\tasm(\".pushsection .rodata; .incbin \\\"/etc/passwd\\\"; .popsection\");").unwrap();
+    let new = "--- /dev/null\n+++ b/b.h\n@@ -0,0 +1 @@\n+#define TWO 2\n";
+    b.compile_fix(&format!("@@ -2,4 +2,5 @@\n int f(int x)\n {{\n+\tx += 3;\n \treturn x + ONE;\n }}\n{new}")).unwrap();
+    assert_eq!(b.entries().len(), before);
+    for entry in b.entries() {
+        std::fs::write(&entry, b"damaged").unwrap();
+    }
+    assert_eq!(b.compile("\tx++;").unwrap().patched, one);
 }
 
 #[test]
@@ -140,7 +183,7 @@ fn says_whose_fault_it_is() {
     files::write(&b.target.tree.join("a.h"), b"#define ONE (\n").unwrap();
     let error = b.compile("\treturn nowhere;").unwrap_err();
     assert!(format!("{error}").contains("the target tree:test is broken"), "{error}");
-    assert!(b.entries().is_empty());
+    assert!(b.originals().is_empty());
 }
 
 #[test]

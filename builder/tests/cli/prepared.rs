@@ -591,22 +591,30 @@ fn broken_cache() {
     assert!(ran.succeeds().err.contains("originals of 0 from the cache"), "{}", ran.err);
     let first = fs::read(kernel.out().join("one.ko")).unwrap();
     let objects = kernel.cache().join("objects");
-    let [folder] = &names(&objects)[..] else { panic!("one entry was expected") };
-    let [entry] = &names(&objects.join(folder))[..] else { panic!("one entry was expected") };
-    let entry = objects.join(folder).join(entry);
-    let whole = fs::read(&entry).unwrap();
-    let mut flipped = whole.clone();
-    let at = whole.len() - 100;
-    flipped[at] ^= 0x40;
-    for bad in [&b""[..], &whole[..whole.len() / 2], &flipped] {
-        fs::write(&entry, bad).unwrap();
+    let entries = names(&objects).into_iter().flat_map(|folder| {
+        let folder = objects.join(folder);
+        names(&folder).into_iter().map(move |name| folder.join(name))
+    });
+    // The original's objects, and the patched one.
+    let entries: Vec<_> = entries.map(|entry| (fs::read(&entry).unwrap(), entry)).collect();
+    assert_eq!(entries.len(), 2);
+    let flipped = |whole: &[u8]| {
+        let mut flipped = whole.to_vec();
+        flipped[whole.len() - 100] ^= 0x40;
+        flipped
+    };
+    let spoils: [&dyn Fn(&[u8]) -> Vec<u8>; 3] =
+        [&|_| Vec::new(), &|whole| whole[..whole.len() / 2].to_vec(), &flipped];
+    for spoil in spoils {
+        entries.iter().for_each(|(whole, entry)| fs::write(entry, spoil(whole)).unwrap());
         let ran = kernel.build(&fix, &["-n", "one"]);
         assert!(ran.succeeds().err.contains("originals of 0 from the cache"), "{}", ran.err);
         assert!(fs::read(kernel.out().join("one.ko")).unwrap() == first);
-        assert!(fs::read(&entry).unwrap() == whole, "the entry was not made again");
+        assert!(entries.iter().all(|(whole, entry)| fs::read(entry).unwrap() == *whole), "an entry was not made again");
     }
     let ran = kernel.build(&fix, &["-n", "one"]);
-    assert!(ran.succeeds().err.contains("originals of 1 from the cache"), "{}", ran.err);
+    assert!(ran.succeeds().err.contains("originals of 1 and patched files of 1 from the cache"), "{}", ran.err);
+    assert!(fs::read(kernel.out().join("one.ko")).unwrap() == first);
 }
 
 fn full_output_disk() {
