@@ -3,9 +3,7 @@
 //! what to do otherwise in, pairs of objects out. They are kept as patched objects are (`cache.rs`).
 
 use super::overlay::Contents;
-use super::{
-    compile_one, contents, explain, patched_sandbox, run_jobs, Place, Unit, Variant, Work, NO_DEBUG, SECTIONS,
-};
+use super::{compile_one, explain, patched_sandbox, run_jobs, Place, Unit, Variant, Work, NO_DEBUG, SECTIONS};
 use crate::arch::by_name;
 use crate::compile::cache::Cache;
 use crate::files;
@@ -125,7 +123,7 @@ fn run(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, moved: bo
     };
     let mut plain = target.sandbox().writable(&out, crate::sandbox::WORK);
     let mut patched = patched_sandbox(tree, target, &out)?.writable(&out, crate::sandbox::WORK);
-    let (mut over_plain, mut over_patched) = (Contents::default(), contents(tree)?);
+    let (mut over_plain, mut over_patched) = (Contents::default(), Contents::of(tree)?);
     for (header, file) in headers(how, target, &out)? {
         let place = format!("{}/{header}", target.tree_inside);
         plain = plain.read_only(&file, &place);

@@ -230,7 +230,7 @@ fn compile_with(
         }
     }
     let begun = SystemTime::now();
-    let over = contents(tree)?;
+    let over = Contents::of(tree)?;
     let plain = Place { sandbox: &plain, out: &out, kept: None };
     let patched = Place { sandbox: &patched, out: &out, kept: over.as_ref().map(|over| (cache, over, begun)) };
     let mut made = run_jobs(jobs, |i, variant| {
@@ -286,11 +286,6 @@ fn made_before(made: &[((usize, Variant), Compiled)]) -> usize {
     made.iter().filter(|((_, variant), one)| *variant == Variant::Patched && one.was_kept).count()
 }
 
-/// What patched code is compiled from, where that can be told ([`patched_sandbox`]).
-fn contents(tree: &PatchedTree) -> Result<Option<Contents>> {
-    Contents::of(tree, &OWN_HEADERS.map(|(path, text)| (format!("{HEADERS}/{path}"), text)))
-}
-
 /// Where patched code is compiled: the tree as the fixes leave it, and the headers that kmend itself provides.
 fn patched_sandbox(tree: &PatchedTree, target: &Target, work: &Path) -> Result<Sandbox> {
     let headers = work.join("headers");
@@ -316,6 +311,12 @@ fn names(units: &[Unit]) -> String {
 /// Whether a source has `.incbin` in it, which reads files that no dependency list names.
 fn embeds(text: &[u8]) -> bool {
     memchr::memmem::find(text, b"incbin").is_some()
+}
+
+/// Whether a source may include a header that kmend lays beside the tree.
+fn includes_ours(text: &[u8]) -> bool {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_string();
+    OWN_HEADERS.iter().any(|(path, _)| memchr::memmem::find(text, name(path).as_bytes()).is_some())
 }
 
 /// Runs `job` for each of `jobs`, as many at a time as there are processors; the first error ends it.

@@ -19,24 +19,24 @@ use std::path::Path;
 pub struct Contents(BTreeMap<String, String>);
 
 impl Contents {
-    /// Of the fixes' files and of kmend's own `headers`. None where the list of files that the compiler reads does not say all:
-    /// where the fixes add or delete files, which changes what it finds, and where one has `.incbin` in it.
+    /// Of the fixes' files. None where the list of files that the compiler reads does not say all: where the fixes add or delete
+    /// files, which changes what it finds, where one has `.incbin` in it, and where one includes kmend's own header: the list
+    /// leaves out what is searched last (`-idirafter`), with all that it includes (-MM in GCC's manual).
     ///
     /// # Errors
     /// A patched file cannot be read.
-    pub fn of(tree: &PatchedTree, headers: &[(String, &str)]) -> Result<Option<Self>> {
+    pub fn of(tree: &PatchedTree) -> Result<Option<Self>> {
         let mut all = Self::default();
         for (path, file) in &tree.files {
             if file.original.is_none() || file.patched.is_none() {
                 return Ok(None);
             }
             let text = files::read(&tree.overlay.join(path))?;
-            if super::embeds(&text) {
+            if super::embeds(&text) || super::includes_ours(&text) {
                 return Ok(None);
             }
             all.0.insert(path.clone(), files::sha256(&text));
         }
-        all.0.extend(headers.iter().map(|(path, text)| (path.clone(), files::sha256(text.as_bytes()))));
         Ok(Some(all))
     }
 

@@ -157,6 +157,7 @@ fn patched_objects_are_kept_by_what_they_are_made_of() {
     // What is read besides, and what is found otherwise, no list says.
     let before = b.entries().len();
     b.compile("\tasm(\".pushsection .rodata; .incbin \\\"/etc/passwd\\\"; .popsection\");").unwrap();
+    b.compile("\t/* livepatch_helpers.h */ x += 9;").unwrap();
     let new = "--- /dev/null\n+++ b/b.h\n@@ -0,0 +1 @@\n+#define TWO 2\n";
     b.compile_fix(&format!("@@ -2,4 +2,5 @@\n int f(int x)\n {{\n+\tx += 3;\n \treturn x + ONE;\n }}\n{new}")).unwrap();
     assert_eq!(b.entries().len(), before);
