@@ -598,15 +598,16 @@ fn broken_cache() {
     // The original's objects, and the patched one.
     let entries: Vec<_> = entries.map(|entry| (fs::read(&entry).unwrap(), entry)).collect();
     assert_eq!(entries.len(), 2);
-    let flipped = |whole: &[u8]| {
-        let mut flipped = whole.to_vec();
-        flipped[whole.len() - 100] ^= 0x40;
-        flipped
-    };
-    let spoils: [&dyn Fn(&[u8]) -> Vec<u8>; 3] =
-        [&|_| Vec::new(), &|whole| whole[..whole.len() / 2].to_vec(), &flipped];
-    for spoil in spoils {
-        entries.iter().for_each(|(whole, entry)| fs::write(entry, spoil(whole)).unwrap());
+    for kind in ["empty", "half", "flipped"] {
+        for (whole, entry) in &entries {
+            let mut bad = whole.clone();
+            match kind {
+                "empty" => bad.clear(),
+                "half" => bad.truncate(whole.len() / 2),
+                _ => bad[whole.len() - 100] ^= 0x40,
+            }
+            fs::write(entry, bad).unwrap();
+        }
         let ran = kernel.build(&fix, &["-n", "one"]);
         assert!(ran.succeeds().err.contains("originals of 0 from the cache"), "{}", ran.err);
         assert!(fs::read(kernel.out().join("one.ko")).unwrap() == first);
