@@ -35,6 +35,9 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "kmend-build", version, propagate_version = true)]
 struct Cli {
+    /// The same as -V, as other tools have it
+    #[arg(short = 'v', hide = true, action = clap::ArgAction::Version)]
+    small_v: Option<bool>,
     #[command(subcommand)]
     command: Command,
 }

@@ -24,7 +24,11 @@ enum Command {
         kmend-build target add --tree ~/linux --name mine         a kernel you built")]
     Add(AddArgs),
     /// Lists the stored targets
-    List,
+    List {
+        /// As JSON: an array of what `target show --json` prints of each
+        #[arg(long)]
+        json: bool,
+    },
     /// Shows all that is known of one target
     Show {
         /// debian:SUITE, debian:SUITE/RELEASE, tree:NAME
@@ -35,7 +39,7 @@ enum Command {
     },
     /// Removes a target and its files (the compilers stay, other targets may share them)
     Remove {
-        /// The whole name, as `target list` shows it
+        /// Its name, as `target list` shows it; debian:SUITE where there is one of that suite
         name: String,
     },
 }
@@ -69,11 +73,10 @@ struct AddArgs {
 pub fn run(args: &TargetArgs) -> Result<()> {
     match &args.command {
         Command::Add(add) => run_add(add),
-        Command::List => list(),
+        Command::List { json } => list(*json),
         Command::Show { name, json } => show(name, *json),
         Command::Remove { name } => {
-            store::remove(name)?;
-            println!("removed {name}");
+            println!("removed {}", store::remove(name)?);
             Ok(())
         }
     }
@@ -98,22 +101,25 @@ fn run_add(args: &AddArgs) -> Result<()> {
     Ok(())
 }
 
-fn list() -> Result<()> {
+fn list(json: bool) -> Result<()> {
     let (targets, broken) = store::list()?;
     for fault in &broken {
         eprintln!("kmend-build: {fault:#}");
+    }
+    if json {
+        print_json!(serde_json::to_string_pretty(&targets)?);
+        return Ok(());
     }
     let unfinished = store::unfinished()?;
     if targets.is_empty() && unfinished.is_empty() {
         println!("no target yet; `kmend-build target add debian:forky` makes one");
         return Ok(());
     }
-    let short = |words: &str| words.split_whitespace().next_back().unwrap_or("").to_string();
     let mut rows = vec![["NAME", "ARCH", "RELEASE", "VERSION", "GCC", "RUST"].map(String::from)];
     rows.extend(targets.iter().map(|t| {
         let rustc = t.rustc.as_deref().and_then(|r| r.split_whitespace().nth(1)).unwrap_or("-").to_string();
         let version = if t.version.is_empty() { "-".into() } else { t.version.clone() };
-        [t.name.clone(), t.arch.clone(), t.release.clone(), version, short(&t.cc), rustc]
+        [t.name.clone(), t.arch.clone(), t.release.clone(), version, compiler_version(&t.cc), rustc]
     }));
     if !targets.is_empty() {
         print!("{}", table(&rows));
@@ -122,6 +128,17 @@ fn list() -> Result<()> {
         println!("{name}  not finished: `kmend-build target add` goes on with it, `target remove` takes it away");
     }
     Ok(())
+}
+
+/// The version in the first line of `gcc --version`; its packager's stands in brackets before it, and a date may follow
+/// (`gcc (Debian 10.2.1-6) 10.2.1 20210110`).
+fn compiler_version(line: &str) -> String {
+    let is_version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
+    // Within brackets stand the packager's own.
+    let outside =
+        line.split('(').flat_map(|part| part.split_once(')').map_or(part, |(_, behind)| behind).split_whitespace());
+    let found = outside.into_iter().find(is_version).or_else(|| line.split_whitespace().next_back());
+    found.unwrap_or_default().into()
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
@@ -182,6 +199,20 @@ fn facts(t: &Target) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_of_compilers() {
+        for (line, version) in [
+            ("gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0", "12.2.0"),
+            ("gcc (Debian 10.2.1-6) 10.2.1 20210110", "10.2.1"),
+            ("gcc (GCC) 8.5.0 20210514 (Red Hat 8.5.0-26)", "8.5.0"),
+            ("clang version 19.1.7", "19.1.7"),
+            ("tcc", "tcc"),
+            ("", ""),
+        ] {
+            assert_eq!(compiler_version(line), version, "{line}");
+        }
+    }
 
     #[test]
     fn tables_line_up() {

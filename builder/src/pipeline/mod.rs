@@ -278,7 +278,11 @@ fn carry_over(
     let mut manifest = facts::manifest(request, changed, &found);
     manifest.hooks_file = hooks_file.map(|h| FileFacts { file: h.file, sha256: h.sha256 });
     let linked = livepatch.clone().with_manifest(&manifest)?;
-    step.done(&format!("{} bytes, {} livepatch relocations", linked.len(), manifest.livepatch_relocations));
+    let relocations = match manifest.livepatch_relocations {
+        1 => "1 livepatch relocation".into(),
+        n => format!("{n} livepatch relocations"),
+    };
+    step.done(&format!("{} bytes, {relocations}", linked.len()));
     let read_again = |ko: &[u8]| second::read_again(ko, units, &shipped, &proven, image, &modules, symvers);
     also(&linked, &read_again);
     manifest.audit = Some(read_again(&linked)?);

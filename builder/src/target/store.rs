@@ -159,7 +159,9 @@ fn not_there(name: &str, all: &[Target]) -> anyhow::Error {
         if have.is_empty() { "there is none yet".to_string() } else { format!("there are: {}", have.join(", ")) };
     let how = match name.split_once(':') {
         Some(("tree", _)) => "`kmend-build target add --tree DIR` makes one".to_string(),
-        Some(("debian", _)) => format!("`kmend-build target add {name}` makes it"),
+        Some(("debian", _)) => {
+            format!("if Debian has such a suite or kernel, `kmend-build target add {name}` makes it")
+        }
         _ => "names look like debian:forky or tree:NAME".to_string(),
     };
     anyhow::anyhow!("no target {name:?} is stored ({have}); {how}")
@@ -239,16 +241,28 @@ pub fn check_compilers(target: &Target) -> Result<()> {
     target.toolchain.as_ref().map_or(Ok(()), |toolchain| toolchain.check())
 }
 
-/// Removes the target of exactly this name (or the unfinished one), and says what became of it.
-pub fn remove(name: &str) -> Result<()> {
-    let folder = dir(name)?;
-    if !folder.exists() {
-        bail!(not_there(name, &list()?.0));
-    }
-    let _lock = lock(name)?;
+/// Removes the target of exactly this name (or the unfinished one), or the only one below it; gives its whole name.
+///
+/// # Errors
+/// There is none, several are below that name, or its files cannot be removed.
+pub fn remove(name: &str) -> Result<String> {
+    let name = match dir(name)?.exists() {
+        true => name.to_string(),
+        false => {
+            let all = list()?.0;
+            let below: Vec<&str> = all.iter().map(|t| t.name.as_str()).filter(|n| is_below(n, name)).collect();
+            match below[..] {
+                [] => bail!(not_there(name, &all)),
+                [one] => one.to_string(),
+                _ => bail!("{name} means several targets: say which of {}", below.join(", ")),
+            }
+        }
+    };
+    let _lock = lock(&name)?;
     // The record goes first: what is half removed is no target.
-    forget(name)?;
-    super::apt::remove_dir(&folder)
+    forget(&name)?;
+    super::apt::remove_dir(&dir(&name)?)?;
+    Ok(name)
 }
 
 /// Removes the record of a target and nothing else.

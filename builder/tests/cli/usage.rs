@@ -4,12 +4,14 @@
 use super::fake::{self, Fake};
 use super::tool::{collect, command, folder, put, run};
 use super::Test;
+use kmend_builder::target::store;
 use std::fs::OpenOptions;
 
 pub const TESTS: &[Test] = &[
     ("help_names_every_command", help_names_every_command),
     ("mistakes_are_errors_not_refusals", mistakes_are_errors_not_refusals),
     ("unknown_targets", unknown_targets),
+    ("targets_are_removed_by_their_suite", targets_are_removed_by_their_suite),
     ("damaged_records", damaged_records),
     ("targets_that_changed", targets_that_changed),
     ("module_names", module_names),
@@ -33,8 +35,10 @@ fn help_names_every_command() {
         help.succeeds();
         words.iter().for_each(|w| assert!(help.out.contains(w), "{w} is missing in {}", help.out));
     }
-    let version = run(cache.path(), &["--version"]);
-    assert_eq!(version.succeeds().out.trim(), format!("kmend-build {}", env!("CARGO_PKG_VERSION")));
+    for flag in ["--version", "-V", "-v"] {
+        let version = run(cache.path(), &[flag]);
+        assert_eq!(version.succeeds().out.trim(), format!("kmend-build {}", env!("CARGO_PKG_VERSION")));
+    }
 }
 
 fn mistakes_are_errors_not_refusals() {
@@ -75,6 +79,31 @@ fn unknown_targets() {
     assert!(list.succeeds().out.contains("kmend-build target add"), "{list:?}");
     let fake = Fake::new();
     run(&fake.cache(), &["build", "-t", "tree:other", fix.to_str().unwrap()]).fails(1, &["there are: tree:fake"]);
+}
+
+/// `debian:forky` means the one kernel of that suite, as with `-t`; of several it has to be said which.
+fn targets_are_removed_by_their_suite() {
+    let fake = Fake::new();
+    let add = |name: &str| {
+        let mut target = fake.target.clone();
+        target.name = name.into();
+        let record = format!("targets/{}/target.json", store::escape(name));
+        put(&fake.cache(), &record, serde_json::to_vec(&target).unwrap());
+    };
+    let names = || {
+        let list = run(&fake.cache(), &["target", "list", "--json"]);
+        let all: Vec<serde_json::Value> = serde_json::from_str(&list.succeeds().out).unwrap();
+        all.iter().map(|t| t["name"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    add("debian:forky/1.2");
+    add("debian:forky/1.3");
+    let remove = |name: &str| run(&fake.cache(), &["target", "remove", name]);
+    remove("debian:forky").fails(1, &["debian:forky/1.2, debian:forky/1.3"]);
+    assert_eq!(names(), ["debian:forky/1.2", "debian:forky/1.3", "tree:fake"]);
+    remove("debian:forky/1.2").succeeds();
+    assert_eq!(remove("debian:forky").succeeds().out, "removed debian:forky/1.3\n");
+    assert_eq!(names(), ["tree:fake"]);
+    remove("debian:fork").fails(1, &["no target"]);
 }
 
 fn damaged_records() {
