@@ -50,5 +50,6 @@ pub mod special;
 pub mod stream;
 pub mod target;
 pub mod types;
+pub mod unpack;
 pub mod verify;
 pub mod visible;

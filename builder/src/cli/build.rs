@@ -2,12 +2,13 @@
 //! kmend-build build: fixes in, live patch module out.
 
 use super::kernels::remark;
+use super::patches;
 use super::report;
 use crate::compile::narrow::Limit;
 use crate::manifest::Manifest;
 use crate::pipeline::{self, Outcome, Request, Seen};
 use crate::report::End;
-use crate::{files, target};
+use crate::{files, target, unpack};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,8 @@ pub struct BuildArgs {
     /// Let a function through that is not proven to be what the kernel runs; may be given again for others
     #[arg(long, value_name = "FUNCTION")]
     allow_unproven: Vec<String>,
-    /// Unified diffs against the target's source, in the order in which they apply
+    /// Unified diffs against the target's source, in the order in which they apply: files, also packed (.gz, .xz, .zst), folders of
+    /// patches (with a quilt series, or in the order of their names), or - for standard input
     #[arg(required = true, value_name = "FIX.patch")]
     fixes: Vec<PathBuf>,
 }
@@ -65,12 +67,14 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         Some(name) => name.clone(),
         None => default_name(&args.fixes[0])?,
     };
+    let work = files::work_dir()?;
+    let fixes = patches::gather(&args.fixes, work.path())?;
     eprintln!("building {name} for {} ({})", target.name, target.release);
     let request = Request {
         target,
         image: None,
         name: name.clone(),
-        fixes: args.fixes.clone(),
+        fixes,
         hooks: args.hooks.clone(),
         replace: !args.no_replace,
         limit: args.max_units.map(Limit).unwrap_or_default(),
@@ -123,6 +127,9 @@ fn tell(
 
 /// `0001-fix-the-leak.patch` → `kmend_0001_fix_the_leak`.
 fn default_name(fix: &Path) -> Result<String> {
+    let packed = fix.extension().is_some_and(|end| unpack::ENDS.iter().any(|e| *e == end));
+    let plain = if packed { fix.with_extension("") } else { fix.to_path_buf() };
+    let fix = if fix == Path::new(patches::STDIN) { Path::new("stdin") } else { plain.as_path() };
     let stem =
         fix.file_stem().with_context(|| format!("{} is no file name", fix.display()))?.to_string_lossy().into_owned();
     let clean: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(48).collect();

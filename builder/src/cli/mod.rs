@@ -20,6 +20,7 @@ pub mod diff;
 pub mod inspect;
 mod kernels;
 mod output;
+mod patches;
 pub mod prove;
 mod report;
 pub mod sign;

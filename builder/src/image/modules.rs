@@ -5,9 +5,9 @@ use crate::elf::read::{read, Take};
 use crate::files;
 use crate::prove::module::Module;
 use crate::target::Target;
+use crate::unpack;
 use anyhow::{ensure, Context, Result};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// More than any module: a limit against input that unpacks without end.
@@ -93,20 +93,7 @@ fn module_name(file: &str) -> Option<String> {
 
 /// The bytes of a module file, decompressed.
 pub fn bytes(path: &Path) -> Result<Vec<u8>> {
-    let raw = files::read(path)?;
-    let mut out = Vec::new();
-    let all = |reader: &mut dyn Read, out: &mut Vec<u8>| reader.take(LIMIT + 1).read_to_end(out);
-    let result = match path.extension().and_then(|e| e.to_str()) {
-        Some("xz") => liblzma::stream::Stream::new_stream_decoder(LIMIT, 0)
-            .map_err(std::io::Error::from)
-            .and_then(|s| all(&mut liblzma::read::XzDecoder::new_stream(raw.as_slice(), s), &mut out)),
-        Some("zst") => zstd::stream::read::Decoder::new(raw.as_slice()).and_then(|mut d| all(&mut d, &mut out)),
-        Some("gz") => all(&mut flate2::read::GzDecoder::new(raw.as_slice()), &mut out),
-        _ => return Ok(raw),
-    };
-    result.with_context(|| format!("cannot decompress {}: is it truncated?", path.display()))?;
-    ensure!(out.len() as u64 <= LIMIT, "{} unpacks to more than {} MiB", path.display(), LIMIT >> 20);
-    Ok(out)
+    unpack::unpacked(path, files::read(path)?, LIMIT)
 }
 
 /// Reads a shipped module to prove against.

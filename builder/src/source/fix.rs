@@ -3,8 +3,8 @@
 
 use super::patchfile::{self, FileDiff};
 use super::{mails, refuse, sum, title};
-use crate::files;
-use anyhow::{bail, Context, Result};
+use crate::{files, unpack};
+use anyhow::{anyhow, bail, Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -94,7 +94,7 @@ pub struct Part {
     pub named: Vec<String>,
 }
 
-/// The commits of the patch file at `path`, in order; of `commit` (from 1), that one alone.
+/// The commits of the patch file at `path`, which may be packed ([`unpack`]), in order; of `commit` (from 1), that one alone.
 ///
 /// # Errors
 /// [`crate::error::Refused`] where it is no patch that can be used; a file that cannot be read, a commit that is not there.
@@ -112,7 +112,10 @@ pub fn read(path: &Path, commit: Option<usize>) -> Result<Vec<Part>> {
         );
         return refuse("patch-too-large", &file, reason, "hand over the fix alone, not a whole release");
     }
-    let mut parts = match parts(&file, &files::read(path)?) {
+    let raw = files::read_at_most(path, patchfile::MAX_BYTES)?;
+    let bytes = unpack::unpacked(path, raw, patchfile::MAX_BYTES)
+        .map_err(|why| anyhow!("{why:#}; hand the fix over as it is, or pack it anew"))?;
+    let mut parts = match parts(&file, &bytes) {
         Ok(parts) => parts,
         Err(fault) => {
             let place = if fault.line == 0 { file } else { format!("{file}, line {}", fault.line) };

@@ -9,7 +9,7 @@ pub mod build;
 mod check;
 pub mod fault;
 pub mod file;
-mod folder;
+pub mod folder;
 pub mod ledger;
 pub mod names;
 pub mod release;

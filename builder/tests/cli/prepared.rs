@@ -2,7 +2,7 @@
 //! Builds for a prepared kernel: refusals of fixes that fit it ill, and what a good build leaves.
 
 use super::kernel::{Kernel, SMALL};
-use super::tool::{collect, command, names, on_full_disk};
+use super::tool::{collect, command, names, on_full_disk, put};
 use super::Test;
 use kmend_builder::compile::command::Saved;
 use kmend_builder::compile::kbuild;
@@ -11,7 +11,9 @@ use kmend_builder::image::modules;
 use kmend_builder::special::{known::class_of, row_of};
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Stdio;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub const TESTS: &[Test] = &[
@@ -23,6 +25,7 @@ pub const TESTS: &[Test] = &[
     ("header_that_all_include", header_that_all_include),
     ("function_of_a_header", function_of_a_header),
     ("names_that_the_kernel_has", names_that_the_kernel_has),
+    ("patches_in_other_forms", patches_in_other_forms),
     ("init_functions_that_inline_it", init_functions_that_inline_it),
     ("types_that_all_see", types_that_all_see),
     ("headers_that_kbuild_makes", headers_that_kbuild_makes),
@@ -154,6 +157,41 @@ fn names_that_the_kernel_has() {
         ran.fails(1, &[&format!("cannot be called {name}")]);
         assert!(!ran.err.contains("compiling") && names(&kernel.out()).is_empty(), "{}", ran.err);
     }
+}
+
+/// Packed, from standard input, in a folder with a quilt series.
+fn patches_in_other_forms() {
+    let kernel = Kernel::new().with_shared_objects();
+    let text = fs::read(kernel.good_fix()).unwrap();
+    let folder = kernel.dir.path().join("patches");
+    let packed = put(&folder, "the-fix.patch.gz", gz(&text));
+    put(&folder, "other.patch", "no patch");
+    put(&folder, "series", "the-fix.patch.gz\n");
+    let build = |fix: &Path| {
+        let mut build = kernel.command(fix);
+        build.arg("-o").arg(kernel.out());
+        build
+    };
+    let piped = |mut build: Command| {
+        build.stdin(fs::File::open(kernel.dir.path().join("good.patch")).unwrap());
+        collect(&mut build)
+    };
+    for (ran, name) in [
+        (collect(&mut build(&packed)), "kmend_the_fix"),
+        (collect(&mut build(&folder)), "kmend_patches"),
+        (piped(build(Path::new("-"))), "kmend_stdin"),
+    ] {
+        assert!(ran.succeeds().out.contains("changed  cmdline_proc_show"), "{}", ran.out);
+        assert!(kernel.out().join(format!("{name}.ko")).is_file(), "{name}");
+    }
+    let half = put(&folder, "half.patch.gz", &gz(&text)[..40]);
+    collect(&mut build(&half)).fails(1, &["half.patch.gz", "decompress"]);
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
 }
 
 /// Enough files include it for a search, and one calls the function.
