@@ -10,6 +10,7 @@ pub mod includes;
 mod kind;
 pub mod lines;
 pub mod mails;
+mod misfit;
 pub mod patchfile;
 pub mod reach;
 pub mod skeleton;
@@ -211,21 +212,28 @@ fn apply_one(
         ),
         Applied::No(hunk) => {
             let at = &diff.hunks[hunk.min(diff.hunks.len()) - 1];
+            let misfit = misfit::misfit(&before, at);
+            let lines = misfit.as_ref().map(misfit::Misfit::lines).unwrap_or_default();
             let reason = format!(
                 "hunk {hunk} of {} on {path} (line {} of the patch file, for lines {} to {} of the source) does not \
-                 apply to the source of {}",
+                 apply to the source of {}{lines}",
                 diff.hunks.len(),
                 at.line,
                 at.old_start,
                 at.old_start + at.old_len.saturating_sub(1),
                 target.release
             );
-            no(
-                "patch-does-not-apply",
-                reason,
-                "the source differs there: take the fix as it was backported to this kernel's series, or add the \
-                 fixes that it builds on before it",
-            )
+            let hint = match misfit {
+                Some(misfit) if misfit.blanks => {
+                    "only blanks, tabs or ends of lines differ, as when a patch was copied out of a terminal or a mail: take \
+                     it from a file as git wrote it"
+                }
+                _ => {
+                    "the source differs there: take the fix as it was backported to this kernel's series, or add the \
+                     fixes that it builds on before it"
+                }
+            };
+            no("patch-does-not-apply", reason, hint)
         }
     }
 }

@@ -117,7 +117,9 @@ fn applies_in_order_and_with_offsets_but_without_fuzz() {
     assert_eq!((r.code.as_str(), r.section.as_str()), ("patch-does-not-apply", "0.patch, line 1"));
     assert!(r.reason.contains("hunk 1 of 1 on fs/f.c (line 3 of the patch file, for lines 15 to 17"), "{}", r.reason);
     let fuzzy = ONE.replace(" int f(void)", " int  f(void)");
-    assert_eq!(b.refusal(&[&fuzzy]).code, "patch-does-not-apply");
+    let r = b.refusal(&[&fuzzy]);
+    assert_eq!(r.code, "patch-does-not-apply");
+    assert!(r.reason.contains("wants:\n      int  f(void)\n") && r.hint.contains("blanks"), "{} {}", r.reason, r.hint);
 }
 
 #[test]
