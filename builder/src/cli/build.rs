@@ -57,6 +57,14 @@ pub struct BuildArgs {
 
 /// Runs the command.
 pub fn run(args: &BuildArgs) -> Result<()> {
+    let result = build(args);
+    if let Some(error) = result.as_ref().err().filter(|error| args.json && report::end_of(error).is_none()) {
+        print_json!(report::error_json(args.name.as_deref(), &args.target, error)?);
+    }
+    result
+}
+
+fn build(args: &BuildArgs) -> Result<()> {
     files::check_writable(&args.output)
         .with_context(|| format!("cannot write to the output folder {}", args.output.display()))?;
     if let Some(folder) = args.report.as_deref().and_then(Path::parent).filter(|f| !f.as_os_str().is_empty()) {
@@ -116,13 +124,14 @@ fn tell(
     (outcome, seen): (Option<&Outcome>, &Seen),
     module: &Path,
 ) -> Result<()> {
-    if args.json {
-        print_json!(report::build_json(request, &end, seen, module)?);
+    let json = args.json.then(|| report::build_json(request, &end, seen, module)).transpose()?;
+    if let Some(file) = &args.report {
+        report::build_page(file, request, end, outcome, seen)?;
     }
-    match &args.report {
-        Some(file) => report::build_page(file, request, end, outcome, seen),
-        None => Ok(()),
+    if let Some(json) = json {
+        print_json!(json);
     }
+    Ok(())
 }
 
 /// `0001-fix-the-leak.patch` → `kmend_0001_fix_the_leak`.

@@ -61,6 +61,19 @@ pub fn build_json(request: &Request, end: &End<'_>, seen: &Seen, module: &Path) 
     Ok(serde_json::to_string_pretty(&report)?)
 }
 
+/// `build --json`, where it ends with an error: exit code 1.
+pub fn error_json(name: Option<&str>, target: &str, error: &anyhow::Error) -> Result<String> {
+    #[derive(Serialize)]
+    struct Failed<'a> {
+        result: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        target: &'a str,
+        error: String,
+    }
+    Ok(serde_json::to_string_pretty(&Failed { result: "error", name, target, error: format!("{error:#}") })?)
+}
+
 /// `build --report`.
 pub fn build_page(file: &Path, request: &Request, end: End<'_>, outcome: Option<&Outcome>, seen: &Seen) -> Result<()> {
     let page = Page {

@@ -29,6 +29,7 @@ use overlay::Contents;
 use said::explain;
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -233,10 +234,15 @@ fn compile_with(
     let over = Contents::of(tree)?;
     let plain = Place { sandbox: &plain, out: &out, kept: None };
     let patched = Place { sandbox: &patched, out: &out, kept: over.as_ref().map(|over| (cache, over, begun)) };
+    let ready = AtomicUsize::new(0);
     let mut made = run_jobs(jobs, |i, variant| {
         let place = if variant.is_patched() { &patched } else { &plain };
-        compile_one(place, &works[i], variant, None, i)
-            .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))
+        let one = compile_one(place, &works[i], variant, None, i)
+            .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))?;
+        if variant == Variant::Patched {
+            step.detail(&format!("{} of {}", 1 + ready.fetch_add(1, Ordering::Relaxed), count(units.len())));
+        }
+        Ok(one)
     })?;
     let kept = made_before(&made);
     let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);

@@ -167,7 +167,7 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             section,
             "it shares its section with other functions and jumps between them in a way that cannot be relocated"
                 .into(),
-            "compile with -ffunction-sections, or leave this function alone",
+            "leave this function alone, or change one of its callers; for `diff`, compile with -ffunction-sections",
         ));
     }
     if section == ".noinstr.text" || section == ".entry.text" {

@@ -75,6 +75,10 @@ fn unknown_targets() {
         run(cache.path(), &["target", "show", name]).fails(1, &[how]);
         run(cache.path(), &["target", "remove", name]).fails(1, &[how]);
     }
+    let ran = run(cache.path(), &["build", "-t", "debian:forky", "--json", fix.to_str().unwrap()]);
+    let json: serde_json::Value = serde_json::from_str(&ran.fails(1, &["no target"]).out).unwrap();
+    assert_eq!((json["result"].as_str(), json["target"].as_str()), (Some("error"), Some("debian:forky")));
+    assert!(json["error"].as_str().unwrap().contains("no target"), "{json}");
     let list = run(cache.path(), &["target", "list"]);
     assert!(list.succeeds().out.contains("kmend-build target add"), "{list:?}");
     let fake = Fake::new();
