@@ -152,7 +152,7 @@ fn does_not_apply() {
 fn missing_files() {
     let fake = Fake::new();
     fake.build(&fake.dir.path().join("none.patch")).fails(1, &["none.patch", "No such file"]);
-    fake.build(fake.dir.path()).fails(1, &["is not a file: name patch files"]);
+    fake.build(fake.dir.path()).fails(1, &["holds no patches"]);
     fake.build("/dev/zero".as_ref()).fails(1, &["/dev/zero is not a file"]);
     fake.build("/proc/self/mem".as_ref()).fails(1, &["/proc/self/mem"]);
     assert!(!fake.out().exists());
