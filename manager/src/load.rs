@@ -5,7 +5,7 @@
 use crate::host::kernel::explain_load;
 use crate::host::livepatch::{self, Patch};
 use crate::host::notes::Breaker;
-use crate::host::LARGEST;
+use crate::host::{trust, LARGEST};
 use crate::module::preflight::Ready;
 use crate::module::{manifest, note};
 use crate::transition::{self, End};
@@ -129,6 +129,7 @@ fn in_force(run: &Run<'_>, name: &str) -> Result<()> {
 fn insert(run: &Run<'_>, ready: &Ready) -> Result<()> {
     let shown = run.host.show(&ready.path);
     ready.warnings.iter().for_each(|warning| run.say.warn(warning));
+    trust::enforce(run)?;
     run.say.line(format!("loading patch module: {shown}"));
     let Err(errno) = with_retries(run, || run.kernel.load(&ready.path, &ready.file, &ready.bytes)) else {
         return Ok(());

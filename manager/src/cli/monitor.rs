@@ -2,6 +2,7 @@
 //! The status for monitoring: a line as plugins of Nagios print it, and the text format of Prometheus. docs/status.md
 //! has the names.
 
+use crate::host::indexes::Index;
 use crate::say::shown;
 use crate::status::{Level, Status, Verdict};
 use jiff::tz::TimeZone;
@@ -9,7 +10,7 @@ use std::fmt::{Display, Write};
 
 /// `KMEND OK - … | perfdata` (Monitoring Plugins Development Guidelines, "Plugin Output for Nagios").
 pub fn nagios(status: &Status<'_>) -> String {
-    let level = status.verdict.level();
+    let level = level(status);
     let mut data = format!(
         "fixed_live={} not_in_stream={} failures={}",
         status.fixed_live.len(),
@@ -21,6 +22,14 @@ pub fn nagios(status: &Status<'_>) -> String {
     }
     let line = format!("{}: {}", status.verdict.word(), status.summary);
     format!("KMEND {} - {} | {data}", level.word(), before_bar(&line))
+}
+
+/// By the verdict; a repository that has stopped in the past is a warning where nothing else is.
+pub fn level(status: &Status<'_>) -> Level {
+    match status.verdict.level() {
+        Level::Ok if status.indexes.iter().any(|index| index.stale().is_some()) => Level::Warning,
+        level => level,
+    }
 }
 
 /// The line and the exit code where nothing could be told.
@@ -35,7 +44,7 @@ fn before_bar(text: &str) -> String {
 }
 
 /// The text format, version 0.0.4.
-pub fn prometheus(status: &Status<'_>) -> String {
+pub fn prometheus<'s>(status: &'s Status<'_>) -> String {
     let mut out = Metrics(String::new());
     let verdict = |verdict: &Verdict| (vec![("verdict", verdict.slug())], u8::from(*verdict == status.verdict));
     let verdicts: Vec<_> = Verdict::ALL.iter().map(verdict).collect();
@@ -60,6 +69,19 @@ pub fn prometheus(status: &Status<'_>) -> String {
     out.number("kmend_held_back", "Streams whose newest version is held back by a step back.", held_back);
     out.number("kmend_failures", "Noted installs and loads for this kernel that failed.", status.failures.len());
     out.number("kmend_blocking_tasks", "Tasks that a transition waits for.", status.blocking.len());
+    let help = "1 where the kernel, or kmend, takes signed live patches only.";
+    let by = |who| (vec![("by", who)], u8::from(status.signatures.checked_by.contains(&who)));
+    out.gauge("kmend_signatures_checked", help, ["kernel", "kmend"].map(by));
+    if !status.indexes.is_empty() {
+        let all = || status.indexes.iter();
+        let help = "When the index of a repository of live patches was made, seconds since 1970.";
+        out.gauge("kmend_index_timestamp_seconds", help, all().map(|i| (repository(i), i.date.as_second())));
+        let help = "Until when it is valid, seconds since 1970.";
+        let until = |i: &'s Index| Some((repository(i), i.until()?));
+        out.gauge("kmend_index_valid_until_timestamp_seconds", help, all().filter_map(until));
+        let help = "1 where it has expired, or is older than one that was seen before.";
+        out.gauge("kmend_index_stale", help, all().map(|i| (repository(i), u8::from(i.stale().is_some()))));
+    }
     if let Some(support) = &status.support {
         // The end of the last day, in UTC.
         let end = support.until.0.tomorrow().ok().and_then(|day| day.to_zoned(TimeZone::UTC).ok());
@@ -71,6 +93,10 @@ pub fn prometheus(status: &Status<'_>) -> String {
         );
     }
     out.0
+}
+
+fn repository(index: &Index) -> Labels<'_> {
+    vec![("repository", index.repository.as_str())]
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;

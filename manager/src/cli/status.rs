@@ -61,7 +61,7 @@ fn told(run: &Run<'_>, args: &StatusArgs) -> Result<u8> {
     let status = gather(run.host, &patches)?;
     if args.nagios {
         run.say.line(monitor::nagios(&status));
-        return Ok(status.verdict.level().exit_code());
+        return Ok(monitor::level(&status).exit_code());
     }
     match &args.prometheus {
         Some(Some(file)) => return files::write(file, monitor::prometheus(&status).as_bytes()).map(|()| 0),
@@ -84,6 +84,8 @@ fn text(status: &Status<'_>) -> Vec<String> {
     let id = status.kernel.build_id.as_deref().unwrap_or("not shown");
     lines.push(format!("kernel: {} ({}), build id {id}", status.kernel.release, status.kernel.machine));
     lines.extend(status.level.iter().map(|level| format!("level: {level}, by the manifest of what is in force")));
+    lines.push(format!("signatures: {}", status.signatures.line()));
+    lines.extend(status.indexes.iter().map(|index| format!("index: {}", index.line())));
     lines.extend(known(status));
     lines.extend(future(status));
     for patch in &status.loaded {

@@ -5,12 +5,15 @@
 pub mod clock;
 pub mod elsewhere;
 pub mod holder;
+pub mod indexes;
 pub mod kernel;
 pub mod livepatch;
 pub mod lock;
 pub mod modes;
 pub mod notes;
 pub mod owner;
+pub mod policy;
+pub mod signer;
 pub mod store;
 pub mod tasks;
 pub mod tracers;

@@ -4,9 +4,11 @@
 //! another build of the same release it does not find at all.
 
 use super::shared::{self, Hands};
-use super::{Fault, Module};
+use super::{signature, Fault, Module};
 use crate::arch;
 use crate::files;
+use crate::host::policy::{self, Policy};
+use crate::host::signer;
 use crate::host::trust::{self, Demands};
 use crate::host::{livepatch, modes, store, Host};
 use crate::say;
@@ -70,6 +72,8 @@ pub struct Kernel {
     pub running: Option<Result<String, String>>,
     /// What it demands of any module; nothing where it does not run.
     pub demands: Demands,
+    /// Who has to have signed a live patch on this host; or why that is not known.
+    pub policy: Result<Policy, String>,
     /// Who has a hand on its functions, read when a module is first looked at.
     pub hands: OnceCell<Hands>,
 }
@@ -86,7 +90,8 @@ impl Kernel {
             Err(error) => Err(format!("{error:#}")),
         };
         let (release, machine, demands) = (host.release()?, host.machine()?, trust::demands(host));
-        Ok(Self { release, machine, running: Some(build_id), demands, hands: OnceCell::new() })
+        let policy = policy::read(host);
+        Ok(Self { release, machine, running: Some(build_id), demands, policy, hands: OnceCell::new() })
     }
 
     /// One that is installed, or will be.
@@ -94,8 +99,8 @@ impl Kernel {
     /// # Errors
     /// /proc does not say the machine.
     pub fn of_release(host: &Host, release: &str) -> anyhow::Result<Self> {
-        let demands = Demands::default();
-        Ok(Self { release: release.into(), machine: host.machine()?, running: None, demands, hands: OnceCell::new() })
+        let (release, machine, demands) = (release.into(), host.machine()?, Demands::default());
+        Ok(Self { release, machine, running: None, demands, policy: policy::read(host), hands: OnceCell::new() })
     }
 }
 
@@ -129,6 +134,9 @@ pub fn check(host: &Host, path: &Path, kernel: &Kernel) -> Result<Ready, Refusal
     if let Some((place, reason, advice)) = against(&module, kernel) {
         let meant_for = module.release().map(Into::into);
         return Err(Refusal { meant_for, ..refusal(place, reason, &advice) });
+    }
+    if let Some((place, reason, advice)) = against_policy(host, &file, &module, &bytes, kernel) {
+        return Err(refusal(place, reason, &advice));
     }
     let mut warnings = Vec::new();
     if let (Some(manifest), true) = (&module.manifest, kernel.running.is_some()) {
@@ -173,6 +181,70 @@ fn against(module: &Module, kernel: &Kernel) -> Option<Against> {
         Some(_) => {}
     }
     against_manifest(module, kernel).or_else(|| against_demands(module, kernel))
+}
+
+/// What the operator's setting says against a module, whose bytes and open file these are.
+fn against_policy(host: &Host, file: &File, module: &Module, bytes: &[u8], kernel: &Kernel) -> Option<Against> {
+    const PLACE: &str = "appended signature";
+    const SIGN: &str = "install the signed build of it; if that is not wanted on this host, change /etc/kmend.conf";
+    let (setting, file_name) = (policy::KEY, policy::FILE);
+    let policy = match &kernel.policy {
+        Ok(policy) => policy,
+        Err(fault) => return Some((policy::FILE, fault.clone(), format!("put {file_name} right"))),
+    };
+    if *policy == Policy::Any {
+        return None;
+    }
+    let parts = match signature::parts(bytes) {
+        Ok(Some(parts)) => parts,
+        _ => {
+            let reason =
+                format!("it has no signature, and this host takes signed live patches only ({setting} in {file_name})");
+            return Some((PLACE, reason, SIGN.into()));
+        }
+    };
+    match policy {
+        Policy::Any => None,
+        Policy::Kernel { enforce } => {
+            let trusts = kernel.demands.signature.is_some() || (*enforce && kernel.demands.can_enforce);
+            if kernel.running.is_none() || trusts {
+                return None;
+            }
+            let reason = format!(
+                "{} would have to be signed by a key of the kernel's ({setting} in {file_name}), and this kernel does not check that",
+                module.name
+            );
+            let advice = if kernel.demands.can_enforce {
+                format!(
+                    "boot with module.sig_enforce=1, or write Y to {}; `{setting} = kernel-enforce` has kmend do that. It holds \
+                     for all modules, until a reboot",
+                    trust::ENFORCE
+                )
+            } else {
+                format!("boot a kernel with CONFIG_MODULE_SIG, or name a certificate in {file_name}")
+            };
+            Some(("kernel", reason, advice))
+        }
+        Policy::Certificate(cert) => {
+            // The kernel reads the file once more: nobody else may change it in between.
+            if let Some(reason) = file.metadata().ok().and_then(|meta| modes::fault(&meta)) {
+                let reason = format!("{reason}: what was checked could be changed before it is loaded");
+                return Some(("file", reason, "copy it to a place of root's".into()));
+            }
+            match signer::verify(host, &parts, cert) {
+                Ok(()) => None,
+                Err(signer::Fault::Signature(reason)) => Some((
+                    PLACE,
+                    format!("the key of {cert} has not signed it ({setting} in {file_name}): {reason}"),
+                    SIGN.into(),
+                )),
+                Err(signer::Fault::Check(reason)) => {
+                    let reason = format!("its signature cannot be checked ({setting} in {file_name}): {reason}");
+                    Some((PLACE, reason, format!("put that right, or change {file_name}")))
+                }
+            }
+        }
+    }
 }
 
 /// What the kernel would answer with EKEYREJECTED or EPERM.

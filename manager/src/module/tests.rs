@@ -17,6 +17,7 @@ fn kernel() -> Kernel {
         machine: "x86_64".into(),
         running,
         demands: Demands::default(),
+        policy: Ok(crate::host::policy::Policy::Any),
         hands: OnceCell::new(),
     }
 }

@@ -12,10 +12,12 @@ pub use noted::Offer;
 pub use on_disk::{Kept, OnDisk};
 pub use verdict::{Level, Verdict};
 
+use crate::host::indexes::{self, Index};
 use crate::host::livepatch::{self, State};
 use crate::host::notes::Failure;
 use crate::host::store::{self, Installed};
 use crate::host::tasks::{self, Task};
+use crate::host::trust::{self, Signatures};
 use crate::host::{clock, Host};
 use crate::known::{self, Known};
 use crate::live::{self, InKernel, Live};
@@ -57,6 +59,10 @@ pub struct Status<'a> {
     pub checked: Option<String>,
     /// Where vulnerabilities take a newer kernel: the newest that is installed, if it is newer than the running one.
     pub newer_kernel: Option<String>,
+    /// Who checks who made a live patch.
+    pub signatures: Signatures,
+    /// Indexes of repositories of live patches that this host has fetched.
+    pub indexes: Vec<Index>,
     /// Live patches in the kernel.
     pub loaded: Vec<Loaded<'a>>,
     /// Files for this kernel: the newest of each stream; where that one is past loading, the newest other one too.
@@ -149,6 +155,8 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
         noted.remarks.push(format!("{error:#}"));
         Vec::new()
     });
+    let (indexes, faults) = indexes::look(host);
+    noted.remarks.extend(faults);
     let mut status = Status {
         schema_version: 2,
         verdict: Verdict::NotPatched,
@@ -162,6 +170,8 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
         support: support(host, &live),
         available: noted.offer(&live, &files),
         checked: noted.checked,
+        signatures: trust::signatures(host),
+        indexes,
         loaded: Vec::new(),
         installed,
         kept,
@@ -177,6 +187,7 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
         },
     };
     (status.verdict, status.summary) = judge::judge(&status, &live);
+    status.summary.extend(status.indexes.iter().filter_map(Index::stale).map(|why| format!("; {why}")));
     status.loaded = live.into_iter().map(|l| loaded(l, &files)).collect();
     Ok(status)
 }

@@ -7,7 +7,7 @@ pub mod names;
 
 use crate::host::elsewhere::SOCKET;
 use crate::host::notes::{self, Available, Newest};
-use crate::host::{clock, lock};
+use crate::host::{clock, indexes, lock};
 use crate::{order, Run};
 use anyhow::{ensure, Result};
 use manager::Manager;
@@ -123,4 +123,5 @@ fn note(run: &Run<'_>, offers: &BTreeMap<String, Offer>) {
     if let Err(error) = done {
         run.say.warn(format!("{error:#}: `kmend status` does not know what was seen here"));
     }
+    indexes::remember(run);
 }

@@ -33,6 +33,7 @@ fn what_is_fixed_and_until_when_is_told() {
         format!(
             "patched: {n} is in force, 2 CVEs are fixed live; 1 CVE cannot be fixed live and takes a newer kernel\n\
              kernel: {RELEASE} (x86_64), build id abcd0102\n\
+             signatures: nothing on this host checks who made a live patch\n\
              fixed live: 2 CVEs: CVE-2026-1001, CVE-2026-1002\n\
              not fixed live: 1 CVE; a newer kernel and a reboot may fix it\n  CVE-2026-3003: it changes the layout \
              of struct sock\n\

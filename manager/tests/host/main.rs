@@ -14,6 +14,7 @@ mod list;
 mod load;
 mod power;
 mod preflight;
+mod signed_only;
 mod status;
 mod step_back;
 mod streams;

@@ -29,7 +29,8 @@ fn from_nothing_to_patched_to_outdated() {
     assert_eq!(
         said.out,
         format!(
-            "patched: {n} is in force\nkernel: {RELEASE} (x86_64), build id abcd0102\nloaded: {n} [enabled], version \
+            "patched: {n} is in force\nkernel: {RELEASE} (x86_64), build id abcd0102\n\
+             signatures: nothing on this host checks who made a live patch\nloaded: {n} [enabled], version \
              1-9\n  fix: fix of 1-9\ninstalled: {n}, version 1-9\n",
             n = name("1-9")
         )
@@ -118,6 +119,8 @@ fn json_has_the_fields_that_the_docs_list() {
     streams::note(&system, "breaker.json", "damaged");
     let kept = format!("var/lib/kmend/last-good/{RELEASE}/{}", file("1-0"));
     system.put(&kept, "");
+    let index = "<repomd><revision>1795500000</revision><tags><content>kmend</content></tags></repomd>";
+    system.put("var/cache/dnf/live-0123456789abcdef/repodata/repomd.xml", index);
     system.loaded("own", true, true);
     system.task(8, 9, "cat", "0", "[<0>] type_show+0x1b/0x40");
     let said = system.kmend(&["status", "--json"]).ends(4);

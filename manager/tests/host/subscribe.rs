@@ -151,3 +151,52 @@ fn faults_are_told_and_other_systems_are_left_alone() {
     }
     assert_eq!(log(&system), [""; 0]);
 }
+
+#[test]
+fn how_old_the_indexes_are_is_told_and_remembered() {
+    let system = rpm_host("4.14.0", true);
+    system.put("clock", "2026-11-25T10:00:00Z");
+    // 1795500000 is 2026-11-24T06:00:00Z.
+    let index = |date: i64, until: &str| {
+        let tags = format!("<tags><content>kmend</content><content>kmend-valid-until={until}</content></tags>");
+        let text = format!("<repomd><revision>{date}</revision>{tags}</repomd>");
+        system.put("var/cache/dnf/live-0123456789abcdef/repodata/repomd.xml", &text);
+    };
+    let json = || -> serde_json::Value {
+        let said = system.kmend(&["status", "--json"]);
+        serde_json::from_str::<serde_json::Value>(&said.out).unwrap()["indexes"].clone()
+    };
+    assert_eq!(json(), serde_json::json!([]));
+    index(1_795_500_000, "2027-01-01T00:00:00Z");
+    let said = system.kmend(&["subscribe", "status"]).ends(0);
+    assert_eq!(said.err, "");
+    assert_eq!(system.note("indexes.json")["newest"]["live"], "2026-11-24T06:00:00Z");
+    system.kmend(&["status"]).says("index: live of 2026-11-24, 1 day old, valid until 2027-01-01\n");
+    let wanted = serde_json::json!([{"repository": "live", "date": "2026-11-24T06:00:00Z", "age_days": 1,
+        "valid_until": "2027-01-01T00:00:00Z", "expired": false, "newer_seen": null,
+        "file": "/var/cache/dnf/live-0123456789abcdef/repodata/repomd.xml"}]);
+    assert_eq!(json(), wanted);
+    let metrics = system.kmend(&["status", "--prometheus"]).ends(0);
+    let metrics = metrics.says("kmend_index_timestamp_seconds{repository=\"live\"} 1795500000\n");
+    metrics.says("kmend_index_stale{repository=\"live\"} 0\n");
+    // Back to an older one: the note keeps what was seen.
+    index(1_795_000_000, "2027-01-01T00:00:00Z");
+    for _ in 0..2 {
+        system.kmend(&["subscribe", "install"]).ends(0).complains("the index of live went back");
+        assert_eq!(json()[0]["newer_seen"], "2026-11-24T06:00:00Z");
+    }
+    system.kmend(&["status"]).says("went back").says("; one of 2026-11-24 was seen before\n");
+    system.kmend(&["status", "--prometheus"]).says("kmend_index_stale{repository=\"live\"} 1\n");
+    // Its end is over.
+    index(1_795_550_000, "2026-11-25T09:59:59Z");
+    system.kmend(&["subscribe", "status"]).ends(0).complains("has expired on 2026-11-25");
+    assert_eq!(json()[0]["expired"], true);
+    // What is otherwise OK is a warning to monitoring.
+    let live = super::ko::Ko::with_manifest(&super::system::name("1-9"), RELEASE, &["a fix"]).bytes();
+    system.installed(&super::system::file("1-9"), &live);
+    system.kmend(&["load", "--all"]).ends(0);
+    system.put("var/lib/kmend/available.json", "{\"checked\":\"2026-11-25\",\"kernels\":{}}");
+    system.kmend(&["status", "--nagios"]).ends(1).says("KMEND WARNING - patched: ").says("has expired");
+    index(1_795_560_000, "2027-01-01T00:00:00Z");
+    system.kmend(&["status", "--nagios"]).ends(0).says("KMEND OK - ");
+}

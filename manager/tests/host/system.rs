@@ -410,6 +410,10 @@ impl State {
     }
 
     fn write(&mut self, path: &Path, value: &str) -> i32 {
+        if path.ends_with("sys/module/module/parameters/sig_enforce") && value == "Y" {
+            fs::write(path, "Y\n").unwrap();
+            return 0;
+        }
         let name = path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_string();
         match (path.file_name().unwrap().to_str().unwrap(), value) {
             ("enabled", _) => self.switch(&name, value == "1"),
