@@ -126,6 +126,16 @@ pub fn check_writable(dir: &Path) -> Result<()> {
         .with_context(|| format!("cannot make a file in {}", there.display()))
 }
 
+/// Makes a folder and those above it that are missing. All can read them, whatever the umask is.
+pub fn make_readable_dir(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let cannot = || format!("cannot make folder {}", dir.display());
+    let is_missing = |f: &&Path| !f.as_os_str().is_empty() && fs::symlink_metadata(f).is_err();
+    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(dir).with_context(cannot)?;
+    missing.into_iter().try_for_each(|d| fs::set_permissions(d, fs::Permissions::from_mode(0o755))).with_context(cannot)
+}
+
 /// How work folders begin.
 pub const WORK_PREFIX: &str = "kmend-work-";
 /// The file in a work folder that its process holds a lock on.

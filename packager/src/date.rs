@@ -28,6 +28,11 @@ pub fn plain(seconds: i64) -> Result<String> {
     Ok(at(seconds)?.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
+/// As in the tags of repomd.xml: 2024-01-09T00:00:00Z.
+pub fn zulu(seconds: i64) -> Result<String> {
+    Ok(at(seconds)?.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
 /// The year, for numbers of advisories.
 pub fn year(seconds: i64) -> Result<String> {
     Ok(at(seconds)?.format("%Y").to_string())
@@ -39,6 +44,7 @@ mod tests {
     fn dates() {
         assert_eq!(super::rfc2822(1_704_758_400).unwrap(), "Tue, 09 Jan 2024 00:00:00 +0000");
         assert_eq!(super::plain(1_704_758_400).unwrap(), "2024-01-09 00:00:00");
+        assert_eq!(super::zulu(1_704_758_400).unwrap(), "2024-01-09T00:00:00Z");
         assert!(super::rpm(-1).is_err() && super::rpm(1 << 33).is_err());
     }
 }

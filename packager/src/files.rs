@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Files, read and written whole: beside, on the disk, then renamed.
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -33,6 +33,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// Reads a whole text file; the error names it.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Reads a regular file of at most `most` bytes as text; the error names it.
+pub(crate) fn read_text_at_most(path: &Path, most: u64) -> Result<String> {
+    let about = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(about.is_file(), "{} is no regular file", path.display());
+    ensure!(about.len() <= most, "{} has {} bytes: {most} is the most", path.display(), about.len());
+    read_text(path)
 }
 
 /// Writes `data` to `path`: complete, and on the disk, or not at all.

@@ -4,10 +4,12 @@
 
 use crate::files;
 use anyhow::{ensure, Context, Result};
-use pgp::composed::{ArmorOptions, CleartextSignedMessage, Deserializable, DetachedSignature, SignedSecretKey};
+use pgp::composed::{
+    ArmorOptions, CleartextSignedMessage, Deserializable, DetachedSignature, SignedSecretKey, SignedSecretSubKey,
+};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{SignatureConfig, SignatureType, Subpacket, SubpacketData};
-use pgp::types::{Password, SigningKey, Timestamp};
+use pgp::types::{KeyDetails, Password, SigningKey, Timestamp};
 use std::path::{Path, PathBuf};
 
 /// A secret key.
@@ -35,9 +37,21 @@ impl Key {
         Ok(Key { path: path.into(), rpm, whole })
     }
 
+    /// Its fingerprint, hexadecimal.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.whole.primary_key.fingerprint().to_string().to_uppercase()
+    }
+
     /// What the rpm crate signs with.
     pub(crate) fn rpm(&self) -> &rpm::signature::pgp::Signer {
         &self.rpm
+    }
+
+    /// When a signature of `date` is made, seconds since 1970.
+    pub(crate) fn when(&self, date: i64) -> Result<u32> {
+        let sub = self.signing_subkey().map(|sub| sub.key.created_at());
+        when(date, sub.unwrap_or_else(|| self.whole.primary_key.created_at()).as_secs())
     }
 
     /// `text` between the lines of a signed message, as InRelease has it.
@@ -50,10 +64,13 @@ impl Key {
         self.with_key(&Beside { data, date })
     }
 
+    fn signing_subkey(&self) -> Option<&SignedSecretSubKey> {
+        self.whole.secret_subkeys.iter().find(|s| s.signatures.iter().any(|sig| sig.key_flags().sign()))
+    }
+
     /// The subkey that is made for signing, else the key itself; as the rpm crate chooses.
     fn with_key(&self, job: &impl Job) -> Result<String> {
-        let sub = self.whole.secret_subkeys.iter().find(|s| s.signatures.iter().any(|sig| sig.key_flags().sign()));
-        let signed = match sub {
+        let signed = match self.signing_subkey() {
             Some(sub) => job.run(&sub.key),
             None => job.run(&self.whole.primary_key),
         };
@@ -90,10 +107,17 @@ impl Job for Beside<'_> {
     }
 }
 
+/// When a signature by a key that was made at `created` is made: at `date`, but not before the key, whose signature would not
+/// be believed, and not in the future.
+fn when(date: i64, created: u32) -> Result<u32> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).context("this machine's clock")?;
+    let now = u32::try_from(now.as_secs()).context("this machine's clock")?;
+    Ok(crate::date::rpm(date)?.max(created).min(now))
+}
+
 /// SHA-256, the signer's fingerprint and key id, and a date that is not in the future.
 fn config<K: SigningKey>(key: &K, kind: SignatureType, date: i64) -> Result<SignatureConfig> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).context("this machine's clock")?;
-    let date = crate::date::rpm(date)?.min(u32::try_from(now.as_secs()).context("this machine's clock")?);
+    let date = when(date, key.created_at().as_secs())?;
     let mut config = SignatureConfig::v4(kind, key.algorithm(), HashAlgorithm::Sha256);
     config.hashed_subpackets = vec![
         Subpacket::regular(SubpacketData::SignatureCreationTime(Timestamp::from_secs(date)))?,

@@ -28,6 +28,7 @@ pub mod stream;
 pub mod target;
 
 use crate::error::{BreaksLedger, DoesNotFit, KernelsLeftOut, NotVerified, NothingChanged, Refused, Unproven};
+use crate::stream::contents::Differs;
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -113,6 +114,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         || error.is::<DoesNotFit>()
         || error.is::<Unproven>()
         || error.is::<BreaksLedger>()
+        || error.is::<Differs>()
         || error.is::<NotVerified>()
         || error.downcast_ref::<KernelsLeftOut>().is_some_and(|e| e.refused);
     if refused {

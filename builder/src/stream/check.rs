@@ -48,6 +48,7 @@ pub fn check(path: &Path, text: &str) -> Result<Stream> {
         vendor: file.vendor.map(Into::into),
         url: file.url.map(Into::into),
         packages: file.packages,
+        valid_days: checker.valid_days(file.valid_days.as_ref()),
         limit: file.max_units.map(|most| Limit(most.get())).unwrap_or_default(),
         kernels,
         versions,
@@ -65,6 +66,20 @@ pub fn check(path: &Path, text: &str) -> Result<Stream> {
 impl Checker<'_> {
     fn fault(&mut self, line: usize, reason: impl Into<String>, hint: &str) {
         self.faults.push(Fault::new(line, reason, hint));
+    }
+
+    /// How long an index is valid: long enough for a stream without news, short enough that a frozen mirror is seen.
+    fn valid_days(&mut self, at: Option<&Spanned<i64>>) -> u32 {
+        const DEFAULT: u32 = 90;
+        let Some(at) = at else { return DEFAULT };
+        match u32::try_from(*at.get_ref()).ok().filter(|days| (1..=3650).contains(days)) {
+            Some(days) => days,
+            None => {
+                let reason = format!("valid_days = {} is no number of days from 1 to 3650", at.get_ref());
+                self.fault(self.line(at), reason, "leave it out for 90 days");
+                DEFAULT
+            }
+        }
     }
 
     fn line<T>(&self, at: &Spanned<T>) -> usize {

@@ -29,6 +29,8 @@ pub struct StreamFile {
     pub packages: Option<Format>,
     /// How many units all fixes of a version may reach by way of headers.
     pub max_units: Option<NonZeroUsize>,
+    /// How many days an index of its repository is valid.
+    pub valid_days: Option<Spanned<i64>>,
     /// The kernels.
     #[serde(default)]
     pub kernel: Vec<KernelTable>,

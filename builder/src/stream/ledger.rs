@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Version of the form; it grows when a field changes its meaning or goes away, and when one is new, as older programs
-/// refuse fields that they do not know. In form 1 a fix has the sum of its patch file alone.
-const SCHEMA: u32 = 2;
+/// refuse fields that they do not know. In form 1 a fix has the sum of its patch file alone; before form 3 there are neither `others` nor
+/// `index`.
+const SCHEMA: u32 = 3;
 /// The oldest form that is read.
 const OLDEST: u32 = 1;
 /// The most bytes of a ledger.
@@ -31,6 +32,24 @@ pub struct Ledger {
     pub stream: String,
     /// By target: its released versions, ascending.
     pub kernels: BTreeMap<String, Vec<Entry>>,
+    /// Packages in the repository that belong to no version: 0-0, metapackages, and what the operator has adopted. None in older
+    /// forms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others: Option<Vec<FileFacts>>,
+    /// The last index that was made of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<LastIndex>,
+}
+
+/// What is known of the last index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastIndex {
+    /// Its date, seconds since 1970.
+    pub date: i64,
+    /// Fingerprint of the key that signed it; None where it has no signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// One released version for one kernel.
@@ -126,6 +145,11 @@ pub fn lock(stream: &Path) -> Result<Lock> {
 }
 
 impl Ledger {
+    /// That of a stream of which nothing was released.
+    pub fn empty(stream: &str) -> Self {
+        Self { schema: SCHEMA, stream: stream.into(), kernels: BTreeMap::new(), others: Some(Vec::new()), index: None }
+    }
+
     /// The ledger of `stream`; an empty one where nothing was released.
     ///
     /// # Errors
@@ -134,9 +158,7 @@ impl Ledger {
         let path = path(&stream.path);
         let meta = match std::fs::metadata(&path) {
             Ok(meta) => meta,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self { schema: SCHEMA, stream: stream.name.clone(), kernels: BTreeMap::new() })
-            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::empty(&stream.name)),
             Err(e) => return Err(e).with_context(|| format!("cannot read the ledger {}", path.display())),
         };
         ensure!(
@@ -183,6 +205,33 @@ impl Ledger {
     pub fn write(&self, stream: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("the ledger")? + "\n";
         files::write(&path(stream), text.as_bytes()).context("the ledger")
+    }
+
+    /// What it has of a package that belongs to no version.
+    pub fn other(&self, file: &str) -> Option<&FileFacts> {
+        self.others.iter().flatten().find(|p| p.file == file)
+    }
+
+    /// Whether it tells of the package `file`.
+    pub fn knows(&self, file: &str) -> bool {
+        let of_versions = self.kernels.values().flatten().flat_map(|e| &e.packages);
+        self.other(file).is_some() || of_versions.into_iter().any(|p| p.file == file)
+    }
+
+    /// Enters a package that belongs to no version.
+    pub fn enter_other(&mut self, facts: FileFacts) {
+        let others = self.others.get_or_insert_default();
+        others.retain(|p| p.file != facts.file);
+        others.push(facts);
+        others.sort_by(|a, b| a.file.cmp(&b.file));
+    }
+
+    /// Notes that the package `file` has another sum from now on, as it was signed.
+    pub fn changed(&mut self, file: &str, sha256: &str) {
+        let of_versions = self.kernels.values_mut().flatten().flat_map(|e| &mut e.packages);
+        for facts in of_versions.chain(self.others.iter_mut().flatten()).filter(|p| p.file == file) {
+            facts.sha256 = sha256.into();
+        }
     }
 
     /// What was released for a target, ascending.
@@ -246,7 +295,7 @@ mod tests {
         };
         says("", "EOF");
         says("[]", "schema");
-        says(&GOOD.replace("\"schema\":1", "\"schema\":3"), "schema Some(3)");
+        says(&GOOD.replace("\"schema\":1", "\"schema\":4"), "schema Some(4)");
         says(&GOOD.replace("\"schema\":1", "\"schema\":0"), "schema Some(0)");
         says(&GOOD.replace("\"s\"", "\"other\""), "\"other\"");
         says(&GOOD.replace("date", "day"), "day");
@@ -266,7 +315,7 @@ mod tests {
         assert_eq!((fix.sum(), fix.hunks_sha256.as_deref(), fix.effect), ("aa", None, None));
         // Written again it is one of today's form, with what is known.
         let text = serde_json::to_string(&ledger).unwrap();
-        assert!(text.contains("\"schema\":2") && !text.contains("hunks_sha256"), "{text}");
+        assert!(text.contains("\"schema\":3") && !text.contains("hunks_sha256"), "{text}");
         assert_eq!(Ledger::parse(text.as_bytes(), "s").unwrap().kernels, ledger.kernels);
         // A later version knows more of the same file.
         let second = old.replace("1-1", "1-2").replace("\"cves\":[]", r#""cves":[],"hunks_sha256":"bb""#);

@@ -3,13 +3,15 @@
 //! packages and a ledger of what was released out.
 //!
 //! `file` reads the form, `check` what it means, `build` makes the modules, `rules` compares them with what `ledger`
-//! has of the versions before.
+//! has of the versions before. `release` makes packages, `contents` compares a repository with the ledgers, `index` makes its index.
 
 pub mod build;
 mod check;
+pub mod contents;
 pub mod fault;
 pub mod file;
 pub mod folder;
+pub mod index;
 pub mod ledger;
 pub mod names;
 pub mod release;
@@ -43,6 +45,8 @@ pub struct Stream {
     pub packages: Option<Format>,
     /// How many units all fixes of a version may reach by way of headers.
     pub limit: Limit,
+    /// How many days an index of its repository is valid.
+    pub valid_days: u32,
     /// The kernels, in the order of the file. At least one.
     pub kernels: Vec<Kernel>,
     /// The versions, ascending. At least one.

@@ -12,6 +12,7 @@ use crate::source;
 use crate::target::store;
 use anyhow::{ensure, Context, Result};
 use kmend_packager::{self as packager, debian, redhat, Built, Key, LivePatch, Names, Origin};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// SPDX name of a live patch's license: it holds code of the kernel.
@@ -23,14 +24,18 @@ pub struct Repository<'a> {
     pub folder: &'a Path,
     /// What packages and index are signed with.
     pub key: Option<&'a Key>,
+    /// A repository that was signed is to be without a signature from now on.
+    pub unsigned: bool,
+    /// The stream file that is released into it.
+    pub stream: PathBuf,
 }
 
 /// A kernel's packages, made or to be made.
-struct Packing<'a> {
+pub(super) struct Packing<'a> {
     stream: &'a Stream,
     kernel: &'a Kernel,
-    names: Names,
-    format: Format,
+    pub names: Names,
+    pub format: Format,
 }
 
 /// Checks what packages need to know of the stream and its kernels, before anything is built for them.
@@ -82,68 +87,31 @@ pub fn release(
             repository.folder.display()
         );
     }
-    lay_down(repository.folder, &package)?;
+    lay_down(repository, &package)?;
     ledger.enter(&kernel.target, Released::new(release.version, release.date.as_str(), manifest, vec![facts]));
     ledger.write(&stream.path)
 }
 
-/// Makes the empty packages and the index over all that lies in the repository.
-pub fn index(stream: &Stream, repository: &Repository<'_>, ledger: &Ledger) -> Result<()> {
-    let first = stream.versions.first().context("the stream has no version")?;
-    // Of what is released, not of what the file has: each entry of the ledger makes another metapackage.
-    let dates: Vec<&str> = ledger.kernels.values().flatten().map(|e| e.date.as_str()).collect();
-    let last = dates.iter().max().map(|date| Date::try_from(date.to_string()));
-    let last = last.transpose().map_err(anyhow::Error::msg).context("the ledger")?.unwrap_or(first.date.clone());
-    let (mut advisories, mut newest) = (Vec::new(), Vec::new());
-    let mut formats = Vec::new();
-    for kernel in &stream.kernels {
+/// The names of the packages that the version `release` has for `kernels`.
+///
+/// # Errors
+/// A kernel that is not prepared here.
+pub fn file_names(stream: &Stream, kernels: &[&Kernel], release: &Release) -> Result<BTreeSet<String>> {
+    let name = |kernel: &&Kernel| {
         let packing = Packing::new(stream, kernel, None)?;
-        let empty = packing.package(packing.empty(&first.date)?, repository.key)?;
-        if !repository.folder.join(&empty.file).exists() {
-            lay_down(repository.folder, &empty)?;
-        }
-        formats.push(packing.format);
-        let released = ledger.released(&kernel.target).last().map(|e| e.version);
-        if packing.format == Format::Rpm {
-            if let Some(version) = released {
-                // What is fixed is asked for; the module is not looked at.
-                let told = Told { released: ledger.released(&kernel.target), manifest: None };
-                let patch = packing.live_patch(version, PathBuf::from("released"), &told)?;
-                advisories.extend(redhat::advisories(&stream.name, &patch)?);
-            }
-            newest.push((packing.names, released.map_or(packager::Version::EMPTY, version_of)));
-        }
-    }
-    let date = seconds(&last)?;
-    if formats.contains(&Format::Rpm) {
-        let day: String = last.as_str().chars().filter(char::is_ascii_digit).collect();
-        let meta = redhat::Metapackage {
-            version: day.parse().context("the date of the newest version")?,
-            release: dates
-                .iter()
-                .filter(|date| **date == last.as_str())
-                .count()
-                .max(1)
-                .try_into()
-                .context("versions")?,
-            dist: String::new(),
-            patches: newest,
-            origin: origin(stream, &last)?,
-        };
-        let built = redhat::metapackage(&meta, repository.key)?;
-        built.write(repository.folder)?;
-        redhat::repository(repository.folder, &advisories, date, repository.key)?;
-    }
-    if formats.contains(&Format::Deb) {
-        let suite = debian::Suite { stream: stream.name.clone(), vendor: stream.vendor(), date };
-        debian::repository(repository.folder, &suite, repository.key)?;
-    }
-    Ok(())
+        let told = Told { released: &[], manifest: None };
+        let patch = packing.live_patch(release.version, PathBuf::from("to be built"), &told)?;
+        Ok(match packing.format {
+            Format::Rpm => patch.rpm_file(),
+            Format::Deb => patch.deb_file(),
+        })
+    };
+    kernels.iter().map(name).collect()
 }
 
 impl<'a> Packing<'a> {
     /// The names, from the module where there is one, else from the target.
-    fn new(stream: &'a Stream, kernel: &'a Kernel, manifest: Option<&Manifest>) -> Result<Self> {
+    pub fn new(stream: &'a Stream, kernel: &'a Kernel, manifest: Option<&Manifest>) -> Result<Self> {
         let (release, arch) = match manifest {
             Some(manifest) => (manifest.target.release.clone(), manifest.target.arch.clone()),
             None => {
@@ -156,7 +124,7 @@ impl<'a> Packing<'a> {
     }
 
     /// The live patch `version`, with what each version up to it brought to this kernel.
-    fn live_patch(&self, version: Version, module: PathBuf, told: &Told<'_>) -> Result<LivePatch> {
+    pub fn live_patch(&self, version: Version, module: PathBuf, told: &Told<'_>) -> Result<LivePatch> {
         let entry = |release: &Release| -> Result<Option<packager::Entry>> {
             let mine: Vec<_> = release.fixes.iter().filter(|f| f.is_for(self.kernel)).collect();
             let line = |f: &&super::StreamFix| {
@@ -180,7 +148,7 @@ impl<'a> Packing<'a> {
     }
 
     /// The package to subscribe with.
-    fn empty(&self, date: &Date) -> Result<LivePatch> {
+    pub fn empty(&self, date: &Date) -> Result<LivePatch> {
         let initial = packager::Entry {
             date: seconds(date)?,
             packager: self.stream.packager.clone(),
@@ -208,7 +176,7 @@ impl<'a> Packing<'a> {
         })
     }
 
-    fn package(&self, patch: LivePatch, key: Option<&Key>) -> Result<Built> {
+    pub fn package(&self, patch: LivePatch, key: Option<&Key>) -> Result<Built> {
         match self.format {
             Format::Rpm => redhat::live_patch(&patch, key),
             Format::Deb => debian::live_patch(&patch),
@@ -217,10 +185,10 @@ impl<'a> Packing<'a> {
 }
 
 /// What is known of what the fixes do to one kernel.
-struct Told<'a> {
-    released: &'a [Released],
+pub(super) struct Told<'a> {
+    pub released: &'a [Released],
     /// Of the version that is being released.
-    manifest: Option<(Version, &'a Manifest)>,
+    pub manifest: Option<(Version, &'a Manifest)>,
 }
 
 impl Told<'_> {
@@ -242,7 +210,7 @@ impl Told<'_> {
     }
 }
 
-fn origin(stream: &Stream, date: &Date) -> Result<Origin> {
+pub(super) fn origin(stream: &Stream, date: &Date) -> Result<Origin> {
     let url = stream.url.clone();
     let url =
         url.with_context(|| format!("{}: packages name a page: add url = \"https://…\"", stream.path.display()))?;
@@ -255,7 +223,7 @@ fn origin(stream: &Stream, date: &Date) -> Result<Origin> {
     })
 }
 
-fn version_of(version: Version) -> packager::Version {
+pub(super) fn version_of(version: Version) -> packager::Version {
     packager::Version { version: version.version, release: version.release }
 }
 
@@ -270,17 +238,25 @@ fn is_there(folder: &Path, package: &FileFacts) -> bool {
     plain && std::fs::read(folder.join(&package.file)).is_ok_and(|bytes| files::sha256(&bytes) == package.sha256)
 }
 
-/// Writes a package; one of the same name is not overwritten by another.
-fn lay_down(folder: &Path, package: &Built) -> Result<()> {
-    let path = folder.join(&package.file);
+/// Writes a package; one of the same name is not overwritten by another. The same one without a signature is: the run that laid it
+/// down had no key, and was broken off.
+pub(super) fn lay_down(repository: &Repository<'_>, package: &Built) -> Result<()> {
+    let path = repository.folder.join(&package.file);
     if path.exists() {
+        let there = files::read(&path)?;
+        let later = || {
+            let key = repository.key.filter(|_| package.file.ends_with(".rpm"))?;
+            redhat::sign(&there, key).ok()
+        };
         ensure!(
-            files::read(&path)? == package.bytes,
+            there == package.bytes || later().is_some_and(|signed| signed == package.bytes),
             "{} is there with other contents, and the ledger does not know it: take it away if it was never given out, \
              otherwise put what changed into a new version",
             path.display()
         );
-        return Ok(());
+        if there == package.bytes {
+            return Ok(());
+        }
     }
-    package.write(folder).map(drop)
+    package.write(repository.folder).map(drop)
 }

@@ -60,7 +60,7 @@ impl Kernel {
 
     /// Stores another record of the target in the test's cache.
     pub fn store(&self, target: &Target) {
-        let path = self.cache().join("targets").join(store::escape(&self.target.name)).join("target.json");
+        let path = self.cache().join("targets").join(store::escape(&target.name)).join("target.json");
         files::write(&path, &serde_json::to_vec(target).unwrap()).unwrap();
     }
 

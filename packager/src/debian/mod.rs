@@ -9,4 +9,4 @@ mod repository;
 
 pub use host_tool::host_tool;
 pub use live_patch::live_patch;
-pub use repository::{repository, Suite};
+pub use repository::{repository, suite_of, Suite};

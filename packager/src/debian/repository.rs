@@ -2,6 +2,7 @@
 //! A repository that apt reads, of the flat kind: the packages, and beside them Packages, Release and InRelease.
 
 use super::archive::control_of;
+use crate::index::{Dates, TAG};
 use crate::signing::Key;
 use crate::{date, files, text};
 use anyhow::{ensure, Context, Result};
@@ -17,8 +18,8 @@ pub struct Suite {
     pub stream: String,
     /// Who gives it out, one line.
     pub vendor: String,
-    /// Seconds since 1970.
-    pub date: i64,
+    /// When the index is made, and how long apt takes it.
+    pub dates: Dates,
 }
 
 /// Makes `folder`, which holds debs, a repository; with `key`, InRelease is signed by it. Without one there is no
@@ -26,6 +27,11 @@ pub struct Suite {
 pub fn repository(folder: &Path, suite: &Suite, key: Option<&Key>) -> Result<()> {
     text::word("stream", &suite.stream, "-._")?;
     text::line("vendor", &suite.vendor)?;
+    suite.dates.check()?;
+    let date = suite.dates.date;
+    let stamp = |seconds| Ok::<_, anyhow::Error>(date::rfc2822(seconds)?.replace("+0000", "UTC"));
+    let until =
+        suite.dates.valid_until.map(|until| Ok::<_, anyhow::Error>(format!("Valid-Until: {}\n", stamp(until)?)));
     let debs = files::with_ending(folder, "deb")?;
     ensure!(!debs.is_empty(), "{} holds no deb to make a repository of", folder.display());
     let (mut packages, mut archs) = (String::new(), BTreeSet::new());
@@ -47,10 +53,11 @@ pub fn repository(folder: &Path, suite: &Suite, key: Option<&Key>) -> Result<()>
         packages.push_str(&format!("{}{extra}{}\n\n", &control[..at], control[at..].trim_end()));
     }
     let release = format!(
-        "Origin: {}\nLabel: kmend\nSuite: {}\nDate: {}\nArchitectures: {}\nDescription: live patches\nSHA256:\n {} {} Packages\n",
+        "Origin: {}\nLabel: {TAG}\nSuite: {}\nDate: {}\n{}Architectures: {}\nDescription: live patches\nSHA256:\n {} {} Packages\n",
         suite.vendor,
         suite.stream,
-        date::rfc2822(suite.date)?.replace("+0000", "UTC"),
+        stamp(date)?,
+        until.transpose()?.unwrap_or_default(),
         archs.into_iter().collect::<Vec<_>>().join(" "),
         sha256(packages.as_bytes()),
         packages.len(),
@@ -59,13 +66,19 @@ pub fn repository(folder: &Path, suite: &Suite, key: Option<&Key>) -> Result<()>
     files::write(&folder.join("Release"), release.as_bytes())?;
     let signed = folder.join("InRelease");
     match key {
-        Some(key) => files::write(&signed, key.clear_sign(&release, suite.date)?.as_bytes()),
+        Some(key) => files::write(&signed, key.clear_sign(&release, date)?.as_bytes()),
         // One of another time would speak of files that are gone.
         None if signed.exists() => {
             fs::remove_file(&signed).with_context(|| format!("cannot remove {}", signed.display()))
         }
         None => Ok(()),
     }
+}
+
+/// The name of the suite that the repository in `folder` has by now.
+pub fn suite_of(folder: &Path) -> Option<String> {
+    let text = files::read_text_at_most(&folder.join("Release"), 1 << 20).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Suite: ")).map(|name| name.trim().to_string())
 }
 
 fn sha256(data: &[u8]) -> String {

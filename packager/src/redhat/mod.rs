@@ -5,12 +5,14 @@ mod host_tool;
 mod live_patch;
 mod metapackage;
 mod repository;
+mod signed;
 mod updateinfo;
 
 pub use host_tool::host_tool;
 pub use live_patch::live_patch;
 pub use metapackage::{metapackage, Metapackage};
 pub use repository::repository;
+pub use signed::{is_signed, sign};
 pub use updateinfo::{advisories, Advisory};
 
 use crate::date;
@@ -58,11 +60,10 @@ fn script(text: impl Into<String>) -> Scriptlet {
 
 /// The finished file, signed if there is a key.
 fn finish(mut package: PackageBuilder, file: String, key: Option<&Key>) -> Result<Built> {
-    let package = match key {
-        Some(key) => package.build_and_sign(key.rpm()),
-        None => package.build(),
-    };
     let mut bytes = Vec::new();
-    package.and_then(|p| p.write(&mut bytes)).with_context(|| format!("cannot make {file}"))?;
+    package.build().and_then(|p| p.write(&mut bytes)).with_context(|| format!("cannot make {file}"))?;
+    if let Some(key) = key {
+        bytes = sign(&bytes, key).with_context(|| format!("cannot sign {file}"))?;
+    }
     Ok(Built { file, bytes })
 }

@@ -3,6 +3,7 @@
 //! is there, and takes its place when it is whole.
 
 use super::updateinfo::{updateinfo, Advisory};
+use crate::index::{Dates, TAG, VALID_UNTIL};
 use crate::program::run;
 use crate::signing::Key;
 use crate::{date, files};
@@ -13,15 +14,23 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Makes `folder`, which holds RPMs, a repository: `folder/repodata`. All its times are `date` (seconds since 1970), those
-/// of the RPMs' files too; so the same RPMs and advisories give the same bytes. With `key`, repomd.xml.asc lies beside
-/// repomd.xml (`repo_gpgcheck=1`).
-pub fn repository(folder: &Path, advisories: &[Advisory], date: i64, key: Option<&Key>) -> Result<()> {
-    let seconds = date::rpm(date)?;
+/// Makes `folder`, which holds RPMs, a repository: `folder/repodata`. All its times are `dates.date`; those of the RPMs' files
+/// become the times when they were built, so that a mirror does not fetch them anew with each index. The same RPMs and
+/// advisories give the same bytes. With `key`, repomd.xml.asc lies beside repomd.xml (`repo_gpgcheck=1`). RPMs in folders below
+/// are not in it.
+pub fn repository(folder: &Path, advisories: &[Advisory], dates: Dates, key: Option<&Key>) -> Result<()> {
+    dates.check()?;
+    let seconds = date::rpm(dates.date)?;
     let rpms = files::with_ending(folder, "rpm")?;
     ensure!(!rpms.is_empty(), "{} holds no RPM to make a repository of", folder.display());
-    let at = UNIX_EPOCH + Duration::from_secs(seconds.into());
+    let mut list = String::new();
     for path in &rpms {
+        let name = path.file_name().and_then(|n| n.to_str()).filter(|n| !n.contains('\n'));
+        list.push_str(name.with_context(|| format!("{} has a strange name", path.display()))?);
+        list.push('\n');
+        let built = rpm::PackageMetadata::open(path).and_then(|package| package.get_build_time());
+        let built = built.with_context(|| format!("{} is no RPM", path.display()))?;
+        let at = UNIX_EPOCH + Duration::from_secs(built.min(u32::MAX.into()));
         let stamped = File::options().append(true).open(path).and_then(|file| file.set_modified(at));
         stamped.with_context(|| format!("cannot set the time of {}", path.display()))?;
     }
@@ -29,14 +38,18 @@ pub fn repository(folder: &Path, advisories: &[Advisory], date: i64, key: Option
         .prefix(".kmend-")
         .tempdir_in(folder)
         .with_context(|| format!("cannot write in {}", folder.display()))?;
-    run(
-        Command::new("createrepo_c")
-            .args(["--quiet", "--no-database", "--workers=1", "--compress-type=gz", "--set-timestamp-to-revision"])
-            .arg(format!("--revision={seconds}"))
-            .arg("--outputdir")
-            .args([beside.path(), folder]),
-        "createrepo-c",
-    )?;
+    let packages = beside.path().join("packages");
+    files::write(&packages, list.as_bytes())?;
+    let mut create = Command::new("createrepo_c");
+    create
+        .args(["--quiet", "--no-database", "--workers=1", "--compress-type=gz", "--set-timestamp-to-revision"])
+        .arg(format!("--revision={seconds}"))
+        .arg(format!("--content={TAG}"));
+    if let Some(until) = dates.valid_until {
+        create.arg(format!("--content={VALID_UNTIL}{}", date::zulu(until)?));
+    }
+    create.arg("--pkglist").arg(&packages).arg("--outputdir").args([beside.path(), folder]);
+    run(&mut create, "createrepo-c")?;
     let repodata = beside.path().join("repodata");
     if !advisories.is_empty() {
         let path = beside.path().join("updateinfo.xml");

@@ -2,17 +2,17 @@
 //! The repository of debs as apt reads it.
 
 use crate::deb::Host;
-use crate::samples::{self, debian, live_patch, DATE, DEBIAN};
+use crate::samples::{self, debian, live_patch, DEBIAN};
 use crate::tools::{as_root, run, Said};
 use kmend_packager::debian::{self as deb, Suite};
-use kmend_packager::Key;
+use kmend_packager::{Dates, Key};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "kpatch-patch-7.2.12+deb14-amd64";
 
 fn suite() -> Suite {
-    Suite { stream: "debian-forky".into(), vendor: "Example".into(), date: DATE }
+    Suite { stream: "debian-forky".into(), vendor: "Example".into(), dates: samples::dates() }
 }
 
 fn repository(host: &Host) -> PathBuf {
@@ -20,19 +20,28 @@ fn repository(host: &Host) -> PathBuf {
 }
 
 fn publish(host: &Host, release: u32, key: Option<&Key>) {
+    publish_at(host, release, samples::dates(), key);
+}
+
+fn publish_at(host: &Host, release: u32, dates: Dates, key: Option<&Key>) {
     let patch = live_patch(host.dir.path(), &debian(), release);
     deb::live_patch(&patch).unwrap().write(&repository(host)).unwrap();
-    deb::repository(&repository(host), &suite(), key).unwrap();
+    deb::repository(&repository(host), &Suite { dates, ..suite() }, key).unwrap();
 }
 
 /// apt-get at work on the host, with one source and nothing of this machine's own.
 fn apt(host: &Host, source_option: &str, args: &[&str]) -> Said {
+    apt_by(host, "file", source_option, args)
+}
+
+/// The same, by `file`, where apt uses the repository's own files, or by `copy`.
+fn apt_by(host: &Host, way: &str, source_option: &str, args: &[&str]) -> Said {
     let dir = host.dir.path().display();
     let root = host.root.path().display();
     for folder in ["state/lists/partial", "cache/archives/partial", "log", "etc/preferences.d"] {
         fs::create_dir_all(host.dir.path().join(folder)).unwrap();
     }
-    let source = format!("deb [{source_option}] file:{} ./\n", repository(host).display());
+    let source = format!("deb [{source_option}] {way}:{} ./\n", repository(host).display());
     fs::write(host.dir.path().join("etc/sources.list"), source).unwrap();
     // Read before the machine's own files, which it leads away from.
     let config = host.dir.path().join("apt.conf");
@@ -99,6 +108,45 @@ fn apt_refuses_what_was_changed_after_signing() {
     assert!(said.contains("Hash Sum mismatch") || said.contains("unexpected size"), "{said}");
 }
 
+/// Seconds since 1970.
+fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_secs()).unwrap()
+}
+
+#[test]
+fn apt_refuses_an_index_that_has_expired() {
+    let host = Host::new();
+    let (secret, public) = samples::key(host.dir.path());
+    let (key, trust) = (Key::read(&secret).unwrap(), signed_by(&public));
+    let now = now();
+    publish_at(&host, 1, Dates { date: now - 200, valid_until: Some(now - 100) }, Some(&key));
+    let said = apt(&host, &trust, &["update"]).refused();
+    assert!(said.contains("is expired"), "{said}");
+    apt(&host, &trust, &["install", NAME]).refused();
+    publish_at(&host, 1, Dates { date: now - 100, valid_until: Some(now + 86_400) }, Some(&key));
+    apt(&host, &trust, &["update"]).ok();
+    apt(&host, &trust, &["install", NAME]).ok();
+    assert_eq!(host.version(NAME), "1-1");
+}
+
+#[test]
+fn apt_keeps_the_newer_index_where_a_mirror_goes_back() {
+    let host = Host::new();
+    let (secret, public) = samples::key(host.dir.path());
+    let (key, trust) = (Key::read(&secret).unwrap(), signed_by(&public));
+    let files = || ["Packages", "Release", "InRelease"].map(|name| repository(&host).join(name));
+    publish(&host, 1, Some(&key));
+    let older = files().map(|path| fs::read(path).unwrap());
+    let newer = Dates { date: samples::dates().date + 1, valid_until: None };
+    publish_at(&host, 2, newer, Some(&key));
+    apt_by(&host, "copy", &trust, &["update"]).ok();
+    files().iter().zip(older).for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    apt_by(&host, "copy", &trust, &["update"]).ok();
+    apt_by(&host, "copy", &trust, &["install", NAME]).ok();
+    assert_eq!(host.version(NAME), "1-2");
+}
+
 #[test]
 fn without_a_key_apt_has_to_be_told_to_trust() {
     let host = Host::new();
@@ -121,6 +169,11 @@ fn the_repository_has_the_same_bytes_again() {
     assert!(first[1].starts_with(expected), "{}", first[1]);
     publish(&host, 1, None);
     assert_eq!(first, read());
+    assert_eq!(kmend_packager::before(&repository(&host)).unwrap().date, Some(samples::DATE));
+    publish_at(&host, 1, Dates { date: samples::DATE, valid_until: Some(samples::DATE + 86_400) }, None);
+    let until = "UTC\nValid-Until: Tue, 22 Sep 2026 14:13:20 UTC\nArchitectures:";
+    assert!(read()[1].contains(until), "{}", read()[1]);
+    publish(&host, 1, None);
     fs::write(repository(&host).join("other.deb"), "no package").unwrap();
     let error = format!("{:#}", deb::repository(&repository(&host), &suite(), None).unwrap_err());
     assert!(error.contains("other.deb is no Debian package") || error.contains("other.deb has no control"), "{error}");

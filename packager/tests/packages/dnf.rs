@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Live patches by way of dnf: subscribing, updates, advisories, a step back.
 
-use crate::samples::{self, el9, live_patch, DATE, EL9};
+use crate::samples::{self, el9, live_patch, EL9};
 use crate::system::{Root, KPATCH};
 use crate::tools::{as_root, run, Said};
-use kmend_packager::{redhat, Arch, Key, LivePatch, Names};
+use kmend_packager::{redhat, Arch, Dates, Key, LivePatch, Names};
 use rpm::{BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -77,7 +77,11 @@ impl Site {
     }
 
     pub fn publish(&self, key: Option<&Key>) {
-        redhat::repository(&self.repository(), &self.advisories, DATE, key).unwrap();
+        self.publish_at(samples::dates(), key);
+    }
+
+    pub fn publish_at(&self, dates: Dates, key: Option<&Key>) {
+        redhat::repository(&self.repository(), &self.advisories, dates, key).unwrap();
     }
 
     /// dnf at work on the host.
@@ -97,7 +101,7 @@ impl Site {
         command.args(["-y", "--releasever=9", "--forcearch", self.arch.rpm(), "--refresh"]);
         command.arg("--config").arg(self.dir.path().join("dnf.conf"));
         command.arg("--installroot").arg(self.root.path());
-        command.arg(format!("--setopt=cachedir={}", self.dir.path().join("cache").display()));
+        command.arg(format!("--setopt=cachedir={}", self.root.at("var/cache/dnf").display()));
         command.arg(format!("--setopt=logdir={}", self.dir.path().join("log").display()));
         command.arg(format!("--repofrompath=test,file://{}", self.repository().display()));
         command
@@ -337,4 +341,72 @@ fn the_repository_has_the_same_bytes_again() {
     assert!(first == read());
     let left: Vec<_> = std::fs::read_dir(site.repository()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".kmend")), "{left:?}");
+}
+
+/// dnf asks neither for an end nor for the way back: what says of both is for kmend on the host to read.
+#[test]
+fn dnf_takes_an_index_that_has_expired_and_one_that_goes_back() {
+    let names = el9(Arch::X86_64);
+    let modules = tempfile::tempdir().unwrap();
+    let mut site = Site::new(&names);
+    let newest = |site: &Site| {
+        site.dnf(&["-q", "repoquery", "--latest-limit=1", "--qf", "at %{version}-%{release}", &names.rpm()]).ok()
+    };
+    site.add(&live_patch(modules.path(), &names, 1), None);
+    let date = samples::DATE;
+    site.publish_at(Dates { date, valid_until: Some(date + 1) }, None);
+    let older = site.dir.path().join("older");
+    run(as_root("cp").arg("-r").args([site.repository().join("repodata"), older.clone()])).ok();
+    let about = site.dnf(&["repoinfo", "test"]).ok();
+    assert!(about.contains("kmend, kmend-valid-until=2026-09-21T14:13:21Z"), "{about}");
+    assert!(newest(&site).contains("at 1-1.el9_3"), "{}", newest(&site));
+    site.add(&live_patch(modules.path(), &names, 2), None);
+    site.publish_at(Dates { date: date + 1, valid_until: None }, None);
+    assert!(newest(&site).contains("at 1-2.el9_3"), "{}", newest(&site));
+    assert_eq!(kmend_packager::before(&site.repository()).unwrap().date, Some(date + 1));
+    std::fs::remove_dir_all(site.repository().join("repodata")).unwrap();
+    std::fs::rename(older, site.repository().join("repodata")).unwrap();
+    assert!(newest(&site).contains("at 1-1.el9_3"), "{}", newest(&site));
+}
+
+/// A package in a folder below the repository, which nobody looked at, is not in the index.
+#[test]
+fn packages_in_folders_below_are_not_in_the_index() {
+    let names = el9(Arch::X86_64);
+    let modules = tempfile::tempdir().unwrap();
+    let mut site = Site::new(&names);
+    site.add(&live_patch(modules.path(), &names, 1), None);
+    let stranger = redhat::live_patch(&live_patch(modules.path(), &names, 2), None).unwrap();
+    stranger.write(&site.repository().join("below")).unwrap();
+    site.publish(None);
+    let found = site.dnf(&["-q", "repoquery", "--qf", "at %{version}-%{release}", &names.rpm()]).ok();
+    assert!(found.contains("at 1-1.el9_3") && !found.contains("at 1-2.el9_3"), "{found}");
+}
+
+/// What is signed later is what would have been signed at once.
+#[test]
+fn rpms_are_signed_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = el9(Arch::X86_64);
+    let patch = live_patch(dir.path(), &names, 1);
+    for kind in ["rsa2048", "ed25519"] {
+        let (secret, public) = samples::key_of(dir.path(), kind, "");
+        let key = Key::read(&secret).unwrap();
+        let plain = redhat::live_patch(&patch, None).unwrap();
+        let signed = redhat::live_patch(&patch, Some(&key)).unwrap();
+        assert!(!redhat::is_signed(&plain.bytes).unwrap() && redhat::is_signed(&signed.bytes).unwrap());
+        assert!(redhat::sign(&plain.bytes, &key).unwrap() == signed.bytes, "{kind}");
+        let file = signed.write(dir.path()).unwrap();
+        let database = tempfile::tempdir().unwrap();
+        let rpm = || {
+            let mut rpm = as_root("rpm");
+            rpm.arg("--dbpath").arg(database.path());
+            rpm
+        };
+        run(rpm().arg("--import").arg(&public)).ok();
+        let said = run(rpm().args(["-K"]).arg(&file)).ok();
+        assert!(said.contains("digests signatures OK"), "{said}");
+    }
+    assert!(redhat::sign(b"no package", &Key::read(&samples::key(dir.path()).0).unwrap()).is_err());
+    assert!(redhat::is_signed(b"").is_err() && redhat::is_signed(&[0; 200]).is_err());
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Descriptions that try to be more than text: refused, or text in the end as well.
 
-use crate::samples::{el9, live_patch, DATE};
+use crate::samples::{dates, el9, live_patch};
 use kmend_packager::debian::Suite;
 use kmend_packager::{debian, redhat, Arch, Line, LivePatch, Names};
 use liblzma::read::XzDecoder;
@@ -192,7 +192,7 @@ fn text_is_read_back_as_it_was() {
     let said = crate::tools::rpm_query(&path, &["--changelog"]);
     assert!(said.contains(&format!("- {text}\n")), "{said}");
     let advisories = redhat::advisories("test", &patch).unwrap();
-    redhat::repository(dir.path(), &advisories, DATE, None).unwrap();
+    redhat::repository(dir.path(), &advisories, dates(), None).unwrap();
     assert!(xml_of(&dir.path().join("repodata")).contains("&lt;/description&gt; ]]&gt; &amp; é &apos;x&apos;"));
 }
 
@@ -211,7 +211,7 @@ fn streams_are_words() {
     debian::live_patch(&patch).unwrap().write(dir.path()).unwrap();
     for hostile in ["a\nb", "a b", "\"", "<a>", ""] {
         assert!(redhat::advisories(hostile, &patch).is_err(), "{hostile:?}");
-        let suite = Suite { stream: hostile.into(), vendor: "Example".into(), date: DATE };
+        let suite = Suite { stream: hostile.into(), vendor: "Example".into(), dates: dates() };
         assert!(debian::repository(dir.path(), &suite, None).is_err(), "{hostile:?}");
     }
 }

@@ -2,7 +2,7 @@
 //! Live patches, modules, keys to test with.
 
 use crate::tools::{program, run};
-use kmend_packager::{Arch, Entry, Line, LivePatch, Names, Origin, Severity, Version};
+use kmend_packager::{Arch, Dates, Entry, Line, LivePatch, Names, Origin, Severity, Version};
 use object::write::Object;
 use object::{Architecture, BinaryFormat, Endianness, SectionKind};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,11 @@ pub const EL9: &str = "5.14.0-362.8.1.el9_3";
 pub const DEBIAN: &str = "7.2.12+deb14-amd64";
 /// 2026-09-21.
 pub const DATE: i64 = 1_790_000_000;
+
+/// Of an index that is valid for ever.
+pub fn dates() -> Dates {
+    Dates { date: DATE, valid_until: None }
+}
 
 pub fn origin() -> Origin {
     Origin {

@@ -3,9 +3,9 @@
 
 use crate::dnf::Site;
 use crate::metapackage::{add, later, meta};
-use crate::samples::{el9, live_patch};
+use crate::samples::{el9, live_patch, DATE};
 use crate::tools::{program, run, Said};
-use kmend_packager::Arch;
+use kmend_packager::{Arch, Dates};
 use std::path::{Path, PathBuf};
 
 /// kmend of this workspace, made by cargo where it is not there.
@@ -94,4 +94,38 @@ fn verbs_x86_64() {
 #[test]
 fn verbs_ppc64le() {
     verbs(Arch::Ppc64le);
+}
+
+/// dnf takes an index that has expired, and one that goes back; kmend reads its cache and says so.
+#[test]
+fn an_index_that_ends_or_goes_back_is_told() {
+    let (kmend, names) = (kmend(), el9(Arch::X86_64));
+    let modules = tempfile::tempdir().unwrap();
+    let mut site = Site::new(&names);
+    site.as_own_programs();
+    site.root.write("kernel.sock", "");
+    for folder in ["proc/sys/kernel", "sys/kernel/livepatch"] {
+        std::fs::create_dir_all(site.root.at(folder)).unwrap();
+    }
+    site.root.write("proc/sys/kernel/osrelease", names.release());
+    site.root.write("clock", "2026-09-24T12:00:00Z");
+    site.add(&live_patch(modules.path(), &names, 1), None);
+    let publish = |site: &Site, date: i64, days: i64| {
+        site.publish_at(Dates { date: DATE + date, valid_until: Some(DATE + date + days * 86_400) }, None);
+        on_host(site, &kmend, "status").ok()
+    };
+    let status = |site: &Site| {
+        let mut command = std::process::Command::new(&kmend);
+        run(command.arg("status").env("KMEND_ROOT", site.root.path())).text
+    };
+    let said = publish(&site, 100, 90);
+    assert!(!said.contains("the index"), "{said}");
+    let line = "index: test of 2026-09-21, 2 days old, valid until 2026-12-20\n";
+    assert!(status(&site).contains(line), "{}", status(&site));
+    let said = publish(&site, 0, 90);
+    assert!(said.contains("the index of test went back: it is of 2026-09-21"), "{said}");
+    assert!(status(&site).contains("the index of test went back"), "{}", status(&site));
+    let said = publish(&site, 200, 1);
+    assert!(said.contains("the index of test has expired on 2026-09-22"), "{said}");
+    assert!(status(&site).contains(", 2 days old, expired on 2026-09-22\n"), "{}", status(&site));
 }

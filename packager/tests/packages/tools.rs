@@ -9,6 +9,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("apt-get", "apt"),
     ("busybox", "busybox-static"),
     ("cargo", "cargo"),
+    ("cp", "coreutils"),
     ("dnf", "dnf"),
     ("dpkg", "dpkg"),
     ("dpkg-deb", "dpkg"),
