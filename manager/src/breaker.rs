@@ -4,14 +4,15 @@
 //! after a reboot means that the host went down in between, and its live patch is set aside; one that was good in earlier
 //! boots is loaded once more before that, as the power may have been cut.
 //!
-//! A load is known to be good when the host shuts down in good order (`kmend shutdown-mark`, run by systemd), or when the
-//! live patch is still in force ten minutes later (`kmend settle`, run by systemd; any other run of kmend looks too).
+//! A load is known to be good when the host shuts down in good order (`kmend shutdown-mark`, run by systemd, which is asked
+//! whether it does: a unit is stopped for other reasons, too), or when the live patch is still in force ten minutes later
+//! (`kmend settle`, run by systemd; any other run of kmend looks too).
 //! Which boot it is tells /proc/sys/kernel/random/boot_id, and how long ago a load was the time since the boot: the host's
 //! clock may be set after the load, by hours.
 
 use crate::host::notes::{self, Attempt, Breaker, Good, SetAside};
 use crate::host::{clock, livepatch, lock, Host};
-use crate::{kept, order, Run};
+use crate::{kept, order, watch, Run};
 use anyhow::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -259,7 +260,7 @@ pub fn settle(run: &Run<'_>) -> Result<()> {
 /// # Errors
 /// The note cannot be read or written.
 pub fn shutdown_mark(run: &Run<'_>) -> Result<()> {
-    if !is_open(run.host) {
+    if !is_open(run.host) || !watch::goes_down(run) {
         return Ok(());
     }
     let _lock = lock::take(run, "shutdown-mark", true)?;

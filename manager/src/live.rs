@@ -10,6 +10,7 @@ use crate::module::manifest;
 use crate::module::preflight::Kernel;
 use crate::order::{self, Place};
 use anyhow::Result;
+use std::collections::HashSet;
 
 /// What is said where a manifest says nothing.
 const NOT_KNOWN: &str = "what it fixes is not known";
@@ -84,25 +85,35 @@ fn claims_of<'a>(note: &'a [u8], name: &str, kernel: &Kernel) -> Result<Claims<'
     }
 }
 
-/// Modules of live patches that the kernel's livepatch no longer has, and that cannot be removed as something holds
-/// them: after a forced transition, or where unloading failed. A reboot alone gets rid of them. By /proc/modules: the
-/// name, the size, the count of users, …, and where there are any the taints in brackets, `K` for a live patch
-/// (Documentation/admin-guide/tainted-kernels.rst).
+/// Modules of live patches that the kernel's livepatch no longer has, in the order of their names.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Something holds them: after a forced transition, or where unloading failed. A reboot alone gets rid of them.
+    pub stuck: Vec<String>,
+    /// Nothing uses them: another live patch took their place, or they were disabled and not removed.
+    pub replaced: Vec<String>,
+}
+
+/// Finds them by /proc/modules: the name, the size, the count of users, …, and where there are any the taints in brackets,
+/// `K` for a live patch (Documentation/admin-guide/tainted-kernels.rst).
 ///
 /// # Errors
-/// /proc/modules cannot be read.
-pub fn stuck(host: &Host, live: &[Live<'_>]) -> Result<Vec<String>> {
+/// /proc/modules or livepatch's folder cannot be read.
+pub fn left(host: &Host) -> Result<Left> {
     let text = host.text(&host.at("/proc/modules"))?.unwrap_or_default();
+    let there: HashSet<String> = livepatch::names(host)?.into_iter().collect();
     let of_line = |line: &str| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let (name, users) = (*words.first()?, words.get(2)?.parse::<i64>().ok()?);
         let taints = words.last().filter(|w| w.starts_with('('))?;
-        let stuck = taints.contains('K') && users > 0 && words.contains(&"Live");
-        (stuck && order::is_module_name(name) && live.iter().all(|l| l.patch.name != name)).then(|| name.to_string())
+        let is_left = taints.contains('K') && words.contains(&"Live") && !there.contains(name);
+        (is_left && order::is_module_name(name)).then(|| (name.to_string(), users > 0))
     };
-    let mut names: Vec<String> = text.lines().filter_map(of_line).collect();
-    names.sort_by(|a, b| order::natural(a, b));
-    Ok(names)
+    let mut found: Vec<(String, bool)> = text.lines().filter_map(of_line).collect();
+    found.sort_by(|a, b| order::natural(&a.0, &b.0));
+    let (stuck, replaced): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, used)| *used);
+    let names = |found: Vec<(String, bool)>| found.into_iter().map(|(name, _)| name).collect();
+    Ok(Left { stuck: names(stuck), replaced: names(replaced) })
 }
 
 /// The level that the kernel amounts to with its live patches: what the manifests of those in force say, where they say

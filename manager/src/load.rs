@@ -20,6 +20,10 @@ use std::time::Duration;
 const TRIES: u32 = 5;
 /// How long to wait in between.
 const BETWEEN_TRIES: Duration = Duration::from_secs(2);
+/// How often, and how far apart, is looked whether the kernel has let go of modules that were replaced.
+const RELEASES: u32 = 50;
+/// See there.
+const RELEASE: Duration = Duration::from_millis(10);
 /// How long a module's users are waited for, seconds.
 const REFERENCES: u64 = 15;
 
@@ -79,7 +83,11 @@ pub fn load_one_of_many(run: &Run<'_>, ready: &Ready, breaker: &mut Breaker) -> 
         return put_in_force(run, ready).map(|()| false);
     }
     breaker::begin(run, breaker, name, ready.module.release().unwrap_or_default());
+    let before = livepatch::names(run.host)?;
     let done = put_in_force(run, ready);
+    if done.is_ok() {
+        remove_replaced(run, &before);
+    }
     // One in force that takes the place of no other leaves all attempts as they are.
     if done.is_err() || ready.module.manifest.as_ref().is_none_or(|manifest| manifest.replace) {
         breaker::ended(run, breaker, name)?;
@@ -256,6 +264,26 @@ pub fn force(run: &Run<'_>, name: &str) -> Result<()> {
         "the transition of {name} was forced: the module stays in memory until a reboot, as tasks may still run its code"
     ));
     Ok(())
+}
+
+/// Removes the modules of those live patches that are gone from the kernel's livepatch since `before`: another one took
+/// their place. The kernel lets go of them just after that. What it does not let go of, `list` and `status` name.
+fn remove_replaced(run: &Run<'_>, before: &[String]) {
+    let there = livepatch::names(run.host).unwrap_or_default();
+    let folder = |name: &String| module_folder(run, name);
+    let mut left: Vec<&String> = before.iter().filter(|n| !there.contains(n) && folder(n).exists()).collect();
+    for _ in 0..RELEASES {
+        let is_free =
+            |name: &&&String| run.host.text(&folder(name).join("refcnt")).is_ok_and(|n| n.as_deref() == Some("0"));
+        for name in left.iter().filter(is_free) {
+            let _ = run.kernel.delete(name);
+        }
+        left.retain(|name| folder(name).exists());
+        if left.is_empty() {
+            return;
+        }
+        run.kernel.sleep(RELEASE);
+    }
 }
 
 /// Removes a module that is no longer in force.

@@ -6,12 +6,32 @@ use crate::breaker::SETTLING;
 use crate::Run;
 use std::process::{Command, Stdio};
 
-/// What it runs when it is stopped: `exited` is its own end after ten minutes, all else a shutdown.
+/// There is such a folder where systemd runs (sd_booted(3)).
+const SYSTEMD: &str = "/run/systemd/system";
+
+/// What it runs when it is stopped: `exited` is its own end after ten minutes, all else may be a shutdown.
 const AT_STOP: &str = r#"ExecStopPost=/bin/sh -c '[ "$EXIT_CODE" = exited ] || exec "$0" shutdown-mark' "#;
+
+/// Whether the host is going down, by systemd: a stop of kpatch.service, or of the transient service, alone does not say that.
+/// Where systemd does not run, whoever calls knows. Where it does not answer, nothing is known to be good.
+pub fn goes_down(run: &Run<'_>) -> bool {
+    if !run.host.at(SYSTEMD).is_dir() {
+        return true;
+    }
+    // It ends with 1 for all that is not `running` (systemctl(1)).
+    let asked = Command::new("systemctl").arg("is-system-running").stdin(Stdio::null()).output();
+    match asked {
+        Ok(output) => output.stdout.trim_ascii() == b"stopping",
+        Err(error) => {
+            run.say.warn(format!("systemctl cannot be run ({error}): whether the host is going down is not known"));
+            false
+        }
+    }
+}
 
 /// Starts it where systemd runs. A failure is told and no more: the next run of kmend looks, too.
 pub fn start(run: &Run<'_>) {
-    if !run.host.at("/run/systemd/system").is_dir() {
+    if !run.host.at(SYSTEMD).is_dir() {
         return;
     }
     let program = std::env::current_exe().ok().and_then(|path| path.to_str().map(String::from));

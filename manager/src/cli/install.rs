@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! kmend install and uninstall: files of /var/lib/kpatch/KERNEL, which are loaded at boot.
+//! kmend install and uninstall: files of /var/lib/kpatch/KERNEL, which are loaded at boot. What a package or an image has in
+//! /usr/lib/kpatch/KERNEL is loaded at boot, too, unless it was uninstalled.
 
 use crate::host::{lock, store};
 use crate::module::preflight::{self, Kernel};
@@ -28,12 +29,26 @@ pub fn install(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     ensure!(shown == path.to_string_lossy(), "{shown}: its name has characters that are not shown: rename it first");
     let name = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".ko") && !n.starts_with('.'));
     let name = name.with_context(|| format!("{shown} isn't a .ko file"))?;
+    ensure!(
+        is_plain(name),
+        "{shown}: its name has other characters than letters, digits and . _ + ~ -\n  what you can do: rename it"
+    );
     let release = release(run, args)?;
     let kernel = Kernel::of_release(run.host, &release)?;
     let folder = store::folder(run.host, &release)?;
-    let _lock = lock::take(run, "install", true)?;
-    let module = order::module_name(name);
-    let done = put(run, path, &folder.join(name), &kernel);
+    let is_packaged = store::is_packaged(run.host, path, &release);
+    let _lock = lock::take(run, "install", !is_packaged)?;
+    let module = store::name_of(path);
+    let done = put(run, path, &folder, &kernel);
+    let done = match done {
+        // It is there already, and loaded from there.
+        Err(error) if is_packaged && !error.is::<preflight::Refusal>() => {
+            run.say.warn(format!("{error:#}: {shown} is not copied, and is loaded from where it is"));
+            enable_service(run);
+            Ok(())
+        }
+        done => done,
+    };
     match &done {
         Ok(()) => failures::clear(run, "install", &module, &release),
         Err(error) => failures::record(run, "install", &module, &release, error),
@@ -41,27 +56,43 @@ pub fn install(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     done
 }
 
-/// Checks the file and puts it `into` the folder; the lock is held.
-fn put(run: &Run<'_>, path: &Path, into: &Path, kernel: &Kernel) -> Result<()> {
+/// Names of files as packages have them: each a word of `list` and of a shell.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+~-".contains(&b))
+}
+
+/// Checks the file and puts it into the folder, under the name of its module where it is called in another way; the lock
+/// is held.
+fn put(run: &Run<'_>, path: &Path, folder: &Path, kernel: &Kernel) -> Result<()> {
     let (shown, release) = (path.display(), kernel.release.as_str());
-    let name = into.file_name().unwrap_or_default().to_string_lossy();
     let ready = preflight::check(run.host, path, kernel)?;
-    match files::read(into, preflight::LARGEST) {
-        Ok(there) if there == ready.bytes => {
+    let module = ready.module.name.as_str();
+    let called = path.file_name().unwrap_or_default().to_string_lossy();
+    let own = if order::module_name(&called) == module { called.into_owned() } else { format!("{module}.ko") };
+    store::count_packaged(run.host, release, module, true)?;
+    let into = folder.join(own);
+    let there = store::in_var(run.host, release, module)?.into_iter().map(|i| i.path);
+    let there = there.chain(into.exists().then(|| into.clone())).next();
+    let bytes = there.as_ref().map(|there| {
+        files::read(there, preflight::LARGEST).with_context(|| format!("cannot read {}", run.host.show(there)))
+    });
+    match (there, bytes.transpose()?) {
+        (Some(there), Some(bytes)) if bytes != ready.bytes => bail!(
+            "{shown} is already installed, with other content: {} was left as it is\n  what you can do: `kmend uninstall -k \
+             {release} {}` first",
+            run.host.show(&there),
+            there.file_name().unwrap_or_default().to_string_lossy()
+        ),
+        (Some(_), _) => {
             run.say.line(format!("{shown} is already installed ({release})"));
             enable_service(run);
             return Ok(());
         }
-        Ok(_) => bail!(
-            "{shown} is already installed, with other content: {} was left as it is\n  what you can do: `kmend uninstall -k \
-             {release} {name}` first",
-            run.host.show(into)
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", run.host.show(into))),
+        (None, _) => {}
     }
-    run.say.line(format!("installing {shown} ({release})"));
-    files::write(into, &ready.bytes)?;
+    let name = if path.file_name() == into.file_name() { "" } else { &format!(" as {module}") };
+    run.say.line(format!("installing {shown}{name} ({release})"));
+    files::write(&into, &ready.bytes)?;
     warn_of_build(run, &ready, release);
     enable_service(run);
     Ok(())
@@ -97,7 +128,16 @@ pub fn uninstall(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
         bail!("{text} is not installed for kernel {release}");
     };
     run.say.line(format!("uninstalling {text} ({release})"));
-    kept::uninstall(run, &found, &release)?;
+    if store::count_packaged(run.host, &release, &found.name, false)? {
+        run.say.line(format!(
+            "{} stays in {}/{release} as long as its package does, and is not loaded from there",
+            found.name,
+            store::PACKAGED
+        ));
+    }
+    if !store::is_packaged(run.host, &found.path, &release) {
+        kept::uninstall(run, &found, &release)?;
+    }
     failures::gone(run, &found.name, &release);
     Ok(())
 }

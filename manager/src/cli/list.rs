@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! kmend list: what is loaded and what is installed, in kpatch's lines; scripts read them.
+//! kmend list: what is loaded and what is installed, in kpatch's lines; scripts read them. Cockpit's page wants these two
+//! blocks and no others (pkg/packagekit/kpatch.jsx: `m.trim().split("\n\n")` has to have two parts).
 
 use crate::host::livepatch::{self, Patch};
 use crate::host::store;
+use crate::live::{self, Left};
 use crate::{transition, Run};
 use anyhow::Result;
 use std::collections::BTreeMap;
 
-/// Runs the command.
-pub fn run(run: &Run<'_>) -> Result<()> {
+/// Runs the command; without `more`, the two blocks alone.
+pub fn run(run: &Run<'_>, more: bool) -> Result<()> {
     let patches = livepatch::all(run.host)?;
     run.say.line("Loaded patch modules:");
     for patch in &patches {
         run.say.line(format!("{} [{}]", patch.name, patch.state().word()));
     }
-    transition::show_blocking(run)?;
+    if more {
+        transition::show_blocking(run)?;
+    }
     run.say.line("");
     run.say.line("Installed patch modules:");
     for release in store::releases(run.host)? {
@@ -22,6 +26,16 @@ pub fn run(run: &Run<'_>) -> Result<()> {
             run.say.line(format!("{} ({release})", installed.name));
         }
     }
+    if !more {
+        return Ok(());
+    }
+    let Left { stuck, replaced } = live::left(run.host)?;
+    if !stuck.is_empty() || !replaced.is_empty() {
+        run.say.line("");
+        run.say.line("In memory and not in force:");
+    }
+    stuck.iter().for_each(|name| run.say.line(format!("{name} [stuck until a reboot]")));
+    replaced.iter().for_each(|name| run.say.line(format!("{name} [unused]")));
     functions(run, &patches)
 }
 

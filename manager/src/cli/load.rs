@@ -36,7 +36,7 @@ fn one(run: &Run<'_>, module: &Path, kernel: &Kernel) -> Result<()> {
 /// # Errors
 /// As of [`load`], and it is set aside, or cannot take the place of the newer one in force.
 pub fn known(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &mut Breaker) -> Result<()> {
-    let name = order::module_name(&path.file_name().unwrap_or_default().to_string_lossy());
+    let name = store::name_of(path);
     let done = checked(run, path, kernel, breaker);
     keep(run, &name, &kernel.release, &done);
     done
@@ -83,7 +83,7 @@ fn checked(run: &Run<'_>, path: &Path, kernel: &Kernel, breaker: &mut Breaker) -
 /// Runs `retry`: lifts what was set aside, and loads it.
 pub fn retry(run: &Run<'_>, module: &Path) -> Result<()> {
     let kernel = Kernel::running(run.host)?;
-    let name = order::module_name(&module.file_name().unwrap_or_default().to_string_lossy());
+    let name = store::named(run.host, &kernel.release, module)?;
     {
         let _lock = lock::take(run, "retry", true)?;
         aside::lift(run, &name, &kernel.release)?;
@@ -127,6 +127,12 @@ fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
         ensure!(installed.is_empty(), "{WITHOUT}, and none of {} was", count(installed.len(), "installed file"));
         run.say.warn(WITHOUT);
         return Ok(());
+    }
+    for (file, other) in store::doubles(run.host, &kernel.release)? {
+        let (file, other, name) = (run.host.show(&file.path), run.host.show(&other.path), other.name);
+        run.say.warn(format!(
+            "{file} is left alone: {other} is another build of the same module, {name}; uninstall one of the two"
+        ));
     }
     let mut faults = 0;
     let mut streams = Vec::new();

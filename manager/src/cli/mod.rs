@@ -22,6 +22,7 @@ use crate::say::{self, Say};
 use crate::{breaker, Run};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -171,7 +172,8 @@ fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
         Some(Command::Status(args)) => return status::run(run, args),
         Some(Command::Cve(args)) => return cve::run(run, args),
         Some(Command::Uname(args)) => uname::run(run, args)?,
-        Some(Command::List) => list::run(run)?,
+        // Programs that call kpatch get what it has always said; people see all.
+        Some(Command::List) => list::run(run, program != "kpatch" || std::io::stdout().is_terminal())?,
         Some(Command::Install(args)) => install::install(run, args)?,
         Some(Command::Uninstall(args)) => install::uninstall(run, args)?,
         Some(Command::Load(which)) => load::run(run, which)?,

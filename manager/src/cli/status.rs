@@ -17,7 +17,7 @@ const FAILURES: usize = 5;
 /// What stands below the options.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  patched
+  0  patched; nothing to patch yet: the stream of this kernel has brought no live patch so far
   1  an error; nothing is known
   2  not patched
   3  installed but not loaded, outdated, update available
@@ -99,6 +99,12 @@ fn text(status: &Status<'_>) -> Vec<String> {
     }
     let stuck = "it was taken back; a reboot alone gets rid of it";
     lines.extend(status.stuck.iter().map(|name| format!("stuck in memory: {name}: {stuck}")));
+    let replaced = "nothing uses it";
+    lines.extend(status.replaced.iter().map(|name| {
+        format!(
+            "still in memory: {name}: it was replaced or disabled, and {replaced}; `kmend unload {name}` removes it"
+        )
+    }));
     let failures = status.failures.len();
     let shown = status.failures.iter().skip(failures.saturating_sub(FAILURES));
     lines.extend(shown.map(failure));

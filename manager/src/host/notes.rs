@@ -114,13 +114,27 @@ impl Breaker {
     }
 }
 
-/// A live patch that was in force without a crash.
+/// A live patch for a kernel; in breaker.json one that was in force without a crash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Good {
     /// The module's name.
     pub module: String,
     /// The kernel, `uname -r`.
     pub release: String,
+}
+
+/// uninstalled.json: modules in /usr/lib/kpatch that were uninstalled, while the package that has them stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uninstalled {
+    /// All of them.
+    pub uninstalled: Vec<Good>,
+}
+
+impl Uninstalled {
+    /// Whether that module was.
+    pub fn has(&self, module: &str, release: &str) -> bool {
+        self.uninstalled.iter().any(|u| u.module == module && u.release == release)
+    }
 }
 
 /// A load that was begun.
@@ -161,6 +175,10 @@ impl Note for Failures {
 
 impl Note for Available {
     const FILE: &'static str = "available.json";
+}
+
+impl Note for Uninstalled {
+    const FILE: &'static str = "uninstalled.json";
 }
 
 impl Note for Breaker {

@@ -1,27 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The installed live patches: /var/lib/kpatch/KERNEL/FILE.ko, where kpatch has them.
+//! The installed live patches: /var/lib/kpatch/KERNEL/FILE.ko, where kpatch has them, and /usr/lib/kpatch/KERNEL/FILE.ko,
+//! where packages and images bring them. A file goes by the name of the module in it, whatever it is called itself: that is
+//! the name that the kernel has, and by which the crash breaker knows it.
 
+use super::notes::{self, Good, Uninstalled};
 use super::Host;
+use crate::module::named;
 use crate::order::{self, Place, Version};
-use crate::say;
+use crate::{files as disk, say};
 use anyhow::{ensure, Result};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// The folder of all.
+/// The folder of all that were installed by `install`.
 pub const FOLDER: &str = "/var/lib/kpatch";
 
 /// Where uninstalled versions are kept while a newer one is not known to be good ([`crate::kept`]); by kernel, too.
 pub const KEPT: &str = "/var/lib/kmend/last-good";
 
-/// Where packages have their files, from which their scripts install; by kernel, too.
-const PACKAGED: &str = "/usr/lib/kpatch";
+/// Where packages and images have their files, by kernel, too. kmend never writes there.
+pub const PACKAGED: &str = "/usr/lib/kpatch";
 
 /// One installed file.
 #[derive(Clone, Debug)]
 pub struct Installed {
     /// The file.
     pub path: PathBuf,
-    /// The module's name, by the name of the file.
+    /// The module's own name; that of the file where the module in it cannot be read.
     pub name: String,
     /// Its stream and version.
     pub place: Place,
@@ -53,7 +58,11 @@ fn inside(host: &Host, folder: &str, release: &str) -> Result<PathBuf> {
 /// # Errors
 /// The folder cannot be listed.
 pub fn releases(host: &Host) -> Result<Vec<String>> {
-    sorted_names(host, FOLDER)
+    let mut names = sorted_names(host, FOLDER)?;
+    names.extend(sorted_names(host, PACKAGED).unwrap_or_default());
+    names.sort_by(|a, b| order::natural(a, b));
+    names.dedup();
+    Ok(names)
 }
 
 /// Kernels that something is kept for.
@@ -66,7 +75,14 @@ pub fn kept_releases(host: &Host) -> Result<Vec<String>> {
 
 /// Whether this is one of the files that are loaded at boot, installed or kept.
 pub fn is_one(host: &Host, path: &Path) -> bool {
-    path.starts_with(host.at(FOLDER)) || path.starts_with(host.at(KEPT))
+    [FOLDER, KEPT, PACKAGED].iter().any(|folder| path.starts_with(host.at(folder)))
+}
+
+/// Whether this is a file that a package or an image has brought for that kernel.
+pub fn is_packaged(host: &Host, path: &Path, release: &str) -> bool {
+    let folder = inside(host, PACKAGED, release).and_then(|folder| Ok(folder.canonicalize()?));
+    let above = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
+    folder.is_ok_and(|folder| above.and_then(|above| above.canonicalize().ok()).is_some_and(|above| above == folder))
 }
 
 fn sorted_names(host: &Host, folder: &str) -> Result<Vec<String>> {
@@ -75,12 +91,81 @@ fn sorted_names(host: &Host, folder: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// What is installed for one kernel, by stream and version, oldest first.
+/// What is installed for one kernel, by stream and version, oldest first; each module once ([`doubles`] has the others).
 ///
 /// # Errors
 /// The folder cannot be listed.
 pub fn installed(host: &Host, release: &str) -> Result<Vec<Installed>> {
-    files(host, FOLDER, release)
+    let mut found = each_once(every(host, release)?).0;
+    sort(&mut found);
+    Ok(found)
+}
+
+/// Every installed file, those in /var first; of those in /usr the ones that were not uninstalled. Of files of one folder
+/// with one module, the one that is called like the module comes first.
+fn every(host: &Host, release: &str) -> Result<Vec<Installed>> {
+    let mut all = files(host, FOLDER, release)?;
+    let uninstalled: Uninstalled = notes::read(host).unwrap_or_default();
+    let packaged = files(host, PACKAGED, release).unwrap_or_default();
+    all.extend(packaged.into_iter().filter(|i| !uninstalled.has(&i.name, release)));
+    Ok(all)
+}
+
+/// The first file of each module, and the others.
+fn each_once(all: Vec<Installed>) -> (Vec<Installed>, Vec<Installed>) {
+    let mut seen = HashMap::new();
+    all.into_iter().partition(|file| {
+        let count = seen.entry(file.name.clone()).or_insert(0);
+        *count += 1;
+        *count == 1
+    })
+}
+
+/// Files that hold a module of the same name as another file, but not the same module: the file, and the other one, which
+/// is the one that counts.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn doubles(host: &Host, release: &str) -> Result<Vec<(Installed, Installed)>> {
+    let (first, others) = each_once(every(host, release)?);
+    let read = |file: &Installed| disk::read(&file.path, crate::module::preflight::LARGEST).ok();
+    let pairs = others.into_iter().filter_map(|other| {
+        let first = first.iter().find(|f| f.name == other.name)?;
+        (read(first) != read(&other)).then(|| (other, first.clone()))
+    });
+    Ok(pairs.collect())
+}
+
+/// Of one kernel the files in /var that hold this module.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn in_var(host: &Host, release: &str, module: &str) -> Result<Vec<Installed>> {
+    let mut all = files(host, FOLDER, release)?;
+    all.retain(|i| i.name == module);
+    Ok(all)
+}
+
+/// A packaged module no longer counts as installed, or does so again; whether that changed anything. The caller holds the
+/// lock.
+///
+/// # Errors
+/// The note cannot be written.
+pub fn count_packaged(host: &Host, release: &str, module: &str, counts: bool) -> Result<bool> {
+    let packaged = files(host, PACKAGED, release).unwrap_or_default().into_iter().any(|i| i.name == module);
+    let mut note: Uninstalled = notes::read(host).unwrap_or_default();
+    let was = note.has(module, release);
+    if was != counts || !counts && !packaged {
+        return Ok(false);
+    }
+    // What has gone with its package since is forgotten.
+    note.uninstalled
+        .retain(|u| files(host, PACKAGED, &u.release).unwrap_or_default().iter().any(|i| i.name == u.module));
+    note.uninstalled.retain(|u| u.module != module || u.release != release);
+    if !counts {
+        note.uninstalled.push(Good { module: module.into(), release: release.into() });
+    }
+    notes::write(host, &note).map(|()| true)
 }
 
 /// What is in the folder of kept ones for one kernel, in the same order.
@@ -101,14 +186,12 @@ pub fn kept(host: &Host, release: &str) -> Result<Vec<Installed>> {
     Ok(kept)
 }
 
-/// The newest version of the stream that is newer than `place` and is installed, or whose package is: its file may have
-/// found no room in /var.
+/// The newest version of the stream that is newer than `place` and is installed.
 ///
 /// # Errors
 /// The folder of installed ones cannot be listed.
 pub fn newer(host: &Host, release: &str, place: &Place) -> Result<Option<Version>> {
-    let mut all = installed(host, release)?;
-    all.extend(files(host, PACKAGED, release).unwrap_or_default());
+    let all = installed(host, release)?;
     let newer = all.into_iter().filter(|i| i.place.stream == place.stream && i.place.version > place.version);
     Ok(newer.filter_map(|i| i.place.version).max())
 }
@@ -132,12 +215,41 @@ fn files(host: &Host, folder: &str, release: &str) -> Result<Vec<Installed>> {
         .into_iter()
         .filter(|file| file.ends_with(".ko"))
         .map(|file| {
-            let name = order::module_name(&file);
-            Installed { path: folder.join(&file), place: order::place(&name, release), name }
+            let path = folder.join(&file);
+            let name = name_of(&path);
+            Installed { path, place: order::place(&name, release), name }
         })
         .collect();
     sort(&mut files);
+    // Stable: what comes first of one name stays before the others.
+    files.sort_by_key(|file| {
+        let called = file.path.file_name().map(|name| order::module_name(&name.to_string_lossy()));
+        called.as_ref() != Some(&file.name)
+    });
     Ok(files)
+}
+
+/// The name that a module's file goes by: the module's own; where that cannot be read, the file's.
+pub fn name_of(path: &Path) -> String {
+    named::of_file(path).unwrap_or_else(|| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        order::module_name(&file).chars().map(plain).collect()
+    })
+}
+
+/// The name of the module that `module` of a command line means: of a file that is named, or that is installed.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn named(host: &Host, release: &str, module: &Path) -> Result<String> {
+    let text = module.to_string_lossy();
+    if text.ends_with(".ko") && module.is_file() {
+        return Ok(name_of(module));
+    }
+    let file = module.file_name().unwrap_or_default().to_string_lossy();
+    let found = if text.contains('/') { None } else { find_with_kept(host, release, &text)? };
+    Ok(found.map_or_else(|| order::module_name(&file), |i| i.name))
 }
 
 fn sort(files: &mut [Installed]) {
@@ -165,7 +277,7 @@ pub fn streams(installed: Vec<Installed>) -> Vec<Vec<Installed>> {
 /// # Errors
 /// The folder cannot be listed.
 pub fn find(host: &Host, release: &str, module: &str) -> Result<Option<Installed>> {
-    Ok(pick(installed(host, release)?, module))
+    Ok(pick(every(host, release)?, module))
 }
 
 /// As [`find`], kept ones included.
@@ -173,7 +285,9 @@ pub fn find(host: &Host, release: &str, module: &str) -> Result<Option<Installed
 /// # Errors
 /// The folder cannot be listed.
 pub fn find_with_kept(host: &Host, release: &str, module: &str) -> Result<Option<Installed>> {
-    Ok(pick(with_kept(host, release)?, module))
+    let mut all = every(host, release)?;
+    all.extend(kept(host, release).unwrap_or_default());
+    Ok(pick(all, module))
 }
 
 fn pick(all: Vec<Installed>, module: &str) -> Option<Installed> {
@@ -197,11 +311,18 @@ pub fn locate(host: &Host, release: &str, module: &Path) -> Result<PathBuf> {
     if text.ends_with(".ko") && module.is_file() {
         return Ok(module.into());
     }
-    let found = if text.contains('/') { None } else { find_with_kept(host, release, &text)? };
+    // A package's script names the copy in /var that it has made, or for which there was no room.
+    let copy = module.parent() == Some(&folder(host, release)?);
+    let file = module.file_name().unwrap_or_default().to_string_lossy();
+    let found = match text.contains('/') {
+        true if copy => find(host, release, &file)?,
+        true => None,
+        false => find_with_kept(host, release, &text)?,
+    };
     found.map(|i| i.path).ok_or_else(|| {
         anyhow::anyhow!(
             "can't find {text}: there is no such .ko file, and nothing of that name is installed for {release} in \
-             {FOLDER}/{release} (`kmend list` shows what is)"
+             {FOLDER}/{release} or {PACKAGED}/{release} (`kmend list` shows what is)"
         )
     })
 }

@@ -5,6 +5,7 @@ pub mod claims;
 pub mod cve;
 pub mod elf;
 pub mod manifest;
+pub mod named;
 pub mod note;
 pub mod preflight;
 #[cfg(test)]

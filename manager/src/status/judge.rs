@@ -169,7 +169,9 @@ fn at_rest(status: &Status<'_>, on: &[&str]) -> (Verdict, String) {
     }
     let none = "no live patch is in force, and none is installed for this kernel";
     match (&status.available, &status.checked) {
-        (Some(offer), _) if offer.is_empty => (Verdict::NotPatched, format!("{none}; its stream has brought none yet")),
+        (Some(offer), _) if offer.is_empty => {
+            (Verdict::NothingYet, "the stream of this kernel has brought no live patch yet".into())
+        }
         (Some(offer), _) => (Verdict::NotPatched, format!("{none}; version {} can be had; {INSTALL}", offer.version)),
         (None, Some(checked)) => {
             (Verdict::Unsupported, format!("{none}; there was none for it when that was checked, {checked}"))

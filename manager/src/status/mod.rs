@@ -71,6 +71,8 @@ pub struct Status<'a> {
     pub kept: Vec<Kept>,
     /// Modules of live patches that were taken back and that are stuck in memory.
     pub stuck: Vec<String>,
+    /// Modules of live patches that were replaced or disabled, and that are still in memory; nothing uses them.
+    pub replaced: Vec<String>,
     /// Installs and loads for this kernel that failed, oldest first.
     pub failures: Vec<Failure>,
     /// Tasks that a transition waits for.
@@ -131,7 +133,7 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
     let kernel = Kernel::running(host)?;
     let live = live::understand(patches, &kernel);
     let mut noted = noted::read(host, &kernel.release);
-    let stuck = live::stuck(host, &live)?;
+    let live::Left { stuck, replaced } = live::left(host)?;
     let files = store::installed(host, &kernel.release)?;
     let known = known::all(&live, &[]);
     let ids = |state| known.iter().filter(|k| k.state == state).map(|k| k.id).collect();
@@ -176,6 +178,7 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
         installed,
         kept,
         stuck,
+        replaced,
         failures: noted.failures,
         blocking,
         remarks: noted.remarks,

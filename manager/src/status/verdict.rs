@@ -9,6 +9,8 @@ use serde::Serialize;
 pub enum Verdict {
     /// A live patch is in force, and nothing newer of its stream is known.
     Patched,
+    /// None is, and the stream of this kernel has brought none yet.
+    NothingYet,
     /// None is, and none is installed for this kernel.
     NotPatched,
     /// Something is installed for this kernel, and nothing of its stream is in force.
@@ -63,8 +65,9 @@ impl Level {
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Patched,
+        Self::NothingYet,
         Self::NotPatched,
         Self::NotLoaded,
         Self::Outdated,
@@ -81,6 +84,7 @@ impl Verdict {
     pub fn word(self) -> &'static str {
         match self {
             Self::Patched => "patched",
+            Self::NothingYet => "nothing to patch yet",
             Self::NotPatched => "not patched",
             Self::NotLoaded => "installed but not loaded",
             Self::Outdated => "outdated",
@@ -98,6 +102,7 @@ impl Verdict {
     pub fn slug(self) -> &'static str {
         match self {
             Self::Patched => "patched",
+            Self::NothingYet => "nothing-yet",
             Self::NotPatched => "not-patched",
             Self::NotLoaded => "not-loaded",
             Self::Outdated => "outdated",
@@ -114,7 +119,7 @@ impl Verdict {
     /// The exit code of `status`.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Patched => 0,
+            Self::Patched | Self::NothingYet => 0,
             Self::NotPatched => 2,
             Self::NotLoaded | Self::Outdated | Self::UpdateAvailable => 3,
             Self::InTransition | Self::Stalled => 4,
@@ -128,7 +133,7 @@ impl Verdict {
     /// For monitoring: critical is what leaves a host without the fixes it is meant to have, or for good without new ones.
     pub fn level(self) -> Level {
         match self {
-            Self::Patched => Level::Ok,
+            Self::Patched | Self::NothingYet => Level::Ok,
             Self::Outdated | Self::UpdateAvailable | Self::InTransition | Self::Stalled | Self::RebootNeeded => {
                 Level::Warning
             }

@@ -131,7 +131,7 @@ impl Manager {
     }
 }
 
-/// `kpatch-patch-5_14_0-362_8_1 1 3.el9_3`. Version 0 is an empty package, which stands for no live patch yet.
+/// `kpatch-patch-5_14_0-362_8_1 1 3.el9_3`. Version 0-0 is an empty package, which stands for no live patch yet.
 fn of_dnf(line: &str) -> Option<Offer> {
     let mut words = line.split_whitespace();
     let (package, version, release) = (words.next()?, words.next()?, words.next()?);
@@ -158,7 +158,7 @@ fn offer(package: &str, version: &str) -> Option<Offer> {
     let (first, second) = version.split_once('-')?;
     let number = |text: &str| text.parse::<u64>().ok();
     let (first, second) = (number(first)?, number(second)?);
-    (first > 0).then(|| Offer { package: package.into(), version: format!("{first}-{second}") })
+    Some(Offer { package: package.into(), version: format!("{first}-{second}") })
 }
 
 fn in_path(program: &str) -> bool {
@@ -200,7 +200,8 @@ mod tests {
         let told = |line| of_dnf(line).map(|o| format!("{} {}", o.package, o.version));
         assert_eq!(told("kpatch-patch-a 1 3.el9_3").as_deref(), Some("kpatch-patch-a 1-3"));
         assert_eq!(told("kpatch-patch-a 1 10").as_deref(), Some("kpatch-patch-a 1-10"));
-        for none in ["", "a", "a 1", "a 0 0.el9", "a x 1", "a 1 x.el9", "a 1-2"] {
+        assert_eq!(told("kpatch-patch-a 0 0.el9").as_deref(), Some("kpatch-patch-a 0-0"));
+        for none in ["", "a", "a 1", "a x 1", "a 1 x.el9", "a 1-2"] {
             assert_eq!(told(none), None, "{none}");
         }
         let text = "kpatch-patch-a:\n  Installed: (none)\n  Candidate: 1-3\n  Version table:\n     1-3 500\n\

@@ -21,8 +21,15 @@ pub const META: &str = "kpatch-patches";
 pub struct Offer {
     /// Its name.
     pub package: String,
-    /// Version and release, as `1-3`.
+    /// Version and release, as `1-3`; `0-0` of a stream that has brought no live patch yet.
     pub version: String,
+}
+
+impl Offer {
+    /// The package is empty: whoever installs it gets the live patches to come.
+    pub fn is_empty(&self) -> bool {
+        self.version.starts_with("0-")
+    }
 }
 
 /// The package manager of the running system. That of a system in another folder is not run, and the running one's must
@@ -83,7 +90,8 @@ pub fn manual(run: &Run<'_>) -> Result<()> {
     manager.remove(META)
 }
 
-/// `install`: the newest live patch of each kernel on this host, once.
+/// `install`: the newest live patch of each kernel on this host, once; where its stream has brought none yet, the empty
+/// package, which the system's updates renew.
 ///
 /// # Errors
 /// As [`auto`].
@@ -107,9 +115,14 @@ pub fn status(run: &Run<'_>) -> Result<()> {
     let setting = if manager.is_installed(META)? { "auto-update" } else { "manual-update" };
     run.say.line(format!("Kpatch update setting: {setting}"));
     let offers = offers(run, &manager)?;
-    let list: Vec<String> = offers.values().map(|offer| format!("{}-{}", offer.package, offer.version)).collect();
+    let (empty, full): (Vec<&Offer>, Vec<&Offer>) = offers.values().partition(|offer| offer.is_empty());
+    let list: Vec<String> = full.iter().map(|offer| format!("{}-{}", offer.package, offer.version)).collect();
     let list = if list.is_empty() { "none".into() } else { list.join(", ") };
     run.say.line(format!("Available patches: {list}"));
+    if !empty.is_empty() {
+        let list: Vec<&str> = empty.iter().map(|offer| offer.package.as_str()).collect();
+        run.say.line(format!("No live patch yet: {}", list.join(", ")));
+    }
     note(run, &offers);
     Ok(())
 }

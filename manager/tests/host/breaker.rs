@@ -273,16 +273,39 @@ fn systemd_is_asked_to_look_after_ten_minutes_and_at_a_shutdown() {
         "{log}"
     );
     assert!(log.ends_with(&format!("/bin/sh\n-c\nsleep 600; exec \"$0\" settle\n{program}\n")), "{log}");
-    // What it is told to run does what it should: its own end is no shutdown, all else that stops it is.
+    // What it is told to run does what it should: its own end is no shutdown, all else that stops it may be.
     let at_stop = log.split_once("ExecStopPost=/bin/sh -c '").unwrap().1.split_once("' ").unwrap().0;
     let stop = |code: &str| {
         let mut command = system.command(Path::new("/bin/sh"), &["-c", at_stop, program]);
         assert!(command.env("EXIT_CODE", code).status().unwrap().success());
         !system.note(NOTE)["attempt"].is_null()
     };
+    assert!(stop("exited") && stop("killed"), "the unit is stopped, and the host goes on");
+    system.program("systemctl", "echo stopping; exit 1");
     assert!(stop("exited") && !stop("killed"));
     // A second time nothing is loaded, and nothing has to be looked after.
     fs::write(system.root().join("systemctl.log"), "").unwrap();
     system.kmend(&["load", "--all"]).ends(0);
     assert_eq!(fs::read_to_string(system.root().join("systemctl.log")).unwrap(), "");
+}
+
+#[test]
+fn a_stop_of_the_unit_is_no_shutdown() {
+    let system = System::new();
+    system.put("run/systemd/system/any", "");
+    let module = system.version("1-1");
+    let says = |state: &str, code: u8| system.program("systemctl", &format!("echo {state}; exit {code}"));
+    system.kmend(&["load", &module]).ends(0);
+    for (state, code) in [("running", 0), ("degraded", 1), ("maintenance", 1), ("offline", 1), ("", 1)] {
+        says(state, code);
+        system.kmend(&["shutdown-mark"]).ends(0);
+        assert_eq!(system.note("breaker.json")["attempt"]["module"], module.as_str(), "{state}");
+    }
+    std::fs::remove_file(system.root().join("bin/systemctl")).unwrap();
+    system.kmend(&["shutdown-mark"]).ends(0);
+    assert_eq!(system.note("breaker.json")["attempt"]["module"], module.as_str());
+    says("stopping", 1);
+    system.kmend(&["shutdown-mark"]).ends(0);
+    assert!(system.note("breaker.json")["attempt"].is_null());
+    assert_eq!(system.note("breaker.json")["good"][0]["module"], module.as_str());
 }

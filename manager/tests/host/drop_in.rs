@@ -136,3 +136,30 @@ fn the_service_is_what_boot_relies_on() {
         assert!(service.lines().any(|l| l == line), "{line}");
     }
 }
+
+/// What Cockpit's page makes of `kpatch list` (pkg/packagekit/kpatch.jsx): two blocks, and the first words of their lines.
+fn cockpit(text: &str) -> Option<[Vec<&str>; 2]> {
+    let parts: Vec<&str> = text.trim().split("\n\n").collect();
+    let [loaded, installed] = parts[..] else { return None };
+    if !loaded.starts_with("Loaded patch modules:") || !installed.starts_with("Installed patch modules:") {
+        return None;
+    }
+    Some([loaded, installed].map(|block| block.lines().skip(1).map(|l| l.split(' ').next().unwrap_or("")).collect()))
+}
+
+#[test]
+fn cockpit_reads_the_list() {
+    let functions = [(name("1-2"), vec!["vmlinux/f,1".to_string()])].into_iter().collect();
+    let system = System::with(Plan { functions, ..Plan::default() });
+    let kpatch = kpatch(&system);
+    let list = || system.run(&kpatch, &["list"]).ends(0).out;
+    assert_eq!(cockpit(&list()), Some([vec![], vec![]]));
+    let module = system.version("1-2");
+    system.put("usr/lib/kpatch/6.1.0/x.ko", "");
+    system.loaded(&module, true, true);
+    fs::write(system.root().join("sys/kernel/livepatch").join(&module).join("stack_order"), "1\n").unwrap();
+    system.put("proc/modules", "replaced 16384 0 - Live 0x0 (OEK)\n");
+    assert_eq!(cockpit(&list()), Some([vec![&*module], vec![&*module, "x"]]));
+    // To people it says more.
+    assert_eq!(cockpit(&system.kmend(&["list"]).ends(0).out), None);
+}

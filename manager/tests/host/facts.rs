@@ -122,7 +122,7 @@ fn without_anything_installed_a_check_tells_unsupported_from_not_patched() {
     let asked = "there was none for it when that was checked, 2026-11-25";
     verdict(&system, 7, &format!("unsupported: {none}; {asked}"));
     available(&system, Some("0"));
-    verdict(&system, 2, &format!("not patched: {none}; its stream has brought none yet"));
+    verdict(&system, 0, "nothing to patch yet: the stream of this kernel has brought no live patch yet");
     available(&system, Some("1-3"));
     verdict(&system, 2, &format!("not patched: {none}; version 1-3 can be had; `kmend subscribe install` installs it"));
     // Something is there for this kernel, but what?

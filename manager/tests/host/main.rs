@@ -12,6 +12,8 @@ mod kept;
 mod ko;
 mod list;
 mod load;
+mod own_name;
+mod packaged;
 mod power;
 mod preflight;
 mod signed_only;

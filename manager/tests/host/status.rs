@@ -112,7 +112,7 @@ fn json_has_the_fields_that_the_docs_list() {
     streams::install(&system, "1-1", &[streams::fix("fix of 1-1", &["CVE-2026-1001"], "1-1"), missing], stream);
     system.kmend(&["load", &name("1-1")]).ends(0);
     streams::available(&system, Some("1-2"));
-    streams::stuck(&system, "old");
+    system.put("proc/modules", "old 1 1 - Live 0x0 (OEK)\nolder 1 0 - Live 0x0 (OEK)\n");
     streams::kernel(&system, "5.14.0-362.13.1.el9_3.x86_64");
     let failure = json!({"when": "", "what": "load", "module": "m", "release": RELEASE, "reason": "busy"});
     streams::note(&system, "failures.json", json!({"failures": [failure]}));

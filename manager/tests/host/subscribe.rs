@@ -67,7 +67,13 @@ fn status_shows_the_setting_and_what_there_is_and_notes_it() {
         let system = rpm_host("4.14.0", meta);
         system.put("clock", "2026-11-25T10:00:00Z");
         let said = system.kmend(&["subscribe", "status"]).ends(0);
-        assert_eq!(said.out, format!("Kpatch update setting: {setting}\nAvailable patches: {EL}-1-3\n"));
+        assert_eq!(
+            said.out,
+            format!(
+                "Kpatch update setting: {setting}\nAvailable patches: {EL}-1-3\n\
+                 No live patch yet: kpatch-patch-5_14_0-427_13_1\n"
+            )
+        );
         assert_eq!(
             log(&system)[2],
             format!(
@@ -78,7 +84,7 @@ fn status_shows_the_setting_and_what_there_is_and_notes_it() {
         let note = system.note("available.json");
         assert_eq!(note["checked"], "2026-11-25T10:00:00Z");
         // An empty package stands for no live patch yet.
-        assert_eq!(note["kernels"], serde_json::json!({ RELEASE: { "version": "1-3" } }));
+        assert_eq!(note["kernels"], serde_json::json!({ RELEASE: { "version": "1-3" }, OTHER: { "version": "0-0" } }));
     }
 }
 
@@ -86,7 +92,9 @@ fn status_shows_the_setting_and_what_there_is_and_notes_it() {
 fn install_takes_the_live_patches_of_the_kernels_that_are_there() {
     let system = rpm_host("4.14.0", false);
     system.kmend(&["subscribe", "install"]).ends(0);
-    assert_eq!(log(&system).last().unwrap(), &format!("dnf -y --best install {EL}"));
+    // The empty package, too: whoever has it gets the live patches to come.
+    let both = format!("dnf -y --best install {EL} kpatch-patch-5_14_0-427_13_1");
+    assert_eq!(log(&system).last().unwrap(), &both);
     program(&system, "dnf", "");
     let said = system.kmend(&["subscribe", "install"]).ends(0);
     assert_eq!(said.out, format!("no live patch is available for {RELEASE}, {OTHER}\n"));
@@ -199,4 +207,32 @@ fn how_old_the_indexes_are_is_told_and_remembered() {
     system.kmend(&["status", "--nagios"]).ends(1).says("KMEND WARNING - patched: ").says("has expired");
     index(1_795_560_000, "2027-01-01T00:00:00Z");
     system.kmend(&["status", "--nagios"]).ends(0).says("KMEND OK - ");
+}
+
+#[test]
+fn a_stream_without_a_live_patch_yet_is_subscribed_to_and_no_alarm() {
+    let system = System::new();
+    system.put("clock", "2026-11-25T10:00:00Z");
+    program(
+        &system,
+        "dnf",
+        &format!("case \"$*\" in --version) echo 4.14.0;; *repoquery*) echo {EL} 0 0.el9_3;; esac"),
+    );
+    program(&system, "rpm", "");
+    system.kmend(&["subscribe", "install"]).ends(0);
+    assert_eq!(log(&system).last().unwrap(), &format!("dnf -y --best install {EL}"));
+    let said = system.kmend(&["subscribe", "status"]).ends(0);
+    assert!(said.out.ends_with(&format!("Available patches: none\nNo live patch yet: {EL}\n")), "{}", said.out);
+    system.kmend(&["status"]).ends(0).says("nothing to patch yet: ");
+    system.kmend(&["status", "--json"]).ends(0).says("\"verdict\": \"nothing-yet\"").says("\"is_empty\": true");
+    system.kmend(&["status", "--nagios"]).ends(0).says("KMEND OK - nothing to patch yet: ");
+    system.kmend(&["status", "--prometheus"]).ends(0).says("kmend_verdict{verdict=\"nothing-yet\"} 1\n");
+    // The first live patch is one that is missing.
+    program(
+        &system,
+        "dnf",
+        &format!("case \"$*\" in --version) echo 4.14.0;; *repoquery*) echo {EL} 1 1.el9_3;; esac"),
+    );
+    system.kmend(&["subscribe", "status"]).ends(0);
+    system.kmend(&["status"]).ends(2).says("version 1-1 can be had");
 }

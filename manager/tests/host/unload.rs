@@ -101,3 +101,56 @@ fn signal_does_nothing_where_there_is_nothing_to_do() {
     assert_eq!(system.kmend(&["signal"]).ends(0).out, "signaling stalled process(es):\n");
     assert_eq!(system.asked(), ["write /sys/kernel/livepatch/own/signal 1"]);
 }
+
+#[test]
+fn what_was_not_in_force_is_not_missed() {
+    let system = System::new();
+    let modules = [system.version("1-1"), system.version("1-2")];
+    for (at, module) in modules.iter().enumerate() {
+        system.kmend(&["load", module]).ends(0);
+        if at == 0 {
+            // Something holds it, so that it stays in memory when the next one takes its place.
+            fs::write(system.root().join("sys/module").join(module).join("refcnt"), "1\n").unwrap();
+        }
+    }
+    fs::write(system.root().join("sys/module").join(&modules[0]).join("refcnt"), "0\n").unwrap();
+    let said = system.kmend(&["unload", &modules[0]]).ends(0);
+    assert_eq!(said.out, format!("unloading patch module: {}\n", modules[0]));
+    assert_eq!(system.in_force(), [(modules[1].clone(), true)]);
+    system.kmend(&["unload", &modules[1]]).ends(0).says("no longer in force: fix of 1-2");
+}
+
+#[test]
+fn modules_of_replaced_live_patches_go() {
+    let system = System::new();
+    let (first, second) = (system.version("1-1"), system.version("1-2"));
+    system.kmend(&["load", &first]).ends(0);
+    system.kmend(&["load", &second]).ends(0);
+    assert_eq!(system.asked().last().unwrap(), &format!("delete {first}"));
+    let there = |name: &str| system.root().join("sys/module").join(name).exists();
+    assert!(!there(&first) && there(&second));
+    // One that something holds stays, and is named; so is one that nobody removed.
+    for name in ["held", "left"] {
+        fs::create_dir_all(system.root().join("sys/module").join(name)).unwrap();
+    }
+    fs::write(system.root().join("sys/module/left/refcnt"), "0\n").unwrap();
+    let line = |name: &str, users: u32| format!("{name} 16384 {users} - Live 0x0 (OEK)\n");
+    let other = "xfs 1 0 - Live 0x0\ndrm 1 0 - Live 0x0 (OE)\ngoes 1 0 - Unloading 0x0 (OEK)\n";
+    system.put("proc/modules", &[&line("held", 1), &line("left", 0), &line(&second, 0), other].concat());
+    system.kmend(&["list"]).says("\nIn memory and not in force:\nheld [stuck until a reboot]\nleft [unused]\n");
+    system.kmend(&["status"]).says("still in memory: left: ").says("stuck in memory: held: ");
+    system.kmend(&["status", "--json"]).says("\"replaced\": [\n    \"left\"\n  ]");
+    system.kmend(&["unload", "--all"]).ends(0);
+    assert!(!there("left") && !there(&second) && there("held"));
+}
+
+#[test]
+fn a_replaced_module_that_is_held_does_not_hold_up_the_load() {
+    let system = System::new();
+    let (first, second) = (system.version("1-1"), system.version("1-2"));
+    system.kmend(&["load", &first]).ends(0);
+    fs::write(system.root().join("sys/module").join(&first).join("refcnt"), "1\n").unwrap();
+    system.kmend(&["load", &second]).ends(0);
+    assert_eq!(system.slept(), 0);
+    assert!(!system.asked().iter().any(|a| a.starts_with("delete")));
+}
