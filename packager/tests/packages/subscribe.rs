@@ -55,29 +55,33 @@ fn verbs(arch: Arch) {
     site.add(&live_patch(modules.path(), &names, 1), None);
     site.add(&live_patch(modules.path(), &later, 0), None);
     add(&site, &meta(1, &[(&names, 1), (&later, 0)]));
+    site.kernel(&later);
     site.publish(None);
-    // The empty package of the later kernel is no live patch.
+    site.dnf(&["install", &format!("kernel-core = {}", later.base())]).ok();
+    // The empty package of the later kernel is no live patch, and subscribes to those to come.
     let (first, second) = (names.rpm(), later.rpm());
     let said = says(&site, "status");
-    assert_eq!(said, format!("Kpatch update setting: manual-update\nAvailable patches: {first}-1-1\n"));
+    assert_eq!(
+        said,
+        format!("Kpatch update setting: manual-update\nAvailable patches: {first}-1-1\nNo live patch yet: {second}\n")
+    );
     says(&site, "install");
-    has(&site, &[&format!("{first}-1-1")]);
+    has(&site, &[&format!("{first}-1-1"), &format!("{second}-0-0")]);
     assert!(site.root.calls().iter().any(|call| call.starts_with("load ")));
 
     // By hand: a newer version does not come until it is asked for.
     site.add(&live_patch(modules.path(), &names, 2), None);
     site.publish(None);
     assert!(says(&site, "status").contains(&format!("{first}-1-2")));
-    has(&site, &[&format!("{first}-1-1")]);
+    has(&site, &[&format!("{first}-1-1"), &format!("{second}-0-0")]);
     says(&site, "install");
-    has(&site, &[&format!("{first}-1-2")]);
+    has(&site, &[&format!("{first}-1-2"), &format!("{second}-0-0")]);
 
     // By themselves: with the metapackage, an update of the system is enough.
     says(&site, "auto");
     assert!(says(&site, "status").starts_with("Kpatch update setting: auto-update\n"));
     site.add(&live_patch(modules.path(), &names, 3), None);
     add(&site, &meta(2, &[(&names, 3), (&later, 0)]));
-    site.kernel(&later);
     site.publish(None);
     site.dnf(&["update"]).ok();
     has(&site, &["kpatch-patches-2", &format!("{first}-1-3"), &format!("{second}-0-0")]);
