@@ -63,6 +63,7 @@ fn stream(versions: Vec<Release>) -> Stream {
         url: None,
         packages: None,
         limit: Default::default(),
+        valid_days: 90,
     }
 }
 
