@@ -7,6 +7,7 @@
 
 mod fake;
 mod fixes;
+mod headers;
 mod hooks;
 mod hostile;
 mod kernel;
@@ -19,6 +20,7 @@ mod prepared;
 mod reader;
 mod references;
 mod report;
+mod repositories;
 mod sign;
 mod stream;
 mod tables;
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     }
     for (variable, group, tests) in [
         ("KMEND_TEST_TARGET", "target", prepared::TESTS),
+        ("KMEND_TEST_TARGET", "target", headers::TESTS),
         ("KMEND_TEST_TARGET", "target", hooks::TESTS),
         ("KMEND_TEST_TARGET", "hostile", hostile::TESTS),
         ("KMEND_TEST_TARGET", "target", outside::TESTS),
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "new_code", new_code::TESTS),
         ("KMEND_TEST_TARGET", "sign", sign::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", stream::WITH_TARGET),
+        ("KMEND_TEST_TARGET", "stream", repositories::TESTS),
         ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),
         ("KMEND_TEST_TARGET", "reader", reader::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "mutants", mutants::WITH_CHECKSUMS),

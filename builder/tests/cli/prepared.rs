@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Builds for a prepared kernel: refusals of fixes that fit it ill, and what a good build leaves.
 
+use super::headers::HEADER;
 use super::kernel::{Kernel, SMALL};
 use super::tool::{collect, command, names, on_full_disk, put};
 use super::Test;
@@ -21,16 +22,9 @@ pub const TESTS: &[Test] = &[
     ("already_applied", already_applied),
     ("code_that_is_not_built", code_that_is_not_built),
     ("files_that_are_not_c", files_that_are_not_c),
-    ("headers", headers),
-    ("header_that_all_include", header_that_all_include),
-    ("function_of_a_header", function_of_a_header),
     ("names_that_the_kernel_has", names_that_the_kernel_has),
     ("patches_in_other_forms", patches_in_other_forms),
-    ("init_functions_that_inline_it", init_functions_that_inline_it),
-    ("types_that_all_see", types_that_all_see),
-    ("headers_that_kbuild_makes", headers_that_kbuild_makes),
     ("statics_made_public", statics_made_public),
-    ("additions_to_a_header_that_all_include", additions_to_a_header_that_all_include),
     ("new_and_deleted_files", new_and_deleted_files),
     ("commands_that_were_not_run", commands_that_were_not_run),
     ("does_not_compile", does_not_compile),
@@ -110,45 +104,6 @@ fn files_that_are_not_c() {
     kernel.refuses(&add("rust/kernel/lib.rs"), &["[rust-file] rust/kernel/lib.rs"]);
 }
 
-/// A header that a few units include.
-const HEADER: &str = "fs/proc/fd.h";
-
-fn headers() {
-    let kernel = Kernel::new().with_shared_objects();
-    // Two of those that include it look at the number of the file.
-    let old = "\treturn PROC_I(inode)->fd;";
-    let fix = kernel.fix("the-fix.patch", HEADER, old, "\treturn PROC_I(inode)->fd & 0xffffff;");
-    let ran = kernel.build(&fix, &["-n", "header"]);
-    assert!(ran.succeeds().out.contains("fs/proc/fd.c (vmlinux)\n  changed "), "{}", ran.out);
-    assert!(ran.out.contains("include what the fix changes and are made of the same code"), "{}", ran.out);
-    fs::remove_dir_all(kernel.out()).unwrap();
-    // Nobody's code hangs on a function that nobody calls, nor on remarks.
-    let end = "\n#endif";
-    let unused =
-        format!("\nstatic inline int kmend_unused(void)\n{{\n\treturn 1;\n}}\n\nint kmend_nowhere(int);\n{end}");
-    for new in [unused, format!("/* A remark. */{end}"), format!("#define KMEND_UNUSED 1{end}")] {
-        let fix = kernel.fix("the-fix.patch", HEADER, end, &new);
-        kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", "made of the same code"]);
-    }
-    // What the compiler cannot read is told by the unit that includes it.
-    let fix = kernel.fix("the-fix.patch", HEADER, old, "\treturn no_such_thing_here;");
-    kernel.refuses(&fix, &["[does-not-compile] fs/proc/", "fs/proc/fd.h:", "no_such_thing_here"]);
-    let fix = kernel.fix("the-fix.patch", HEADER, end, &format!("#include \"kmend_none.h\"{end}"));
-    kernel.refuses(&fix, &["[does-not-compile] fs/proc/", "kmend_none.h"]);
-}
-
-fn header_that_all_include() {
-    let kernel = Kernel::new();
-    let all = "include/linux/sched.h";
-    let text = kernel.source(all);
-    let fix = kernel.patch("the-fix.patch", all, &text, &(text.clone() + "int kmend_added;\n"));
-    kernel.refuses(&fix, &["[reaches-too-many] include/linux/sched.h", "files of the kernel's source", "--max-units "]);
-    let header = "fs/proc/internal.h";
-    let fix = kernel.fix("the-fix.patch", header, "\treturn PROC_I(inode)->pid;", "\treturn PROC_I(inode)->pid + 0;");
-    let ran = kernel.build(&fix, &["--max-units", "4"]);
-    ran.fails(2, &["[reaches-too-many] fs/proc/internal.h", "at most 4 are compiled"]);
-}
-
 /// The kernel would take one of the two.
 fn names_that_the_kernel_has() {
     let kernel = Kernel::new().with_shared_objects();
@@ -192,73 +147,6 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packer.write_all(bytes).unwrap();
     packer.finish().unwrap()
-}
-
-/// Enough files include it for a search, and one calls the function.
-fn function_of_a_header() {
-    let kernel = Kernel::new().with_shared_objects();
-    let (header, old) = ("fs/ext4/ext4.h", "\treturn ext4_has_feature_largedir(sb) ?\n\t\tEXT4_HTREE_LEVEL :");
-    let fix = kernel.fix("the-fix.patch", header, old, &old.replace("(sb) ?", "(sb) && sb->s_root ?"));
-    let ran = kernel.build(&fix, &["-n", "htree"]);
-    assert!(ran.succeeds().out.contains("fs/ext4/namei.c (ext4)\n  changed "), "{}", ran.out);
-    assert!(ran.out.contains("include what the fix changes and are made of the same code"), "{}", ran.out);
-    assert!(ran.err.contains("whose code refers to ext4_dir_htree_level"), "{}", ran.err);
-    assert!(ran.err.contains(": 1 to what the fix changes"), "{}", ran.err);
-}
-
-fn init_functions_that_inline_it() {
-    let kernel = Kernel::new().with_shared_objects();
-    let (header, old) = ("fs/proc/internal.h", "\tpde->flags |= PROC_ENTRY_PERMANENT;");
-    let fix = kernel.fix("the-fix.patch", header, old, "\tpde->flags |= PROC_ENTRY_PERMANENT | 0x40;");
-    let ran = kernel.build(&fix, &["-n", "init"]);
-    assert!(ran.succeeds().out.contains("changed  impl_proc_make_permanent"), "{}", ran.out);
-    assert!(ran.out.contains("fs/proc/cmdline.c: proc_cmdline_init ran when the kernel started"), "{}", ran.out);
-    assert!(!ran.out.contains("changed  proc_cmdline_init"), "{}", ran.out);
-}
-
-fn headers_that_kbuild_makes() {
-    let kernel = Kernel::new().with_shared_objects();
-    // Nothing but the generated header says what comes of it.
-    let (file, old) = ("kernel/bounds.c", "order_base_2(CONFIG_NR_CPUS)");
-    let fix = kernel.fix("the-fix.patch", file, old, "order_base_2(CONFIG_NR_CPUS) + 1");
-    kernel.refuses(&fix, &["  [generated-header] kernel/bounds.c: ", "fix changes values: NR_CPUS_BITS is "]);
-    let fix = kernel.fix("the-fix.patch", file, old, "order_base_2(CONFIG_NR_CPUS) + 1 - 1");
-    kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", "is made of the same code"]);
-}
-
-/// Whatever the number of units: a type that changes is told at once.
-fn types_that_all_see() {
-    let kernel = Kernel::new();
-    for (header, old, name, many) in [
-        ("include/linux/sched/user.h", "\trefcount_t __count;", "user_struct", true),
-        ("include/linux/power_supply.h", "\tspinlock_t changed_lock;", "power_supply", false),
-    ] {
-        let fix = kernel.fix("the-fix.patch", header, old, &format!("\tlong kmend_added;\n{old}"));
-        let ran = kernel.build::<&str>(&fix, &[]);
-        ran.fails(2, &[&format!("[struct-layout] struct {name} ("), "kmend_added is new at offset "]);
-        assert_eq!(ran.err.contains("[reaches-too-many]"), many, "{}", ran.err);
-        assert!(!ran.out.contains("preprocessing"), "{}", ran.out);
-    }
-}
-
-/// What is added to a header is seen where its names stand, and a remark by nobody.
-fn additions_to_a_header_that_all_include() {
-    let kernel = Kernel::new().with_shared_objects();
-    let (wide, small) = ("include/linux/seq_file.h", kernel.source(SMALL));
-    let text = kernel.source(wide);
-    let (head, tail) = text.split_at(text.rfind("#endif").unwrap());
-    let added =
-        "#define KMEND_END \" changed\"\nstatic inline const char *kmend_end(void)\n{\n\treturn KMEND_END;\n}\n";
-    let header = fs::read_to_string(kernel.patch("h.patch", wide, &text, &format!("{head}{added}{tail}"))).unwrap();
-    let user = small.replace("seq_putc(m, '\\n');", "seq_puts(m, kmend_end());");
-    let user = fs::read_to_string(kernel.patch("c.patch", SMALL, &small, &user)).unwrap();
-    let fix = super::tool::put(kernel.dir.path(), "both.patch", format!("{header}{user}"));
-    let ran = kernel.build(&fix, &["-n", "both"]);
-    let said = ran.succeeds().out.clone();
-    assert!(said.contains("changed  cmdline_proc_show") && said.contains("see nothing of what is changed"), "{said}");
-    fs::remove_dir_all(kernel.out()).unwrap();
-    let fix = kernel.patch("the-fix.patch", wide, &text, &format!("{head}/* A remark. */\n{tail}"));
-    kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", "see nothing of what is changed"]);
 }
 
 /// A static of one unit, made public for another: it stands where it stood.
