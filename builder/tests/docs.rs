@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! docs/authors.md against the source: every refusal code that the builder can give is explained there.
+//! docs/authors.md and docs/streams.md against the source: every refusal code that the builder can give is explained there.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -48,9 +48,12 @@ fn every_refusal_is_explained() {
     let mut all = BTreeSet::new();
     read_all(&home.join("src"), &mut all);
     assert!(all.len() > 25 && all.contains("unproven") && all.contains("patch-path"), "{all:?}");
-    let docs = std::fs::read_to_string(home.join("../docs/authors.md")).unwrap();
-    let missing: Vec<&String> = all.iter().filter(|code| !docs.contains(&format!("\n| `{code}` | "))).collect();
-    assert!(missing.is_empty(), "docs/authors.md does not explain the refusals {missing:?}");
+    // Those of a release are explained with the releases.
+    let docs =
+        ["authors", "streams"].map(|page| std::fs::read_to_string(home.join(format!("../docs/{page}.md"))).unwrap());
+    let is_explained = |code: &&String| docs.iter().any(|page| page.contains(&format!("\n| `{code}` | ")));
+    let missing: Vec<&String> = all.iter().filter(|code| !is_explained(code)).collect();
+    assert!(missing.is_empty(), "docs/authors.md and docs/streams.md do not explain the refusals {missing:?}");
 }
 
 #[test]
