@@ -9,7 +9,7 @@ use anyhow::{bail, ensure, Context, Result};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// What stands for standard input.
+/// The argument that means standard input.
 pub const STDIN: &str = "-";
 
 /// A folder with more patches than that is no folder of fixes.

@@ -160,7 +160,7 @@ impl<'a> Cache<'a> {
     /// Stores a unit's objects; `inputs` are the files that the compiler read. Nothing is stored while one of them
     /// is being edited (changed since `begun`) or when one cannot be read.
     pub fn put(&self, key: &str, inputs: &[String], begun: SystemTime, objects: &Originals) -> Result<()> {
-        let Some(hashed) = self.hashed(inputs, begun) else { return Ok(()) };
+        let Some(hashed) = self.hashed(inputs, &Contents::default(), begun) else { return Ok(()) };
         let all = [objects.shipped.as_slice(), &objects.original, &objects.moved].concat();
         let body = zstd::bulk::compress(&all, 1).context("cannot compress an object for the cache")?;
         let header = Header {
@@ -199,16 +199,7 @@ impl<'a> Cache<'a> {
 
     /// Stores one object, as [`Cache::put`] does all of a unit.
     pub fn put_compiled(&self, key: &str, over: &Contents, begun: SystemTime, made: &Compiled) -> Result<()> {
-        let mut inputs = Vec::with_capacity(made.inputs.len());
-        for input in &made.inputs {
-            let laid = over.get(&self.plain(input)).is_some();
-            let changed = || std::fs::metadata(self.host(input)).and_then(|m| m.modified());
-            if !laid && !changed().is_ok_and(|changed| changed < begun) {
-                return Ok(());
-            }
-            let Some(sum) = self.hash_over(input, over) else { return Ok(()) };
-            inputs.push((input.clone(), sum));
-        }
+        let Some(inputs) = self.hashed(&made.inputs, over, begun) else { return Ok(()) };
         let body = zstd::bulk::compress(&made.object, 1).context("cannot compress an object for the cache")?;
         let mut header = CompiledHeader {
             version: VERSION.into(),
@@ -238,12 +229,18 @@ impl<'a> Cache<'a> {
         }
     }
 
-    /// The inputs with their checksums; None when one was changed since `begun` or cannot be read.
-    fn hashed(&self, inputs: &[String], begun: SystemTime) -> Option<Vec<(String, String)>> {
+    /// The inputs with their checksums, with `over` in the place of files of the tree; None when a file of the tree was changed
+    /// since `begun`, or one cannot be read.
+    fn hashed(&self, inputs: &[String], over: &Contents, begun: SystemTime) -> Option<Vec<(String, String)>> {
         let mut hashed = Vec::with_capacity(inputs.len());
         for input in inputs {
-            let changed = std::fs::metadata(self.host(input)).and_then(|m| m.modified()).ok()?;
-            hashed.push((input.clone(), self.hash(input).filter(|_| changed < begun)?));
+            if over.get(&self.plain(input)).is_none() {
+                let changed = std::fs::metadata(self.host(input)).and_then(|m| m.modified()).ok()?;
+                if changed >= begun {
+                    return None;
+                }
+            }
+            hashed.push((input.clone(), self.hash_over(input, over)?));
         }
         Some(hashed)
     }
@@ -261,7 +258,7 @@ impl<'a> Cache<'a> {
 
     /// Stores what is known of a preprocessed unit, as [`Cache::put`] does objects.
     pub fn put_preprocessed(&self, key: &str, begun: SystemTime, unit: &Preprocessed) -> Result<()> {
-        let Some(inputs) = self.hashed(&unit.inputs, begun) else { return Ok(()) };
+        let Some(inputs) = self.hashed(&unit.inputs, &Contents::default(), begun) else { return Ok(()) };
         let (inputs, hashes): (Vec<String>, Vec<String>) = inputs.into_iter().unzip();
         let words = unit.words.bytes();
         let sha256 = of_all(&hashes, &words);

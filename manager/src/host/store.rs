@@ -9,7 +9,7 @@ use crate::module::named;
 use crate::order::{self, Place, Version};
 use crate::{files as disk, say};
 use anyhow::{ensure, Result};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The folder of all that were installed by `install`.
@@ -113,12 +113,8 @@ fn every(host: &Host, release: &str) -> Result<Vec<Installed>> {
 
 /// The first file of each module, and the others.
 fn each_once(all: Vec<Installed>) -> (Vec<Installed>, Vec<Installed>) {
-    let mut seen = HashMap::new();
-    all.into_iter().partition(|file| {
-        let count = seen.entry(file.name.clone()).or_insert(0);
-        *count += 1;
-        *count == 1
-    })
+    let mut seen = HashSet::new();
+    all.into_iter().partition(|file| seen.insert(file.name.clone()))
 }
 
 /// Files that hold a module of the same name as another file, but not the same module: the file, and the other one, which

@@ -9,12 +9,6 @@ fn version(version: &str) -> Vec<u8> {
     Ko::with_manifest(&name(version), RELEASE, &["a fix"]).bytes()
 }
 
-/// In good order: what is loaded has crashed nothing.
-fn reboots(system: &System) {
-    system.kmend(&["shutdown-mark"]).ends(0);
-    system.boots_again();
-}
-
 #[test]
 fn a_crash_breaker_meets_what_it_has_set_aside() {
     let system = System::new();
@@ -45,7 +39,7 @@ fn an_older_module_in_a_file_with_a_newer_name_is_older() {
     system.kmend(&["load", "--all"]).ends(0);
     assert_eq!(system.in_force(), [(name("1-2"), true)]);
     // A damaged file goes by its own name: it is told, and what fits is loaded.
-    reboots(&system);
+    system.reboots();
     system.installed(&file("1-4"), b"no module");
     system.kmend(&["load", "--all"]).ends(1).complains(&file("1-4"));
     assert_eq!(system.in_force(), [(name("1-2"), true)]);
@@ -104,7 +98,7 @@ fn two_files_with_one_module_are_one_live_patch() {
     assert_eq!(said.out.matches(&format!("{} ({RELEASE})", name("1-1"))).count(), 1, "{}", said.out);
     // With other content, the one that is called like the module counts, and the other one is told.
     system.installed("a.ko", &Ko::with_manifest(&name("1-1"), RELEASE, &["another"]).bytes());
-    reboots(&system);
+    system.reboots();
     let said = system.kmend(&["load", "--all"]).ends(0);
     said.complains(&format!("/var/lib/kpatch/{RELEASE}/a.ko is left alone")).complains(&file("1-1"));
     assert_eq!(system.asked(), [format!("load /var/lib/kpatch/{RELEASE}/{}", file("1-1"))]);

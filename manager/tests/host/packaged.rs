@@ -16,12 +16,6 @@ fn packaged(system: &System, version: &str) -> PathBuf {
     path
 }
 
-/// In good order: what is loaded has crashed nothing.
-fn reboots(system: &System) {
-    system.kmend(&["shutdown-mark"]).ends(0);
-    system.boots_again();
-}
-
 #[test]
 fn an_image_with_an_empty_var_has_its_live_patches_loaded() {
     let system = System::new();
@@ -51,7 +45,7 @@ fn places_are_one_store() {
     assert_eq!(system.kmend(&["load", "--all"]).ends(0).err, "");
     assert_eq!(system.asked(), [format!("load /var/lib/kpatch/{RELEASE}/{}", file("1-1"))]);
     // The newest of both.
-    reboots(&system);
+    system.reboots();
     packaged(&system, "1-3");
     system.version("1-2");
     system.kmend(&["load", "--all"]).ends(0);
@@ -87,7 +81,7 @@ fn what_was_uninstalled_stays_out_while_its_package_stays() {
         let said = system.kmend(&["list"]).ends(0);
         assert!(!said.out.contains(&name("1-2")), "{}", said.out);
         system.kmend(&["uninstall", &module]).ends(1).complains("is not installed");
-        reboots(&system);
+        system.reboots();
     }
     // Installed again, it counts again.
     system.kmend(&["install", path.to_str().unwrap()]).ends(0);

@@ -202,6 +202,12 @@ impl System {
         fs::create_dir_all(state.root.join("sys/module").join(name).join("notes")).unwrap();
     }
 
+    /// Boots once more after a shutdown in good order: what is loaded has crashed nothing.
+    pub fn reboots(&self) {
+        self.kmend(&["shutdown-mark"]).ends(0);
+        self.boots_again();
+    }
+
     /// Boots it again, however it went down: nothing is loaded, and it is another boot.
     pub fn boots_again(&self) {
         let mut state = self.state.lock().unwrap();
