@@ -12,6 +12,12 @@ use std::path::{Path, PathBuf};
 /// The version of kpatch that kmend stands in for; packages of live patches ask for 0.6.1-1 or later.
 pub(crate) const KPATCH: &str = "0.9.11-1";
 
+/// Units beside kpatch.service.
+pub(crate) const UNITS: [&str; 2] = ["kmend-check.service", "kmend-check.timer"];
+
+/// What `sos report` takes along.
+const SOS: &str = "/etc/sos/extras.d/kmend";
+
 /// What is packaged.
 #[derive(Clone, Debug)]
 pub struct HostTool {
@@ -23,7 +29,7 @@ pub struct HostTool {
     pub dist: String,
     /// The program kmend; it says which architecture the package is for, and what it needs.
     pub binary: PathBuf,
-    /// manager/kpatch.service
+    /// manager/kpatch.service; the other units ([`UNITS`]) and sos-extras are beside it.
     pub unit: PathBuf,
     /// A folder with man pages and completions, laid out as /usr/share is, if there is one.
     pub share: Option<PathBuf>,
@@ -62,6 +68,10 @@ impl HostTool {
             ("/usr/sbin/kmend".into(), 0o755, binary),
             ("/usr/lib/systemd/system/kpatch.service".into(), 0o644, unit),
         ];
+        for name in UNITS {
+            put.push((format!("/usr/lib/systemd/system/{name}"), 0o644, files::read(&self.unit.with_file_name(name))?));
+        }
+        put.push((SOS.into(), 0o644, files::read(&self.unit.with_file_name("sos-extras"))?));
         if let Some(folder) = &self.share {
             for (place, path) in shared(folder)? {
                 put.push((format!("/usr/share/{place}"), 0o644, files::read(&path)?));

@@ -134,6 +134,9 @@ fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
             "{file} is left alone: {other} is another build of the same module, {name}; uninstall one of the two"
         ));
     }
+    for file in store::compressed(run.host, &kernel.release) {
+        run.say.warn(format!("{} is compressed: it is not loaded; unpack it", run.host.show(&file)));
+    }
     let mut faults = 0;
     let mut streams = Vec::new();
     for candidates in store::streams(installed) {

@@ -65,6 +65,9 @@ pub fn prometheus<'s>(status: &'s Status<'_>) -> String {
     out.number("kmend_cves_not_in_stream", help, status.not_in_stream.len());
     let newer = status.available.as_ref().is_some_and(|offer| offer.is_newer);
     out.number("kmend_update_available", "1 where the last check saw a newer version.", u8::from(newer));
+    if let Some(days) = status.checked_days {
+        out.number("kmend_check_age_days", "How many days ago the repositories were asked.", days.max(0));
+    }
     let held_back = status.installed.iter().filter(|file| file.held_back.is_some()).count();
     out.number("kmend_held_back", "Streams whose newest version is held back by a step back.", held_back);
     out.number("kmend_failures", "Noted installs and loads for this kernel that failed.", status.failures.len());

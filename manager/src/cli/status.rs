@@ -26,21 +26,24 @@ Exit codes:
   6  reboot needed
   7  unsupported: there are no live patches for this kernel
   8  no livepatch: this kernel is built without CONFIG_LIVEPATCH
+  9  old check: as 0, but what the repositories offer was asked too long ago
 With --nagios 0 to 3, as its plugins have them. With --prometheus 0, or 1 for an error.";
 
 /// Arguments of `status`.
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
-#[group(multiple = false)]
 pub struct StatusArgs {
+    /// After how many days a check of the repositories is too old
+    #[arg(long, value_name = "DAYS", default_value_t = 14)]
+    max_age: u32,
     /// Print JSON instead of text; docs/status.md has the fields
-    #[arg(long)]
+    #[arg(long, group = "form")]
     json: bool,
     /// Print one line for Nagios and what takes its plugins
-    #[arg(long)]
+    #[arg(long, group = "form")]
     nagios: bool,
     /// Print metrics, or write them to a file of node_exporter's textfile collector (FILE.prom)
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, group = "form")]
     prometheus: Option<Option<PathBuf>>,
 }
 
@@ -58,7 +61,7 @@ pub fn run(run: &Run<'_>, args: &StatusArgs) -> Result<u8> {
 
 fn told(run: &Run<'_>, args: &StatusArgs) -> Result<u8> {
     let patches = live::read(run.host)?;
-    let status = gather(run.host, &patches)?;
+    let status = gather(run.host, &patches, args.max_age)?;
     if args.nagios {
         run.say.line(monitor::nagios(&status));
         return Ok(monitor::level(&status).exit_code());
@@ -160,7 +163,11 @@ fn future(status: &Status<'_>) -> Vec<String> {
         lines.push(format!("live patches until: {}, {days}", support.until.0));
     }
     if let Some(offer) = &status.available {
-        let checked = status.checked.as_ref().map_or(String::new(), |when| format!(" (checked {when})"));
+        let ago = match status.checked_days.and_then(|days| usize::try_from(days).ok()) {
+            None | Some(0) => String::new(),
+            Some(days) => format!(", {} ago", count(days, "day")),
+        };
+        let checked = status.checked.as_ref().map_or(String::new(), |when| format!(" (checked {when}{ago})"));
         lines.push(format!("available: {}{checked}", offer.version));
     }
     lines

@@ -25,6 +25,8 @@ pub enum SubscribeCommand {
     Install,
     /// Show the setting, and what can be had for the kernels on this host
     Status,
+    /// Ask the repositories anew what can be had, for `kmend status`; kmend-check.timer runs this once a day
+    Check,
 }
 
 /// Runs the command.
@@ -34,5 +36,6 @@ pub fn run(run: &Run<'_>, args: &SubscribeArgs) -> Result<()> {
         SubscribeCommand::Manual => subscribe::manual(run),
         SubscribeCommand::Install => subscribe::install(run),
         SubscribeCommand::Status => subscribe::status(run),
+        SubscribeCommand::Check => subscribe::check(run),
     }
 }

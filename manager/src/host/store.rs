@@ -132,6 +132,22 @@ pub fn doubles(host: &Host, release: &str) -> Result<Vec<(Installed, Installed)>
     Ok(pairs.collect())
 }
 
+/// Files of compressed modules in the folders of installed ones, which are not loaded; by their names.
+pub fn compressed(host: &Host, release: &str) -> Vec<PathBuf> {
+    let folders = [FOLDER, PACKAGED].iter().filter_map(|folder| inside(host, folder, release).ok());
+    let files = |folder: PathBuf| {
+        let names = host.names(&folder).unwrap_or_default();
+        names.into_iter().filter(|name| program(name).is_some()).map(move |name| folder.join(name))
+    };
+    folders.flat_map(files).collect()
+}
+
+/// The program that has compressed a module, by the name of its file.
+pub fn program(name: &str) -> Option<&'static str> {
+    let known = [(".ko.xz", "xz"), (".ko.gz", "gzip"), (".ko.zst", "zstd")];
+    known.into_iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, program)| program)
+}
+
 /// Of one kernel the files in /var that hold this module.
 ///
 /// # Errors
@@ -306,6 +322,10 @@ pub fn locate(host: &Host, release: &str, module: &Path) -> Result<PathBuf> {
     );
     if text.ends_with(".ko") && module.is_file() {
         return Ok(module.into());
+    }
+    if let Some(program) = program(&text).filter(|_| module.is_file()) {
+        let advice = crate::module::unpacked(program, &text);
+        anyhow::bail!("{text}: it is compressed ({program})\n  what you can do: {advice}");
     }
     // A package's script names the copy in /var that it has made, or for which there was no room.
     let copy = module.parent() == Some(&folder(host, release)?);

@@ -34,6 +34,20 @@ impl Fault {
     }
 }
 
+/// How a file is compressed, by how it begins, and the program that unpacks it; None where it is not. Kernels unpack modules
+/// at boot, but a live patch is read before it is loaded.
+pub fn compressed(bytes: &[u8]) -> Option<&'static str> {
+    let known: [(&[u8], &str); 3] = [(b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
+    known.into_iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, program)| program)
+}
+
+/// What is done with a module in the file `name` that `program` compressed.
+pub fn unpacked(program: &str, name: &str) -> String {
+    let stem =
+        [".ko.xz", ".ko.gz", ".ko.zst", ".ko"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    format!("`{program} -dc {name} >{stem}-unpacked.ko`, then give that file instead")
+}
+
 /// A module as its file has it.
 #[derive(Clone, Debug)]
 pub struct Module {

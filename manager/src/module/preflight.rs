@@ -128,6 +128,11 @@ pub fn check(host: &Host, path: &Path, kernel: &Kernel) -> Result<Ready, Refusal
         }
     }
     let bytes = files::whole(&file, LARGEST).map_err(unreadable)?;
+    if let Some(program) = super::compressed(&bytes) {
+        let reason = format!("it is compressed ({program}), and live patches are loaded as they are");
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        return Err(refusal("file", reason, &super::unpacked(program, &name)));
+    }
     let module = Module::parse(&bytes).map_err(|Fault { place, reason }| {
         refusal(&place, reason, "fetch or build the file again: nothing was loaded from it")
     })?;

@@ -12,7 +12,7 @@ const INSTALL: &str = "`kmend subscribe install` installs it";
 const LOAD: &str = "`kmend load --all` loads what fits";
 
 /// Judges what was gathered.
-pub(super) fn judge(status: &Status<'_>, live: &[Live<'_>]) -> (Verdict, String) {
+pub(super) fn judge(status: &Status<'_>, live: &[Live<'_>], max_age: u32) -> (Verdict, String) {
     if let Some(patch) = live.iter().map(|l| &l.patch).find(|p| p.transition) {
         return in_transition(status, patch);
     }
@@ -26,7 +26,19 @@ pub(super) fn judge(status: &Status<'_>, live: &[Live<'_>]) -> (Verdict, String)
         .or_else(|| helpless(status, &on))
         .or_else(|| expired(status, &on))
         .or_else(|| newer_kernel(status, &on))
-        .unwrap_or_else(|| at_rest(status, &on))
+        .unwrap_or_else(|| old_check(status, at_rest(status, &on), max_age))
+}
+
+/// That nothing newer is known says little where the last look at what there is was long ago.
+fn old_check(status: &Status<'_>, (verdict, line): (Verdict, String), max_age: u32) -> (Verdict, String) {
+    match status.checked_days {
+        Some(days) if days > i64::from(max_age) && matches!(verdict, Verdict::Patched | Verdict::NothingYet) => {
+            let days = count(usize::try_from(days).unwrap_or_default(), "day");
+            let why = format!("what the repositories offer was asked {days} ago; `kmend subscribe check` asks again");
+            (Verdict::OldCheck, format!("{line}; {why}"))
+        }
+        _ => (verdict, line),
+    }
 }
 
 /// Nothing of what follows helps on such a kernel.

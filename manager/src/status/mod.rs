@@ -57,6 +57,8 @@ pub struct Status<'a> {
     pub available: Option<Offer>,
     /// When that was checked.
     pub checked: Option<String>,
+    /// How many days ago that was; None where there was no check.
+    pub checked_days: Option<i64>,
     /// Where vulnerabilities take a newer kernel: the newest that is installed, if it is newer than the running one.
     pub newer_kernel: Option<String>,
     /// Who checks who made a live patch.
@@ -125,11 +127,12 @@ pub struct Loaded<'a> {
     pub remark: Option<String>,
 }
 
-/// Looks at the host, whose live patches were read before.
+/// Looks at the host, whose live patches were read before. A check of the repositories that is more than `max_age` days ago
+/// is too old.
 ///
 /// # Errors
 /// /proc or sysfs cannot be read.
-pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
+pub fn gather<'a>(host: &Host, patches: &'a [InKernel], max_age: u32) -> Result<Status<'a>> {
     let kernel = Kernel::running(host)?;
     let live = live::understand(patches, &kernel);
     let mut noted = noted::read(host, &kernel.release);
@@ -172,6 +175,7 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
         support: support(host, &live),
         available: noted.offer(&live, &files),
         checked: noted.checked,
+        checked_days: noted.checked_days,
         signatures: trust::signatures(host),
         indexes,
         loaded: Vec::new(),
@@ -189,7 +193,7 @@ pub fn gather<'a>(host: &Host, patches: &'a [InKernel]) -> Result<Status<'a>> {
             no_livepatch: livepatch::is_missing(host),
         },
     };
-    (status.verdict, status.summary) = judge::judge(&status, &live);
+    (status.verdict, status.summary) = judge::judge(&status, &live, max_age);
     status.summary.extend(status.indexes.iter().filter_map(Index::stale).map(|why| format!("; {why}")));
     status.loaded = live.into_iter().map(|l| loaded(l, &files)).collect();
     Ok(status)

@@ -25,6 +25,8 @@ pub struct Offer {
 pub(super) struct Noted {
     offered: Option<(String, Version)>,
     pub checked: Option<String>,
+    /// How many days ago that was; None where the note does not say a day.
+    pub checked_days: Option<i64>,
     pub failures: Vec<Failure>,
     pub set_aside: Vec<SetAside>,
     pub remarks: Vec<String>,
@@ -38,6 +40,8 @@ pub(super) fn read(host: &Host, release: &str) -> Noted {
     let breaker: Breaker = noted.take(host);
     if !available.checked.is_empty() {
         noted.checked = Some(plain(&available.checked));
+        let day = available.checked.get(..10).and_then(clock::date);
+        noted.checked_days = day.map(|day| clock::days(day, clock::today(host)));
     }
     if let Some(newest) = available.kernels.get(release) {
         match version(&newest.version) {

@@ -11,6 +11,8 @@ pub enum Verdict {
     Patched,
     /// None is, and the stream of this kernel has brought none yet.
     NothingYet,
+    /// As one of the two above, but what there is was asked too long ago.
+    OldCheck,
     /// None is, and none is installed for this kernel.
     NotPatched,
     /// Something is installed for this kernel, and nothing of its stream is in force.
@@ -65,9 +67,10 @@ impl Level {
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Patched,
         Self::NothingYet,
+        Self::OldCheck,
         Self::NotPatched,
         Self::NotLoaded,
         Self::Outdated,
@@ -85,6 +88,7 @@ impl Verdict {
         match self {
             Self::Patched => "patched",
             Self::NothingYet => "nothing to patch yet",
+            Self::OldCheck => "old check",
             Self::NotPatched => "not patched",
             Self::NotLoaded => "installed but not loaded",
             Self::Outdated => "outdated",
@@ -103,6 +107,7 @@ impl Verdict {
         match self {
             Self::Patched => "patched",
             Self::NothingYet => "nothing-yet",
+            Self::OldCheck => "old-check",
             Self::NotPatched => "not-patched",
             Self::NotLoaded => "not-loaded",
             Self::Outdated => "outdated",
@@ -127,6 +132,7 @@ impl Verdict {
             Self::RebootNeeded => 6,
             Self::Unsupported => 7,
             Self::NoLivepatch => 8,
+            Self::OldCheck => 9,
         }
     }
 
@@ -134,9 +140,12 @@ impl Verdict {
     pub fn level(self) -> Level {
         match self {
             Self::Patched | Self::NothingYet => Level::Ok,
-            Self::Outdated | Self::UpdateAvailable | Self::InTransition | Self::Stalled | Self::RebootNeeded => {
-                Level::Warning
-            }
+            Self::OldCheck
+            | Self::Outdated
+            | Self::UpdateAvailable
+            | Self::InTransition
+            | Self::Stalled
+            | Self::RebootNeeded => Level::Warning,
             Self::NotPatched | Self::NotLoaded | Self::Expired | Self::Unsupported | Self::NoLivepatch => {
                 Level::Critical
             }

@@ -47,6 +47,17 @@ impl Manager {
         }
     }
 
+    /// Fetches the lists of the repositories anew.
+    ///
+    /// # Errors
+    /// They cannot be reached.
+    pub fn renew(&self) -> Result<()> {
+        match self {
+            Self::Dnf { .. } => change("dnf", &["-q", "--refresh", "makecache"]),
+            Self::Apt => change("apt-get", &["-q", "-q", "update"]),
+        }
+    }
+
     /// Installs packages, or renews them.
     ///
     /// # Errors

@@ -127,6 +127,18 @@ pub fn status(run: &Run<'_>) -> Result<()> {
     Ok(())
 }
 
+/// `check`: asks the repositories themselves, and not what the package manager remembers of them; notes what there is.
+///
+/// # Errors
+/// As [`auto`]; then the note is as it was, and its age tells.
+pub fn check(run: &Run<'_>) -> Result<()> {
+    let manager = manager(run)?;
+    manager.renew()?;
+    let offers = offers(run, &manager)?;
+    note(run, &offers);
+    Ok(())
+}
+
 /// Writes down what was seen, for `kmend status`.
 fn note(run: &Run<'_>, offers: &BTreeMap<String, Offer>) {
     let newest = |offer: &Offer| Newest { version: offer.version.clone() };

@@ -455,3 +455,36 @@ fn prometheus_gets_a_whole_file_or_none() {
         system.kmend(&["status", two[0], two[1]]).ends(1).complains("cannot be used with");
     }
 }
+
+#[test]
+fn an_old_check_is_told() {
+    let system = at(System::new(), NOW);
+    install(&system, "1-3", &[fix("fix", &["CVE-2026-1001"], "1-3")], stream("1-3"));
+    system.kmend(&["load", "--all"]).ends(0);
+    let checked = |day: &str, version: &str| {
+        let kernels = json!({RELEASE: {"version": version}});
+        note(&system, "available.json", json!({"checked": day, "kernels": kernels}));
+    };
+    system.kmend(&["status"]).ends(0);
+    for (day, ago) in [("2026-11-24T09:00:00Z", "1 day ago"), ("2026-11-11", "14 days ago")] {
+        checked(day, "1-3");
+        system.kmend(&["status"]).ends(0).says(&format!("available: 1-3 (checked {day}, {ago})\n"));
+    }
+    // A host whose clock was set back, and a note that says no day, are no alarm.
+    for day in ["2026-11-26", "yesterday"] {
+        checked(day, "1-3");
+        system.kmend(&["status"]).ends(0).says(&format!("available: 1-3 (checked {day})\n"));
+    }
+    checked("2024-12-25", "1-3");
+    system.kmend(&["status"]).ends(9).says("old check: kpatch_").says("asked 700 days ago; `kmend subscribe check`");
+    system.kmend(&["status", "--nagios"]).ends(1).says("KMEND WARNING - old check: ");
+    system.kmend(&["status", "--json"]).ends(9).says("\"checked_days\": 700");
+    let said = system.kmend(&["status", "--prometheus"]).ends(0).says("kmend_check_age_days 700\n");
+    said.says("kmend_verdict{verdict=\"old-check\"} 1\n");
+    system.kmend(&["status", "--max-age", "700"]).ends(0);
+    system.kmend(&["status", "--max-age", "699", "--json"]).ends(9);
+    system.kmend(&["status", "--json", "--nagios"]).ends(1).complains("cannot be used with");
+    // What there is to do comes first.
+    checked("2024-12-25", "1-4");
+    system.kmend(&["status"]).ends(3).says("update available: ");
+}

@@ -110,3 +110,26 @@ fn a_failing_systemctl_is_told_and_no_more() {
     let path = package(&system, "1-2");
     assert_eq!(system.kmend(&["install", &path]).ends(0).err, "");
 }
+
+#[test]
+fn a_compressed_module_is_named_as_that() {
+    let system = System::new();
+    let heads: [(&str, &[u8]); 3] =
+        [("xz", b"\xfd7zXZ\0\0\x04"), ("gzip", b"\x1f\x8b\x08\0"), ("zstd", b"\x28\xb5\x2f\xfd\x04")];
+    for (program, bytes) in heads {
+        let path = system.file("a.ko", bytes);
+        for verb in ["install", "load"] {
+            let said = system.kmend(&[verb, &path]).ends(1).complains(&format!("it is compressed ({program})"));
+            said.complains(&format!("`{program} -dc a.ko >a-unpacked.ko`"));
+        }
+    }
+    for (name, program) in [("b.ko.xz", "xz"), ("b.ko.gz", "gzip"), ("b.ko.zst", "zstd")] {
+        let path = system.file(name, b"any");
+        for verb in ["install", "load", "info"] {
+            system.kmend(&[verb, &path]).ends(1).complains(&format!("it is compressed ({program})"));
+        }
+        system.installed(name, b"any");
+        system.kmend(&["load", "--all"]).ends(0).complains(&format!("/{name} is compressed: it is not loaded"));
+    }
+    assert!(system.asked().is_empty());
+}

@@ -236,3 +236,23 @@ fn a_stream_without_a_live_patch_yet_is_subscribed_to_and_no_alarm() {
     system.kmend(&["subscribe", "status"]).ends(0);
     system.kmend(&["status"]).ends(2).says("version 1-1 can be had");
 }
+
+#[test]
+fn check_asks_the_repositories_themselves() {
+    let system = rpm_host("4.14.0", false);
+    assert_eq!(system.kmend(&["subscribe", "check"]).ends(0).out, "");
+    let asked = log(&system);
+    assert_eq!(asked[1], "dnf -q --refresh makecache");
+    assert!(asked[2].starts_with("dnf -q repoquery"), "{asked:?}");
+    assert_eq!(system.note("available.json")["kernels"][RELEASE]["version"], "1-3");
+    // What cannot be reached leaves what was seen as it was.
+    let before = system.note("available.json");
+    program(&system, "dnf", "case \"$*\" in --version) echo 4.14.0;; *) echo 'No route to host' >&2; exit 1;; esac");
+    system.kmend(&["subscribe", "check"]).ends(1).complains("No route to host");
+    assert_eq!(system.note("available.json"), before);
+    let system = System::new();
+    program(&system, "apt-get", "");
+    program(&system, "apt-cache", "");
+    system.kmend(&["subscribe", "check"]).ends(0);
+    assert_eq!(log(&system)[0], "apt-get -q -q update");
+}

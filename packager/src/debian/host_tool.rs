@@ -51,6 +51,7 @@ pub fn host_tool(tool: &HostTool) -> Result<Built> {
     let deb = Deb {
         control: control.text(),
         scripts: BTreeMap::from([
+            ("preinst", script(&scriptlets::tool_deb_preinst())),
             ("postinst", script(&scriptlets::tool_deb_postinst())),
             ("prerm", script(&scriptlets::tool_deb_prerm())),
             ("postrm", script(scriptlets::TOOL_RELOAD)),

@@ -21,6 +21,8 @@ pub fn host_tool(tool: &HostTool, key: Option<&Key>) -> Result<Built> {
         .provides(Dependency::eq("kpatch", KPATCH))
         .conflicts(Dependency::any("kpatch"))
         .requires(Dependency::any("systemd"))
+        .pre_install_script(script(scriptlets::tool_rpm_pre()))
+        .trigger_prein("kpatch", None, script(scriptlets::tool_rpm_trigger()))
         .post_install_script(script(scriptlets::tool_rpm_post()))
         .post_trans_script(script(scriptlets::tool_rpm_posttrans()))
         .pre_uninstall_script(script(scriptlets::tool_rpm_preun()))

@@ -8,6 +8,7 @@ use crate::description::LivePatch;
 const NAMES: &str = include_str!("names.sh");
 const INSTALL: &str = include_str!("install.sh");
 const UNINSTALL: &str = include_str!("uninstall.sh");
+const TOOL_BEFORE: &str = include_str!("tool_before.sh");
 const TOOL_DISABLE: &str = include_str!("tool_disable.sh");
 const TOOL_ENABLE: &str = include_str!("tool_enable.sh");
 
@@ -65,9 +66,31 @@ pub fn tool_rpm_preun() -> String {
     format!("[ \"$1\" = 0 ] || exit 0\n{}exit 0\n", body(TOOL_DISABLE))
 }
 
-/// The same in Debian's words.
+/// The same in Debian's words. Where kpatch takes its place (`remove in-favour kpatch VERSION`), that one's scripts find the
+/// unit as it was.
 pub fn tool_deb_prerm() -> String {
-    format!("[ \"$1\" = remove ] || exit 0\n{}exit 0\n", body(TOOL_DISABLE))
+    format!(
+        "[ \"$1\" = remove ] || exit 0\n[ \"$2\" != in-favour ] || {{ {TIMER_OFF}; exit 0; }}\n{}exit 0\n",
+        body(TOOL_DISABLE)
+    )
+}
+
+const TIMER_OFF: &str =
+    "! command -v systemctl >/dev/null 2>&1 || systemctl --no-reload disable kmend-check.timer || :";
+
+/// Another kpatch is about to come in place of this one: %triggerprein, before any of its scripts.
+pub fn tool_rpm_trigger() -> String {
+    format!("[ \"$1\" != 0 ] || exit 0\n{}exit 0\n", body(TOOL_BEFORE))
+}
+
+/// The first kmend is about to come.
+pub fn tool_rpm_pre() -> String {
+    format!("[ \"$1\" = 1 ] || exit 0\n{}exit 0\n", body(TOOL_BEFORE))
+}
+
+/// The same in Debian's words.
+pub fn tool_deb_preinst() -> String {
+    format!("[ \"$1\" = install ] || exit 0\n{}exit 0\n", body(TOOL_BEFORE))
 }
 
 /// The first kmend comes, maybe in place of kpatch, whose scripts disable the unit later on in the transaction. So it is

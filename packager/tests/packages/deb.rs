@@ -207,3 +207,47 @@ fn a_module_of_another_kernel_is_refused() {
     let error = format!("{:#}", deb::live_patch(&patch).unwrap_err());
     assert!(error.contains("is built for kernel 5.14.0-362.8.1.el9_3.x86_64"), "{error}");
 }
+
+#[test]
+fn containers_and_chroots_load_nothing() {
+    let host = Host::new();
+    let loads = || {
+        run(as_root("dpkg").arg(format!("--root={}", host.root.path().display())).args(["-P", NAME])).ok();
+        host.root.calls();
+        host.install(&host.live_patch(1));
+        let calls = host.root.calls();
+        assert!(calls[0].starts_with("install -k"), "{calls:?}");
+        calls.iter().any(|call| call.starts_with("load "))
+    };
+    host.install(&host.live_patch(1));
+    assert!(loads());
+    for mark in [".dockerenv", "run/.containerenv"] {
+        fs::create_dir_all(host.root.at("run")).unwrap();
+        host.root.write(mark, "");
+        assert!(!loads(), "{mark}");
+        fs::remove_file(host.root.at(mark)).unwrap();
+    }
+    host.root.write("proc/1/environ", "HOME=/\0container=lxc\0");
+    assert!(!loads());
+    host.root.write("proc/1/environ", "HOME=/\0my_container=x\0");
+    assert!(loads());
+    for (answer, expected) in [("[ \"$2\" = --container ]", false), ("false", true)] {
+        host.root.program("bin/systemd-detect-virt", &format!("#!/bin/sh\n{answer}\n"));
+        assert_eq!(loads(), expected);
+    }
+    // A chroot: the first process has another root, or there is no /proc at all.
+    fs::remove_file(host.root.at("proc/1/root")).unwrap();
+    std::os::unix::fs::symlink("/etc", host.root.at("proc/1/root")).unwrap();
+    assert!(!loads());
+    fs::remove_dir_all(host.root.at("proc")).unwrap();
+    assert!(!loads());
+}
+
+#[test]
+fn without_room_for_the_copy_the_package_s_file_is_loaded() {
+    let host = Host::new();
+    host.root.write("etc/kpatch-fails", "install");
+    host.install(&host.live_patch(1));
+    let calls = host.root.calls();
+    assert_eq!(calls.last().unwrap(), &format!("load /usr/lib/kpatch/{DEBIAN}/{FILE}-1-1.ko"), "{calls:?}");
+}

@@ -4,9 +4,10 @@
 use crate::deb::Host;
 use crate::dnf::Site;
 use crate::samples::{el9, live_patch, origin};
-use crate::system::Root;
-use crate::tools::{find, program, rpm_query, run};
+use crate::system::{Root, KPATCH};
+use crate::tools::{as_root, find, program, rpm_query, run};
 use kmend_packager::{debian, redhat, Arch, HostTool};
+use rpm::{BuildConfig, CompressionWithLevel, FileOptions, PackageBuilder, Scriptlet};
 use std::fs;
 use std::path::Path;
 
@@ -29,8 +30,21 @@ fn tool(dir: &Path) -> HostTool {
 }
 
 /// kmend comes to a host with live patches.
-const ENABLED: [&str; 2] =
-    ["systemctl --no-reload unmask kpatch.service", "systemctl --no-reload enable kpatch.service"];
+const ENABLED: [&str; 3] = [
+    "systemctl --no-reload unmask kpatch.service",
+    "systemctl --no-reload enable kpatch.service",
+    "systemctl --no-reload enable kmend-check.timer",
+];
+
+/// A systemctl that keeps the state of kpatch.service in /etc/unit, as far as packages' scripts ask for it.
+const SYSTEMCTL: &str = "#!/bin/sh
+case \"$*\" in
+'is-enabled kpatch.service') cat /etc/unit && echo ;;
+*unmask*kpatch.service) [ \"$(cat /etc/unit)\" != masked ] || echo disabled >/etc/unit ;;
+*enable*kpatch.service) echo enabled >/etc/unit ;;
+*disable*kpatch.service | 'preset kpatch.service') echo disabled >/etc/unit ;;
+esac
+";
 
 /// A host with live patches, and with a systemctl that writes down how it is called.
 fn live_patches_before(root: &Root) {
@@ -53,6 +67,9 @@ fn the_rpm_takes_the_place_of_kpatch() {
         "/usr/sbin/kmend",
         "/usr/sbin/kpatch -> kmend",
         "/usr/lib/systemd/system/kpatch.service",
+        "/usr/lib/systemd/system/kmend-check.service",
+        "/usr/lib/systemd/system/kmend-check.timer",
+        "/etc/sos/extras.d/kmend",
         "/usr/share/man/man8/kmend.8",
         "/usr/share/bash-completion/completions/kmend",
     ] {
@@ -100,8 +117,100 @@ fn the_deb_takes_the_place_of_kpatch() {
     host.dpkg("-i", path.to_str().unwrap()).ok();
     host.dpkg("-r", &patch.names.deb()).ok();
     host.dpkg("-r", "kmend").ok();
-    assert_eq!(host.root.calls(), ["systemctl --no-reload disable kpatch.service"]);
+    assert_eq!(
+        host.root.calls(),
+        ["systemctl --no-reload disable kmend-check.timer", "systemctl --no-reload disable kpatch.service"]
+    );
     assert!(!host.root.at("usr/sbin/kpatch").exists());
+}
+
+/// kpatch as RHEL has it: its unit is preset when it comes, which disables it there, and disabled when it goes.
+fn rhel_kpatch(site: &Site) {
+    let mut package = PackageBuilder::new("kpatch", "0.9.7", "MIT", site.arch.rpm(), "stands in");
+    package.using_config(BuildConfig::v4().compression(CompressionWithLevel::None)).release("2");
+    let file = |path: &str, mode| FileOptions::new(path.to_string()).permissions(mode);
+    package.with_file_contents(KPATCH, file("/usr/sbin/kpatch", 0o755)).unwrap();
+    package.with_file_contents("[Unit]\n", file("/usr/lib/systemd/system/kpatch.service", 0o644)).unwrap();
+    let script = |text: &str| Scriptlet::new(text).prog(vec!["/bin/sh"]);
+    package
+        .post_install_script(script("[ \"$1\" != 1 ] || systemctl preset kpatch.service\n"))
+        .pre_uninstall_script(script("[ \"$1\" != 0 ] || systemctl --no-reload disable --now kpatch.service\n"));
+    let path = site.repository().join(format!("kpatch-0.9.7-2.{}.rpm", site.arch.rpm()));
+    package.build().unwrap().write_file(path).unwrap();
+}
+
+#[test]
+fn a_swap_leaves_the_unit_as_it_was() {
+    for state in ["enabled", "disabled"] {
+        let names = el9(Arch::X86_64);
+        let site = Site::new(&names);
+        let made = redhat::host_tool(&tool(site.dir.path()), None).unwrap();
+        let path = made.write(&site.repository()).unwrap();
+        let requires = rpm_query(&path, &["--requires"]);
+        let libraries: Vec<&str> = requires.lines().filter(|l| l.contains("(64bit)")).collect();
+        site.stand_in("glibc", "2.40-1", &libraries, &[]);
+        rhel_kpatch(&site);
+        site.publish(None);
+        site.root.program("bin/systemctl", SYSTEMCTL);
+        site.dnf(&["update", "kpatch"]).ok();
+        fs::create_dir_all(site.root.at("var/lib/kpatch/5.14.0")).unwrap();
+        site.root.write("var/lib/kpatch/5.14.0/some.ko", "");
+        let unit = || fs::read_to_string(site.root.at("etc/unit")).unwrap().trim().to_string();
+        site.root.write("etc/unit", state);
+        site.dnf(&["swap", "kpatch", "kmend"]).ok();
+        assert_eq!(unit(), state, "kpatch to kmend");
+        site.dnf(&["swap", "kmend", "kpatch"]).ok();
+        assert_eq!(unit(), state, "kmend to kpatch");
+        assert!(!site.root.at("run/kmend-unit-before").exists());
+        // Without another kpatch it goes.
+        site.dnf(&["swap", "kpatch", "kmend"]).ok();
+        assert_eq!(unit(), state);
+        site.dnf(&["remove", "kmend"]).ok();
+        assert_eq!(unit(), "disabled");
+    }
+}
+
+#[test]
+fn dpkg_leaves_the_unit_as_it_was_too() {
+    for state in ["enabled", "disabled"] {
+        let host = Host::new();
+        let made = debian::host_tool(&tool(host.dir.path())).unwrap();
+        let path = made.write(host.dir.path()).unwrap();
+        host.stand_in("libc6", "2.99", "");
+        host.stand_in("libgcc-s1", "99", "");
+        host.root.program("bin/systemctl", SYSTEMCTL);
+        fs::create_dir_all(host.root.at("usr/lib/systemd/system")).unwrap();
+        fs::create_dir_all(host.root.at("var/lib/kpatch/5.14.0")).unwrap();
+        host.root.write("var/lib/kpatch/5.14.0/some.ko", "");
+        let unit = || fs::read_to_string(host.root.at("etc/unit")).unwrap().trim().to_string();
+        // Debian's kpatch masks its unit when it goes, and knows by itself what it was when it comes.
+        let folder = host.dir.path().join("kpatch");
+        let put = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        fs::remove_file(host.root.at("usr/sbin/kpatch")).unwrap();
+        put("usr/sbin/kpatch", KPATCH);
+        put("usr/lib/systemd/system/kpatch.service", "[Unit]\n");
+        put("DEBIAN/postrm", "#!/bin/sh\n[ \"$1\" != remove ] || echo masked >/etc/unit\n");
+        host.stand_in("kpatch", "0.9.11-2", "Conflicts: kmend\nReplaces: kmend\n");
+        host.root.write("etc/unit", state);
+        host.dpkg("-i", path.to_str().unwrap()).ok();
+        assert_eq!(host.version("kmend"), "0.1.0-1");
+        assert_eq!(unit(), state, "kpatch to kmend");
+        host.root.write("etc/unit", state);
+        run(as_root("dpkg").arg(format!("--root={}", host.root.path().display())).args([
+            "--force-architecture",
+            "--auto-deconfigure",
+            "-i",
+            host.dir.path().join("kpatch.deb").to_str().unwrap(),
+        ]))
+        .ok();
+        assert_eq!((host.version("kpatch").as_str(), host.version("kmend").as_str()), ("0.9.11-2", ""));
+        assert_eq!(unit(), state, "kmend to kpatch");
+    }
 }
 
 #[test]

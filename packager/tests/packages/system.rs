@@ -33,17 +33,31 @@ impl Root {
     /// A root with a shell; its kernel is `running`.
     pub fn new(running: &str) -> Root {
         let root = Root { dir: tempfile::tempdir().unwrap() };
-        for folder in ["bin", "usr/bin", "usr/sbin", "sbin", "etc", "var/log", "var/lib", "tmp", "dev", "proc", "root"]
-        {
+        for folder in [
+            "bin",
+            "usr/bin",
+            "usr/sbin",
+            "sbin",
+            "etc",
+            "var/log",
+            "var/lib",
+            "tmp",
+            "dev",
+            "proc/self",
+            "proc/1",
+            "root",
+        ] {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         let busybox =
             find("busybox").expect("busybox is missing: install Debian's package busybox-static (`make deps` does)");
         fs::copy(busybox, root.path().join("bin/busybox")).unwrap();
         root.shell();
-        for name in ["cat", "cp", "mkdir", "rm", "rmdir", "sync", "ln", "tar", "true"] {
+        for name in ["cat", "cp", "mkdir", "rm", "rmdir", "sync", "ln", "tar", "true", "tr", "grep"] {
             symlink("/bin/busybox", root.path().join("bin").join(name)).unwrap();
         }
+        // It is no chroot to the scripts.
+        symlink("/", root.at("proc/1/root")).unwrap();
         root.program("bin/uname", UNAME);
         root.program("bin/chcon", CHCON);
         root.write("etc/running", running);

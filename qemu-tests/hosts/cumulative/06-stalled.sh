@@ -24,3 +24,6 @@ show kmend load --all
 show kmend status
 show kpatch list
 umount /run/spare
+# A restart of the service is no shutdown: 1-3 stays on trial, which the crash that follows shows.
+show systemctl restart kpatch.service
+grep -A1 '"attempt"' /var/lib/kmend/breaker.json
