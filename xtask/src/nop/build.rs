@@ -19,7 +19,7 @@ use std::process::Command;
 use std::time::Instant;
 
 /// Builds before it is given up.
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 40;
 
 /// The code of what ended with an error.
 const ERROR: &str = "error";
@@ -120,7 +120,7 @@ fn finished(work: &Path, manifest: &Manifest, left: Vec<Left>, rounds: Vec<Round
 /// One run of kmend-build: its exit code, what it printed, and what it complains about. Its progress is kept in `build.log`.
 fn once(target: &Target, kmend_build: &Path, fix: &Path, work: &Path) -> Result<(Option<i32>, Option<Said>, String)> {
     let output = Command::new(kmend_build)
-        .args(["build", "-t", &target.name, "-n", NAME, "--json", "-o"])
+        .args(["build", "-t", &target.name, "-n", NAME, "--json", "--max-units", "100000", "-o"])
         .arg(work)
         .arg(fix)
         .output()
