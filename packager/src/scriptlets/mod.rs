@@ -58,6 +58,9 @@ fn names(patch: &LivePatch) -> String {
         .replace("@RELEASE@", &patch.version.release.to_string())
 }
 
+/// Is there between the unpacking of the first kmend and the end of its installation.
+const FIRST: &str = "/var/lib/kmend/first";
+
 /// kmend's own packages: systemd reads the unit again.
 pub const TOOL_RELOAD: &str = "[ ! -d /run/systemd/system ] || systemctl daemon-reload || :\nexit 0\n";
 
@@ -88,25 +91,26 @@ pub fn tool_rpm_pre() -> String {
     format!("[ \"$1\" = 1 ] || exit 0\n{}exit 0\n", body(TOOL_BEFORE))
 }
 
-/// The same in Debian's words.
+/// The same in Debian's words. A package that was removed and not purged comes with its old version as `$2` again, in
+/// postinst too, so it is written down here that this is no upgrade.
 pub fn tool_deb_preinst() -> String {
-    format!("[ \"$1\" = install ] || exit 0\n{}exit 0\n", body(TOOL_BEFORE))
+    format!("[ \"$1\" = install ] || exit 0\nmkdir -p /var/lib/kmend\n: >{FIRST}\n{}exit 0\n", body(TOOL_BEFORE))
 }
 
 /// The first kmend comes, maybe in place of kpatch, whose scripts disable the unit later on in the transaction. So it is
 /// written down here for [`tool_rpm_posttrans`].
 pub fn tool_rpm_post() -> String {
-    format!("[ \"$1\" != 1 ] || : >/var/lib/kmend/first\n{TOOL_RELOAD}")
+    format!("[ \"$1\" != 1 ] || : >{FIRST}\n{TOOL_RELOAD}")
 }
 
 /// At the end of the transaction in which the first kmend came.
 pub fn tool_rpm_posttrans() -> String {
-    format!("[ -e /var/lib/kmend/first ] || exit 0\nrm -f /var/lib/kmend/first\n{}exit 0\n", body(TOOL_ENABLE))
+    format!("[ -e {FIRST} ] || exit 0\nrm -f {FIRST}\n{}exit 0\n", body(TOOL_ENABLE))
 }
 
 /// The first kmend is configured, after kpatch is gone.
 pub fn tool_deb_postinst() -> String {
-    format!("if [ \"$1\" = configure ] && [ -z \"$2\" ]; then\n{}fi\n{TOOL_RELOAD}", body(TOOL_ENABLE))
+    format!("if [ \"$1\" = configure ] && [ -e {FIRST} ]; then\nrm -f {FIRST}\n{}fi\n{TOOL_RELOAD}", body(TOOL_ENABLE))
 }
 
 /// A file of this folder less its license line.

@@ -40,6 +40,8 @@ const ENABLED: [&str; 3] = [
 const SYSTEMCTL: &str = "#!/bin/sh
 case \"$*\" in
 'is-enabled kpatch.service') cat /etc/unit && echo ;;
+*' enable kmend-check.timer') echo enabled >/etc/timer ;;
+*' disable kmend-check.timer') echo disabled >/etc/timer ;;
 *unmask*kpatch.service) [ \"$(cat /etc/unit)\" != masked ] || echo disabled >/etc/unit ;;
 *enable*kpatch.service) echo enabled >/etc/unit ;;
 *disable*kpatch.service | 'preset kpatch.service') echo disabled >/etc/unit ;;
@@ -183,6 +185,7 @@ fn dpkg_leaves_the_unit_as_it_was_too() {
         fs::create_dir_all(host.root.at("var/lib/kpatch/5.14.0")).unwrap();
         host.root.write("var/lib/kpatch/5.14.0/some.ko", "");
         let unit = || fs::read_to_string(host.root.at("etc/unit")).unwrap().trim().to_string();
+        let timer = || fs::read_to_string(host.root.at("etc/timer")).unwrap().trim().to_string();
         // Debian's kpatch masks its unit when it goes, and knows by itself what it was when it comes.
         let folder = host.dir.path().join("kpatch");
         let put = |name: &str, text: &str| {
@@ -210,6 +213,11 @@ fn dpkg_leaves_the_unit_as_it_was_too() {
         .ok();
         assert_eq!((host.version("kpatch").as_str(), host.version("kmend").as_str()), ("0.9.11-2", ""));
         assert_eq!(unit(), state, "kmend to kpatch");
+        assert_eq!(timer(), "disabled");
+        // Removed and not purged, it is no upgrade.
+        host.dpkg("-i", path.to_str().unwrap()).ok();
+        assert_eq!((unit().as_str(), timer().as_str()), (state, "enabled"), "and back");
+        assert!(!host.root.at("var/lib/kmend/first").exists());
     }
 }
 
