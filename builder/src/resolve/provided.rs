@@ -4,10 +4,11 @@
 //! vmlinux and each module have names of their own, and a live patch for several of them is one module: who refers to a
 //! name means its own klp object's, else what is exported. Names that several payloads bring are kept apart by other names.
 
+use crate::diff::names::cold_parent;
 use crate::elf::{Bind, Object, Symbol};
 use crate::extract::Extract;
 use crate::image::symvers::Symvers;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The payloads' global names.
 pub struct Provided<'e> {
@@ -54,9 +55,17 @@ impl<'e> Provided<'e> {
         self.by.get(name).filter(|all| all.len() > 1).map(|_| format!("kmend.{n}.own.{name}"))
     }
 
-    /// Gives other names to what several payloads bring: in `object`, the payload of unit `n`.
+    /// Gives other names to what several payloads bring: in `object`, the payload of unit `n`. A function's cold part, which is
+    /// local, follows it: objtool looks for the function by the name of the part.
     pub fn keep_apart(&self, n: usize, object: &mut Object, symvers: &Symvers) {
+        let own: HashSet<String> = object.symbols.iter().filter(|s| is_provided(s)).map(|s| s.name.clone()).collect();
         for symbol in &mut object.symbols {
+            if let Some(parent) = cold_parent(&symbol.name).filter(|p| symbol.is_local() && own.contains(*p)) {
+                if let Some(name) = self.linked(n, parent) {
+                    symbol.name = format!("{name}{}", &symbol.name[parent.len()..]);
+                }
+                continue;
+            }
             let owner = match symbol.is_undefined() {
                 true => self.unit(self.units[n].0, &symbol.name, symvers),
                 false => is_provided(symbol).then_some(n),

@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("new_exports", new_exports),
     ("types_of_variables", types_of_variables),
     ("pointers_to_replaced_functions", pointers_to_replaced_functions),
+    ("one_file_in_two_modules", one_file_in_two_modules),
 ];
 
 const VSOCK: &str = "net/vmw_vsock/af_vsock.c";
@@ -71,6 +72,20 @@ fn pointers_to_replaced_functions() {
     let write = format!("\t{nop}{begin}");
     let ext4 = fix(&kernel, "ext4.patch", &[(ext4, invalid, &warn), (ext4, begin, &write)]);
     kernel.build(&ext4, &["-n", "kmend_ext4"]).succeeds();
+}
+
+/// i915 and xe have this file in common, so the live patch has two global functions of one name, each with a cold part.
+fn one_file_in_two_modules() {
+    let kernel = Kernel::new().with_shared_objects();
+    if kernel.target.arch != "x86_64" {
+        return;
+    }
+    let begin = "void xelpdp_pica_irq_handler(struct intel_display *display, u32 iir)\n{\n";
+    let nop = format!("{begin}\tasm volatile(\"nop\");\n");
+    let fix = fix(&kernel, "hotplug.patch", &[("drivers/gpu/drm/i915/display/intel_hotplug_irq.c", begin, &nop)]);
+    let ran = kernel.build(&fix, &["-n", "kmend_hotplug"]);
+    let changed = ran.succeeds().out.matches("changed  xelpdp_pica_irq_handler.cold  ").count();
+    assert_eq!(changed, 2, "{}", ran.out);
 }
 
 /// x86 has definitions of its own for arch_sched_node_distance() and arch_prctl_spec_ctrl_get().
