@@ -18,6 +18,15 @@ pub(crate) const UNITS: [&str; 2] = ["kmend-check.service", "kmend-check.timer"]
 /// What `sos report` takes along.
 const SOS: &str = "/etc/sos/extras.d/kmend";
 
+/// Files of manager/ that only the deb has, where they are on the host, and their modes: kernels come with their live patches
+/// there (manager/src/subscribe/timer.rs).
+pub(crate) const DEB_ONLY: [(&str, &str, u16); 4] = [
+    ("kmend-subscribe.service", "/usr/lib/systemd/system/kmend-subscribe.service", 0o644),
+    ("kmend-subscribe.timer", "/usr/lib/systemd/system/kmend-subscribe.timer", 0o644),
+    ("kernel-hook", "/etc/kernel/postinst.d/zz-kmend-subscribe", 0o755),
+    ("apt.conf", "/etc/apt/apt.conf.d/01kmend", 0o644),
+];
+
 /// What is packaged.
 #[derive(Clone, Debug)]
 pub struct HostTool {

@@ -15,14 +15,19 @@ pub struct SubscribeArgs {
 /// What is done.
 #[derive(Subcommand)]
 pub enum SubscribeCommand {
-    /// Live patches come with the system's updates, for each kernel: installs the package kpatch-patches
+    /// Live patches come with the system's updates, for each kernel: installs the package kpatch-patches; with apt, enables
+    /// kmend-subscribe.timer
     #[command(alias = "auto-update")]
     Auto,
-    /// They do not: removes that package; what is installed stays
+    /// They do not: removes that package, or disables the timer; what is installed stays
     #[command(alias = "manual-update")]
     Manual,
     /// Install the newest live patch of each kernel on this host, once
-    Install,
+    Install {
+        /// Only of kernels that have none; kmend-subscribe.timer runs this
+        #[arg(long)]
+        missing: bool,
+    },
     /// Show the setting, and what can be had for the kernels on this host
     Status,
     /// Ask the repositories anew what can be had, for `kmend status`; kmend-check.timer runs this once a day
@@ -34,7 +39,7 @@ pub fn run(run: &Run<'_>, args: &SubscribeArgs) -> Result<()> {
     match args.command {
         SubscribeCommand::Auto => subscribe::auto(run),
         SubscribeCommand::Manual => subscribe::manual(run),
-        SubscribeCommand::Install => subscribe::install(run),
+        SubscribeCommand::Install { missing } => subscribe::install(run, missing),
         SubscribeCommand::Status => subscribe::status(run),
         SubscribeCommand::Check => subscribe::check(run),
     }

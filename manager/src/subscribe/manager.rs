@@ -66,8 +66,40 @@ impl Manager {
         match self {
             // Without --best, dnf4 leaves an older version as it is where dnf.conf does not say best=True.
             Self::Dnf { .. } => change("dnf", &[&["-y", "--best", "install"], packages].concat()),
-            Self::Apt => change("apt-get", &[&["-y", "install"], packages].concat()),
+            // A kernel's hook asks for it while dpkg still installs the kernel.
+            Self::Apt => change("apt-get", &[&["-y", "-o", "DPkg::Lock::Timeout=900", "install"], packages].concat()),
         }
+    }
+
+    /// New packages, each with the release of its kernel, leave the host together with it. With dnf that is the
+    /// metapackage's business. A deb that was asked for by hand would keep its kernel for ever, as it depends on it: where
+    /// apt may remove the kernel by itself, so it may the live patch (manager/apt.conf keeps both until then).
+    ///
+    /// # Errors
+    /// As [`Manager::install`].
+    pub fn goes_with_its_kernel(&self, new: &[(&str, &str)]) -> Result<()> {
+        if *self != Self::Apt {
+            return Ok(());
+        }
+        let mut packages = Vec::new();
+        for (release, package) in new {
+            let owners = run("dpkg-query", &["-S", &format!("/boot/vmlinuz-{release}")])?;
+            let owners = String::from_utf8_lossy(&owners.stdout).into_owned();
+            let owners: Vec<&str> = owners
+                .lines()
+                .filter_map(|line| line.split_once(": "))
+                .flat_map(|(names, _)| names.split(", "))
+                .collect();
+            let by_itself = !owners.is_empty()
+                && ask("apt-mark", &[&["showauto"], owners.as_slice()].concat())?.lines().count() == owners.len();
+            if by_itself {
+                packages.push(*package);
+            }
+        }
+        if packages.is_empty() {
+            return Ok(());
+        }
+        change("apt-mark", &[&["-q", "-q", "auto"], packages.as_slice()].concat())
     }
 
     /// Removes a package, and nothing that came with it.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Live patches from the package repositories: the kernels on this host in, packages of the system's own package manager
-//! out. There is no plugin of it: a metapackage has the newest live patch come with each kernel.
+//! out. There is no plugin of it: with dnf a metapackage has the newest live patch come with each kernel, with apt a timer and a
+//! script of the kernels' packages do.
 
 pub mod manager;
 pub mod names;
+pub mod timer;
 
 use crate::host::elsewhere::SOCKET;
 use crate::host::notes::{self, Available, Newest};
@@ -69,9 +71,16 @@ fn offers(run: &Run<'_>, manager: &Manager) -> Result<BTreeMap<String, Offer>> {
 /// `auto`: live patches come and are renewed with the system's updates.
 ///
 /// # Errors
-/// There is no package manager, or it fails.
+/// There is no package manager, or it fails; or there is no systemd where apt is.
 pub fn auto(run: &Run<'_>) -> Result<()> {
-    manager(run)?.install(&[META])
+    let manager = manager(run)?;
+    match manager {
+        Manager::Dnf { .. } => manager.install(&[META]),
+        Manager::Apt => {
+            timer::set(run, true)?;
+            install(run, true)
+        }
+    }
 }
 
 /// `manual`: they do not; what is installed stays.
@@ -80,6 +89,9 @@ pub fn auto(run: &Run<'_>) -> Result<()> {
 /// As [`auto`].
 pub fn manual(run: &Run<'_>) -> Result<()> {
     let manager = manager(run)?;
+    if let Manager::Apt = manager {
+        return timer::set(run, false);
+    }
     if !manager.is_installed(META)? {
         run.say.line(format!("{META} is not installed: live patches are not updated by themselves"));
         return Ok(());
@@ -91,11 +103,11 @@ pub fn manual(run: &Run<'_>) -> Result<()> {
 }
 
 /// `install`: the newest live patch of each kernel on this host, once; where its stream has brought none yet, the empty
-/// package, which the system's updates renew.
+/// package, which the system's updates renew. With `missing`, only of kernels that have none installed.
 ///
 /// # Errors
 /// As [`auto`].
-pub fn install(run: &Run<'_>) -> Result<()> {
+pub fn install(run: &Run<'_>, missing: bool) -> Result<()> {
     let manager = manager(run)?;
     let offers = offers(run, &manager)?;
     note(run, &offers);
@@ -103,7 +115,18 @@ pub fn install(run: &Run<'_>) -> Result<()> {
         run.say.line(format!("no live patch is available for {}", kernels(run)?.join(", ")));
         return Ok(());
     }
-    manager.install(&offers.values().map(|offer| offer.package.as_str()).collect::<Vec<_>>())
+    let there = manager.installed()?;
+    let is_there = |offer: &Offer| there.contains(&offer.package);
+    let wanted: Vec<&str> =
+        offers.values().filter(|offer| !(missing && is_there(offer))).map(|offer| offer.package.as_str()).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    manager.install(&wanted)?;
+    let new = offers.iter().filter(|(_, offer)| !is_there(offer));
+    manager.goes_with_its_kernel(
+        &new.map(|(release, offer)| (release.as_str(), offer.package.as_str())).collect::<Vec<_>>(),
+    )
 }
 
 /// `status`: whether updates come by themselves, and what can be had.
@@ -112,7 +135,11 @@ pub fn install(run: &Run<'_>) -> Result<()> {
 /// As [`auto`].
 pub fn status(run: &Run<'_>) -> Result<()> {
     let manager = manager(run)?;
-    let setting = if manager.is_installed(META)? { "auto-update" } else { "manual-update" };
+    let is_auto = match manager {
+        Manager::Dnf { .. } => manager.is_installed(META)?,
+        Manager::Apt => timer::is_set()?,
+    };
+    let setting = if is_auto { "auto-update" } else { "manual-update" };
     run.say.line(format!("Kpatch update setting: {setting}"));
     let offers = offers(run, &manager)?;
     let (empty, full): (Vec<&Offer>, Vec<&Offer>) = offers.values().partition(|offer| offer.is_empty());

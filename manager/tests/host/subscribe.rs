@@ -101,38 +101,86 @@ fn install_takes_the_live_patches_of_the_kernels_that_are_there() {
     assert!(!log(&system).iter().any(|line| line.contains("install")));
 }
 
-#[test]
-fn apt_does_the_same() {
+/// A host with apt, the kernel that runs and OTHER; the kernel packages that came by themselves are `auto`.
+fn apt_host(installed: &str, auto: &str) -> System {
     let system = System::new();
-    let package = "kpatch-patch-5.14.0-362.8.1.el9-3.x86-64";
+    system.put(&format!("lib/modules/{OTHER}/modules.builtin"), "");
     program(&system, "apt-get", "");
-    program(&system, "apt-mark", "");
-    program(&system, "apt-cache", &format!("printf '%s\\n' '{package}:' '  Installed: (none)' '  Candidate: 1-4'"));
+    program(&system, "systemctl", "case \"$*\" in is-enabled*) echo disabled; exit 1;; esac");
+    program(
+        &system,
+        "apt-mark",
+        &format!("case \"$1\" in showauto) for a; do case \" {auto} \" in *\" $a \"*) echo \"$a\";; esac; done;; esac"),
+    );
+    program(
+        &system,
+        "apt-cache",
+        &format!("printf '%s\\n' '{DEB}:' '  Installed: (none)' '  Candidate: 1-4' '{OTHER_DEB}:' '  Candidate: 0-0'"),
+    );
     program(
         &system,
         "dpkg-query",
-        &format!("case \"$*\" in *patches) echo installed kpatch-patches;; *) echo installed {package}; echo config-files kpatch-patch-old;; esac"),
+        &format!(
+            "case \"$*\" in -S*) echo linux-image-${{2#/boot/vmlinuz-}}: $2;; \
+             *) for a in {installed}; do echo installed $a; done; echo config-files kpatch-patch-old;; esac"
+        ),
     );
+    system
+}
+
+const DEB: &str = "kpatch-patch-5.14.0-362.8.1.el9-3.x86-64";
+const OTHER_DEB: &str = "kpatch-patch-5.14.0-427.13.1.el9-4.x86-64";
+const INSTALL: &str = "apt-get -y -o DPkg::Lock::Timeout=900 install";
+
+/// What was run to change something.
+fn changes(system: &System) -> Vec<String> {
+    let asks = ["apt-cache", "dpkg-query", "apt-mark showauto", "systemctl is-enabled"];
+    log(system).into_iter().filter(|line| !asks.iter().any(|ask| line.starts_with(ask))).collect()
+}
+
+#[test]
+fn apt_has_a_timer() {
+    let system = apt_host("", "");
     let said = system.kmend(&["subscribe", "status"]).ends(0);
-    assert_eq!(said.out, format!("Kpatch update setting: auto-update\nAvailable patches: {package}-1-4\n"));
-    log(&system);
-    system.kmend(&["subscribe", "auto"]).ends(0);
-    system.kmend(&["subscribe", "install"]).ends(0);
-    system.kmend(&["subscribe", "manual"]).ends(0);
-    let form = "dpkg-query -W -f ${db:Status-Status} ${Package}\\n";
     assert_eq!(
-        log(&system),
-        [
-            "apt-get -y install kpatch-patches".to_string(),
-            format!("apt-cache policy {package}"),
-            format!("apt-get -y install {package}"),
-            format!("{form} kpatch-patches"),
-            format!("{form} kpatch-patch-*"),
-            format!("apt-mark manual {package}"),
-            "apt-get -y remove kpatch-patches".into(),
-        ]
+        said.out,
+        format!("Kpatch update setting: manual-update\nAvailable patches: {DEB}-1-4\nNo live patch yet: {OTHER_DEB}\n")
     );
-    // Where there is dnf, too, it is dnf.
+    system.kmend(&["subscribe", "auto"]).ends(0);
+    let both = format!("{INSTALL} {DEB} {OTHER_DEB}");
+    assert_eq!(changes(&system), ["systemctl enable --quiet kmend-subscribe.timer", &both]);
+    program(&system, "systemctl", "case \"$*\" in is-enabled*) echo enabled;; esac");
+    system.kmend(&["subscribe", "status"]).ends(0).says("Kpatch update setting: auto-update\n");
+    // Where systemd runs, at once.
+    system.put("run/systemd/system/x", "");
+    system.kmend(&["subscribe", "manual"]).ends(0);
+    assert_eq!(changes(&system), ["systemctl disable --quiet --now kmend-subscribe.timer"]);
+    // A unit that is missing, and no systemd at all.
+    program(&system, "systemctl", "echo 'Unit file kmend-subscribe.timer does not exist.' >&2; exit 1");
+    system.kmend(&["subscribe", "auto"]).ends(1).complains("kmend-subscribe.timer does not exist.");
+    assert_eq!(changes(&system).len(), 1, "nothing was installed");
+}
+
+#[test]
+fn what_is_missing_is_installed_and_goes_with_its_kernel() {
+    let system = apt_host(DEB, &format!("linux-image-{OTHER}"));
+    system.kmend(&["subscribe", "install", "--missing"]).ends(0);
+    assert_eq!(changes(&system), [format!("{INSTALL} {OTHER_DEB}"), format!("apt-mark -q -q auto {OTHER_DEB}")]);
+    // Asked for by hand it is renewed as well, and stays marked as it was.
+    system.kmend(&["subscribe", "install"]).ends(0);
+    assert_eq!(changes(&system), [format!("{INSTALL} {DEB} {OTHER_DEB}"), format!("apt-mark -q -q auto {OTHER_DEB}")]);
+    let system = apt_host(&format!("{DEB} {OTHER_DEB}"), "");
+    let said = system.kmend(&["subscribe", "install", "--missing"]).ends(0);
+    assert_eq!((said.out.as_str(), changes(&system).len()), ("", 0));
+    // The kernels were asked for by hand: so count their live patches.
+    let system = apt_host("", "");
+    system.kmend(&["subscribe", "install", "--missing"]).ends(0);
+    assert_eq!(changes(&system), [format!("{INSTALL} {DEB} {OTHER_DEB}")]);
+}
+
+#[test]
+fn where_there_are_apt_and_dnf_it_is_dnf() {
+    let system = apt_host("", "");
     program(&system, "dnf", "");
     system.kmend(&["subscribe", "auto"]).ends(0);
     assert_eq!(log(&system).last().unwrap(), "dnf -y --best install kpatch-patches");

@@ -51,6 +51,12 @@ impl Deb {
         if !sums.is_empty() {
             out.file("md5sums", 0o644, sums.as_bytes())?;
         }
+        // Files that an administrator may change (deb-conffiles(5)).
+        let kept: String =
+            self.files.keys().filter(|path| path.starts_with("/etc/")).map(|p| format!("{p}\n")).collect();
+        if !kept.is_empty() {
+            out.file("conffiles", 0o644, kept.as_bytes())?;
+        }
         for (name, text) in &self.scripts {
             out.file(name, 0o755, text.as_bytes())?;
         }

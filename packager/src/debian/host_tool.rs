@@ -4,8 +4,8 @@
 use super::archive::Deb;
 use super::control::Control;
 use crate::date;
-use crate::files::Built;
-use crate::host_tool::{HostTool, DESCRIPTION, KPATCH, SUMMARY};
+use crate::files::{self, Built};
+use crate::host_tool::{HostTool, DEB_ONLY, DESCRIPTION, KPATCH, SUMMARY};
 use crate::scriptlets;
 use anyhow::{ensure, Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Makes the deb. It provides kpatch and takes the place of any other, as both have /usr/sbin/kpatch. Libraries whose
 /// Debian package is not known are refused.
 pub fn host_tool(tool: &HostTool) -> Result<Built> {
-    let contents = tool.contents()?;
+    let mut contents = tool.contents()?;
+    for (name, place, mode) in DEB_ONLY {
+        contents.files.push((place.into(), mode, files::read(&tool.unit.with_file_name(name))?));
+    }
     for library in &contents.needs.libraries {
         let known =
             ["libc.so.", "libm.so.", "libgcc_s.so.", "ld-linux-", "ld64.so."].iter().any(|l| library.starts_with(l));

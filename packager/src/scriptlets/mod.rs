@@ -9,6 +9,7 @@ const NAMES: &str = include_str!("names.sh");
 const INSTALL: &str = include_str!("install.sh");
 const UNINSTALL: &str = include_str!("uninstall.sh");
 const TOOL_BEFORE: &str = include_str!("tool_before.sh");
+const TOOL_DEB_TIMERS: &str = include_str!("tool_deb_timers.sh");
 const TOOL_DISABLE: &str = include_str!("tool_disable.sh");
 const TOOL_ENABLE: &str = include_str!("tool_enable.sh");
 
@@ -73,13 +74,11 @@ pub fn tool_rpm_preun() -> String {
 /// unit as it was.
 pub fn tool_deb_prerm() -> String {
     format!(
-        "[ \"$1\" = remove ] || exit 0\n[ \"$2\" != in-favour ] || {{ {TIMER_OFF}; exit 0; }}\n{}exit 0\n",
+        "[ \"$1\" = remove ] || exit 0\n{}[ \"$2\" != in-favour ] || exit 0\n{}exit 0\n",
+        body(TOOL_DEB_TIMERS),
         body(TOOL_DISABLE)
     )
 }
-
-const TIMER_OFF: &str =
-    "! command -v systemctl >/dev/null 2>&1 || systemctl --no-reload disable kmend-check.timer || :";
 
 /// Another kpatch is about to come in place of this one: %triggerprein, before any of its scripts.
 pub fn tool_rpm_trigger() -> String {

@@ -5,7 +5,7 @@ use crate::deb::Host;
 use crate::samples::{self, debian, live_patch, DEBIAN};
 use crate::tools::{as_root, run, Said};
 use kmend_packager::debian::{self as deb, Suite};
-use kmend_packager::{Dates, Key};
+use kmend_packager::{Arch, Dates, Key, Names};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,14 @@ fn suite() -> Suite {
 
 fn repository(host: &Host) -> PathBuf {
     host.dir.path().join("repository")
+}
+
+/// Puts a live patch of `kernel` into the repository, beside what is there.
+pub fn add(host: &Host, kernel: &str, release: u32) {
+    let names = Names::new(kernel, Arch::X86_64).unwrap();
+    let patch = live_patch(host.dir.path(), &names, release);
+    deb::live_patch(&patch).unwrap().write(&repository(host)).unwrap();
+    deb::repository(&repository(host), &suite(), None).unwrap();
 }
 
 fn publish(host: &Host, release: u32, key: Option<&Key>) {
@@ -36,6 +44,12 @@ fn apt(host: &Host, source_option: &str, args: &[&str]) -> Said {
 
 /// The same, by `file`, where apt uses the repository's own files, or by `copy`.
 fn apt_by(host: &Host, way: &str, source_option: &str, args: &[&str]) -> Said {
+    let config = config(host, way, source_option, "");
+    run(as_root("apt-get").env("APT_CONFIG", config).args(["-y", "-q"]).args(args))
+}
+
+/// The file that has apt's programs work on the host; `more` is put into it.
+pub fn config(host: &Host, way: &str, source_option: &str, more: &str) -> PathBuf {
     let dir = host.dir.path().display();
     let root = host.root.path().display();
     for folder in ["state/lists/partial", "cache/archives/partial", "log", "etc/preferences.d"] {
@@ -58,10 +72,10 @@ Debug::NoLocking "1";
 APT::Sandbox::User "root";
 APT::Architecture "amd64";
 APT::Architectures {{ "amd64"; }};
-"#
+{more}"#
     );
     fs::write(&config, text).unwrap();
-    run(as_root("apt-get").env("APT_CONFIG", config).args(["-y", "-q"]).args(args))
+    config
 }
 
 fn signed_by(public: &Path) -> String {

@@ -41,7 +41,7 @@ const SYSTEMCTL: &str = "#!/bin/sh
 case \"$*\" in
 'is-enabled kpatch.service') cat /etc/unit && echo ;;
 *' enable kmend-check.timer') echo enabled >/etc/timer ;;
-*' disable kmend-check.timer') echo disabled >/etc/timer ;;
+*' disable kmend-check.timer'*) echo disabled >/etc/timer ;;
 *unmask*kpatch.service) [ \"$(cat /etc/unit)\" != masked ] || echo disabled >/etc/unit ;;
 *enable*kpatch.service) echo enabled >/etc/unit ;;
 *disable*kpatch.service | 'preset kpatch.service') echo disabled >/etc/unit ;;
@@ -121,7 +121,11 @@ fn the_deb_takes_the_place_of_kpatch() {
     host.dpkg("-r", "kmend").ok();
     assert_eq!(
         host.root.calls(),
-        ["systemctl --no-reload disable kmend-check.timer", "systemctl --no-reload disable kpatch.service"]
+        [
+            "systemctl --no-reload disable kmend-check.timer kmend-subscribe.timer",
+            "systemctl --no-reload disable kmend-check.timer",
+            "systemctl --no-reload disable kpatch.service"
+        ]
     );
     assert!(!host.root.at("usr/sbin/kpatch").exists());
 }

@@ -11,5 +11,6 @@ mod metapackage;
 mod rpm_file;
 mod samples;
 mod subscribe;
+mod subscribe_apt;
 mod system;
 mod tools;

@@ -9,7 +9,7 @@ use kmend_packager::{Arch, Dates};
 use std::path::{Path, PathBuf};
 
 /// kmend of this workspace, made by cargo where it is not there.
-fn kmend() -> PathBuf {
+pub fn kmend() -> PathBuf {
     let me = std::env::current_exe().unwrap();
     // target/PROFILE/deps/TEST
     let folder = me.parent().and_then(Path::parent).unwrap();

@@ -6,13 +6,18 @@ use std::process::{Command, Output};
 
 /// Debian's packages with the programs that the tests call.
 const PACKAGES: &[(&str, &str)] = &[
+    ("apt-cache", "apt"),
     ("apt-get", "apt"),
+    ("apt-mark", "apt"),
     ("busybox", "busybox-static"),
     ("cargo", "cargo"),
+    ("cat", "coreutils"),
+    ("chroot", "coreutils"),
     ("cp", "coreutils"),
     ("dnf", "dnf"),
     ("dpkg", "dpkg"),
     ("dpkg-deb", "dpkg"),
+    ("dpkg-query", "dpkg"),
     ("gpg", "gpg"),
     ("gpgconf", "gpgconf"),
     ("ldd", "libc-bin"),
