@@ -4,3 +4,9 @@
 show systemctl is-active kpatch.service
 show kpatch list
 show kmend status
+# What `kmend subscribe auto` enables, where apt is there.
+show systemctl enable --now kmend-subscribe.timer
+show systemctl list-timers --all --no-legend kmend-subscribe.timer kmend-check.timer
+show systemd-analyze verify --man=no kmend-subscribe.service kmend-subscribe.timer kmend-check.service kmend-check.timer
+show systemctl start kmend-check.service
+show systemctl disable --now kmend-subscribe.timer
