@@ -29,7 +29,7 @@ static TOKENS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The objects of an unpatched unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Originals {
     /// Compiled with kbuild's flags alone.
     pub shipped: Vec<u8>,

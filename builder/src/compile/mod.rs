@@ -22,7 +22,7 @@ use crate::sandbox::{Sandbox, WORK};
 use crate::source::PatchedTree;
 use crate::target::Target;
 use again::How;
-use anyhow::{anyhow, Context, Result};
+use anyhow::{anyhow, ensure, Context, Result};
 use cache::{Cache, Compiled, Originals};
 use command::Saved;
 use overlay::Contents;
@@ -235,6 +235,7 @@ fn compile_with(
     let plain = Place { sandbox: &plain, out: &out, kept: None };
     let patched = Place { sandbox: &patched, out: &out, kept: over.as_ref().map(|over| (cache, over, begun)) };
     let ready = AtomicUsize::new(0);
+    let parts: Vec<Mutex<Parts>> = works.iter().map(|_| Mutex::default()).collect();
     let mut made = run_jobs(jobs, |i, variant| {
         let place = if variant.is_patched() { &patched } else { &plain };
         let one = compile_one(place, &works[i], variant, None, i)
@@ -242,7 +243,16 @@ fn compile_with(
         if variant == Variant::Patched {
             step.detail(&format!("{} of {}", 1 + ready.fetch_add(1, Ordering::Relaxed), count(units.len())));
         }
-        Ok(one)
+        if variant.is_patched() {
+            return Ok(one);
+        }
+        // Kept as soon as it is whole: the next build has it, even if this one is broken off.
+        let mut parts = parts[i].lock().map_err(|_| anyhow!("a compile job broke off"))?;
+        parts.add(variant, one);
+        if !works[i].embeds && parts.are_all(works[i].transplant.is_some()) {
+            cache.put(&works[i].key, &parts.inputs, begun, &parts.originals)?;
+        }
+        Ok(Compiled::default())
     })?;
     let kept = made_before(&made);
     let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
@@ -258,20 +268,9 @@ fn compile_with(
                 known
             }
             None => {
-                let shipped = take(i, Variant::Shipped).ok_or_else(missing)?;
-                let original = take(i, Variant::Original).ok_or_else(missing)?;
-                let moved = match w.transplant {
-                    Some(_) => take(i, Variant::MovedOriginal).ok_or_else(missing)?,
-                    None => Compiled::default(),
-                };
-                let all = Originals { shipped: shipped.object, original: original.object, moved: moved.object };
-                let mut inputs = [shipped.inputs, original.inputs, moved.inputs].concat();
-                inputs.sort();
-                inputs.dedup();
-                if !w.embeds {
-                    cache.put(&w.key, &inputs, begun, &all)?;
-                }
-                all
+                let parts = std::mem::take(&mut *parts[i].lock().map_err(|_| anyhow!("a compile job broke off"))?);
+                ensure!(parts.are_all(w.transplant.is_some()), missing());
+                parts.originals
             }
         };
         let Originals { shipped, original, moved: moved_original } = originals;
@@ -285,6 +284,35 @@ fn compile_with(
         eprint!("the compiler warns about the patched source:\n{}", said::of_the_fix(&warnings, target, tree));
     }
     Ok(pairs)
+}
+
+/// The originals of a unit, as far as they are compiled.
+#[derive(Default)]
+struct Parts {
+    originals: Originals,
+    /// The files that they were compiled from, in order.
+    inputs: Vec<String>,
+    made: Vec<Variant>,
+}
+
+impl Parts {
+    fn add(&mut self, variant: Variant, one: Compiled) {
+        let part = match variant {
+            Variant::Shipped => &mut self.originals.shipped,
+            Variant::MovedOriginal => &mut self.originals.moved,
+            _ => &mut self.originals.original,
+        };
+        *part = one.object;
+        self.made.push(variant);
+        self.inputs.extend(one.inputs);
+        self.inputs.sort();
+        self.inputs.dedup();
+    }
+
+    fn are_all(&self, is_moved: bool) -> bool {
+        let wanted = [(Variant::Shipped, true), (Variant::Original, true), (Variant::MovedOriginal, is_moved)];
+        wanted.iter().all(|(variant, is_wanted)| !is_wanted || self.made.contains(variant))
+    }
 }
 
 /// How many patched units are from the cache.

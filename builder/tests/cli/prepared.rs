@@ -44,6 +44,7 @@ pub const TESTS: &[Test] = &[
     ("truncated_image", truncated_image),
     ("code_that_debug_flags_change", code_that_debug_flags_change),
     ("broken_cache", broken_cache),
+    ("what_is_compiled_is_kept", what_is_compiled_is_kept),
     ("full_output_disk", full_output_disk),
     ("full_work_folder", full_work_folder),
     ("full_cache_disk", full_cache_disk),
@@ -610,4 +611,18 @@ fn killed() {
         let _ = fs::remove_dir_all(kernel.out());
     }
     kernel.build(&fix, &["-n", "one"]).succeeds();
+}
+
+/// A build that is refused keeps the originals that it compiled before.
+fn what_is_compiled_is_kept() {
+    let kernel = Kernel::new();
+    let good = kernel.good_fix();
+    let path = "fs/proc/version.c";
+    let before = kernel.source(path);
+    let bad = kernel.patch("bad.patch", path, &before, &format!("{before}\nint no_c of_any_kind;\n"));
+    let both = fs::read_to_string(&good).unwrap() + &fs::read_to_string(bad).unwrap();
+    let both = put(kernel.dir.path(), "both.patch", both);
+    kernel.build::<&str>(&both, &[]).fails(2, &["no_c"]);
+    let ran = kernel.build(&good, &["-n", "one"]);
+    assert!(ran.succeeds().err.contains("originals of 1 and patched files of 1 from the cache"), "{}", ran.err);
 }
