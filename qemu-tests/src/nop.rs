@@ -82,7 +82,7 @@ pub fn run(target: &Target, name: &str, file: &Path, replaces: &[String]) -> Res
     archive.file(&format!("{home}/run.sh"), run_script(name).as_bytes());
     let step = progress::step(format!("booting {} with {} modules ({})", target.release, order.len(), accel.name()));
     let host = Host { machine, accel, scratch: scratch.path() };
-    let limits = Limits { silence: Duration::from_secs(400), life: Duration::from_secs(3 * 3600) };
+    let limits = Limits { silence: Duration::from_secs(900), life: Duration::from_secs(3 * 3600) };
     let outcome = guest::boot(&target.vmlinuz, &archive.finish(), host, limits)?;
     step.done(&format!("{:?}", outcome.end));
     Ok(judge(outcome))
@@ -97,9 +97,18 @@ fn wanted(replaces: &[String], shipped: &Shipped) -> Vec<String> {
 }
 
 fn run_script(name: &str) -> String {
-    // Thousands of functions are patched one by one while others wait.
+    // Thousands of functions are patched one by one while others wait; and a transition compares all functions with the stacks
+    // of all tasks in one go, which takes a translated processor longer than the kernel's watchdogs allow. These are the most
+    // that can be set.
+    let patience = [
+        ("/proc/sys/kernel/hung_task_timeout_secs", 900),
+        ("/proc/sys/kernel/watchdog_thresh", 60),
+        ("/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout", 300),
+    ];
+    let patience: String =
+        patience.iter().map(|(file, seconds)| format!("[ ! -e {file} ] || echo {seconds} >{file}\n")).collect();
     format!(
-        ". /nop.sh\nbegin {NAME}\necho 900 >/proc/sys/kernel/hung_task_timeout_secs\nnop_before\nnop_load {name}\n\
+        ". /nop.sh\nbegin {NAME}\n{patience}nop_before\nnop_load {name}\n\
          nop_run {name}\nnop_revert {name}\nnop_after\nend\n"
     )
 }

@@ -6,6 +6,7 @@ use super::edit::{self, Function};
 use crate::prove::shuffled;
 use anyhow::{Context, Result};
 use kmend_builder::compile::Unit;
+use kmend_builder::progress;
 use kmend_builder::source::affected;
 use kmend_builder::target::Target;
 
@@ -31,6 +32,7 @@ pub fn choose(target: &Target, many: usize, seed: &str) -> Result<Vec<Source>> {
     let (mut vmlinux, mut modules) = (Vec::new(), Vec::new());
     let (of_vmlinux, of_modules) = (many / 2, many - many / 2);
     let [fewest, most] = AT_A_TIME;
+    let step = progress::step(format!("choosing {many} units among {} files", order.len()));
     for chunk in order.chunks((2 * many).clamp(fewest, most)) {
         for source in usable(target, chunk)? {
             if source.object == "vmlinux" { &mut vmlinux } else { &mut modules }.push(source);
@@ -38,7 +40,9 @@ pub fn choose(target: &Target, many: usize, seed: &str) -> Result<Vec<Source>> {
         if vmlinux.len() >= of_vmlinux && modules.len() >= of_modules {
             break;
         }
+        step.detail(&format!("{} of vmlinux and {} of modules so far", vmlinux.len(), modules.len()));
     }
+    step.done("");
     vmlinux.truncate(of_vmlinux);
     modules.truncate(of_modules);
     vmlinux.extend(modules);
