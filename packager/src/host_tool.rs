@@ -27,6 +27,15 @@ pub(crate) const DEB_ONLY: [(&str, &str, u16); 4] = [
     ("apt.conf", "/etc/apt/apt.conf.d/01kmend", 0o644),
 ];
 
+/// The epoch of the packages beside kmend's own that have a vendor's names: an update prefers them to the vendor's.
+pub(crate) const COMPANION_EPOCH: u32 = 1;
+
+/// What kmend cannot be installed beside: any kpatch but the one that requires kmend.
+pub(crate) const VENDOR: &str = "1:0";
+
+pub(crate) const COMPANION_TEXT: &str =
+    "This package has no files. Who has kpatch installed gets kmend by an update to it.";
+
 /// What is packaged.
 #[derive(Clone, Debug)]
 pub struct HostTool {
@@ -60,16 +69,21 @@ pub(crate) const DESCRIPTION: &str =
     "kmend manages live patches of the running kernel. It answers to the name kpatch as well.";
 
 impl HostTool {
-    /// Refuses what cannot be packaged, and reads the rest.
-    pub(crate) fn contents(&self) -> Result<Contents> {
-        self.origin.check().context("package kmend")?;
+    /// Refuses a version or an origin that cannot be in the package `name`.
+    pub(crate) fn check(&self, name: &str) -> Result<()> {
+        self.origin.check().with_context(|| format!("package {name}"))?;
         text::word("version", &self.version, ".+~")?;
         ensure!(
             self.version.starts_with(|c: char| c.is_ascii_digit()),
             "version {:?} starts without a digit",
             self.version
         );
-        description::dist(&self.dist)?;
+        description::dist(&self.dist)
+    }
+
+    /// Refuses what cannot be packaged, and reads the rest.
+    pub(crate) fn contents(&self) -> Result<Contents> {
+        self.check("kmend")?;
         let binary = files::read(&self.binary)?;
         let needs = module::needs(&self.binary, &binary)?;
         let unit = files::read(&self.unit)?;

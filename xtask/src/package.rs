@@ -39,6 +39,11 @@ pub fn run(args: &[String]) -> Result<()> {
     for arch in &arches {
         one(arch, &origin, share.path(), &out)?;
     }
+    // One for all architectures; operators publish them only where they want hosts to move to kmend (docs/packages.md).
+    let tool = tool::packaged(PathBuf::new(), None, origin)?;
+    for built in [debian::kpatch(&tool)?, redhat::kpatch(&tool, None)?, redhat::dnf_plugin(&tool, None)?] {
+        println!("{}", built.write(&out.join("kpatch"))?.display());
+    }
     let docs = out.join("share");
     kmend_manager::docs::write_docs(&docs)?;
     kmend_manager::docs::write(&docs, &kmend_builder::cli::command(), "1", env!("CARGO_PKG_VERSION"), &[])?;

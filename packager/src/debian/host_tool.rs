@@ -5,7 +5,7 @@ use super::archive::Deb;
 use super::control::Control;
 use crate::date;
 use crate::files::{self, Built};
-use crate::host_tool::{HostTool, DEB_ONLY, DESCRIPTION, KPATCH, SUMMARY};
+use crate::host_tool::{HostTool, DEB_ONLY, DESCRIPTION, KPATCH, SUMMARY, VENDOR};
 use crate::scriptlets;
 use anyhow::{ensure, Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,8 +47,8 @@ pub fn host_tool(tool: &HostTool) -> Result<Built> {
     }
     let control = control
         .field("Provides", &format!("kpatch (= {KPATCH})"))?
-        .field("Conflicts", "kpatch")?
-        .field("Replaces", "kpatch")?
+        .field("Conflicts", &format!("kpatch (<< {VENDOR})"))?
+        .field("Replaces", &format!("kpatch (<< {VENDOR})"))?
         .description(SUMMARY, DESCRIPTION)?;
     let script = |text: &str| format!("#!/bin/sh\n{text}");
     let deb = Deb {

@@ -2,11 +2,13 @@
 //! Debian packages, and repositories of them.
 
 mod archive;
+mod companion;
 mod control;
 mod host_tool;
 mod live_patch;
 mod repository;
 
+pub use companion::kpatch;
 pub use host_tool::host_tool;
 pub use live_patch::live_patch;
 pub use repository::{repository, suite_of, Suite};

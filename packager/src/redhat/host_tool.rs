@@ -3,14 +3,14 @@
 
 use super::{builder, finish, script, About};
 use crate::files::Built;
-use crate::host_tool::{Contents, HostTool, DESCRIPTION, KPATCH, SUMMARY};
+use crate::host_tool::{Contents, HostTool, DESCRIPTION, KPATCH, SUMMARY, VENDOR};
 use crate::scriptlets;
 use crate::signing::Key;
 use anyhow::{Context, Result};
 use rpm::{Dependency, FileOptions, PackageBuilder};
 
-/// Makes the RPM, signed with `key` if there is one. It provides kpatch, and conflicts with any other package that is
-/// or provides it, as both have /usr/sbin/kpatch. A package's conflicts do not count against itself.
+/// Makes the RPM, signed with `key` if there is one. It provides kpatch, and conflicts with any vendor's package that is
+/// or provides it, as both have /usr/sbin/kpatch; not with [`super::kpatch`]. A package's conflicts do not count against itself.
 pub fn host_tool(tool: &HostTool, key: Option<&Key>) -> Result<Built> {
     let contents = tool.contents()?;
     let arch = contents.arch().rpm();
@@ -19,7 +19,7 @@ pub fn host_tool(tool: &HostTool, key: Option<&Key>) -> Result<Built> {
     let mut package = builder("kmend", &tool.version, &release, arch, &about)?;
     package
         .provides(Dependency::eq("kpatch", KPATCH))
-        .conflicts(Dependency::any("kpatch"))
+        .conflicts(Dependency::less("kpatch", VENDOR))
         .requires(Dependency::any("systemd"))
         .pre_install_script(script(scriptlets::tool_rpm_pre()))
         .trigger_prein("kpatch", None, script(scriptlets::tool_rpm_trigger()))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! RPMs, and repositories of them.
 
+mod companions;
 mod host_tool;
 mod live_patch;
 mod metapackage;
@@ -8,6 +9,7 @@ mod repository;
 mod signed;
 mod updateinfo;
 
+pub use companions::{dnf_plugin, kpatch};
 pub use host_tool::host_tool;
 pub use live_patch::live_patch;
 pub use metapackage::{metapackage, Metapackage};

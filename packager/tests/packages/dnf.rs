@@ -90,7 +90,7 @@ impl Site {
     }
 
     /// The same with other options, and in another environment.
-    fn dnf_with(&self, options: &[&str], environment: &[(&str, &str)], args: &[&str]) -> Said {
+    pub fn dnf_with(&self, options: &[&str], environment: &[(&str, &str)], args: &[&str]) -> Said {
         let mut command = self.dnf_command();
         command.env_remove("LEAPP_IPU_IN_PROGRESS").envs(environment.iter().copied());
         run(command.args(options).args(args))

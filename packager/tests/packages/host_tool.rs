@@ -11,7 +11,7 @@ use rpm::{BuildConfig, CompressionWithLevel, FileOptions, PackageBuilder, Script
 use std::fs;
 use std::path::Path;
 
-fn tool(dir: &Path) -> HostTool {
+pub fn tool(dir: &Path) -> HostTool {
     let share = dir.join("share");
     let (man, completions) = (share.join("man/man8"), share.join("bash-completion/completions"));
     fs::create_dir_all(&man).unwrap();
@@ -105,7 +105,10 @@ fn the_deb_takes_the_place_of_kpatch() {
     let control = run(program("dpkg-deb").arg("-f").arg(&path)).ok();
     let depends = control.lines().find_map(|l| l.strip_prefix("Depends: ")).unwrap();
     assert!(depends.contains("libc6 (>= 2."), "{control}");
-    assert!(control.contains("Provides: kpatch (= 0.9.11-1)\nConflicts: kpatch\nReplaces: kpatch\n"), "{control}");
+    assert!(
+        control.contains("Provides: kpatch (= 0.9.11-1)\nConflicts: kpatch (<< 1:0)\nReplaces: kpatch (<< 1:0)\n"),
+        "{control}"
+    );
     host.stand_in("libc6", "2.99", "");
     host.stand_in("libgcc-s1", "99", "");
     fs::remove_file(host.root.at("usr/sbin/kpatch")).unwrap();

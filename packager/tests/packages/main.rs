@@ -2,8 +2,10 @@
 //! Packages and repositories, read and installed by the programs that they are for.
 
 mod apt;
+mod companions;
 mod deb;
 mod dnf;
+mod dnf_plugin;
 mod docs;
 mod host_tool;
 mod hostile;
