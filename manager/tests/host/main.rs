@@ -16,6 +16,7 @@ mod own_name;
 mod packaged;
 mod power;
 mod preflight;
+mod readers;
 mod signed_only;
 mod status;
 mod step_back;
