@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 const NAME: &str = "kpatch-patch-7.2.12+deb14-amd64";
 
-fn suite() -> Suite {
+pub fn suite() -> Suite {
     Suite { stream: "debian-forky".into(), vendor: "Example".into(), dates: samples::dates() }
 }
 
-fn repository(host: &Host) -> PathBuf {
+pub fn repository(host: &Host) -> PathBuf {
     host.dir.path().join("repository")
 }
 
@@ -38,7 +38,7 @@ fn publish_at(host: &Host, release: u32, dates: Dates, key: Option<&Key>) {
 }
 
 /// apt-get at work on the host, with one source and nothing of this machine's own.
-fn apt(host: &Host, source_option: &str, args: &[&str]) -> Said {
+pub fn apt(host: &Host, source_option: &str, args: &[&str]) -> Said {
     apt_by(host, "file", source_option, args)
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The packages named kpatch: in a repository they move hosts with the vendor's kpatch to kmend, and without them nothing moves.
 
+use crate::apt::{apt, repository, suite};
 use crate::deb::Host;
 use crate::dnf::Site;
 use crate::host_tool::tool;
@@ -88,4 +89,25 @@ fn dpkg_takes_both_in_one_run() {
     install(&[&companion]).ok();
     install(&[&tool]).ok();
     assert_eq!(host.version("kpatch"), "1:0.1.0-1");
+}
+
+#[test]
+fn apt_moves_to_kmend_where_the_repository_has_kpatch() {
+    let host = Host::new();
+    host.stand_in("libc6", "2.99", "");
+    host.stand_in("libgcc-s1", "99", "");
+    let folder = repository(&host);
+    debian::host_tool(&tool(host.dir.path())).unwrap().write(&folder).unwrap();
+    let upgrade = |options: &[&str]| {
+        debian::repository(&folder, &suite(), None).unwrap();
+        apt(&host, "trusted=yes", &["update"]).ok();
+        apt(&host, "trusted=yes", &[&["upgrade"], options].concat()).ok();
+        (host.version("kmend"), host.version("kpatch"))
+    };
+    let before = (String::new(), "0.9.11-1".into());
+    assert_eq!(upgrade(&["--with-new-pkgs"]), before);
+    debian::kpatch(&tool(host.dir.path())).unwrap().write(&folder).unwrap();
+    assert_eq!(upgrade(&[]), before, "apt-get installs nothing new unless it is told to");
+    assert_eq!(upgrade(&["--with-new-pkgs"]), ("0.1.0-1".into(), "1:0.1.0-1".into()));
+    assert_eq!(fs::read_link(host.root.at("usr/sbin/kpatch")).unwrap(), Path::new("kmend"));
 }

@@ -9,6 +9,7 @@ use crate::tools::{rpm_query, Said};
 use kmend_packager::{redhat, Arch, Names};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 const CONF: &str = "etc/dnf/plugins/kpatch.conf";
 
@@ -300,4 +301,53 @@ fn the_package_has_a_link_for_each_python() {
         assert!(listed.lines().any(|line| line.ends_with(&link)), "{link}: {listed}");
     }
     assert_eq!(rpm_query(&path, &["--configfiles"]), format!("/{CONF}\n"));
+}
+
+/// dnf's library as dnf-automatic uses it: without a command line. The last argument is a module that is loaded before.
+const LIBRARY: &str = r#"
+import importlib, os, shutil, sys
+import dnf
+root, repository, plugins, module = sys.argv[1:]
+importlib.import_module(module)
+base = dnf.Base()
+conf = base.conf
+conf.installroot = root
+conf.reposdir = conf.varsdir = ["/nonexistent"]
+for folder in ("cachedir", "persistdir", "logdir"):
+    shutil.rmtree(root + "/var/" + folder, ignore_errors=True)
+    os.makedirs(root + "/var/" + folder)
+    setattr(conf, folder, root + "/var/" + folder)
+conf.substitutions["releasever"] = "9"
+conf.plugins, conf.gpgcheck = True, False
+conf.pluginpath, conf.pluginconfpath = [plugins], [root + "/etc/dnf/plugins"]
+base.init_plugins()
+base.pre_configure_plugins()
+base.repos.add_new_repo("test", conf, baseurl=["file://" + repository])
+base.configure_plugins()
+base.fill_sack()
+base.upgrade_all()
+base.resolve()
+print(" ".join(sorted(str(item.pkg) for item in base.transaction)))
+"#;
+
+#[test]
+fn dnf_automatic_subscribes_as_well() {
+    let (names, later) = (el9(Arch::X86_64), later(Arch::X86_64));
+    let mut host = Host::new(&names);
+    host.kpatch("auto");
+    host.add(&names, 0);
+    host.add(&later, 0);
+    let run = |host: &Host, module: &str| {
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(["-B", "-c", LIBRARY]).arg(host.site.root.path()).arg(host.site.repository());
+        python.arg(host.site.root.at("usr/lib/kpatch-dnf")).arg(module);
+        let said = crate::tools::run(&mut python).ok();
+        said.lines().last().unwrap_or_default().to_owned()
+    };
+    let own = format!("{}-0-0.el9_3.x86_64", names.rpm());
+    assert_eq!(run(&host, "dnf.automatic.main"), own);
+    assert_eq!(run(&host, "dnf"), "", "another program asks for what it wants");
+    host.kernel(&later);
+    let kernel = format!("kernel-core-{}.x86_64", later.base());
+    assert_eq!(run(&host, "dnf"), format!("{kernel} {}-0-0.el9_4.x86_64", later.rpm()));
 }
