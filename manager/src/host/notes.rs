@@ -58,6 +58,9 @@ pub struct Available {
     pub checked: String,
     /// By kernel, `uname -r`: what is the newest there.
     pub kernels: BTreeMap<String, Newest>,
+    /// The kernels that were asked about; empty in a note that does not say, which is about all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<String>,
 }
 
 /// The newest live patch there is for a kernel.

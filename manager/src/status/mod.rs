@@ -238,7 +238,9 @@ fn newer_kernel(host: &Host, release: &str) -> Result<Option<String>> {
     names.sort_by(|a, b| order::natural(b, a));
     let image = |name: &String| {
         let beside = host.at("/lib/modules").join(name).join("vmlinuz");
-        beside.is_file() || host.at("/boot").join(format!("vmlinuz-{name}")).is_file()
+        // Debian calls it vmlinux on powerpc.
+        let in_boot = ["vmlinuz", "vmlinux"].map(|kind| host.at("/boot").join(format!("{kind}-{name}")));
+        beside.is_file() || in_boot.iter().any(|path| path.is_file())
     };
     Ok(names.into_iter().find(image))
 }

@@ -38,7 +38,9 @@ pub(super) fn read(host: &Host, release: &str) -> Noted {
     let available: Available = noted.take(host);
     let failures: Failures = noted.take(host);
     let breaker: Breaker = noted.take(host);
-    if !available.checked.is_empty() {
+    // A kernel that came after the check: it says nothing of that one.
+    let is_about = available.asked.is_empty() || available.asked.iter().any(|asked| asked == release);
+    if !available.checked.is_empty() && (is_about || available.kernels.contains_key(release)) {
         noted.checked = Some(plain(&available.checked));
         let day = available.checked.get(..10).and_then(clock::date);
         noted.checked_days = day.map(|day| clock::days(day, clock::today(host)));

@@ -3,6 +3,7 @@
 //! output; what asks is read here, in the language of C.
 
 use super::{names, Offer};
+use crate::host::Host;
 use anyhow::{bail, ensure, Context, Result};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -19,16 +20,20 @@ pub enum Manager {
     Apt,
 }
 
+/// dpkg's list of what kmend's own deb has put on the host.
+const OWN_DEB: &str = "/var/lib/dpkg/info/kmend.list";
+
 /// All live patches.
 const ALL: &str = "kpatch-patch-*";
 
 impl Manager {
-    /// The one there is; dnf where there are both.
+    /// The one there is. Where there are both it is dnf, unless kmend itself came by a deb: then dnf is there for other systems.
     ///
     /// # Errors
     /// There is none.
-    pub fn find() -> Result<Self> {
-        if in_path("dnf") {
+    pub fn find(host: &Host) -> Result<Self> {
+        let is_deb = in_path("apt-get") && host.at(OWN_DEB).is_file();
+        if in_path("dnf") && !is_deb {
             // dnf5 says `dnf5 version 5.2.6.2`, dnf4 `4.18.0`.
             return Ok(Self::Dnf { five: ask("dnf", &["--version"])?.contains("dnf5") });
         }
@@ -54,7 +59,8 @@ impl Manager {
     pub fn renew(&self) -> Result<()> {
         match self {
             Self::Dnf { .. } => change("dnf", &["-q", "--refresh", "makecache"]),
-            Self::Apt => change("apt-get", &["-q", "-q", "update"]),
+            // Else it ends well where a repository cannot be reached, and what it knew before is used.
+            Self::Apt => change("apt-get", &["-q", "-q", "-o", "APT::Update::Error-Mode=any", "update"]),
         }
     }
 
@@ -66,40 +72,33 @@ impl Manager {
         match self {
             // Without --best, dnf4 leaves an older version as it is where dnf.conf does not say best=True.
             Self::Dnf { .. } => change("dnf", &[&["-y", "--best", "install"], packages].concat()),
-            // A kernel's hook asks for it while dpkg still installs the kernel.
-            Self::Apt => change("apt-get", &[&["-y", "-o", "DPkg::Lock::Timeout=900", "install"], packages].concat()),
+            Self::Apt => change("apt-get", &[APT_INSTALL, packages].concat()),
         }
     }
 
-    /// New packages, each with the release of its kernel, leave the host together with it. With dnf that is the
-    /// metapackage's business. A deb that was asked for by hand would keep its kernel for ever, as it depends on it: where
+    /// Installs new packages, each with the release of its kernel, so that they leave the host together with it. With dnf that is
+    /// the metapackage's business. A deb that is asked for by hand would keep its kernel for ever, as it depends on it: where
     /// apt may remove the kernel by itself, so it may the live patch (manager/apt.conf keeps both until then).
     ///
     /// # Errors
     /// As [`Manager::install`].
-    pub fn goes_with_its_kernel(&self, new: &[(&str, &str)]) -> Result<()> {
-        if *self != Self::Apt {
-            return Ok(());
+    pub fn install_new(&self, new: &[(&str, &str)]) -> Result<()> {
+        fn packages<'a>(new: &[(&str, &'a str)]) -> Vec<&'a str> {
+            new.iter().map(|(_, package)| *package).collect()
         }
-        let mut packages = Vec::new();
-        for (release, package) in new {
-            let owners = run("dpkg-query", &["-S", &format!("/boot/vmlinuz-{release}")])?;
-            let owners = String::from_utf8_lossy(&owners.stdout).into_owned();
-            let owners: Vec<&str> = owners
-                .lines()
-                .filter_map(|line| line.split_once(": "))
-                .flat_map(|(names, _)| names.split(", "))
-                .collect();
-            let by_itself = !owners.is_empty()
-                && ask("apt-mark", &[&["showauto"], owners.as_slice()].concat())?.lines().count() == owners.len();
-            if by_itself {
-                packages.push(*package);
+        if *self != Self::Apt {
+            return if new.is_empty() { Ok(()) } else { self.install(&packages(new)) };
+        }
+        let (mut by_itself, mut by_hand) = (Vec::new(), Vec::new());
+        for one in new {
+            if kernel_came_by_itself(one.0)? { &mut by_itself } else { &mut by_hand }.push(*one);
+        }
+        for (list, mark) in [(by_itself, &["--mark-auto"][..]), (by_hand, &[])] {
+            if !list.is_empty() {
+                change("apt-get", &[APT_INSTALL, mark, &packages(&list)].concat())?;
             }
         }
-        if packages.is_empty() {
-            return Ok(());
-        }
-        change("apt-mark", &[&["-q", "-q", "auto"], packages.as_slice()].concat())
+        Ok(())
     }
 
     /// Removes a package, and nothing that came with it.
@@ -207,6 +206,24 @@ fn offer(package: &str, version: &str) -> Option<Offer> {
 fn in_path(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).map(|folder: PathBuf| folder.join(program)).any(|path| path.is_file())
+}
+
+/// Waits for dpkg: a kernel's hook asks while dpkg still installs the kernel.
+const APT_INSTALL: &[&str] = &["-y", "-o", "DPkg::Lock::Timeout=900", "install"];
+
+/// Whether apt may remove the package of a kernel by itself.
+fn kernel_came_by_itself(release: &str) -> Result<bool> {
+    // On powerpc it is called vmlinux. What is not found goes to standard error.
+    let files = ["vmlinuz", "vmlinux"].map(|kind| format!("/boot/{kind}-{release}"));
+    let found = run("dpkg-query", &["-S", &files[0], &files[1]])?;
+    let found = String::from_utf8_lossy(&found.stdout).into_owned();
+    let lines = found.lines().filter(|line| !line.starts_with("diversion by "));
+    let owners: Vec<&str> =
+        lines.filter_map(|line| line.split_once(": ")).flat_map(|(names, _)| names.split(", ")).collect();
+    if owners.is_empty() {
+        return Ok(false);
+    }
+    Ok(ask("apt-mark", &[&["showauto"], owners.as_slice()].concat())?.lines().count() == owners.len())
 }
 
 /// Runs what changes something; it shows its own output, and asks nothing.

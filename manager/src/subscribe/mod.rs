@@ -15,7 +15,7 @@ use anyhow::{ensure, Result};
 use manager::Manager;
 use std::collections::BTreeMap;
 
-/// The metapackage; it requires the live patches of the kernels that are installed.
+/// The metapackage; it recommends the live patches of the kernels that are installed.
 pub const META: &str = "kpatch-patches";
 
 /// A package that can be had.
@@ -43,7 +43,7 @@ fn manager(run: &Run<'_>) -> Result<Manager> {
         "{} is not the running system: its packages are not changed from here; run this in it",
         run.host.root().display()
     );
-    Manager::find()
+    Manager::find(run.host)
 }
 
 /// The kernels on this host: the one that runs, and those whose modules are there.
@@ -109,24 +109,38 @@ pub fn manual(run: &Run<'_>) -> Result<()> {
 /// As [`auto`].
 pub fn install(run: &Run<'_>, missing: bool) -> Result<()> {
     let manager = manager(run)?;
-    let offers = offers(run, &manager)?;
-    note(run, &offers);
+    let mut offers = offers(run, &manager)?;
+    note(run, &offers, is_fresh(&manager))?;
+    if missing {
+        // A kernel that runs and was removed: its live patch would bring it back.
+        let folder = run.host.at("/lib/modules");
+        offers.retain(|release, _| folder.join(release).join("modules.builtin").is_file());
+    }
     if offers.is_empty() {
         run.say.line(format!("no live patch is available for {}", kernels(run)?.join(", ")));
         return Ok(());
     }
     let there = manager.installed()?;
-    let is_there = |offer: &Offer| there.contains(&offer.package);
-    let wanted: Vec<&str> =
-        offers.values().filter(|offer| !(missing && is_there(offer))).map(|offer| offer.package.as_str()).collect();
-    if wanted.is_empty() {
-        return Ok(());
+    let (old, new): (Vec<_>, Vec<_>) = offers
+        .iter()
+        .map(|(release, offer)| (release.as_str(), offer.package.as_str()))
+        .partition(|(_, package)| there.iter().any(|name| name == package));
+    if !missing && manager != Manager::Apt {
+        return manager.install(&[old, new].concat().iter().map(|(_, package)| *package).collect::<Vec<_>>());
     }
-    manager.install(&wanted)?;
-    let new = offers.iter().filter(|(_, offer)| !is_there(offer));
-    manager.goes_with_its_kernel(
-        &new.map(|(release, offer)| (release.as_str(), offer.package.as_str())).collect::<Vec<_>>(),
-    )
+    if !missing && !old.is_empty() {
+        manager.install(&old.iter().map(|(_, package)| *package).collect::<Vec<_>>())?;
+    }
+    let Err(error) = manager.install_new(&new) else { return Ok(()) };
+    if new.len() < 2 {
+        return Err(error);
+    }
+    // One that cannot be installed does not keep the others away.
+    run.say.warn(format!("{error:#}: each by itself"));
+    let failed: Vec<&str> =
+        new.iter().filter(|one| manager.install_new(&[**one]).is_err()).map(|(_, package)| *package).collect();
+    ensure!(failed.is_empty(), "{} could not be installed: see what it says above", failed.join(", "));
+    Ok(())
 }
 
 /// `status`: whether updates come by themselves, and what can be had.
@@ -150,8 +164,7 @@ pub fn status(run: &Run<'_>) -> Result<()> {
         let list: Vec<&str> = empty.iter().map(|offer| offer.package.as_str()).collect();
         run.say.line(format!("No live patch yet: {}", list.join(", ")));
     }
-    note(run, &offers);
-    Ok(())
+    note(run, &offers, is_fresh(&manager))
 }
 
 /// `check`: asks the repositories themselves, and not what the package manager remembers of them; notes what there is.
@@ -162,18 +175,26 @@ pub fn check(run: &Run<'_>) -> Result<()> {
     let manager = manager(run)?;
     manager.renew()?;
     let offers = offers(run, &manager)?;
-    note(run, &offers);
-    Ok(())
+    note(run, &offers, true)
 }
 
-/// Writes down what was seen, for `kmend status`.
-fn note(run: &Run<'_>, offers: &BTreeMap<String, Offer>) {
+/// Whether an answer is the repositories' own: dnf fetches their lists anew when they are old (metadata_expire), apt when it is
+/// told to.
+fn is_fresh(manager: &Manager) -> bool {
+    matches!(manager, Manager::Dnf { .. })
+}
+
+/// Writes down what was seen, for `kmend status`: as of now where it is `fresh`, else as of the last check.
+fn note(run: &Run<'_>, offers: &BTreeMap<String, Offer>, fresh: bool) -> Result<()> {
     let newest = |offer: &Offer| Newest { version: offer.version.clone() };
     let kernels = offers.iter().map(|(release, offer)| (release.clone(), newest(offer))).collect();
-    let available = Available { checked: clock::stamp(run.host), kernels };
+    let before = || notes::read::<Available>(run.host).ok().map(|note| note.checked).filter(|day| !day.is_empty());
+    let checked = Some(()).filter(|()| !fresh).and_then(|()| before()).unwrap_or_else(|| clock::stamp(run.host));
+    let available = Available { checked, kernels, asked: self::kernels(run)? };
     let done = lock::take(run, "subscribe", true).and_then(|_lock| notes::write(run.host, &available));
     if let Err(error) = done {
         run.say.warn(format!("{error:#}: `kmend status` does not know what was seen here"));
     }
     indexes::remember(run);
+    Ok(())
 }

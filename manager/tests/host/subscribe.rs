@@ -104,7 +104,9 @@ fn install_takes_the_live_patches_of_the_kernels_that_are_there() {
 /// A host with apt, the kernel that runs and OTHER; the kernel packages that came by themselves are `auto`.
 fn apt_host(installed: &str, auto: &str) -> System {
     let system = System::new();
-    system.put(&format!("lib/modules/{OTHER}/modules.builtin"), "");
+    for kernel in [RELEASE, OTHER] {
+        system.put(&format!("lib/modules/{kernel}/modules.builtin"), "");
+    }
     program(&system, "apt-get", "");
     program(&system, "systemctl", "case \"$*\" in is-enabled*) echo disabled; exit 1;; esac");
     program(
@@ -121,7 +123,7 @@ fn apt_host(installed: &str, auto: &str) -> System {
         &system,
         "dpkg-query",
         &format!(
-            "case \"$*\" in -S*) echo linux-image-${{2#/boot/vmlinuz-}}: $2;; \
+            "case \"$*\" in -S*) echo linux-image-${{3#/boot/vmlinux-}}: $3; exit 1;; \
              *) for a in {installed}; do echo installed $a; done; echo config-files kpatch-patch-old;; esac"
         ),
     );
@@ -165,10 +167,10 @@ fn apt_has_a_timer() {
 fn what_is_missing_is_installed_and_goes_with_its_kernel() {
     let system = apt_host(DEB, &format!("linux-image-{OTHER}"));
     system.kmend(&["subscribe", "install", "--missing"]).ends(0);
-    assert_eq!(changes(&system), [format!("{INSTALL} {OTHER_DEB}"), format!("apt-mark -q -q auto {OTHER_DEB}")]);
+    assert_eq!(changes(&system), [format!("{INSTALL} --mark-auto {OTHER_DEB}")]);
     // Asked for by hand it is renewed as well, and stays marked as it was.
     system.kmend(&["subscribe", "install"]).ends(0);
-    assert_eq!(changes(&system), [format!("{INSTALL} {DEB} {OTHER_DEB}"), format!("apt-mark -q -q auto {OTHER_DEB}")]);
+    assert_eq!(changes(&system), [format!("{INSTALL} {DEB}"), format!("{INSTALL} --mark-auto {OTHER_DEB}")]);
     let system = apt_host(&format!("{DEB} {OTHER_DEB}"), "");
     let said = system.kmend(&["subscribe", "install", "--missing"]).ends(0);
     assert_eq!((said.out.as_str(), changes(&system).len()), ("", 0));
@@ -179,11 +181,68 @@ fn what_is_missing_is_installed_and_goes_with_its_kernel() {
 }
 
 #[test]
-fn where_there_are_apt_and_dnf_it_is_dnf() {
+fn a_kernel_that_was_removed_while_it_runs_stays_away() {
+    let system = apt_host("", "");
+    fs::remove_file(system.root().join(format!("lib/modules/{RELEASE}/modules.builtin"))).unwrap();
+    system.kmend(&["subscribe", "install", "--missing"]).ends(0);
+    assert_eq!(changes(&system), [format!("{INSTALL} {OTHER_DEB}")]);
+}
+
+#[test]
+fn a_live_patch_that_cannot_be_installed_keeps_no_other_away() {
+    let system = apt_host("", "");
+    program(&system, "apt-get", &format!("case \"$*\" in *' {DEB}'*) exit 100;; esac"));
+    system.kmend(&["subscribe", "install", "--missing"]).ends(1).complains(&format!("{DEB} could not be installed"));
+    let by_itself =
+        [format!("{INSTALL} {DEB} {OTHER_DEB}"), format!("{INSTALL} {DEB}"), format!("{INSTALL} {OTHER_DEB}")];
+    assert_eq!(changes(&system), by_itself);
+}
+
+/// apt answers from lists that `check` alone renews: the age of what is known is that of the last check.
+#[test]
+fn only_a_check_makes_what_apt_knows_new() {
+    let system = apt_host("", "");
+    let checked = |system: &System| system.note("available.json")["checked"].as_str().unwrap().to_string();
+    system.put("clock", "2026-11-01T10:00:00Z");
+    system.kmend(&["subscribe", "check"]).ends(0);
+    assert_eq!(changes(&system), ["apt-get -q -q -o APT::Update::Error-Mode=any update"]);
+    system.put("clock", "2026-11-25T10:00:00Z");
+    for verb in ["status", "install"] {
+        system.kmend(&["subscribe", verb]).ends(0);
+        assert_eq!(checked(&system), "2026-11-01T10:00:00Z", "{verb}");
+    }
+    program(&system, "apt-get", "exit 100");
+    system.kmend(&["subscribe", "check"]).ends(1);
+    assert_eq!(checked(&system), "2026-11-01T10:00:00Z", "the repository could not be reached");
+    program(&system, "apt-get", "");
+    system.kmend(&["subscribe", "check"]).ends(0);
+    assert_eq!(checked(&system), "2026-11-25T10:00:00Z");
+}
+
+/// A check says nothing of a kernel that came after it.
+#[test]
+fn a_kernel_that_nobody_asked_about_is_not_unsupported() {
+    let system = apt_host("", "");
+    program(&system, "apt-cache", "");
+    system.kmend(&["subscribe", "check"]).ends(0);
+    assert_eq!(system.note("available.json")["asked"], serde_json::json!([RELEASE, OTHER]));
+    system.kmend(&["status"]).ends(7).says("unsupported: ");
+    let mut note = system.note("available.json");
+    note["asked"] = serde_json::json!([OTHER]);
+    system.put("var/lib/kmend/available.json", &note.to_string());
+    system.kmend(&["status"]).ends(2).says("not patched: ");
+}
+
+/// Where there are both, dnf is the system's own, unless kmend came by a deb.
+#[test]
+fn of_apt_and_dnf_it_is_the_one_that_brought_kmend() {
     let system = apt_host("", "");
     program(&system, "dnf", "");
     system.kmend(&["subscribe", "auto"]).ends(0);
     assert_eq!(log(&system).last().unwrap(), "dnf -y --best install kpatch-patches");
+    system.put("var/lib/dpkg/info/kmend.list", "/usr/sbin/kmend\n");
+    system.kmend(&["subscribe", "auto"]).ends(0);
+    assert!(!log(&system).iter().any(|line| line.starts_with("dnf ")));
 }
 
 #[test]
@@ -302,5 +361,5 @@ fn check_asks_the_repositories_themselves() {
     program(&system, "apt-get", "");
     program(&system, "apt-cache", "");
     system.kmend(&["subscribe", "check"]).ends(0);
-    assert_eq!(log(&system)[0], "apt-get -q -q update");
+    assert_eq!(log(&system)[0], "apt-get -q -q -o APT::Update::Error-Mode=any update");
 }

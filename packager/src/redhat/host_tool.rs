@@ -7,7 +7,7 @@ use crate::host_tool::{Contents, HostTool, DESCRIPTION, KPATCH, SUMMARY, VENDOR}
 use crate::scriptlets;
 use crate::signing::Key;
 use anyhow::{Context, Result};
-use rpm::{Dependency, FileOptions, PackageBuilder};
+use rpm::{Dependency, DependencyFlags, FileOptions, PackageBuilder};
 
 /// Makes the RPM, signed with `key` if there is one. It provides kpatch, and conflicts with any vendor's package that is
 /// or provides it, as both have /usr/sbin/kpatch; not with [`super::kpatch`]. A package's conflicts do not count against itself.
@@ -22,7 +22,7 @@ pub fn host_tool(tool: &HostTool, key: Option<&Key>) -> Result<Built> {
         .conflicts(Dependency::less("kpatch", VENDOR))
         .requires(Dependency::any("systemd"))
         .pre_install_script(script(scriptlets::tool_rpm_pre()))
-        .trigger_prein("kpatch", None, script(scriptlets::tool_rpm_trigger()))
+        .trigger_prein("kpatch", Some((DependencyFlags::LESS, VENDOR)), script(scriptlets::tool_rpm_trigger()))
         .post_install_script(script(scriptlets::tool_rpm_post()))
         .post_trans_script(script(scriptlets::tool_rpm_posttrans()))
         .pre_uninstall_script(script(scriptlets::tool_rpm_preun()))

@@ -10,6 +10,7 @@ const INSTALL: &str = include_str!("install.sh");
 const UNINSTALL: &str = include_str!("uninstall.sh");
 const TOOL_BEFORE: &str = include_str!("tool_before.sh");
 const TOOL_DEB_TIMERS: &str = include_str!("tool_deb_timers.sh");
+const TOOL_DEB_TIMERS_BACK: &str = include_str!("tool_deb_timers_back.sh");
 const TOOL_DISABLE: &str = include_str!("tool_disable.sh");
 const TOOL_ENABLE: &str = include_str!("tool_enable.sh");
 
@@ -59,7 +60,8 @@ fn names(patch: &LivePatch) -> String {
         .replace("@RELEASE@", &patch.version.release.to_string())
 }
 
-/// Is there between the unpacking of the first kmend and the end of its installation.
+/// Is there between the unpacking of the first kmend and the end of its installation. It is written in a shell of its own: a
+/// shell that cannot write a file for `:` ends, whatever stands behind it.
 const FIRST: &str = "/var/lib/kmend/first";
 
 /// kmend's own packages: systemd reads the unit again.
@@ -93,13 +95,16 @@ pub fn tool_rpm_pre() -> String {
 /// The same in Debian's words. A package that was removed and not purged comes with its old version as `$2` again, in
 /// postinst too, so it is written down here that this is no upgrade.
 pub fn tool_deb_preinst() -> String {
-    format!("[ \"$1\" = install ] || exit 0\nmkdir -p /var/lib/kmend\n: >{FIRST}\n{}exit 0\n", body(TOOL_BEFORE))
+    format!(
+        "[ \"$1\" = install ] || exit 0\nmkdir -p /var/lib/kmend || :\n( : >{FIRST} ) || :\n{}exit 0\n",
+        body(TOOL_BEFORE)
+    )
 }
 
 /// The first kmend comes, maybe in place of kpatch, whose scripts disable the unit later on in the transaction. So it is
 /// written down here for [`tool_rpm_posttrans`].
 pub fn tool_rpm_post() -> String {
-    format!("[ \"$1\" != 1 ] || : >{FIRST}\n{TOOL_RELOAD}")
+    format!("[ \"$1\" != 1 ] || ( : >{FIRST} ) || :\n{TOOL_RELOAD}")
 }
 
 /// At the end of the transaction in which the first kmend came.
@@ -109,7 +114,12 @@ pub fn tool_rpm_posttrans() -> String {
 
 /// The first kmend is configured, after kpatch is gone.
 pub fn tool_deb_postinst() -> String {
-    format!("if [ \"$1\" = configure ] && [ -e {FIRST} ]; then\nrm -f {FIRST}\n{}fi\n{TOOL_RELOAD}", body(TOOL_ENABLE))
+    format!(
+        "if [ \"$1\" = configure ] && [ -e {FIRST} ]; then\nrm -f {FIRST}\n{}fi\n\
+         if [ \"$1\" = configure ] || [ \"$1\" = abort-remove ]; then\n{}fi\n{TOOL_RELOAD}",
+        body(TOOL_ENABLE),
+        body(TOOL_DEB_TIMERS_BACK)
+    )
 }
 
 /// A file of this folder less its license line.

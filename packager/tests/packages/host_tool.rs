@@ -40,6 +40,7 @@ const ENABLED: [&str; 3] = [
 const SYSTEMCTL: &str = "#!/bin/sh
 case \"$*\" in
 'is-enabled kpatch.service') cat /etc/unit && echo ;;
+'is-enabled --quiet kmend-check.timer') [ \"$(cat /etc/timer)\" = enabled ] ;;
 *' enable kmend-check.timer') echo enabled >/etc/timer ;;
 *' disable kmend-check.timer'*) echo disabled >/etc/timer ;;
 *unmask*kpatch.service) [ \"$(cat /etc/unit)\" != masked ] || echo disabled >/etc/unit ;;
@@ -125,6 +126,8 @@ fn the_deb_takes_the_place_of_kpatch() {
     assert_eq!(
         host.root.calls(),
         [
+            "systemctl is-enabled --quiet kmend-check.timer",
+            "systemctl is-enabled --quiet kmend-subscribe.timer",
             "systemctl --no-reload disable kmend-check.timer kmend-subscribe.timer",
             "systemctl --no-reload disable kmend-check.timer",
             "systemctl --no-reload disable kpatch.service"
@@ -251,4 +254,29 @@ fn what_is_no_program_or_has_no_place_is_refused() {
     assert!(refused(&|tool| tool.version = "0.1 0".into()).contains("version \"0.1 0\""));
     fs::write(dir.path().join("share/man/evil"), "").unwrap();
     assert!(refused(&|_| ()).contains("is no folder of man pages or completions"));
+}
+
+/// apt removes Debian's kpatch before it unpacks kmend, and that masks its unit then.
+#[test]
+fn the_unit_of_a_kpatch_that_is_gone_already_is_remembered() {
+    for state in ["enabled", "disabled"] {
+        let host = Host::new();
+        let made = debian::host_tool(&tool(host.dir.path())).unwrap();
+        let path = made.write(host.dir.path()).unwrap();
+        host.stand_in("libc6", "2.99", "");
+        host.stand_in("libgcc-s1", "99", "");
+        host.root.program("bin/systemctl", SYSTEMCTL);
+        fs::remove_file(host.root.at("usr/sbin/kpatch")).unwrap();
+        host.dpkg("-r", "kpatch").ok();
+        host.root.write("etc/unit", "masked");
+        fs::create_dir_all(host.root.at("var/lib/systemd/deb-systemd-helper-masked")).unwrap();
+        host.root.write("var/lib/systemd/deb-systemd-helper-masked/kpatch.service", "");
+        let wants = host.root.at("etc/systemd/system/multi-user.target.wants");
+        fs::create_dir_all(&wants).unwrap();
+        if state == "enabled" {
+            std::os::unix::fs::symlink("/lib/systemd/system/kpatch.service", wants.join("kpatch.service")).unwrap();
+        }
+        host.dpkg("-i", path.to_str().unwrap()).ok();
+        assert_eq!(fs::read_to_string(host.root.at("etc/unit")).unwrap().trim(), state);
+    }
 }
