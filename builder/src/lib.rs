@@ -21,7 +21,6 @@ pub mod audit;
 pub mod cli;
 pub mod compile;
 pub mod diff;
-pub mod disasm;
 pub mod elf;
 pub mod emit;
 pub mod error;

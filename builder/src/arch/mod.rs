@@ -2,14 +2,15 @@
 //! What differs between architectures: one trait, one file each. No relocation type or machine number
 //! is named anywhere else.
 
+pub mod line;
 pub mod linked;
 pub mod ppc64le;
 mod rust_flags;
 pub mod x86_64;
 
-use crate::disasm::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section, SymId, Symbol};
 use anyhow::{bail, Context, Result};
+use line::{Ask, Line};
 use linked::{Linked, Target};
 use std::fmt::Debug;
 use std::ops::Range;

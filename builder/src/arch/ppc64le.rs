@@ -19,7 +19,7 @@ mod transplant;
 
 use super::linked::{Linked, Target};
 use super::{Access, Arch, Field, LineArgument, LocalBranch, Transplant};
-use crate::disasm::{Ask, Line};
+use crate::arch::line::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section, Symbol};
 use anyhow::{bail, ensure, Result};
 use branches::{ends, flow, instructions, is_filler, local_entry, Flow, INSTRUCTION};

@@ -7,7 +7,7 @@ mod lines;
 mod rust_flags;
 
 use super::{Access, Arch, Field, LineArgument, LocalBranch};
-use crate::disasm::{Ask, Line};
+use crate::arch::line::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section};
 use anyhow::Result;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Two versions of a function's assembly in, the same in rows out: what stayed, what changed, what came and went.
 
-use crate::disasm::Line;
+use crate::arch::line::Line;
 use similar::{capture_diff_slices, Algorithm, DiffOp};
 use std::collections::HashMap;
 

@@ -5,10 +5,11 @@
 pub mod align;
 pub mod debug;
 pub mod fixed;
+mod lines;
 
+use crate::arch::line::Line;
 use crate::diff::view::{ItemId, ItemKind, Ref, View};
 use crate::diff::{names, ChangeSet, ChangedFunction};
-use crate::disasm::{self, Line};
 use debug::{Debug, Frame};
 use fixed::{mentions, Fixed};
 use serde::{Deserialize, Serialize};
@@ -90,8 +91,8 @@ pub struct FunctionCode {
 /// The code of the changed functions of a unit.
 pub fn code(source: &str, changes: &ChangeSet<'_>) -> Vec<FunctionCode> {
     let of_function = |f: &ChangedFunction| {
-        let patched = disasm::of_item(&changes.patched, f.item);
-        let original = f.original.map_or_else(Vec::new, |o| disasm::of_item(&changes.original, o));
+        let patched = lines::of_item(&changes.patched, f.item);
+        let original = f.original.map_or_else(Vec::new, |o| lines::of_item(&changes.original, o));
         let name = f.original.map_or(&changes.patched.items[f.item], |o| &changes.original.items[o]).name.clone();
         FunctionCode { source: source.into(), name, rows: align::align(&original, &patched), original, patched }
     };
@@ -115,8 +116,8 @@ struct Origin {
 impl Explainer<'_, '_> {
     fn function(&self, function: &ChangedFunction) -> Vec<Cause> {
         let (vo, vp) = (&self.changes.original, &self.changes.patched);
-        let new = disasm::of_item(vp, function.item);
-        let old = function.original.map_or_else(Vec::new, |o| disasm::of_item(vo, o));
+        let new = lines::of_item(vp, function.item);
+        let old = function.original.map_or_else(Vec::new, |o| lines::of_item(vo, o));
         let rows = align::align(&old, &new);
         let (mut differs_o, mut differs_p) = (vec![false; old.len()], vec![false; new.len()]);
         for row in rows.iter().filter(|r| !r.same) {

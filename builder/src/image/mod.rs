@@ -4,6 +4,7 @@
 pub mod btf;
 pub mod indirect;
 pub mod kallsyms;
+pub mod lines;
 pub mod modules;
 pub mod pointers;
 mod storage;

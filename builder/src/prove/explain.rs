@@ -3,9 +3,9 @@
 //! cause with the evidence for it, out.
 
 use super::{Proof, Shipped, Spot, Verdict};
+use crate::arch::line::{both, Ask, Line};
 use crate::arch::Field;
 use crate::diff::view::string_text;
-use crate::disasm::{both, Ask, Line};
 use crate::elf::{Object, Reloc, SecId, SymKind};
 use crate::image::Image;
 use crate::target::config::Config;

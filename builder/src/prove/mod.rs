@@ -16,8 +16,8 @@ pub mod stage;
 mod tables;
 pub mod vmlinux;
 
+use crate::arch::line::Line;
 use crate::arch::{Arch, Field};
-use crate::disasm::Line;
 use crate::elf::{Bind, Object, Reloc, SecId, SymId, SymKind};
 use crate::special::layout::Layouts;
 use std::borrow::Cow;

@@ -3,8 +3,8 @@
 //! are relocations.
 
 use super::{Leads, Named, Piece, Shipped, Spot};
+use crate::arch::line::Line;
 use crate::arch::{Arch, Field};
-use crate::disasm::Line;
 use crate::elf::{zero_terminated, Object, Reloc, SymKind, SHF_ALLOC};
 use std::borrow::Cow;
 

@@ -2,11 +2,11 @@
 //! The kernel image as something to prove against: everything is linked, references are addresses.
 
 use super::{Leads, Named, Piece, Shipped, Spot};
+use crate::arch::line::Line;
 use crate::arch::linked::{Linked, Memory, Target};
 use crate::arch::{Arch, Field};
-use crate::disasm::{self, Line};
 use crate::elf::Reloc;
-use crate::image::Image;
+use crate::image::{lines, Image};
 use std::borrow::Cow;
 
 fn spot(at: u64) -> Spot {
@@ -128,6 +128,6 @@ impl Shipped for Image {
     }
 
     fn lines(&self, arch: &dyn Arch, at: Spot, len: u64) -> Vec<Line> {
-        disasm::of_kernel(arch, &self.kallsyms, Image::bytes(self, at.at, len).unwrap_or_default(), at.at)
+        lines::of_kernel(arch, &self.kallsyms, Image::bytes(self, at.at, len).unwrap_or_default(), at.at)
     }
 }

@@ -3,7 +3,7 @@
 //! are folded away.
 
 use super::html::escape;
-use crate::disasm::Line;
+use crate::arch::line::Line;
 use crate::explain::align::Row;
 use crate::explain::FunctionCode;
 use std::fmt::Write as _;

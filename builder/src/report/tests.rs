@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 use super::*;
-use crate::disasm::Line;
+use crate::arch::line::Line;
 use crate::explain::align::align;
 
 /// What somebody may put into a patch, a symbol or a message.

@@ -3,7 +3,7 @@
 //! in a hundred in a kernel: system and vector instructions) is shown as its word.
 
 use super::branches::INSTRUCTION;
-use crate::disasm::{Ask, Line};
+use crate::arch::line::{Ask, Line};
 use powerpc::{Argument, Extension, Extensions, Ins, Opcode};
 
 /// See [`Arch::disassemble`](crate::arch::Arch::disassemble).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Instructions in the words of GNU as, with names for the fields that references and addresses stand in.
 
-use crate::disasm::{Ask, Line};
+use crate::arch::line::{Ask, Line};
 use iced_x86::{
     ConstantOffsets, Decoder, DecoderOptions, Formatter, GasFormatter, Instruction, OpKind, SymbolResolver,
     SymbolResult,

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Machine code in, lines of assembly for people out, with the things that the code refers to by name.
-//! What an instruction looks like is the architecture's to say ([`Arch::disassemble`]).
+//! Lines of assembly for people. What an instruction looks like is the architecture's to say ([`super::Arch::disassemble`]);
+//! what its operands are called, the caller's.
 
-use crate::arch::Arch;
-use crate::diff::compare::describe;
-use crate::diff::view::{ItemId, Ref, View};
-use crate::elf::Reloc;
-use crate::image::kallsyms::Kallsyms;
 use std::ops::Range;
 
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Where it begins; counts as the address does that [`Arch::disassemble`] was given.
+    /// Where it begins; counts as the address does that [`super::Arch::disassemble`] was given.
     pub at: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
@@ -36,47 +31,13 @@ impl Line {
     }
 }
 
-/// What [`Arch::disassemble`] wants a name for.
+/// What [`super::Arch::disassemble`] wants a name for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// What the reference means whose field lies within these bytes; None where there is no reference.
     Field(Range<u64>),
     /// What stands at this address outside of the code.
     Address(u64),
-}
-
-/// The lines of an item of an object, from its entry on, counted from there. References go by the names of what
-/// they refer to, strings by their text.
-pub fn of_item(view: &View<'_>, item: ItemId) -> Vec<Line> {
-    let it = &view.items[item];
-    let code = view.section(item).bytes(it.anchor..it.range.end);
-    let references = view.references(item);
-    view.object.arch.disassemble(code, 0, &mut |ask| match ask {
-        Ask::Field(field) => {
-            let within = |r: &Reloc| r.offset.checked_sub(it.anchor).is_some_and(|at| field.contains(&at));
-            let (reloc, to) = references.iter().find(|(r, _)| within(r))?;
-            Some(named(view, item, reloc, *to)).filter(|name| !name.is_empty())
-        }
-        Ask::Address(_) => None,
-    })
-}
-
-/// The lines of a piece of the running kernel that stands at `at`.
-pub fn of_kernel(arch: &dyn Arch, kallsyms: &Kallsyms, code: &[u8], at: u64) -> Vec<Line> {
-    arch.disassemble(code, at, &mut |ask| match ask {
-        Ask::Field(_) => None,
-        Ask::Address(address) => symbol_at(kallsyms, address),
-    })
-}
-
-/// `name` or `name+0x10`: the last symbol at or before an address.
-pub fn symbol_at(kallsyms: &Kallsyms, address: u64) -> Option<String> {
-    let symbols = kallsyms.symbols();
-    let after = symbols.partition_point(|s| s.address <= address);
-    let last = &symbols[after.checked_sub(1)?];
-    // Of several at one address the first is the one that traces show.
-    let first = symbols.partition_point(|s| s.address < last.address);
-    Some(beyond(&symbols[first].name, (address - last.address) as i64))
 }
 
 /// The line that holds the byte at `at`, and up to `around` lines before and behind it; that line is marked.
@@ -110,24 +71,8 @@ pub fn both(rebuilt: &[Line], shipped: &[Line], offset: u64, around: usize) -> S
     part("as rebuilt:", rebuilt) + &part("as shipped:", shipped)
 }
 
-fn named(view: &View<'_>, item: ItemId, reloc: &Reloc, to: Ref) -> String {
-    let it = &view.items[item];
-    let at_end = || {
-        let all = view.object.arch.biases(view.section(item), it.range.clone());
-        all.iter().find(|(offset, _)| *offset == reloc.offset).map_or(0, |(_, bias)| *bias)
-    };
-    let end = view.through_toc(to);
-    let name = short(&describe(view, &end));
-    match end {
-        _ if end != to => name,
-        Ref::External { addend, .. } | Ref::Item { addend, .. } | Ref::String { addend, .. } => {
-            beyond(&name, addend.wrapping_add(at_end()))
-        }
-        Ref::Special { .. } | Ref::Nowhere { .. } => name,
-    }
-}
-
-fn beyond(name: &str, distance: i64) -> String {
+/// `name`, `name+0x10` or `name-0x10`.
+pub fn beyond(name: &str, distance: i64) -> String {
     match distance {
         0 => name.into(),
         1.. => format!("{name}+{distance:#x}"),
@@ -135,20 +80,10 @@ fn beyond(name: &str, distance: i64) -> String {
     }
 }
 
-/// Long strings are cut off: a line is to be read.
-fn short(name: &str) -> String {
-    const LONGEST: usize = 60;
-    match name.char_indices().nth(LONGEST) {
-        Some((at, _)) if name.starts_with('"') => format!("{}…\"", &name[..at]),
-        _ => name.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::arch::by_name;
-    use crate::image::kallsyms::KernelSymbol;
 
     fn lines(arch: &str, code: &[u8], name: &mut dyn FnMut(Ask) -> Option<String>) -> Vec<Line> {
         by_name(arch).unwrap().disassemble(code, 0x100, name)
@@ -242,14 +177,5 @@ mod tests {
         assert_eq!(excerpt(&found, 0x200, 1), "");
         let two = both(&found, &found[..1], 0x16, 0);
         assert_eq!(two, "as rebuilt:\n>   +0x16  je +0x1d\nas shipped:\n  (no code there)\n");
-    }
-
-    #[test]
-    fn names_of_addresses() {
-        let symbol = |address, name: &str| KernelSymbol { address, kind: b't', name: name.into() };
-        let all = Kallsyms::new(vec![symbol(0x1000, "first"), symbol(0x1000, "alias"), symbol(0x2000, "second")]);
-        assert_eq!(symbol_at(&all, 0x1008).as_deref(), Some("first+0x8"));
-        assert_eq!(symbol_at(&all, 0x2000).as_deref(), Some("second"));
-        assert_eq!(symbol_at(&all, 0xfff), None);
     }
 }
