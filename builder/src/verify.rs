@@ -5,12 +5,14 @@ mod loader;
 mod registered;
 
 use crate::arch::Field;
+use crate::elf::modinfo::modinfo;
 use crate::elf::read::{read, Take};
 use crate::elf::*;
+use crate::image::module::Module;
 use crate::image::symvers::Symvers;
-use crate::image::{modules, Image};
+use crate::image::Image;
 use crate::manifest::Manifest;
-use crate::prove::module::Module;
+use crate::target::modules;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
@@ -43,18 +45,6 @@ const LONGEST_SYMBOL: usize = 512;
 /// `vmlinux` or what can be a module's name (MODULE_NAME_LEN).
 fn is_object_name(name: &str) -> bool {
     !name.is_empty() && name.len() < 56 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// `NAME=value` pairs of .modinfo.
-pub fn modinfo(object: &Object) -> Vec<(String, String)> {
-    let sections = object.sections.iter().filter(|s| s.name == ".modinfo");
-    sections
-        .flat_map(|s| s.data.split(|&b| b == 0))
-        .filter_map(|part| {
-            let text = String::from_utf8_lossy(part);
-            text.split_once('=').map(|(n, v)| (n.to_string(), v.to_string()))
-        })
-        .collect()
 }
 
 /// Which kernel a live patch is checked against.

@@ -2,7 +2,7 @@
 //! The modules that a target ships: a name in, the module and what it depends on out, in loading order.
 
 use anyhow::{bail, Context, Result};
-use kmend_builder::image::modules;
+use kmend_builder::target::modules;
 use kmend_builder::target::Target;
 use object::{Object, ObjectSection};
 use std::collections::BTreeMap;

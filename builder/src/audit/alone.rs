@@ -4,7 +4,7 @@
 
 use super::{Place, Root, World};
 use crate::elf::{Object, SymKind, Symbol};
-use crate::prove::Spot;
+use crate::image::shipped::Spot;
 use crate::special::storage::Storage;
 
 /// One unit, and no kernel.

@@ -22,7 +22,7 @@ mod walk;
 
 use crate::elf::{Object, SecId, Symbol};
 use crate::error::Refusal;
-use crate::prove::Spot;
+use crate::image::shipped::Spot;
 use crate::special::layout::Layouts;
 use crate::special::storage::Storage;
 use serde::{Deserialize, Serialize};

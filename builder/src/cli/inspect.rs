@@ -2,10 +2,10 @@
 //! kmend-build inspect: what a finished live patch holds.
 
 use crate::error::{DoesNotFit, NotVerified};
-use crate::image::modules;
 use crate::inspect::fit::{fit, Fit};
 use crate::inspect::{inspect, Report};
 use crate::manifest::Manifest;
+use crate::target::modules;
 use crate::{sign, target};
 use anyhow::{Context, Result};
 use clap::Args;

@@ -3,8 +3,9 @@
 
 use super::correlate::Twins;
 use super::sites::Site;
-use super::view::{string_at, string_text, ItemId, ItemKind, Ref, View};
+use super::view::{ItemId, ItemKind, Ref, View};
 use super::{constants, lines, Entries};
+use crate::elf::strings::{string_at, string_text};
 use crate::elf::{Reloc, SecId};
 use crate::special::known::{class_of, Class};
 use crate::special::{row_of, Entry, Fate};

@@ -59,5 +59,5 @@ impl Ignored {
 }
 
 fn text(view: &View<'_>, section: SecId, start: u64) -> String {
-    String::from_utf8_lossy(super::view::string_at(&view.object.sections[section], start)).into_owned()
+    String::from_utf8_lossy(crate::elf::strings::string_at(&view.object.sections[section], start)).into_owned()
 }

@@ -2,8 +2,9 @@
 //! Line numbers in code and data: two pieces that differ in bytes in, the bytes that hold nothing but
 //! `__LINE__` out. A fix moves every line below it; code that is otherwise the same need not be patched.
 
-use super::view::{string_at, Ref, View};
+use super::view::{Ref, View};
 use crate::arch::{Field, LineArgument};
+use crate::elf::strings::string_at;
 use crate::elf::{Reloc, SecId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};

@@ -285,7 +285,7 @@ fn exported(view: &View<'_>) -> BTreeMap<String, (String, Vec<u8>)> {
                 if let Ref::String { section: home, start, .. } =
                     view.reference(id, after.offset..after.offset + 1, after)
                 {
-                    said.extend_from_slice(super::view::string_at(&view.object.sections[home], start));
+                    said.extend_from_slice(crate::elf::strings::string_at(&view.object.sections[home], start));
                 }
             }
             all.entry(name).or_insert((list, said));

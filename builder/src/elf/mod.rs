@@ -2,10 +2,14 @@
 //! ELF relocatable files as this project thinks of them: sections with their relocations, symbols.
 //! `read` makes an [`Object`] from bytes, `write` the reverse.
 
+pub mod debug;
+pub mod lines;
+pub mod modinfo;
 pub mod note;
 pub mod read;
 pub mod refer;
 pub mod restore;
+pub mod strings;
 pub mod write;
 
 use crate::arch::Arch;

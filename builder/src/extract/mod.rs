@@ -7,8 +7,9 @@ mod payload;
 mod static_calls;
 
 use crate::diff::patchability::{running_name, Patchable};
-use crate::diff::view::{string_at, ItemId, ItemKind, Ref};
+use crate::diff::view::{ItemId, ItemKind, Ref};
 use crate::diff::{callbacks, constants, names, ChangeSet, ChangedFunction};
+use crate::elf::strings::string_at;
 use crate::elf::*;
 use crate::error::Refusal;
 use crate::hooks::{Callback, Kind};

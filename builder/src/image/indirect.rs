@@ -4,8 +4,8 @@
 //! Sources: arch/x86/kernel/alternative.c (apply_seal_endbr).
 
 use super::Image;
-use crate::prove::module::Module;
-use crate::prove::{Shipped, Spot};
+use crate::image::module::Module;
+use crate::image::shipped::{Shipped, Spot};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,8 +6,8 @@
 
 use super::Image;
 use crate::elf::Section;
-use crate::prove::module::Module;
-use crate::prove::Spot;
+use crate::image::module::Module;
+use crate::image::shipped::Spot;
 use crate::special::storage::Storage;
 use std::collections::BTreeSet;
 

@@ -2,9 +2,10 @@
 //! Whether a finished live patch fits a kernel: module, its report and a target in, [`Fit`] out.
 
 use super::Report;
+use crate::image::module::Module;
 use crate::image::symvers::Symvers;
-use crate::image::{modules, Image};
-use crate::prove::module::Module;
+use crate::image::Image;
+use crate::target::modules;
 use crate::target::Target;
 use crate::verify::{verify, Against};
 use anyhow::Result;

@@ -6,10 +6,11 @@ pub mod fit;
 pub(crate) mod functions;
 pub mod signature;
 
+use crate::elf::modinfo::modinfo;
 use crate::elf::read::{read, Take};
 use crate::elf::{note, Object, Place, SHF_RELA_LIVEPATCH};
 use crate::manifest::Manifest;
-use crate::verify::{modinfo, KlpName};
+use crate::verify::KlpName;
 use crate::{elf, files};
 use anyhow::Result;
 use fit::Fit;

@@ -6,8 +6,9 @@
 //! tables, initial values, `CSWTCH`). A section is compared as a whole: which part of it a function uses cannot always be
 //! told. What the linker merges is compared where it is referred to.
 
-use super::{Leads, Piece, Run, Spot, Verdict};
+use super::{Run, Verdict};
 use crate::elf::{Reloc, SecId};
+use crate::image::shipped::{Leads, Piece, Spot};
 use std::collections::HashMap;
 
 impl Run<'_> {

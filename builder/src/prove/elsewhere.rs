@@ -4,10 +4,11 @@
 
 use super::explain::Evidence;
 use super::stage::{self, prove_unit, World};
-use super::{Spot, Verdict};
+use super::Verdict;
 use crate::compile::{self, Unit};
 use crate::elf::read::{read, Take};
 use crate::elf::SymKind;
+use crate::image::shipped::Spot;
 use crate::image::Image;
 use crate::progress;
 use crate::source::affected;

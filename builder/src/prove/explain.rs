@@ -2,16 +2,15 @@
 //! Why a function is not proven, for a person: a proof in; the code on both sides of the first difference, and the likely
 //! cause with the evidence for it, out.
 
-use super::{Proof, Shipped, Spot, Verdict};
-use crate::arch::line::{both, Ask, Line};
-use crate::arch::Field;
-use crate::diff::view::string_text;
-use crate::elf::{Object, Reloc, SecId, SymKind};
+use super::{Proof, Verdict};
+use crate::arch::line::both;
+use crate::elf::lines::of_object;
+use crate::elf::{Object, SymKind};
+use crate::image::shipped::Shipped;
 use crate::image::Image;
 use crate::target::config::Config;
 use crate::target::{record, Target};
 use std::io::Read;
-use std::ops::Range;
 
 /// Lines shown before and behind the first difference.
 const AROUND: usize = 3;
@@ -27,46 +26,6 @@ pub fn code(object: &Object, proof: &Proof, name: &str, shipped: &dyn Shipped) -
     let rebuilt = of_object(object, symbol.section()?, symbol.value..symbol.value + symbol.size);
     let theirs = shipped.lines(object.arch, *at, symbol.size);
     Some(both(&rebuilt, &theirs, *offset, AROUND))
-}
-
-/// A piece of an object as assembly, references by name.
-pub fn of_object(object: &Object, section: SecId, range: Range<u64>) -> Vec<Line> {
-    let home = &object.sections[section];
-    object.arch.disassemble(home.bytes(range.clone()), 0, &mut |ask| match ask {
-        Ask::Field(field) => {
-            let within = |r: &&Reloc| {
-                let known = object.arch.field(r.kind).is_some_and(|f| f != Field::None);
-                known && field.contains(&(r.offset - range.start))
-            };
-            home.relocs_in(range.clone()).iter().find(within).map(|r| named(object, section, range.clone(), r))
-        }
-        Ask::Address(_) => None,
-    })
-}
-
-fn named(object: &Object, section: SecId, around: Range<u64>, r: &Reloc) -> String {
-    let symbol = &object.symbols[r.symbol];
-    let beyond = r.addend.wrapping_add(object.arch.bias(&object.sections[section], around, r));
-    let Some(home) = symbol.section().map(|id| &object.sections[id]) else {
-        return plus(&symbol.name, beyond);
-    };
-    let place = symbol.value.wrapping_add_signed(beyond);
-    if home.is_strings() {
-        let text: String = string_text(home, place).chars().take(60).collect();
-        return format!("{text:?}");
-    }
-    match symbol.kind {
-        SymKind::Section => plus(&home.name, place as i64),
-        _ => plus(&symbol.name, beyond),
-    }
-}
-
-fn plus(name: &str, distance: i64) -> String {
-    match distance {
-        0 => name.into(),
-        1.. => format!("{name}+{distance:#x}"),
-        _ => format!("{name}-{:#x}", distance.unsigned_abs()),
-    }
 }
 
 /// What speaks for one cause or another, beside the code itself.
@@ -150,17 +109,10 @@ fn embedded_config(image: &[u8]) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-/// Lines of a module's code, by its own symbols and relocations.
-pub(super) fn of_module(object: &Object, at: Spot, len: u64) -> Vec<Line> {
-    match object.sections.get(at.space) {
-        Some(_) => of_object(object, at.space, at.at..at.at.saturating_add(len)),
-        None => Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::shipped::Spot;
     use std::collections::BTreeMap;
 
     fn proof(proven: usize, differs: &[&str]) -> Proof {

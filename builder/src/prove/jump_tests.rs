@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Jump label sites that objtool has switched off in the shipped code, assembled by the real tools.
 
-use super::module::Module;
 use super::{prove, Verdict};
 use crate::elf::read::{read, Take};
+use crate::image::module::Module;
 use crate::special::layout::Layouts;
 use std::path::Path;
 use std::process::Command;

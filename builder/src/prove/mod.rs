@@ -9,110 +9,18 @@
 mod contents;
 pub mod elsewhere;
 pub mod explain;
-pub mod module;
 mod place;
 pub mod report;
 pub mod stage;
 mod tables;
-pub mod vmlinux;
 
-use crate::arch::line::Line;
-use crate::arch::{Arch, Field};
+use crate::arch::Field;
 use crate::elf::{Bind, Object, Reloc, SecId, SymId, SymKind};
+use crate::image::shipped::{Leads, Named, Piece, Shipped, Spot};
 use crate::special::layout::Layouts;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use tables::Tables;
-
-/// A place in what is shipped: an address in vmlinux, or an offset in a section of a module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Spot {
-    /// Section of the module; 0 for vmlinux.
-    pub space: usize,
-    /// Address or offset.
-    pub at: u64,
-}
-
-impl Spot {
-    /// The place `by` bytes further on.
-    pub fn moved(self, by: i64) -> Self {
-        Self { at: self.at.wrapping_add_signed(by), ..self }
-    }
-}
-
-/// A piece of the rebuilt object, and where in what is shipped it is compared.
-#[derive(Clone)]
-pub struct Piece<'a> {
-    /// The rebuilt object.
-    pub object: &'a Object,
-    /// The section.
-    pub section: SecId,
-    /// The piece, offsets in the section.
-    pub range: Range<u64>,
-    /// Where its first byte should stand.
-    pub spot: Spot,
-}
-
-impl Piece<'_> {
-    /// Its relocations.
-    pub fn relocs(&self) -> &[Reloc] {
-        self.object.sections[self.section].relocs_in(self.range.clone())
-    }
-
-    /// Where the place at `offset` in the section should stand.
-    pub fn place(&self, offset: u64) -> Spot {
-        self.spot.moved(offset.wrapping_sub(self.range.start) as i64)
-    }
-}
-
-/// What a reference in the shipped code leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Leads {
-    /// To this place (the value of the symbol, the addend taken off).
-    Place(Spot),
-    /// Right to this place, where the rebuilt code reads an entry of a table (the TOC of powerpc) that holds it.
-    Held(Spot),
-    /// To a symbol that the module itself does not define.
-    Undefined(String),
-    /// There is no such reference there.
-    Nowhere(String),
-}
-
-/// What is shipped: the kernel image, or a module file.
-pub trait Shipped {
-    /// Where functions of this name stand.
-    fn functions(&self, name: &str) -> Vec<Spot>;
-    /// The shipped bytes of a piece as the compiler made them, edits of the linker undone; None where there are none.
-    fn code(&self, piece: &Piece<'_>) -> Option<Cow<'_, [u8]>>;
-    /// `len` bytes at a place; None outside, or where there are none.
-    fn bytes(&self, spot: Spot, len: u64) -> Option<&[u8]>;
-    /// Where entries of the special section `name` stand: the first byte, and how many. None where that is not known.
-    fn table(&self, name: &str) -> Option<Vec<(Spot, u64)>>;
-    /// The string at a place, of letters of `unit` bytes, up to the zero that ends it.
-    fn string(&self, spot: Spot, unit: usize) -> Option<&[u8]>;
-    /// True where `len` bytes are just numbers: nothing in them is a reference.
-    fn is_plain(&self, spot: Spot, len: u64) -> bool;
-    /// Follows the reference that stands where `reloc`, one of the piece's, has its field.
-    fn follow(&self, piece: &Piece<'_>, reloc: &Reloc, field: Field) -> Leads;
-    /// True when a symbol of this name stands at this place, or there is none of the name at all to compare with.
-    fn is_named(&self, name: &str, spot: Spot) -> Named;
-    /// A place in words.
-    fn describe(&self, spot: Spot) -> String;
-    /// `len` bytes of code as assembly, counted from the place on.
-    fn lines(&self, arch: &dyn Arch, spot: Spot, len: u64) -> Vec<Line>;
-}
-
-/// Whether a name stands at a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Named {
-    /// It does.
-    Yes,
-    /// The name stands elsewhere.
-    Elsewhere,
-    /// No symbol of this name is in the symbol table (linker-made and section-end symbols are not).
-    Unlisted,
-}
 
 /// What became of one function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -425,7 +333,7 @@ impl Run<'_> {
             let mine = (symbol.value as i64 + beyond).max(0) as u64;
             let theirs = place.moved(beyond);
             let same = if target.is_strings() {
-                self.shipped.string(theirs, target.string_unit()) == Some(crate::diff::view::string_at(target, mine))
+                self.shipped.string(theirs, target.string_unit()) == Some(crate::elf::strings::string_at(target, mine))
             } else {
                 self.shipped.bytes(theirs, target.entsize) == Some(target.bytes(mine..mine + target.entsize))
             };

@@ -3,9 +3,10 @@
 //! places are not to be believed, as nothing but namesakes speaks for them.
 
 use super::tables::Tables;
-use super::{Leads, Learned, Piece, Proof, Run, Shipped, Spot, Verdict};
+use super::{Learned, Proof, Run, Verdict};
 use crate::arch::Field;
 use crate::elf::{Bind, Object, SecId, SymId};
+use crate::image::shipped::{Leads, Piece, Shipped, Spot};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A place for a section: how many of its functions agree there in their bytes, how many by name, where.

@@ -3,12 +3,13 @@
 //! `kmend-build prove` and `cargo xtask prove` show it.
 
 use super::explain::{self, Evidence};
-use super::module::Module;
 use super::{stage, Proof, Verdict};
 use crate::compile::{self, Unit};
 use crate::elf::read::{read, Take};
 use crate::elf::Object;
-use crate::image::{modules, Image};
+use crate::image::module::Module;
+use crate::image::Image;
+use crate::target::modules;
 use crate::target::Target;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};

@@ -4,13 +4,14 @@
 
 use super::elsewhere::{Elsewhere, Wanted};
 use super::explain;
-use super::module::Module;
-use super::{prove, Named, Proof, Shipped, Spot, Verdict};
+use super::{prove, Proof, Verdict};
 use crate::diff::patchability::running_name;
 use crate::diff::ChangeSet;
 use crate::elf::{Bind, Object, SymKind};
 use crate::error::{Refusal, Refused};
 use crate::extract::{External, Origin};
+use crate::image::module::Module;
+use crate::image::shipped::{Named, Shipped, Spot};
 use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::progress;

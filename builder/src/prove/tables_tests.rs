@@ -2,9 +2,10 @@
 //! What special sections say about a function, assembled and linked by the real tools: rebuilt and shipped alike, and shipped
 //! with one thing changed.
 
-use super::module::Module;
 use super::tests::{image_of, load, run};
-use super::{prove, Shipped, Verdict};
+use super::{prove, Verdict};
+use crate::image::module::Module;
+use crate::image::shipped::Shipped;
 use crate::special::layout::Layouts;
 use std::path::Path;
 

@@ -2,11 +2,12 @@
 //! The proof, compiled and linked by the real tools: a unit against an image and a module made of the same source, and made
 //! of one that was changed in one place. The code model says for which architecture: `kernel` is x86_64's, others ppc64le's.
 
-use super::module::Module;
-use super::{prove, Shipped, Verdict};
+use super::{prove, Verdict};
 use crate::elf::read::{read, Take};
 use crate::elf::Object;
 use crate::image::kallsyms::{Kallsyms, KernelSymbol};
+use crate::image::module::Module;
+use crate::image::shipped::Shipped;
 use crate::image::Image;
 use crate::special::layout::Layouts;
 use object::{Object as _, ObjectSymbol as _, SymbolKind};

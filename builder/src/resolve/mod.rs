@@ -11,10 +11,12 @@ mod provided;
 use crate::elf::*;
 use crate::error::Refusal;
 use crate::extract::{External, Extract, Origin};
+use crate::image::module::Module;
+use crate::image::shipped::{Shipped, Spot};
 use crate::image::symvers::{Export, Symvers};
-use crate::image::{modules, Image};
-use crate::prove::module::Module;
-use crate::prove::{Proof, Shipped, Spot, Verdict};
+use crate::image::Image;
+use crate::prove::{Proof, Verdict};
+use crate::target::modules;
 use provided::Provided;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -254,7 +256,8 @@ fn find(
         None => {
             // Of a weak name the kernel may have another definition than this unit.
             let own = unit.proof.spot(unit.shipped, name);
-            let own = own.filter(|s| Shipped::is_named(world.image, name, *s) != crate::prove::Named::Elsewhere);
+            let own =
+                own.filter(|s| Shipped::is_named(world.image, name, *s) != crate::image::shipped::Named::Elsewhere);
             let place = own.or_else(|| {
                 let mut globals = world.image.kallsyms.named(name).filter(|s| s.is_global());
                 let first = globals.next()?;
@@ -283,14 +286,14 @@ fn find(
                 let place = unit
                     .proof
                     .spot(unit.shipped, name)
-                    .filter(|&s| Shipped::is_named(module, name, s) == crate::prove::Named::Yes);
+                    .filter(|&s| Shipped::is_named(module, name, s) == crate::image::shipped::Named::Yes);
                 let global = || {
                     let mut all = module.named(name).filter(|s| !s.is_local());
                     all.next().map(|s| Spot { space: s.section().unwrap_or(0), at: s.value })
                 };
                 let public = || {
                     made_public(unit, units, name)
-                        .filter(|&s| Shipped::is_named(module, name, s) == crate::prove::Named::Yes)
+                        .filter(|&s| Shipped::is_named(module, name, s) == crate::image::shipped::Named::Yes)
                 };
                 let place = if external.origin == Origin::Elsewhere { global().or_else(public) } else { place };
                 if let Some(sympos) = place.and_then(|p| module.sympos(name, p)) {

@@ -8,8 +8,8 @@
 use crate::elf::{Bind, Object, Place, SymId, Symbol};
 use crate::error::Refusal;
 use crate::extract::{External, Extract, Origin};
+use crate::image::module::Module;
 use crate::image::Image;
-use crate::prove::module::Module;
 use std::collections::BTreeMap;
 
 /// What is shipped.

@@ -8,7 +8,7 @@ use crate::diff::storage::read_only_written;
 use crate::elf::{Object, Reloc, SecId, SymKind, Symbol};
 use crate::error::Refusal;
 use crate::image::indirect::IndirectCalls;
-use crate::prove::Spot;
+use crate::image::shipped::Spot;
 use crate::special::storage::Storage;
 use crate::special::{self, marks};
 use std::collections::{BTreeMap, HashMap};

@@ -2,7 +2,7 @@
 //! Sizes of the C structs in special sections: from the command line, the target's BTF or the object's
 //! DWARF, never from a constant.
 
-use crate::types::entries::relocated;
+use crate::elf::debug::relocated;
 use anyhow::{bail, Context, Result};
 use gimli::{EndianSlice, LittleEndian};
 use object::Object as _;

@@ -6,6 +6,7 @@
 //! include/linux/{jump_label,static_call_types,objtool}.h, scripts/sorttable.h, kernel/trace/ftrace.c;
 //! arch/powerpc/include/asm/{feature-fixups,synch,barrier,bug,extable,jump_label}.h.
 
+pub mod bounds;
 pub mod known;
 pub mod layout;
 pub mod marks;

@@ -7,6 +7,7 @@ pub mod buildroot;
 pub mod config;
 pub mod debian;
 pub mod mmdebstrap;
+pub mod modules;
 pub mod prepare;
 pub mod record;
 pub mod sources;

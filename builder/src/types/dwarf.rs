@@ -3,8 +3,9 @@
 //! its global functions, and what its variables hold. Types inside of functions are left out, but for what their static
 //! variables hold: all else that they describe lives on the stack.
 
-use super::entries::{keyword, raw, relocated, Entries, Raw};
+use super::entries::{keyword, raw, Entries, Raw};
 use super::kind::{Kind, Number, Prototype};
+use crate::elf::debug::relocated;
 use anyhow::{Context, Result};
 use gimli::{DwTag, EndianSlice, LittleEndian, UnitOffset};
 use object::Object as _;

@@ -5,6 +5,7 @@
 use super::dwarf;
 use super::entries::{self, Entries};
 use crate::diff::locals::{Declared, Statics};
+use crate::elf::debug::relocated;
 use crate::elf::read::{read, Take};
 use crate::elf::{Object, SymKind};
 use anyhow::{Context, Result};
@@ -32,7 +33,7 @@ pub fn read_statics(bytes: &[u8]) -> Result<Statics> {
     let object = read(bytes, Take::All)?;
     let Some(info) = object.section_by_name(".debug_info") else { return Ok(Statics::new()) };
     let file = object::File::parse(bytes).context("malformed object")?;
-    let sections = gimli::DwarfSections::load(|id| entries::relocated(&file, id.name()))?;
+    let sections = gimli::DwarfSections::load(|id| relocated(&file, id.name()))?;
     let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
     let mut found = Statics::new();
     let mut units = dwarf.units();

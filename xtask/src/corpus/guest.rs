@@ -3,7 +3,7 @@
 
 use super::record::{Outcome, Record, Store};
 use anyhow::Result;
-use kmend_builder::image::modules;
+use kmend_builder::target::modules;
 use kmend_builder::target::Target;
 use qemu_tests::guest::End;
 use qemu_tests::judge::Verdict;

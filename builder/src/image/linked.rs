@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The kernel image as something to prove against: everything is linked, references are addresses.
 
-use super::{Leads, Named, Piece, Shipped, Spot};
+use super::shipped::{Leads, Named, Piece, Shipped, Spot};
+use super::{lines, Image};
 use crate::arch::line::Line;
 use crate::arch::linked::{Linked, Memory, Target};
 use crate::arch::{Arch, Field};
 use crate::elf::Reloc;
-use crate::image::{lines, Image};
+use crate::special::bounds::bounds;
 use std::borrow::Cow;
 
 fn spot(at: u64) -> Spot {
@@ -53,7 +54,7 @@ impl Shipped for Image {
     }
 
     fn table(&self, name: &str) -> Option<Vec<(Spot, u64)>> {
-        let (start, end) = super::tables::bounds(name)?;
+        let (start, end) = bounds(name)?;
         let at = |name| self.kallsyms.named(name).next().map(|s| s.address);
         let start = at(start)?;
         Some(vec![(spot(start), at(end)?.checked_sub(start)?)])

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Finds and reads the shipped files of modules: a target and a name in, the module out.
 
+use super::Target;
 use crate::elf::read::{read, Take};
 use crate::files;
-use crate::prove::module::Module;
-use crate::target::Target;
+use crate::image::module::Module;
 use crate::unpack;
 use anyhow::{ensure, Context, Result};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

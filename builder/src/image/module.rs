@@ -2,9 +2,11 @@
 //! A shipped module (.ko) as something to prove against: it is not linked to its place yet, references
 //! are relocations.
 
-use super::{Leads, Named, Piece, Shipped, Spot};
+use super::shipped::{Leads, Named, Piece, Shipped, Spot};
 use crate::arch::line::Line;
 use crate::arch::{Arch, Field};
+use crate::elf::lines::of_object;
+use crate::elf::modinfo::modinfo;
 use crate::elf::{zero_terminated, Object, Reloc, SymKind, SHF_ALLOC};
 use std::borrow::Cow;
 
@@ -26,7 +28,7 @@ impl Module {
 
     /// The modules without which this one cannot be loaded.
     pub fn depends(&self) -> Vec<String> {
-        let info = crate::verify::modinfo(&self.object);
+        let info = modinfo(&self.object);
         let all = info.iter().filter(|(n, _)| n == "depends").flat_map(|(_, v)| v.split(','));
         all.filter(|d| !d.is_empty()).map(|d| d.replace('-', "_")).collect()
     }
@@ -142,6 +144,9 @@ impl Shipped for Module {
     }
 
     fn lines(&self, _arch: &dyn Arch, at: Spot, len: u64) -> Vec<Line> {
-        super::explain::of_module(&self.object, at, len)
+        match self.object.sections.get(at.space) {
+            Some(_) => of_object(&self.object, at.space, at.at..at.at.saturating_add(len)),
+            None => Vec::new(),
+        }
     }
 }
