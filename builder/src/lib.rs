@@ -33,6 +33,7 @@ mod holder;
 pub mod hooks;
 pub mod image;
 pub mod inspect;
+pub mod klp;
 pub mod leftovers;
 pub mod link;
 pub mod manifest;

@@ -11,41 +11,11 @@ use crate::elf::*;
 use crate::image::module::Module;
 use crate::image::symvers::Symvers;
 use crate::image::Image;
+use crate::klp::{is_object_name, KlpName};
 use crate::manifest::Manifest;
 use crate::target::modules;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
-
-/// What a livepatch symbol's name says: `.klp.sym.<object>.<name>,<sympos>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KlpName {
-    /// `vmlinux` or a module's name.
-    pub object: String,
-    /// The symbol there.
-    pub name: String,
-    /// Its position among its namesakes.
-    pub sympos: u64,
-}
-
-impl KlpName {
-    /// Parses the name as the kernel does (kernel/livepatch/core.c, klp_resolve_symbols: `%55[^.].%511[^,],%lu`); None
-    /// where it is not well formed.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (object, rest) = text.strip_prefix(".klp.sym.")?.split_once('.')?;
-        let (name, sympos) = rest.split_once(',')?;
-        let ok = is_object_name(object) && !name.is_empty() && name.len() < LONGEST_SYMBOL;
-        let digits = !sympos.is_empty() && sympos.bytes().all(|b| b.is_ascii_digit());
-        (ok && digits).then_some(Self { object: object.into(), name: name.into(), sympos: sympos.parse().ok()? })
-    }
-}
-
-/// The kernel's KSYM_NAME_LEN, its end included.
-const LONGEST_SYMBOL: usize = 512;
-
-/// `vmlinux` or what can be a module's name (MODULE_NAME_LEN).
-fn is_object_name(name: &str) -> bool {
-    !name.is_empty() && name.len() < 56 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
 
 /// Which kernel a live patch is checked against.
 pub struct Against<'a> {

@@ -96,7 +96,7 @@ fn dwarf() {
 fn modules() {
     let good = synthetic::module();
     let report = inspect::inspect(&good).unwrap();
-    assert_eq!(report.made_by, Some(inspect::Maker::CSource));
+    assert_eq!(report.made_by, Some(kmend_builder::klp::Maker::CSource));
     assert_eq!(report.signature.map(|s| s.kind), Some("PKCS#7".into()));
     let image = Image::parse(synthetic::image(FORMS[0])).unwrap();
     let symvers = Symvers::parse(synthetic::SYMVERS).unwrap();

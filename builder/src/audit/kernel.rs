@@ -11,11 +11,10 @@ use crate::image::module::Module;
 use crate::image::shipped::{Shipped, Spot};
 use crate::image::symvers::Symvers;
 use crate::image::Image;
-use crate::inspect::functions::{klp_lists, Tables};
-use crate::inspect::Function;
+use crate::klp::functions::{klp_lists, Tables};
+use crate::klp::{Function, KlpName};
 use crate::prove::Proof;
 use crate::special::storage::Storage;
-use crate::verify::KlpName;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 

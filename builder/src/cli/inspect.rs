@@ -189,7 +189,7 @@ fn signature(report: &Report) -> String {
 }
 
 fn maker(report: &Report) -> String {
-    use crate::inspect::Maker;
+    use crate::klp::Maker;
     let tool = |name: &str| report.manifest.as_ref().and_then(|m| m.tools.get(name)).cloned();
     match report.made_by {
         Some(Maker::Kmend) => {

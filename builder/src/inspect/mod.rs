@@ -3,15 +3,14 @@
 //! their manifest; of others as much is told as can be read from them, and what cannot is said.
 
 pub mod fit;
-pub(crate) mod functions;
 pub mod signature;
 
 use crate::elf::modinfo::modinfo;
 use crate::elf::read::{read, Take};
 use crate::elf::{note, Object, Place, SHF_RELA_LIVEPATCH};
+use crate::files;
+use crate::klp::{functions, Function, KlpName, Maker, Patched};
 use crate::manifest::Manifest;
-use crate::verify::KlpName;
-use crate::{elf, files};
 use anyhow::Result;
 use fit::Fit;
 use serde::Serialize;
@@ -55,41 +54,6 @@ pub struct Report {
     pub remarks: Vec<String>,
     /// Whether it fits a kernel, where one was given.
     pub fit: Option<Fit>,
-}
-
-/// What made a live patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Maker {
-    /// kmend-build: its note is there.
-    #[serde(rename = "kmend-build")]
-    Kmend,
-    /// kpatch-build: section .kpatch.funcs.
-    #[serde(rename = "kpatch-build")]
-    Kpatch,
-    /// The kernel's own klp-build: section .init.klp_objects.
-    #[serde(rename = "klp-build")]
-    KlpBuild,
-    /// A C source with klp_patch, klp_object and klp_func of its own.
-    #[serde(rename = "C source")]
-    CSource,
-}
-
-/// One klp object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Patched {
-    /// `vmlinux` or a module.
-    pub name: String,
-    /// The functions replaced in it.
-    pub functions: Vec<Function>,
-}
-
-/// One replaced function.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Function {
-    /// Its name in the running kernel.
-    pub name: String,
-    /// Its position among its namesakes; 0 where the name alone has to do.
-    pub sympos: u64,
 }
 
 /// One section of livepatch relocations, `.klp.rela.<object>.<section>`.
@@ -245,15 +209,6 @@ fn disagreements(report: &Report) -> Vec<String> {
     let count = "the number of livepatch relocations";
     differ(count, &manifest.livepatch_relocations.to_string(), &relocations.to_string());
     found
-}
-
-/// Bytes at a place of `object`, as a zero-terminated name of printable characters.
-fn string_at(object: &Object, section: elf::SecId, at: u64) -> Option<String> {
-    let rest = object.sections.get(section)?.data.get(usize::try_from(at).ok()?..)?;
-    // KSYM_NAME_LEN of include/linux/kallsyms.h.
-    let text = &rest[..rest.iter().take(512).position(|&b| b == 0)?];
-    let printable = !text.is_empty() && text.iter().all(u8::is_ascii_graphic);
-    printable.then(|| String::from_utf8_lossy(text).into_owned())
 }
 
 #[cfg(test)]

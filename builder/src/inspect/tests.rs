@@ -4,6 +4,7 @@
 use super::*;
 use crate::arch::x86_64::X86_64;
 use crate::arch::Arch;
+use crate::elf;
 use crate::elf::{Bind, Reloc, Section, SymKind, Symbol, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_PROGBITS, SHT_RELA};
 use crate::manifest::{FunctionFacts, TargetFacts, UnitFacts, SCHEMA};
 

@@ -5,10 +5,10 @@
 //! The emitted source has the klp objects in a static `OBJECTS`: struct klp_object begins with name (none for vmlinux) and
 //! funcs, struct klp_func is old_name, new_func, old_sympos (include/linux/livepatch.h).
 
-use super::{unknown, Against, KlpName};
+use super::{unknown, Against};
 use crate::elf::{Object, SecId, Symbol};
-use crate::inspect::functions::{klp_lists, klp_names, Tables};
-use crate::inspect::Function;
+use crate::klp::functions::{klp_lists, klp_names, Tables};
+use crate::klp::{Function, KlpName};
 use crate::manifest::{Manifest, UnitFacts};
 use std::collections::BTreeSet;
 
