@@ -2,6 +2,7 @@
 //! The kmend program against a false system: its own /sys, /proc and /var in a folder, and a kernel that a test plays.
 
 mod breaker;
+mod contrib;
 mod docs;
 mod drop_in;
 mod facts;
