@@ -235,7 +235,9 @@ fn compile_with(
     let plain = Place { sandbox: &plain, out: &out, kept: None };
     let patched = Place { sandbox: &patched, out: &out, kept: over.as_ref().map(|over| (cache, over, begun)) };
     let ready = AtomicUsize::new(0);
-    let parts: Vec<Mutex<Parts>> = works.iter().map(|_| Mutex::default()).collect();
+    let mut parts: Vec<Parts> = works.iter().map(|_| Parts::default()).collect();
+    jobs.iter().for_each(|&(i, _)| parts[i].left += 1);
+    let parts: Vec<Mutex<Parts>> = parts.into_iter().map(Mutex::new).collect();
     let mut made = run_jobs(jobs, |i, variant| {
         let place = if variant.is_patched() { &patched } else { &plain };
         let one = compile_one(place, &works[i], variant, None, i)
@@ -243,16 +245,15 @@ fn compile_with(
         if variant == Variant::Patched {
             step.detail(&format!("{} of {}", 1 + ready.fetch_add(1, Ordering::Relaxed), count(units.len())));
         }
-        if variant.is_patched() {
-            return Ok(one);
-        }
-        // Kept as soon as it is whole: the next build has it, even if this one is broken off.
         let mut parts = parts[i].lock().map_err(|_| anyhow!("a compile job broke off"))?;
-        parts.add(variant, one);
-        if !works[i].embeds && parts.are_all(works[i].transplant.is_some()) {
+        parts.left -= 1;
+        let one = if variant.is_patched() { one } else { parts.add(variant, one) };
+        // Kept as soon as the unit is compiled in all forms: the next build has it, even if this one is broken off or another unit is
+        // refused.
+        if parts.left == 0 && works[i].known.is_none() && !works[i].embeds {
             cache.put(&works[i].key, &parts.inputs, begun, &parts.originals)?;
         }
-        Ok(Compiled::default())
+        Ok(one)
     })?;
     let kept = made_before(&made);
     let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
@@ -269,7 +270,7 @@ fn compile_with(
             }
             None => {
                 let parts = std::mem::take(&mut *parts[i].lock().map_err(|_| anyhow!("a compile job broke off"))?);
-                ensure!(parts.are_all(w.transplant.is_some()), missing());
+                ensure!(parts.left == 0, missing());
                 parts.originals
             }
         };
@@ -292,26 +293,23 @@ struct Parts {
     originals: Originals,
     /// The files that they were compiled from, in order.
     inputs: Vec<String>,
-    made: Vec<Variant>,
+    /// How many forms of the unit are still to be compiled, the patched ones too.
+    left: usize,
 }
 
 impl Parts {
-    fn add(&mut self, variant: Variant, one: Compiled) {
+    /// Takes over the object of an original and leaves an empty one.
+    fn add(&mut self, variant: Variant, one: Compiled) -> Compiled {
         let part = match variant {
             Variant::Shipped => &mut self.originals.shipped,
             Variant::MovedOriginal => &mut self.originals.moved,
             _ => &mut self.originals.original,
         };
         *part = one.object;
-        self.made.push(variant);
         self.inputs.extend(one.inputs);
         self.inputs.sort();
         self.inputs.dedup();
-    }
-
-    fn are_all(&self, is_moved: bool) -> bool {
-        let wanted = [(Variant::Shipped, true), (Variant::Original, true), (Variant::MovedOriginal, is_moved)];
-        wanted.iter().all(|(variant, is_wanted)| !is_wanted || self.made.contains(variant))
+        Compiled::default()
     }
 }
 
