@@ -5,7 +5,7 @@ use super::kallsyms::Kallsyms;
 use crate::arch::line::{beyond, Ask, Line};
 use crate::arch::Arch;
 
-/// The lines of a piece of the running kernel that stands at `at`.
+/// The lines of a piece of the running kernel, which begins at address `at`.
 pub fn of_kernel(arch: &dyn Arch, kallsyms: &Kallsyms, code: &[u8], at: u64) -> Vec<Line> {
     arch.disassemble(code, at, &mut |ask| match ask {
         Ask::Field(_) => None,

@@ -104,18 +104,7 @@ impl Shipped for Image {
         if self.arch.is_linker_symbol(name) {
             return if self.data_base == Some(at.at) { Named::Yes } else { Named::Elsewhere };
         }
-        let mut any = false;
-        for symbol in self.kallsyms.named(name) {
-            any = true;
-            if symbol.address == at.at {
-                return Named::Yes;
-            }
-        }
-        if any {
-            Named::Elsewhere
-        } else {
-            Named::Unlisted
-        }
+        Named::of(self.kallsyms.named(name).map(|symbol| symbol.address == at.at))
     }
 
     fn describe(&self, at: Spot) -> String {

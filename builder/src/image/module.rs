@@ -116,18 +116,7 @@ impl Shipped for Module {
     }
 
     fn is_named(&self, name: &str, at: Spot) -> Named {
-        let mut any = false;
-        for symbol in self.named(name) {
-            any = true;
-            if symbol.section() == Some(at.space) && symbol.value == at.at {
-                return Named::Yes;
-            }
-        }
-        if any {
-            Named::Elsewhere
-        } else {
-            Named::Unlisted
-        }
+        Named::of(self.named(name).map(|symbol| symbol.section() == Some(at.space) && symbol.value == at.at))
     }
 
     fn describe(&self, at: Spot) -> String {

@@ -32,7 +32,7 @@ pub struct Piece<'a> {
     pub section: SecId,
     /// The piece, offsets in the section.
     pub range: Range<u64>,
-    /// Where its first byte should stand.
+    /// Where its first byte is expected.
     pub spot: Spot,
 }
 
@@ -42,7 +42,7 @@ impl Piece<'_> {
         self.object.sections[self.section].relocs_in(self.range.clone())
     }
 
-    /// Where the place at `offset` in the section should stand.
+    /// Where the byte at `offset` of the section is expected.
     pub fn place(&self, offset: u64) -> Spot {
         self.spot.moved(offset.wrapping_sub(self.range.start) as i64)
     }
@@ -63,21 +63,21 @@ pub enum Leads {
 
 /// What is shipped: the kernel image, or a module file.
 pub trait Shipped {
-    /// Where functions of this name stand.
+    /// The places of the functions of this name.
     fn functions(&self, name: &str) -> Vec<Spot>;
     /// The shipped bytes of a piece as the compiler made them, edits of the linker undone; None where there are none.
     fn code(&self, piece: &Piece<'_>) -> Option<Cow<'_, [u8]>>;
     /// `len` bytes at a place; None outside, or where there are none.
     fn bytes(&self, spot: Spot, len: u64) -> Option<&[u8]>;
-    /// Where entries of the special section `name` stand: the first byte, and how many. None where that is not known.
+    /// The places of the entries of the special section `name`: the first byte, and how many bytes. None where they are not known.
     fn table(&self, name: &str) -> Option<Vec<(Spot, u64)>>;
     /// The string at a place, of letters of `unit` bytes, up to the zero that ends it.
     fn string(&self, spot: Spot, unit: usize) -> Option<&[u8]>;
     /// True where `len` bytes are just numbers: nothing in them is a reference.
     fn is_plain(&self, spot: Spot, len: u64) -> bool;
-    /// Follows the reference that stands where `reloc`, one of the piece's, has its field.
+    /// Follows the shipped reference at the field of `reloc`, which is one of the piece's.
     fn follow(&self, piece: &Piece<'_>, reloc: &Reloc, field: Field) -> Leads;
-    /// True when a symbol of this name stands at this place, or there is none of the name at all to compare with.
+    /// Whether a symbol of this name is at this place.
     fn is_named(&self, name: &str, spot: Spot) -> Named;
     /// A place in words.
     fn describe(&self, spot: Spot) -> String;
@@ -85,13 +85,24 @@ pub trait Shipped {
     fn lines(&self, arch: &dyn Arch, spot: Spot, len: u64) -> Vec<Line>;
 }
 
-/// Whether a name stands at a place.
+/// Whether a symbol of some name is at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
-    /// It does.
+    /// It is.
     Yes,
-    /// The name stands elsewhere.
+    /// Symbols of this name are at other places only.
     Elsewhere,
     /// No symbol of this name is in the symbol table (linker-made and section-end symbols are not).
     Unlisted,
+}
+
+impl Named {
+    /// The answer, from whether each symbol of the name is at the place.
+    pub(super) fn of(mut at_place: impl Iterator<Item = bool>) -> Self {
+        match at_place.next() {
+            None => Self::Unlisted,
+            Some(first) if first || at_place.any(|is| is) => Self::Yes,
+            Some(_) => Self::Elsewhere,
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! All three forms are arrays of structs whose pointers are relocations. Their first fields have not moved
 //! since livepatch took shape (4.5), so they are read without knowing how long the structs are.
 
-use super::{string_at, Function, Maker, Patched};
+use super::{name_at, Function, Maker, Patched};
 use crate::arch::Field;
 use crate::elf::{Object, SecId, SymKind};
 use std::cell::Cell;
@@ -64,7 +64,7 @@ impl<'a> Tables<'a> {
     /// The string that the pointer at a place leads to.
     pub(crate) fn name(&self, at: Spot) -> Option<String> {
         let (section, offset) = self.pointer(at)?;
-        string_at(self.object, section, offset)
+        name_at(self.object, section, offset)
     }
 
     fn is_code_pointer(&self, at: Spot) -> bool {
@@ -91,7 +91,7 @@ impl<'a> Tables<'a> {
     pub(crate) fn object_name(&self, at: Spot) -> Option<String> {
         match self.pointer(at) {
             None => Some("vmlinux".into()),
-            Some((section, offset)) => string_at(self.object, section, offset),
+            Some((section, offset)) => name_at(self.object, section, offset),
         }
     }
 

@@ -68,12 +68,12 @@ pub struct Patched {
 pub struct Function {
     /// Its name in the running kernel.
     pub name: String,
-    /// Its position among its namesakes; 0 where the name alone has to do.
+    /// Its position among its namesakes; 0 where the name alone identifies it.
     pub sympos: u64,
 }
 
-/// Bytes at a place of `object`, as a zero-terminated name of printable characters.
-fn string_at(object: &Object, section: SecId, at: u64) -> Option<String> {
+/// The zero-terminated name of printable characters at a place of `object`; None where there is none.
+fn name_at(object: &Object, section: SecId, at: u64) -> Option<String> {
     let rest = object.sections.get(section)?.data.get(usize::try_from(at).ok()?..)?;
     // KSYM_NAME_LEN of include/linux/kallsyms.h.
     let text = &rest[..rest.iter().take(512).position(|&b| b == 0)?];

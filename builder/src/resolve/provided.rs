@@ -55,8 +55,8 @@ impl<'e> Provided<'e> {
         self.by.get(name).filter(|all| all.len() > 1).map(|_| format!("kmend.{n}.own.{name}"))
     }
 
-    /// Gives other names to what several payloads bring: in `object`, the payload of unit `n`. A function's cold part, which is
-    /// local, follows it: objtool looks for the function by the name of the part.
+    /// Renames what several payloads define, in `object`, the payload of unit `n`. The cold part of a function is local and is
+    /// renamed with it, because objtool finds the function by the name of its cold part.
     pub fn keep_apart(&self, n: usize, object: &mut Object, symvers: &Symvers) {
         let own: HashSet<String> = object.symbols.iter().filter(|s| is_provided(s)).map(|s| s.name.clone()).collect();
         for symbol in &mut object.symbols {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Where special sections stand in a linked kernel: the name of one in, the symbols around it out.
+//! Where a linked kernel has its special sections: the name of a section in, the symbols at its start and end out.
 
-/// The sections whose entries are compared, and what stands in the kernel image before and behind them all. Lists of places
-/// that build tools make of the code itself (`__mcount_loc`, `.static_call_sites`) say nothing that it does not say.
+/// The sections whose entries are compared, and the symbols at the start and the end of each in the kernel image. Lists of places
+/// that build tools derive from the code itself (`__mcount_loc`, `.static_call_sites`) add nothing to it.
 const COMPARED: &[(&str, &str, &str)] = &[
     ("__bug_table", "__start___bug_table", "__stop___bug_table"),
     ("__ex_table", "__start___ex_table", "__stop___ex_table"),
@@ -17,7 +17,7 @@ const COMPARED: &[(&str, &str, &str)] = &[
     ("__barrier_nospec_fixup", "__start___barrier_nospec_fixup", "__stop___barrier_nospec_fixup"),
 ];
 
-/// The names of symbols that stand before and behind a special section in the kernel image.
+/// The symbols at the start and the end of a special section in the kernel image.
 pub fn bounds(table: &str) -> Option<(&'static str, &'static str)> {
     COMPARED.iter().find(|(name, ..)| *name == table).map(|&(_, start, end)| (start, end))
 }

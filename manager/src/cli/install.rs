@@ -4,7 +4,7 @@
 
 use crate::host::{lock, store};
 use crate::module::preflight::{self, Kernel};
-use crate::module::unpacked;
+use crate::module::refuse_compressed;
 use crate::{failures, files, kept, order, say, Run};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
@@ -28,9 +28,7 @@ pub fn install(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     let shown = say::shown(&path.to_string_lossy()).into_owned();
     ensure!(path.exists(), "{shown} doesn't exist");
     ensure!(shown == path.to_string_lossy(), "{shown}: its name has characters that are not shown: rename it first");
-    if let Some(program) = store::program(&shown) {
-        bail!("{shown}: it is compressed ({program})\n  what you can do: {}", unpacked(program, &shown));
-    }
+    refuse_compressed(&shown)?;
     let name = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".ko") && !n.starts_with('.'));
     let name = name.with_context(|| format!("{shown} isn't a .ko file"))?;
     ensure!(

@@ -5,7 +5,7 @@
 
 use super::notes::{self, Good, Uninstalled};
 use super::Host;
-use crate::module::named;
+use crate::module::{self, compressed_by_name, named};
 use crate::order::{self, Place, Version};
 use crate::{files as disk, say};
 use anyhow::{ensure, Result};
@@ -137,15 +137,9 @@ pub fn compressed(host: &Host, release: &str) -> Vec<PathBuf> {
     let folders = [FOLDER, PACKAGED].iter().filter_map(|folder| inside(host, folder, release).ok());
     let files = |folder: PathBuf| {
         let names = host.names(&folder).unwrap_or_default();
-        names.into_iter().filter(|name| program(name).is_some()).map(move |name| folder.join(name))
+        names.into_iter().filter(|name| compressed_by_name(name).is_some()).map(move |name| folder.join(name))
     };
     folders.flat_map(files).collect()
-}
-
-/// The program that has compressed a module, by the name of its file.
-pub fn program(name: &str) -> Option<&'static str> {
-    let known = [(".ko.xz", "xz"), (".ko.gz", "gzip"), (".ko.zst", "zstd")];
-    known.into_iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, program)| program)
 }
 
 /// Of one kernel the files in /var that hold this module.
@@ -323,9 +317,8 @@ pub fn locate(host: &Host, release: &str, module: &Path) -> Result<PathBuf> {
     if text.ends_with(".ko") && module.is_file() {
         return Ok(module.into());
     }
-    if let Some(program) = program(&text).filter(|_| module.is_file()) {
-        let advice = crate::module::unpacked(program, &text);
-        anyhow::bail!("{text}: it is compressed ({program})\n  what you can do: {advice}");
+    if module.is_file() {
+        module::refuse_compressed(&text)?;
     }
     // A package's script names the copy in /var that it has made, or for which there was no room.
     let copy = module.parent() == Some(&folder(host, release)?);

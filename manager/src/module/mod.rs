@@ -34,17 +34,39 @@ impl Fault {
     }
 }
 
-/// How a file is compressed, by how it begins, and the program that unpacks it; None where it is not. Kernels unpack modules
-/// at boot, but a live patch is read before it is loaded.
+/// How compressed modules begin, how their files' names end, and the program that unpacks them. Kernels unpack modules at boot,
+/// but a live patch is read before it is loaded.
+const COMPRESSED: [(&[u8], &str, &str); 3] =
+    [(b"\x1f\x8b", ".ko.gz", "gzip"), (b"\xfd7zXZ\0", ".ko.xz", "xz"), (b"\x28\xb5\x2f\xfd", ".ko.zst", "zstd")];
+
+/// The program that unpacks a module, by how its file begins; None where it is not compressed.
 pub fn compressed(bytes: &[u8]) -> Option<&'static str> {
-    let known: [(&[u8], &str); 3] = [(b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")];
-    known.into_iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, program)| program)
+    COMPRESSED.iter().find(|(magic, ..)| bytes.starts_with(magic)).map(|(.., program)| *program)
+}
+
+/// The same by the name of the file.
+pub fn compressed_by_name(name: &str) -> Option<&'static str> {
+    COMPRESSED.iter().find(|(_, ending, _)| name.ends_with(ending)).map(|(.., program)| *program)
+}
+
+/// Refuses a file, as it is shown, whose name says that it is compressed.
+///
+/// # Errors
+/// It does; what can be done is said.
+pub fn refuse_compressed(shown: &str) -> anyhow::Result<()> {
+    match compressed_by_name(shown) {
+        Some(program) => {
+            let advice = unpacked(program, shown);
+            anyhow::bail!("{shown}: it is compressed ({program})\n  what you can do: {advice}")
+        }
+        None => Ok(()),
+    }
 }
 
 /// What is done with a module in the file `name` that `program` compressed.
 pub fn unpacked(program: &str, name: &str) -> String {
-    let stem =
-        [".ko.xz", ".ko.gz", ".ko.zst", ".ko"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    let endings = COMPRESSED.iter().map(|(_, ending, _)| *ending).chain([".ko"]);
+    let stem = endings.into_iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
     format!("`{program} -dc {name} >{stem}-unpacked.ko`, then give that file instead")
 }
 

@@ -101,32 +101,6 @@ impl Manager {
         Ok(())
     }
 
-    /// Removes a package, and nothing that came with it.
-    ///
-    /// # Errors
-    /// As [`Manager::install`].
-    pub fn remove(&self, package: &str) -> Result<()> {
-        match self {
-            Self::Dnf { .. } => {
-                change("dnf", &["-y", "--setopt=clean_requirements_on_remove=False", "remove", package])
-            }
-            Self::Apt => change("apt-get", &["-y", "remove", package]),
-        }
-    }
-
-    /// Has these packages count as asked for by hand.
-    ///
-    /// # Errors
-    /// As [`Manager::install`].
-    pub fn keep(&self, packages: &[&str]) -> Result<()> {
-        match self {
-            _ if packages.is_empty() => Ok(()),
-            Self::Dnf { five: true } => change("dnf", &[&["-y", "mark", "user"], packages].concat()),
-            Self::Dnf { five: false } => change("dnf", &[&["-y", "mark", "install"], packages].concat()),
-            Self::Apt => change("apt-mark", &[&["manual"], packages].concat()),
-        }
-    }
-
     /// Whether a package is installed.
     ///
     /// # Errors
@@ -171,6 +145,25 @@ impl Manager {
             Self::Apt => Ok(of_apt(&ask("apt-cache", &[&["policy"], packages].concat())?)),
         }
     }
+}
+
+/// Removes a package with dnf, and nothing that came with it.
+///
+/// # Errors
+/// As [`Manager::install`].
+pub fn dnf_remove(package: &str) -> Result<()> {
+    change("dnf", &["-y", "--setopt=clean_requirements_on_remove=False", "remove", package])
+}
+
+/// Has these packages count as asked for by hand with dnf; `five` where it is dnf5.
+///
+/// # Errors
+/// As [`Manager::install`].
+pub fn dnf_keep(five: bool, packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    change("dnf", &[&["-y", "mark", if five { "user" } else { "install" }], packages].concat())
 }
 
 /// `kpatch-patch-5_14_0-362_8_1 1 3.el9_3`. Version 0-0 is an empty package, which stands for no live patch yet.

@@ -89,17 +89,15 @@ pub fn auto(run: &Run<'_>) -> Result<()> {
 /// As [`auto`].
 pub fn manual(run: &Run<'_>) -> Result<()> {
     let manager = manager(run)?;
-    if let Manager::Apt = manager {
-        return timer::set(run, false);
-    }
+    let Manager::Dnf { five } = manager else { return timer::set(run, false) };
     if !manager.is_installed(META)? {
         run.say.line(format!("{META} is not installed: live patches are not updated by themselves"));
         return Ok(());
     }
     // They came as what another package requires: without that they would go with the next clean-up.
     let there = manager.installed()?;
-    manager.keep(&there.iter().map(String::as_str).collect::<Vec<_>>())?;
-    manager.remove(META)
+    manager::dnf_keep(five, &there.iter().map(String::as_str).collect::<Vec<_>>())?;
+    manager::dnf_remove(META)
 }
 
 /// `install`: the newest live patch of each kernel on this host, once; where its stream has brought none yet, the empty

@@ -60,8 +60,8 @@ fn names(patch: &LivePatch) -> String {
         .replace("@RELEASE@", &patch.version.release.to_string())
 }
 
-/// Is there between the unpacking of the first kmend and the end of its installation. It is written in a shell of its own: a
-/// shell that cannot write a file for `:` ends, whatever stands behind it.
+/// A file that exists from the unpacking of the first kmend to the end of its installation. A subshell writes it, because a
+/// shell exits where a redirection of `:` fails (POSIX, 2.8.1), and `|| :` does not help.
 const FIRST: &str = "/var/lib/kmend/first";
 
 /// kmend's own packages: systemd reads the unit again.

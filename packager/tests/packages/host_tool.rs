@@ -9,7 +9,7 @@ use crate::tools::{as_root, find, program, rpm_query, run};
 use kmend_packager::{debian, redhat, Arch, HostTool};
 use rpm::{BuildConfig, CompressionWithLevel, FileOptions, PackageBuilder, Scriptlet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub fn tool(dir: &Path) -> HostTool {
     let share = dir.join("share");
@@ -136,6 +136,15 @@ fn the_deb_takes_the_place_of_kpatch() {
     assert!(!host.root.at("usr/sbin/kpatch").exists());
 }
 
+/// A host that kmend's deb can be installed on, and the deb.
+fn debian_host() -> (Host, PathBuf) {
+    let host = Host::new();
+    let path = debian::host_tool(&tool(host.dir.path())).unwrap().write(host.dir.path()).unwrap();
+    host.stand_in("libc6", "2.99", "");
+    host.stand_in("libgcc-s1", "99", "");
+    (host, path)
+}
+
 /// kpatch as RHEL has it: its unit is preset when it comes, which disables it there, and disabled when it goes.
 fn rhel_kpatch(site: &Site) {
     let mut package = PackageBuilder::new("kpatch", "0.9.7", "MIT", site.arch.rpm(), "stands in");
@@ -185,11 +194,7 @@ fn a_swap_leaves_the_unit_as_it_was() {
 #[test]
 fn dpkg_leaves_the_unit_as_it_was_too() {
     for state in ["enabled", "disabled"] {
-        let host = Host::new();
-        let made = debian::host_tool(&tool(host.dir.path())).unwrap();
-        let path = made.write(host.dir.path()).unwrap();
-        host.stand_in("libc6", "2.99", "");
-        host.stand_in("libgcc-s1", "99", "");
+        let (host, path) = debian_host();
         host.root.program("bin/systemctl", SYSTEMCTL);
         fs::create_dir_all(host.root.at("usr/lib/systemd/system")).unwrap();
         fs::create_dir_all(host.root.at("var/lib/kpatch/5.14.0")).unwrap();
@@ -260,11 +265,7 @@ fn what_is_no_program_or_has_no_place_is_refused() {
 #[test]
 fn the_unit_of_a_kpatch_that_is_gone_already_is_remembered() {
     for state in ["enabled", "disabled"] {
-        let host = Host::new();
-        let made = debian::host_tool(&tool(host.dir.path())).unwrap();
-        let path = made.write(host.dir.path()).unwrap();
-        host.stand_in("libc6", "2.99", "");
-        host.stand_in("libgcc-s1", "99", "");
+        let (host, path) = debian_host();
         host.root.program("bin/systemctl", SYSTEMCTL);
         fs::remove_file(host.root.at("usr/sbin/kpatch")).unwrap();
         host.dpkg("-r", "kpatch").ok();
