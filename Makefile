@@ -4,7 +4,7 @@
 CARGO ?= cargo
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help demo test test-all deps build fmt lint unit tidy target kernel attack corpus qemu qemu-all nop hosts
+.PHONY: help demo test test-all deps build fmt lint unit tidy target kernel attack corpus qemu qemu-all nop hosts contrib
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,3 +61,6 @@ nop: target ## change every function of six units in a way that means nothing, a
 
 hosts: target kernel ## boot whole hosts, subscribed to a stream: install, update, reboot, step back, stall, crash
 	$(CARGO) xtask hosts
+
+contrib: ## before a release, as root: contrib/ with the real Prometheus and Ansible (357 MB of packages, not in `make test`)
+	$(CARGO) xtask contrib

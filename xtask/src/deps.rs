@@ -42,12 +42,17 @@ const PACKAGES: &[(&str, &str)] = &[
 
 /// Installs what is missing.
 pub fn run(_args: &[String]) -> Result<()> {
+    install_missing(PACKAGES)
+}
+
+/// Installs those packages that are missing; each with what it is for.
+pub fn install_missing(packages: &[(&str, &str)]) -> Result<()> {
     ensure!(
         Path::new("/usr/bin/dpkg-query").exists(),
         "this machine has no dpkg: install these by its own means: {}",
-        PACKAGES.iter().map(|(p, _)| *p).collect::<Vec<_>>().join(", ")
+        packages.iter().map(|(p, _)| *p).collect::<Vec<_>>().join(", ")
     );
-    let missing: Vec<_> = PACKAGES.iter().filter(|(package, _)| !is_installed(package)).collect();
+    let missing: Vec<_> = packages.iter().filter(|(package, _)| !is_installed(package)).collect();
     if missing.is_empty() {
         println!("{}", say::toned(say::Tone::Good, "nothing is missing"));
         return Ok(());
@@ -89,7 +94,8 @@ fn is_installed(package: &str) -> bool {
     out.is_ok_and(|o| o.status.success() && o.stdout.ends_with(b"ok installed"))
 }
 
-fn is_root() -> Result<bool> {
+/// Whether root runs this.
+pub fn is_root() -> Result<bool> {
     let out = Command::new("id").arg("-u").output().context("cannot start id")?;
     Ok(out.stdout.trim_ascii() == b"0")
 }

@@ -3,6 +3,7 @@
 
 mod attack;
 mod ci;
+mod contrib;
 mod corpus;
 mod demo;
 mod deps;
@@ -64,6 +65,11 @@ const CHORES: &[Chore] = &[
         name: "attack",
         run: attack::run,
         help: "both programs under attack, from a seed: `attack [--seconds N] [--seed WORD] [--only CLASS]`",
+    },
+    Chore {
+        name: "contrib",
+        run: contrib::run,
+        help: "the dashboard, alert rules and playbooks with the real Prometheus and Ansible; as root, before a release",
     },
     Chore {
         name: "package",

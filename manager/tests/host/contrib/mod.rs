@@ -72,7 +72,12 @@ fn dashboard_and_rules_name_what_kmend_prints() {
     let (metrics, labels, verdicts) = printed(&scenes::all());
     let (mut expressions, in_texts, _) = rules();
     at(&dashboard(), "expr", &mut expressions);
-    at(&dashboard(), "definition", &mut expressions);
+    // Those of variables; a text `query` alone is the kind of the data source.
+    dashboard()["templating"]["list"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .for_each(|v| at(&v["query"], "query", &mut expressions));
     assert!(expressions.len() > 30, "{expressions:#?}");
     assert!(metrics.len() > 12 && verdicts.len() > 10, "{metrics:?} {verdicts:?}");
     let known = |set: &Set, more: &[&str], word: &str| set.contains(word) || more.contains(&word);
@@ -180,4 +185,72 @@ fn test(scene: &Scene) -> String {
         let _ = write!(out, "        exp_samples:{none}\n{}", samples.concat());
     }
     out
+}
+
+/// All files of contrib/ansible/, but the docs of it.
+fn playbooks(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            playbooks(&path, found);
+        } else {
+            found.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+/// The keys of objects in lists at `key`.
+fn keys(status: &Value, key: &str) -> Set {
+    let objects = status[key].as_array().into_iter().flatten().filter_map(Value::as_object);
+    objects.flat_map(|object| object.keys().cloned()).collect()
+}
+
+#[test]
+fn the_playbooks_name_fields_and_verdicts_of_kmend() {
+    let scenes = scenes::all();
+    let (_, _, verdicts) = printed(&scenes);
+    let mut fields = Set::new();
+    for json in scenes.iter().map(|s| &s.json).filter(|json| json.is_object()) {
+        fields.extend(json.as_object().unwrap().keys().cloned());
+        for key in ["loaded", "installed"] {
+            fields.extend(keys(json, key).into_iter().map(|field| format!("{key}.{field}")));
+        }
+        for key in ["available", "kernel"] {
+            fields.extend(json[key].as_object().into_iter().flatten().map(|(field, _)| format!("{key}.{field}")));
+        }
+    }
+    let mut files = Vec::new();
+    playbooks(&contrib("ansible"), &mut files);
+    let mut named = 0;
+    for (file, text) in &files {
+        let mut has = |field: String| {
+            named += 1;
+            assert!(fields.contains(&field), "{file}: kmend status --json has no {field}");
+        };
+        for mark in ["kmend_status.", "fact."] {
+            for place in text.match_indices(mark).filter(|(at, _)| !text[..*at].ends_with(['.', '_'])) {
+                let rest = &text[place.0 + mark.len()..];
+                let words: Vec<String> = promql::words(rest.split([' ', ')', '\n']).next().unwrap());
+                // What kmend.fact says by itself.
+                if words[0] != "error" && words[0] != "j2" {
+                    has(words[0].clone());
+                    words.get(1).map(|word| format!("{}.{word}", words[0])).into_iter().for_each(&mut has);
+                }
+                // `… | selectattr('state', 'equalto', 'enabled') | map(attribute='name')`
+                let line = rest.lines().next().unwrap_or_default();
+                for mark in ["selectattr('", "rejectattr('", "attribute='"] {
+                    promql::after(line, mark).for_each(|word| has(format!("{}.{word}", words[0])));
+                }
+            }
+        }
+        let lists = text.lines().filter(|line| line.contains("kmend_status.verdict in ["));
+        for verdict in lists.flat_map(|line| line.split('\'').skip(1).step_by(2)) {
+            assert!(verdicts.contains(verdict), "{file}: there is no verdict {verdict}");
+        }
+        let good = text.split_once("kmend_good_verdicts:\n").map_or("", |(_, rest)| rest);
+        for verdict in good.lines().map_while(|line| line.strip_prefix("  - ")) {
+            assert!(verdicts.contains(verdict), "{file}: there is no verdict {verdict}");
+        }
+    }
+    assert!(named > 20, "only {named} fields were found");
 }

@@ -83,6 +83,11 @@ pub fn after<'t>(text: &'t str, mark: &'t str) -> impl Iterator<Item = String> +
     text.split(mark).skip(1).map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect())
 }
 
+/// The words of a text `one.two`.
+pub fn words(text: &str) -> Vec<String> {
+    text.split('.').map(|word| word.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()).collect()
+}
+
 #[test]
 fn names_are_found() {
     let found = named(r#"sum by (verdict) (a{verdict=~"x|y", job!="z"}) > 3 * 30d and on (job) b_c - time() == 0"#);

@@ -4,7 +4,7 @@
 
 use super::super::streams::{self, fix, missing, stream};
 use super::super::system::{file, name, Plan, System, RELEASE};
-use serde_json::json;
+use serde_json::{json, Value};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Ninety hours past 1970-01-01.
@@ -15,6 +15,8 @@ pub struct Scene {
     pub name: &'static str,
     /// What `kmend status --prometheus` prints; None where there is no kmend.
     pub metrics: Option<String>,
+    /// `kmend status --json`.
+    pub json: Value,
     /// When that was written, as promtool writes series.
     pub written: Option<&'static str>,
     /// Alerts that fire after 10 minutes.
@@ -33,8 +35,9 @@ impl Scene {
 fn scene(name: &'static str, system: &System, soon: &'static [&'static str], later: &'static [&'static str]) -> Scene {
     system.put("clock", NOW);
     let metrics = Some(system.kmend(&["status", "--prometheus"]).ends(0).out);
+    let json = serde_json::from_str(&system.kmend(&["status", "--json"]).out).unwrap();
     // Every five minutes.
-    Scene { name, metrics, written: Some("0+300x1080"), soon, later }
+    Scene { name, metrics, json, written: Some("0+300x1080"), soon, later }
 }
 
 /// Patched by 1-10, with a check and an index of this day, and an end of the stream.
@@ -136,6 +139,13 @@ pub fn all() -> Vec<Scene> {
             written: Some("0x1080"),
             ..scene("file not written any more", &patched("1970-06-01"), &[], &["KmendMetricsOld"])
         },
-        Scene { name: "no metrics of kmend", metrics: None, written: None, soon: &[], later: &["KmendMetricMissing"] },
+        Scene {
+            name: "no metrics of kmend",
+            metrics: None,
+            json: Value::Null,
+            written: None,
+            soon: &[],
+            later: &["KmendMetricMissing"],
+        },
     ]
 }
