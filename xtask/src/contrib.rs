@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! contrib/ with the programs that it is for: the alert rules by promtool, the dashboard's expressions by Prometheus, the
-//! playbooks by Ansible on a fleet of false systems (manager/tests/fleet/). It is no part of `make test`, as it takes root and
+//! playbooks by Ansible on a fleet of false systems (contrib/tests/). It is no part of `make test`, as it takes root and
 //! 26 MB of packages, 357 MB on disk, nearly all of them Prometheus; there, manager/tests/host/contrib/ compares the
 //! names in contrib/ with what kmend prints.
 
@@ -22,6 +22,6 @@ pub fn run(_args: &[String]) -> Result<()> {
     deps::install_missing(PACKAGES)?;
     shell("promtool", &["check", "rules", "contrib/prometheus/kmend.rules.yml"])?;
     shell("promtool", &["test", "rules", "contrib/prometheus/kmend.test.yml"])?;
-    let fleet = ["test", "--package", "kmend-manager", "--features", "fleet", "--test", "fleet"];
+    let fleet = ["test", "--package", "kmend-contrib-tests", "--features", "fleet"];
     shell(&cargo(), &fleet)
 }

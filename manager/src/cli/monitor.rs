@@ -4,7 +4,7 @@
 
 use crate::host::indexes::Index;
 use crate::say::shown;
-use crate::status::{Level, Status, Verdict};
+use crate::status::{Level, OnDisk, Status, Verdict};
 use jiff::tz::TimeZone;
 use std::fmt::{Display, Write};
 
@@ -70,6 +70,10 @@ pub fn prometheus<'s>(status: &'s Status<'_>) -> String {
     }
     let held_back = status.installed.iter().filter(|file| file.held_back.is_some()).count();
     out.number("kmend_held_back", "Streams whose newest version is held back by a step back.", held_back);
+    let aside = |file: &&OnDisk| file.held_back.is_none() && (file.set_aside.is_some() || file.stuck);
+    let aside = status.installed.iter().filter(aside).count();
+    let help = "Installed live patches that were set aside after a crash or are stuck in memory.";
+    out.number("kmend_set_aside", help, aside);
     out.number("kmend_failures", "Noted installs and loads for this kernel that failed.", status.failures.len());
     out.number("kmend_blocking_tasks", "Tasks that a transition waits for.", status.blocking.len());
     let help = "1 where the kernel, or kmend, takes signed live patches only.";

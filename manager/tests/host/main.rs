@@ -26,3 +26,8 @@ mod subscribe;
 mod system;
 mod transition;
 mod unload;
+
+/// The program that is tested.
+fn program() -> std::path::PathBuf {
+    env!("CARGO_BIN_EXE_kmend").into()
+}

@@ -132,7 +132,7 @@ impl System {
 
     /// Runs kmend on it.
     pub fn kmend(&self, args: &[&str]) -> Said {
-        self.run(Path::new(env!("CARGO_BIN_EXE_kmend")), args)
+        self.run(&crate::program(), args)
     }
 
     /// Runs a program that is kmend.

@@ -84,6 +84,16 @@ fn crashed() -> System {
     system
 }
 
+/// The version before it is in force, whose stream names a CVE that it does not fix.
+fn crashed_with_a_gap() -> System {
+    let system = patched("1970-06-01");
+    system.version("1-11");
+    system.kmend(&["load", "--all"]).ends(0);
+    system.boots_again();
+    system.kmend(&["load", "--all"]);
+    system
+}
+
 fn stalled() -> System {
     let functions = BTreeMap::from([(name("1-10"), vec!["vmlinux/type_show,17".to_string()])]);
     let system = System::with(Plan { functions, ..Plan::default() });
@@ -115,6 +125,12 @@ pub fn all() -> Vec<Scene> {
         scene(
             "set aside by the crash breaker",
             &crashed(),
+            &["KmendSetAside"],
+            &["KmendRebootNeeded", "KmendSetAside"],
+        ),
+        scene(
+            "set aside where a CVE has no fix",
+            &crashed_with_a_gap(),
             &["KmendSetAside"],
             &["KmendRebootNeeded", "KmendSetAside"],
         ),

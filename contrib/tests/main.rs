@@ -2,20 +2,36 @@
 //! contrib/ with the real ansible-playbook and Prometheus, as root: `cargo xtask contrib`. Needs what that installs.
 
 mod hosts;
-#[path = "../host/ko.rs"]
+#[path = "../../manager/tests/host/ko.rs"]
 mod ko;
 mod prometheus;
 mod site;
-#[path = "../host/streams.rs"]
+#[path = "../../manager/tests/host/streams.rs"]
 #[expect(dead_code, reason = "what the other tests take from it")]
 mod streams;
-#[path = "../host/system.rs"]
+#[path = "../../manager/tests/host/system.rs"]
 #[expect(dead_code, reason = "what the other tests take from it")]
 mod system;
 
 use hosts::{Fleet, Host, Play};
 use site::Family;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+/// kmend of this workspace, which cargo builds first.
+fn program() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+        cargo.args(["build", "--quiet", "--package", "kmend-manager", "--bin", "kmend"]);
+        site::run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
+        // target/debug/deps/TEST
+        std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("kmend")
+    };
+    PROGRAM.get_or_init(build).clone()
+}
 
 const MEMBERS: [(&str, Family); 4] =
     [("canary1", Family::Apt), ("canary2", Family::Dnf), ("web1", Family::Apt), ("web2", Family::Dnf)];

@@ -66,8 +66,8 @@ impl Site {
             version: "0.1.0".into(),
             release: 1,
             dist: String::new(),
-            binary: env!("CARGO_BIN_EXE_kmend").into(),
-            unit: Path::new(env!("CARGO_MANIFEST_DIR")).join("kpatch.service"),
+            binary: crate::program(),
+            unit: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manager/kpatch.service"),
             share: None,
             origin: origin(),
         };

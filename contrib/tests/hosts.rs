@@ -108,10 +108,10 @@ impl Fleet {
     /// ansible-playbook with one of contrib/ansible/.
     pub fn plays(&self, playbook: &str, args: &[&str]) -> Play {
         let dir = self.dir.path();
-        let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib/ansible");
+        let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ansible");
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "/bin/sh"]);
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fleet/enter.sh")).arg(dir);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("enter.sh")).arg(dir);
         command.args(["ansible-playbook", "-i"]).arg(dir.join("inventory")).arg(contrib.join(playbook)).args(args);
         command.current_dir(dir).env("LC_ALL", "C.UTF-8").env("HOME", dir);
         for (key, value) in [
