@@ -148,7 +148,7 @@ fn release(run: &Run<'_>, args: &InstallArgs) -> Result<String> {
     args.kernel_version.clone().map_or_else(|| run.host.release(), Ok)
 }
 
-/// Has kpatch.service loaded at the next boot, where there is systemd. Packages bring their own way to do it, so a
+/// Has kpatch.service loaded at the next boot. Packages bring their own way to do it, so a
 /// failure is told and no more.
 fn enable_service(run: &Run<'_>) {
     let mut systemctl = Command::new("systemctl");
@@ -165,9 +165,12 @@ fn enable_service(run: &Run<'_>) {
                  `systemctl enable kpatch.service` does"
             ));
         }
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => run.say.warn(
+            "this host has no systemctl: nothing loads live patches at boot; have `kmend load --all` run early in the boot",
+        ),
+        Err(error) => {
             run.say.warn(format!("systemctl cannot be run ({error}): nothing loads live patches at boot"));
         }
-        _ => {}
     }
 }

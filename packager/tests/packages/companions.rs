@@ -28,7 +28,7 @@ fn vendors() -> Site {
 }
 
 fn versions(site: &Site) -> String {
-    let mut rpm = crate::tools::as_root("rpm");
+    let mut rpm = crate::tools::managed_by("rpm");
     let form = "%{name} %{epoch} %{version}\\n";
     let said = run(rpm.arg("--root").arg(site.root.path()).args(["-qa", "--qf", form])).ok();
     let mut lines: Vec<&str> = said.lines().filter(|l| l.starts_with("kpatch ") || l.starts_with("kmend ")).collect();

@@ -10,6 +10,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("apt-get", "apt"),
     ("apt-mark", "apt"),
     ("busybox", "busybox-static"),
+    ("bwrap", "bubblewrap"),
     ("cargo", "cargo"),
     ("cat", "coreutils"),
     ("chroot", "coreutils"),
@@ -65,6 +66,24 @@ pub fn as_root(name: &str) -> Command {
     }
     let mut command = program("unshare");
     command.arg("--map-root-user").arg(wanted.get_program());
+    command
+}
+
+/// The root of a system with dnf 5, whose dnf and rpm are used then (`cargo xtask contrib` makes one).
+pub fn five() -> Option<std::ffi::OsString> {
+    std::env::var_os("KMEND_TEST_DNF5")
+}
+
+/// dnf or rpm of this machine; where there is a root with dnf 5, those of that.
+pub fn managed_by(name: &str) -> Command {
+    let Some(root) = five() else { return as_root(name) };
+    let mut command = program("bwrap");
+    command.arg("--bind").arg(root).args(["/", "--dev", "/dev", "--proc", "/proc", "--bind", "/tmp", "/tmp"]);
+    // By their paths, as PATH may name programs of a test's own.
+    match name {
+        "dnf" => command.args(["/usr/bin/dnf5", "--use-host-config"]),
+        name => command.arg(format!("/usr/bin/{name}")),
+    };
     command
 }
 
