@@ -34,6 +34,7 @@ pub fn run(_args: &[String]) -> Result<()> {
 fn dnf5() -> Result<()> {
     let root = system::unpacked("forky", "amd64", &["base-files", "dash", "dnf5", "rpm"])?;
     let root = format!("KMEND_TEST_DNF5={}", root.display());
-    let test = ["test", "--package", "kmend-packager", "--test", "packages", "--", "--skip", "dnf_plugin", "--skip", "docs::"];
+    let test =
+        ["test", "--package", "kmend-packager", "--test", "packages", "--", "--skip", "dnf_plugin", "--skip", "docs::"];
     shell("env", &[&[root.as_str(), &cargo()], &test[..]].concat())
 }
