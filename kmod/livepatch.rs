@@ -20,7 +20,10 @@ mod shadow;
 mod state;
 
 pub use self::{
-    callbacks::Callbacks,
+    callbacks::{
+        CallbackObject,
+        Callbacks, //
+    },
     shadow::{
         Allocation,
         Shadow, //
@@ -98,13 +101,13 @@ impl Func {
     /// `position` counts them in the order of kallsyms, from 1; 0 says that the name is unique.
     #[inline]
     pub const fn sympos(self, position: c_ulong) -> Self {
-        // SAFETY: The value is this function's own, and initialized by `new`.
+        // SAFETY: `self` is owned, so nobody else has the value, which `new` has initialized.
         unsafe { (*self.0.get()).old_sympos = position };
         self
     }
 }
 
-// SAFETY: A shared reference to a `Func` gives access to nothing.
+// SAFETY: No method takes a shared reference to a `Func`.
 unsafe impl Sync for Func {}
 
 /// A part of the kernel with functions to be replaced: vmlinux or a module.
@@ -147,7 +150,8 @@ impl Object {
     }
 }
 
-// SAFETY: A shared reference to an `Object` gives access to nothing.
+// SAFETY: No method takes a shared reference to an `Object`. A `CallbackObject` reads of it what
+// nobody changes once its patch is enabled.
 unsafe impl Sync for Object {}
 
 /// A live patch.
@@ -181,7 +185,7 @@ impl Patch {
     /// Declares the states that the patch changes.
     #[inline]
     pub const fn states<const N: usize>(self, states: &'static Terminated<State, N>) -> Self {
-        // SAFETY: The value is this patch's own, and initialized by `new`.
+        // SAFETY: `self` is owned, so nobody else has the value, which `new` has initialized.
         unsafe { (*self.0.get()).states = ptr::from_ref(states).cast_mut().cast() };
         // INVARIANT: A zeroed state has the id 0, which ends the list.
         self
@@ -201,8 +205,8 @@ impl Patch {
     #[inline]
     pub unsafe fn enable(&'static self, module: &'static ThisModule) -> Result {
         let patch = self.0.get();
-        // SAFETY: By the safety requirements, this is the only call, so that nobody else has the
-        // patch yet.
+        // SAFETY: The caller calls this once, so that livepatch does not have the patch yet; before
+        // that, there is no other access to it than this.
         unsafe { (*patch).mod_ = module.as_ptr() };
         // SAFETY: By the invariants, the arrays are terminated. All of it stays in place while the
         // module does, and the C side holds a reference to the module until it is done with the

@@ -9,8 +9,23 @@ use super::{
     State, //
 };
 use crate::bindings;
-use core::mem;
+use core::{
+    marker::PhantomData,
+    mem, //
+};
 use kernel::prelude::*;
+
+/// An [`Object`] while one of its callbacks runs.
+///
+/// # Invariants
+///
+/// The object belongs to an enabled patch, and the kernel holds the mutex of livepatch until the
+/// callback returns, which is not before `'call` ends.
+pub struct CallbackObject<'call> {
+    object: &'call Object,
+    // What a callback learns is true until it returns, and in its own task.
+    _not_send: PhantomData<*mut ()>,
+}
 
 /// What runs when an [`Object`] is patched and unpatched, in the order of the functions below.
 ///
@@ -27,7 +42,7 @@ use kernel::prelude::*;
 /// struct Limit;
 ///
 /// impl Callbacks for Limit {
-///     fn pre_patch(_object: &Object) -> Result {
+///     fn pre_patch(_object: &CallbackObject<'_>) -> Result {
 ///         Err(EBUSY)
 ///     }
 /// }
@@ -40,27 +55,27 @@ pub trait Callbacks {
     ///
     /// An error refuses that: loading the patch, or else the module that the object stands for,
     /// fails with it, and no other callback of the object is called.
-    fn pre_patch(object: &Object) -> Result {
+    fn pre_patch(object: &CallbackObject<'_>) -> Result {
         let _ = object;
         Ok(())
     }
 
     /// Called once all tasks run the new functions.
-    fn post_patch(object: &Object) {
+    fn post_patch(object: &CallbackObject<'_>) {
         let _ = object;
     }
 
     /// Called before the old functions are put back.
     ///
     /// Not called where the patch is taken back before all tasks ran the new functions.
-    fn pre_unpatch(object: &Object) {
+    fn pre_unpatch(object: &CallbackObject<'_>) {
         let _ = object;
     }
 
     /// Called once all tasks run the old functions again.
     ///
     /// Whatever [`pre_patch`](Self::pre_patch) did has to be undone here.
-    fn post_unpatch(object: &Object) {
+    fn post_unpatch(object: &CallbackObject<'_>) {
         let _ = object;
     }
 }
@@ -73,10 +88,11 @@ type Ask = unsafe extern "C" fn(*mut bindings::klp_object) -> c_int;
 
 /// # Safety
 ///
-/// `object` must be an object of an enabled patch, as the C side hands it to its callbacks.
+/// To be called by livepatch alone, with an object of an enabled patch and its mutex held: as a
+/// callback of that object.
 unsafe extern "C" fn pre_patch<T: Callbacks>(object: *mut bindings::klp_object) -> c_int {
-    // SAFETY: By the safety requirements, it is valid for the time of this call.
-    match T::pre_patch(unsafe { Object::from_raw(object) }) {
+    // SAFETY: This is a callback of `object`, and the reference ends with it.
+    match T::pre_patch(&unsafe { CallbackObject::from_raw(object) }) {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }
@@ -87,7 +103,7 @@ unsafe extern "C" fn pre_patch<T: Callbacks>(object: *mut bindings::klp_object) 
 /// As for `pre_patch`.
 unsafe extern "C" fn post_patch<T: Callbacks>(object: *mut bindings::klp_object) {
     // SAFETY: As in `pre_patch`.
-    T::post_patch(unsafe { Object::from_raw(object) })
+    T::post_patch(&unsafe { CallbackObject::from_raw(object) })
 }
 
 /// # Safety
@@ -95,7 +111,7 @@ unsafe extern "C" fn post_patch<T: Callbacks>(object: *mut bindings::klp_object)
 /// As for `pre_patch`.
 unsafe extern "C" fn pre_unpatch<T: Callbacks>(object: *mut bindings::klp_object) {
     // SAFETY: As in `pre_patch`.
-    T::pre_unpatch(unsafe { Object::from_raw(object) })
+    T::pre_unpatch(&unsafe { CallbackObject::from_raw(object) })
 }
 
 /// # Safety
@@ -103,7 +119,7 @@ unsafe extern "C" fn pre_unpatch<T: Callbacks>(object: *mut bindings::klp_object
 /// As for `pre_patch`.
 unsafe extern "C" fn post_unpatch<T: Callbacks>(object: *mut bindings::klp_object) {
     // SAFETY: As in `pre_patch`.
-    T::post_unpatch(unsafe { Object::from_raw(object) })
+    T::post_unpatch(&unsafe { CallbackObject::from_raw(object) })
 }
 
 /// Registering callbacks, one of each kind at most.
@@ -111,7 +127,7 @@ impl Object {
     /// Has [`Callbacks::pre_patch`] of `T` called.
     #[inline]
     pub const fn pre_patch<T: Callbacks>(self) -> Self {
-        // SAFETY: `pre_patch` wants nothing that the C side does not keep to.
+        // SAFETY: Livepatch calls it with this object once its patch is enabled, and holds its mutex.
         unsafe { self.c_pre_patch(pre_patch::<T>) }
     }
 
@@ -186,23 +202,26 @@ impl Object {
     }
 }
 
-/// What a callback can ask of its object.
-impl Object {
+impl<'call> CallbackObject<'call> {
     /// The object that a callback is given.
     ///
     /// # Safety
     ///
-    /// `object` must be an object of an enabled patch for as long as the reference is used.
-    unsafe fn from_raw<'a>(object: *mut bindings::klp_object) -> &'a Self {
-        // SAFETY: `Self` is transparent; by the safety requirements, there is such an object.
-        unsafe { &*object.cast() }
+    /// Livepatch must be calling a callback of `object`, which must not return before `'call` ends.
+    unsafe fn from_raw(object: *mut bindings::klp_object) -> Self {
+        // INVARIANT: Livepatch calls the callbacks of enabled patches alone, with its mutex held.
+        Self {
+            // SAFETY: `Object` is transparent, and livepatch keeps the object for that time.
+            object: unsafe { &*object.cast() },
+            _not_send: PhantomData,
+        }
     }
 
     /// Whether it is the kernel image itself, and no module.
     #[inline]
     pub fn is_vmlinux(&self) -> bool {
         // SAFETY: The C side does not change the name.
-        unsafe { (*self.0.get()).name.is_null() }
+        unsafe { (*self.object.0.get()).name.is_null() }
     }
 
     /// The module's name; [`None`] for vmlinux.
@@ -212,25 +231,21 @@ impl Object {
             return None;
         }
         // SAFETY: The C side does not change the name, a C string that lives as long as the object.
-        Some(unsafe { CStr::from_ptr((*self.0.get()).name.cast()) })
+        Some(unsafe { CStr::from_ptr((*self.object.0.get()).name.cast()) })
     }
 
     /// The state `id` as the object's own patch declares it, if it does.
-    ///
-    /// For callbacks: [`None`], too, before the patch is enabled.
     #[inline]
     pub fn state(&self, id: c_ulong) -> Option<&State> {
-        // SAFETY: The parent is set before callbacks can be called.
-        let parent = unsafe { (*self.0.get()).kobj.parent };
-        if parent.is_null() {
-            return None;
-        }
+        // SAFETY: By the invariants, the patch is enabled: `klp_init_object()` has made the `kobj`
+        // of the patch the parent of the object's, and nobody changes it after that.
+        let parent = unsafe { (*self.object.0.get()).kobj.parent };
         let patch = parent
             .wrapping_byte_sub(mem::offset_of!(bindings::klp_patch, kobj))
             .cast::<bindings::klp_patch>();
-        // SAFETY: `klp_init_object()` makes the `kobj` of its patch the parent of an object.
+        // SAFETY: `patch` is the object's patch, of which `parent` is the member `kobj`.
         let state = unsafe { bindings::klp_get_state(patch, id) };
-        // SAFETY: States live as long as their patch, and that no shorter than its objects.
+        // SAFETY: The states of a patch live as long as its objects do.
         unsafe { State::from_raw(state) }
     }
 
@@ -239,17 +254,17 @@ impl Object {
     /// [`None`] says that no such patch is in force: in `pre_patch` that the state has to be set
     /// up, in `post_unpatch` that it has to be taken down.
     ///
-    /// For callbacks of vmlinux. Those of a module are called outside of a transition, too, when
-    /// the kernel cannot tell: [`EINVAL`] for them.
+    /// [`EINVAL`] for the callbacks of a module: they are called outside of a transition, too, when
+    /// the kernel cannot tell.
     #[inline]
     pub fn previous_state(&self, id: c_ulong) -> Result<Option<&State>> {
         if !self.is_vmlinux() {
             return Err(EINVAL);
         }
-        // SAFETY: Callbacks of vmlinux are called during a transition alone.
+        // SAFETY: By the invariants, a callback runs with the mutex of livepatch held, and those of
+        // vmlinux run during a transition alone, for which `klp_get_prev_state()` asks.
         let state = unsafe { bindings::klp_get_prev_state(id) };
-        // SAFETY: The patch that has it stays while this one's callback runs: both hold the mutex
-        // of livepatch.
+        // SAFETY: No patch is freed while the mutex is held, and the reference ends before that.
         Ok(unsafe { State::from_raw(state) })
     }
 }

@@ -88,11 +88,14 @@ impl<T: Send + Sync + 'static> Shadow<T> {
     /// Gives `object` a variable, which must not have one; [`EEXIST`] if it has.
     #[inline]
     pub fn alloc<O>(&self, object: *const O, value: T, how: Allocation) -> Result<NonNull<T>> {
-        // The C side would warn.
-        if self.get(object).is_some() {
-            return Err(EEXIST);
+        let mut value = Some(value);
+        let data = self.get_or_make(object, &mut value, how)?;
+        // Where there was one already, the value is left. `klp_shadow_alloc()` would warn, and tells
+        // that apart from a lack of memory only to who asks before, which is a race.
+        match value {
+            None => Ok(data),
+            Some(_) => Err(EEXIST),
         }
-        self.make(bindings::klp_shadow_alloc, object, value, how)
     }
 
     /// The variable of `object`, made of `value` if it has none.
@@ -103,29 +106,27 @@ impl<T: Send + Sync + 'static> Shadow<T> {
         value: T,
         how: Allocation,
     ) -> Result<NonNull<T>> {
-        self.make(bindings::klp_shadow_get_or_alloc, object, value, how)
+        self.get_or_make(object, &mut Some(value), how)
     }
 
-    fn make<O>(
+    /// The variable of `object`; a new one takes the value out of `value`.
+    fn get_or_make<O>(
         &self,
-        function: Make,
         object: *const O,
-        value: T,
+        value: &mut Option<T>,
         how: Allocation,
     ) -> Result<NonNull<T>> {
-        // What is left in it is dropped in the end.
-        let mut value = Some(value);
         // SAFETY: `move_in` is called with a new variable of the size of a `T`, aligned as `new`
         // has checked, and with `value`, before this returns, or not at all. The variable holds a
         // `T` then.
         let data = unsafe {
-            function(
+            bindings::klp_shadow_get_or_alloc(
                 address(object),
                 self.id,
                 mem::size_of::<T>(),
                 how.flags(),
                 Some(move_in::<T>),
-                ptr::from_mut(&mut value).cast(),
+                ptr::from_mut(value).cast(),
             )
         };
         NonNull::new(data.cast()).ok_or(ENOMEM)
@@ -138,7 +139,7 @@ impl<T: Send + Sync + 'static> Shadow<T> {
     /// No pointer to the variable may be used after this by anybody.
     #[inline]
     pub unsafe fn free<O>(&self, object: *const O) {
-        // SAFETY: By the invariants, it holds a `T`; the rest is the caller's.
+        // SAFETY: By the invariants, it holds a `T`, and the caller says that nobody uses it any more.
         unsafe { bindings::klp_shadow_free(address(object), self.id, drop_fn::<T>()) };
     }
 
@@ -149,20 +150,10 @@ impl<T: Send + Sync + 'static> Shadow<T> {
     /// No pointer to any of the variables may be used after this by anybody.
     #[inline]
     pub unsafe fn free_all(&self) {
-        // SAFETY: As in `free`.
+        // SAFETY: By the invariants, each holds a `T`, and nobody uses any of them any more.
         unsafe { bindings::klp_shadow_free_all(self.id, drop_fn::<T>()) };
     }
 }
-
-/// `klp_shadow_alloc()` and `klp_shadow_get_or_alloc()`.
-type Make = unsafe extern "C" fn(
-    *mut c_void,
-    c_ulong,
-    usize,
-    bindings::gfp_t,
-    bindings::klp_shadow_ctor_t,
-    *mut c_void,
-) -> *mut c_void;
 
 fn address<O>(object: *const O) -> *mut c_void {
     object.cast_mut().cast()
@@ -172,10 +163,10 @@ fn address<O>(object: *const O) -> *mut c_void {
 ///
 /// `shadow` must have room for a `T`, and `value` must be a valid `Option<T>` that nobody else uses.
 unsafe extern "C" fn move_in<T>(_: *mut c_void, shadow: *mut c_void, value: *mut c_void) -> c_int {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `value` is a valid `Option<T>` that nobody else uses.
     match unsafe { (*value.cast::<Option<T>>()).take() } {
         Some(value) => {
-            // SAFETY: By the safety requirements.
+            // SAFETY: `shadow` has room for a `T`.
             unsafe { shadow.cast::<T>().write(value) };
             0
         }
@@ -187,7 +178,7 @@ unsafe extern "C" fn move_in<T>(_: *mut c_void, shadow: *mut c_void, value: *mut
 ///
 /// `shadow` must hold a `T` that nobody uses after this.
 unsafe extern "C" fn drop_in_place<T>(_: *mut c_void, shadow: *mut c_void) {
-    // SAFETY: By the safety requirements.
+    // SAFETY: `shadow` holds a `T` that nobody uses after this.
     unsafe { ptr::drop_in_place(shadow.cast::<T>()) };
 }
 

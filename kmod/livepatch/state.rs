@@ -47,7 +47,7 @@ impl State {
     ///
     /// If it is not null, there must be a state for as long as the reference is used.
     pub(super) unsafe fn from_raw<'a>(state: *mut bindings::klp_state) -> Option<&'a Self> {
-        // SAFETY: `Self` is transparent; the rest is the caller's.
+        // SAFETY: `Self` is transparent, and the caller says that a state is there, if any.
         unsafe { state.cast::<Self>().as_ref() }
     }
 

@@ -263,13 +263,13 @@ mod tests {
     use super::*;
 
     const GOOD: &str = r#"
-        use crate::{livepatch::{Callbacks, Object}, livepatch_hooks};
+        use crate::{livepatch::{CallbackObject, Callbacks}, livepatch_hooks};
         use kernel::prelude::*;
         const LIMIT: c_ulong = 0x6b6d_0001;
         pub struct Limit;
         impl Callbacks for Limit {
-            fn post_unpatch(_: &Object) {}
-            fn pre_patch(_: &Object) -> Result { Ok(()) }
+            fn post_unpatch(_: &CallbackObject<'_>) {}
+            fn pre_patch(_: &CallbackObject<'_>) -> Result { Ok(()) }
         }
         livepatch_hooks! {
             callbacks: { vmlinux: Limit, zram: Limit },

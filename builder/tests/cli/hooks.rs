@@ -23,13 +23,13 @@ const OLD: &str = "\tseq_putc(m, '\\n');\n";
 const NEW: &str = "\tseq_puts(m, \" kmend\\n\");\n";
 
 const HOOKS: &str = "// SPDX-License-Identifier: GPL-2.0-or-later
-use crate::{livepatch::{Callbacks, Object}, livepatch_hooks};
+use crate::{livepatch::{CallbackObject, Callbacks}, livepatch_hooks};
 use kernel::prelude::*;
 
 pub struct Check;
 
 impl Callbacks for Check {
-    fn pre_patch(_object: &Object) -> Result {
+    fn pre_patch(_object: &CallbackObject<'_>) -> Result {
         Err(EBUSY)
     }
 }
@@ -48,6 +48,13 @@ fn rustc_does_not_take(variable: &str) {
     let warning = HOOKS.replace("use kernel", "use core::mem;\nuse kernel");
     let says = ["  [hooks-do-not-compile] my-hooks.rs: ", "unused import: `core::mem`", "--> my-hooks.rs:3:5"];
     build_change(&target, dir.path(), UNIT, &fix, Some(&warning)).fails(2, &says);
+    // What livepatch answers only while it calls back cannot be asked at another time.
+    let peek = "use crate::livepatch::Object;\npub fn peek(object: &Object) { let _ = object.previous_state(1); }\n";
+    let says = ["  [hooks-do-not-compile] my-hooks.rs: ", "error[E0599]", "previous_state"];
+    build_change(&target, dir.path(), UNIT, &fix, Some(&(HOOKS.to_owned() + peek))).fails(2, &says);
+    let keep = "pub fn keep(object: CallbackObject<'static>) { fn send<T: Send>(_: T) {} send(object) }\n";
+    let says = ["  [hooks-do-not-compile] my-hooks.rs: ", "error[E0277]"];
+    build_change(&target, dir.path(), UNIT, &fix, Some(&(HOOKS.to_owned() + keep))).fails(2, &says);
     assert!(!dir.path().join("kmend_hooked.ko").exists());
 }
 

@@ -480,12 +480,12 @@ fn mails() {
 }
 
 const HOOKS: &str = "// SPDX-License-Identifier: GPL-2.0-or-later
-use crate::{livepatch::{Callbacks, Object}, livepatch_hooks};
+use crate::{livepatch::{CallbackObject, Callbacks}, livepatch_hooks};
 
 pub struct Check;
 
 impl Callbacks for Check {
-    fn post_unpatch(_object: &Object) {}
+    fn post_unpatch(_object: &CallbackObject<'_>) {}
 }
 
 livepatch_hooks! { callbacks: { vmlinux: Check } }

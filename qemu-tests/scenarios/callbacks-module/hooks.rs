@@ -4,8 +4,8 @@
 
 use crate::{
     livepatch::{
-        Callbacks,
-        Object, //
+        CallbackObject,
+        Callbacks, //
     },
     livepatch_hooks, //
 };
@@ -25,7 +25,7 @@ static BEFORE: AtomicI32 = AtomicI32::new(0);
 pub struct Reboot;
 
 impl Callbacks for Reboot {
-    fn pre_patch(_object: &Object) -> Result {
+    fn pre_patch(_object: &CallbackObject<'_>) -> Result {
         // SAFETY: The kernel has it at all times.
         BEFORE.store(
             unsafe { panic_timeout.load(Ordering::Relaxed) },
@@ -34,12 +34,12 @@ impl Callbacks for Reboot {
         Ok(())
     }
 
-    fn post_patch(_object: &Object) {
+    fn post_patch(_object: &CallbackObject<'_>) {
         // SAFETY: As above.
         unsafe { panic_timeout.store(42, Ordering::Relaxed) };
     }
 
-    fn post_unpatch(_object: &Object) {
+    fn post_unpatch(_object: &CallbackObject<'_>) {
         // SAFETY: As above.
         unsafe { panic_timeout.store(BEFORE.load(Ordering::Relaxed), Ordering::Relaxed) };
     }

@@ -4,8 +4,8 @@
 
 use crate::{
     livepatch::{
-        Callbacks,
-        Object, //
+        CallbackObject,
+        Callbacks, //
     },
     livepatch_hooks, //
 };
@@ -14,7 +14,7 @@ use kernel::prelude::*;
 pub struct Check;
 
 impl Callbacks for Check {
-    fn pre_patch(_object: &Object) -> Result {
+    fn pre_patch(_object: &CallbackObject<'_>) -> Result {
         Err(ENODEV)
     }
 }

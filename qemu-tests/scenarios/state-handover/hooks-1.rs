@@ -6,8 +6,8 @@
 use crate::{
     livepatch::{
         Allocation,
+        CallbackObject,
         Callbacks,
-        Object,
         Shadow, //
     },
     livepatch_hooks, //
@@ -27,7 +27,7 @@ static COUNTER: Shadow<AtomicI32> = unsafe { Shadow::new(TICKETS) };
 pub struct Tickets;
 
 impl Callbacks for Tickets {
-    fn pre_patch(object: &Object) -> Result {
+    fn pre_patch(object: &CallbackObject<'_>) -> Result {
         let counter = match object.previous_state(TICKETS)? {
             Some(previous) => previous.data(),
             None => COUNTER
@@ -39,7 +39,7 @@ impl Callbacks for Tickets {
         Ok(())
     }
 
-    fn post_unpatch(object: &Object) {
+    fn post_unpatch(object: &CallbackObject<'_>) {
         // Where another live patch has it still, this one was taken back before it was in force.
         if let Ok(None) = object.previous_state(TICKETS) {
             // SAFETY: No task runs the code of the fix any more.

@@ -4,8 +4,8 @@
 
 use crate::{
     livepatch::{
-        Callbacks,
-        Object, //
+        CallbackObject,
+        Callbacks, //
     },
     livepatch_hooks, //
 };
@@ -13,7 +13,7 @@ use crate::{
 pub struct Crash;
 
 impl Callbacks for Crash {
-    fn post_patch(_object: &Object) {
+    fn post_patch(_object: &CallbackObject<'_>) {
         // SAFETY: There is none. A write to an address that nobody may write to is an Oops, and that is wanted here.
         unsafe { core::ptr::write_volatile(8 as *mut u64, 1) };
     }
