@@ -10,21 +10,26 @@ mod ko;
 #[allow(dead_code)]
 mod system;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use system::{name, System};
 
 const RUNS: usize = 40;
 const LIMIT: Duration = Duration::from_millis(50);
 
+/// The program that is measured.
+fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_kmend").into()
+}
+
 fn main() {
     let (mut loads, mut baseline) = (Vec::new(), Vec::new());
-    let kmend = Path::new(env!("CARGO_BIN_EXE_kmend"));
+    let kmend = program();
     for _ in 0..RUNS {
         let system = System::new();
         system.version("1-1");
         let module = name("1-1");
-        loads.push(time(&system, kmend, &["load", &module]));
+        loads.push(time(&system, &kmend, &["load", &module]));
         assert_eq!(system.in_force(), [(module, true)]);
         baseline.push(time(&system, Path::new("/bin/true"), &[]));
     }

@@ -11,13 +11,26 @@ type Part = (&'static str, fn() -> Result<()>);
 const PARTS: &[Part] = &[
     ("deps", || deps::run(&[])),
     ("fmt", || shell(&cargo(), &["fmt", "--all", "--check"])),
-    ("lint", || shell(&cargo(), &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    ("lint", || shell(&cargo(), LINT)),
     ("tidy", || tidy::run(&[])),
     ("target", || target(&[])),
     ("kernel", || kernel::run(&[])),
     ("unit", unit),
     ("attack", || attack::run(&[])),
     ("corpus", || corpus::run(&["check".into()])),
+];
+
+/// The tests of contrib/, which `cargo xtask contrib` runs, are checked here too.
+const LINT: &[&str] = &[
+    "clippy",
+    "--quiet",
+    "--workspace",
+    "--all-targets",
+    "--features",
+    "kmend-contrib-tests/fleet",
+    "--",
+    "-D",
+    "warnings",
 ];
 
 /// The part that boots, as `make test` and as `make test-all` have it.
