@@ -13,8 +13,8 @@ mod kernel;
 mod tool;
 
 use kernel::Kernel;
-use kmend_builder::compile;
 use kmend_builder::sandbox::Sandbox;
+use kmend_builder::target::kbuild;
 use kmend_builder::target::Target;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -179,7 +179,7 @@ impl Overlay {
 
 /// Seconds that the unit's saved command alone takes, without make and objtool.
 fn compiler(target: &Target, object: &str) -> f64 {
-    let saved = compile::saved(target, object).expect("kbuild's saved command");
+    let saved = kbuild::saved(target, object).expect("kbuild's saved command");
     let call = saved.call("/tmp/x.o", "/tmp/x.d", &[]);
     let args: Vec<&str> = call[1..].iter().map(String::as_str).collect();
     seconds(&mut target.sandbox().command(&call[0], &args).expect("a sandbox"))

@@ -5,7 +5,7 @@
 //! `cargo bench --bench reach -- [--runs N] [HEADER…]`. Fails when the closure of a header takes more than 5 s with the index
 //! cold. The kernel's files themselves are in memory, or not, as the machine has it.
 
-use kmend_builder::source::includes;
+use kmend_builder::reach::includes;
 use kmend_builder::target::store;
 use std::time::Instant;
 

@@ -18,6 +18,7 @@ macro_rules! eprintln {
 
 pub mod arch;
 pub mod audit;
+pub mod c;
 pub mod cli;
 pub mod compile;
 pub mod diff;
@@ -41,6 +42,7 @@ pub mod pipeline;
 pub mod postlink;
 pub mod progress;
 pub mod prove;
+pub mod reach;
 pub mod report;
 pub mod resolve;
 pub mod sandbox;

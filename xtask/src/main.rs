@@ -9,6 +9,7 @@ mod demo;
 mod deps;
 mod hosts;
 mod kernel;
+mod layers;
 mod nop;
 mod package;
 mod proofs;

@@ -4,10 +4,10 @@
 
 use crate::say;
 use anyhow::{bail, ensure, Context, Result};
-use kmend_builder::compile::Unit;
 use kmend_builder::files;
 use kmend_builder::prove::report::{UnitReport, World};
-use kmend_builder::source::affected;
+use kmend_builder::reach::affected;
+use kmend_builder::target::kbuild::Unit;
 use kmend_builder::target::{store, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The rules of this repository that no other tool knows: its files in, the lines that break a rule out.
 
+use crate::layers::Layers;
 use crate::{home, say};
 use anyhow::{bail, Context, Result};
 use kmend_builder::files;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The most lines of a Rust file: past that it is two.
 const LONGEST: usize = 700;
 
-/// Folders that hold nothing of ours.
-const FOREIGN: &[&str] = &[".git", "target"];
+/// Folders of the repository that hold nothing of ours: cargo's output, and that of builder/fuzz.
+const FOREIGN: &[&str] = &[".git", "target", "builder/fuzz/target"];
 
 /// Files that may name machines, beside those in builder/src/arch/.
 const ARCH_FILES: &[&str] = &["builder/src/arch.rs", "manager/src/arch.rs"];
@@ -21,13 +23,14 @@ const CHOOSERS: &[&str] = &["diff", "extract", "resolve"];
 /// Checks every file.
 pub fn run(_args: &[String]) -> Result<()> {
     let home = home()?;
+    let layers = Layers::read(&files::read_text(&home.join("ARCHITECTURE.md"))?)?;
     let mut faults = Vec::new();
     let mut count = 0;
-    for path in walk(&home)? {
-        let name = path.strip_prefix(&home).unwrap_or(&path).to_string_lossy().into_owned();
+    for (name, path) in walk(&home)? {
         if let Ok(text) = String::from_utf8(files::read(&path)?) {
             count += 1;
             faults.extend(check(&name, &text));
+            faults.extend(layers.check(&name, &text));
         }
     }
     if faults.is_empty() {
@@ -38,19 +41,26 @@ pub fn run(_args: &[String]) -> Result<()> {
     bail!("{} places are not", faults.len())
 }
 
-fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+/// The files of the repository in `home`, each with its name in it.
+fn walk(home: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    collect(home, home, &mut found)?;
+    Ok(found)
+}
+
+fn collect(home: &Path, dir: &Path, found: &mut BTreeMap<String, PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
         let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
         let kind = entry.file_type().with_context(|| format!("cannot look at {}", entry.path().display()))?;
-        if kind.is_dir() && !FOREIGN.contains(&entry.file_name().to_string_lossy().as_ref()) {
-            found.extend(walk(&entry.path())?);
+        let path = entry.path();
+        let name = path.strip_prefix(home).unwrap_or(&path).to_string_lossy().into_owned();
+        if kind.is_dir() && !FOREIGN.contains(&name.as_str()) {
+            collect(home, &path, found)?;
         } else if kind.is_file() {
-            found.push(entry.path());
+            found.insert(name, path);
         }
     }
-    found.sort();
-    Ok(found)
+    Ok(())
 }
 
 /// The faults of one file, each `name:line: what is wrong`.
@@ -126,6 +136,32 @@ mod tests {
         assert!(check("manager/src/arch.rs", &code).is_empty());
         assert_eq!(check("manager/src/host/mod.rs", &code).len(), 1);
         assert!(is_arch_name("EM_X86_64") && !is_arch_name("EM_NONE") && !is_arch_name("R_OK"));
+    }
+
+    #[test]
+    fn each_crate_is_visited_and_nothing_of_cargos() {
+        let home = home().unwrap();
+        let visited = walk(&home).unwrap();
+        let known = [
+            "builder/src/target/store.rs",
+            "contrib/tests/main.rs",
+            "kmod/livepatch.rs",
+            "manager/src/main.rs",
+            "packager/src/lib.rs",
+            "qemu-tests/src/guest.rs",
+            "xtask/src/tidy.rs",
+            "builder/fuzz/fuzz_targets/header.rs",
+        ];
+        assert_eq!(known.map(|name| visited.contains_key(name)), [true; 8]);
+        assert!(!visited.keys().any(|name| name.starts_with("target/")));
+        // And each layer has its module.
+        let layers = Layers::read(&files::read_text(&home.join("ARCHITECTURE.md")).unwrap()).unwrap();
+        let is_there = |m: &str| {
+            visited.contains_key(&format!("builder/src/{m}.rs"))
+                || visited.contains_key(&format!("builder/src/{m}/mod.rs"))
+        };
+        let gone: Vec<&str> = layers.modules().filter(|m| *m != "holder" && !is_there(m)).collect();
+        assert!(gone.is_empty(), "{gone:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Bytes as a header before and after a fix, with a zero byte between.
 #![no_main]
 
-use kmend_builder::source::reach::changed::compare;
+use kmend_builder::reach::headers::changed::compare;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

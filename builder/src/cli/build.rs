@@ -4,9 +4,9 @@
 use super::kernels::remark;
 use super::patches;
 use super::report;
-use crate::compile::narrow::Limit;
 use crate::manifest::Manifest;
 use crate::pipeline::{self, Outcome, Request, Seen};
+use crate::reach::limit::Limit;
 use crate::report::End;
 use crate::{files, target, unpack};
 use anyhow::{Context, Result};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build prove: source files in; which of their functions stand in the shipped kernel, byte for byte, out.
 
-use crate::compile::Unit;
 use crate::error::Unproven;
 use crate::files;
 use crate::prove::report::{UnitReport, World};
-use crate::source::affected;
+use crate::reach::affected;
+use crate::target::kbuild::Unit;
 use crate::{progress, target};
 use anyhow::Result;
 use clap::Args;

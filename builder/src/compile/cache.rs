@@ -5,10 +5,10 @@
 //! compiler read then has the same content now. A damaged entry is a missing one. Objects of patched sources are kept in the
 //! same way, by the content of what the fixes lay over the tree: of a cumulative patch, a new version compiles only what it changes.
 
-use super::kbuild;
 use super::overlay::Contents;
-use super::words::Words;
+use crate::c::words::Words;
 use crate::files;
+use crate::target::kbuild;
 use crate::target::Target;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ const VERSION: &str = "kmend objects 3";
 
 /// A checksum of the rules by which tokens count: what was found by others is found anew.
 static TOKENS: LazyLock<String> = LazyLock::new(|| {
-    let rules = [include_str!("tokens.rs"), include_str!("tokens/types.rs"), include_str!("words.rs")];
+    let rules = [include_str!("../c/tokens.rs"), include_str!("../c/tokens/types.rs"), include_str!("../c/words.rs")];
     // What the tests of these rules say changes none of them.
     let code = rules.map(|text| text.split("#[cfg(test)]").next().unwrap_or_default());
     files::sha256(code.concat().as_bytes())
@@ -351,7 +351,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         files::write(&dir.path().join("tree/a.c"), b"int a;").unwrap();
         files::write(&dir.path().join("root/usr/lib/x.h"), b"int x;").unwrap();
-        let target = crate::compile::tests::target(&dir.path().join("tree"), &dir.path().join("root"));
+        let target = crate::target::sample::target(&dir.path().join("tree"), &dir.path().join("root"));
         let open = || Cache::at(&target, dir.path().join("objects"));
         let key = open().key(&["gcc".into(), "a.c".into()]);
         assert_ne!(key, open().key(&["gcc".into(), "-g".into(), "a.c".into()]));
@@ -374,7 +374,7 @@ mod tests {
     fn keeps_what_was_preprocessed_until_an_input_changes() {
         let dir = tempfile::tempdir().unwrap();
         files::write(&dir.path().join("tree/a.c"), b"int a;").unwrap();
-        let target = crate::compile::tests::target(&dir.path().join("tree"), &dir.path().join("root"));
+        let target = crate::target::sample::target(&dir.path().join("tree"), &dir.path().join("root"));
         let open = || Cache::at(&target, dir.path().join("objects"));
         let key = open().key(&[]);
         let words = [b"foo".as_slice(), b"bar"].into_iter().collect();
@@ -397,7 +397,7 @@ mod tests {
     #[test]
     fn a_damaged_entry_is_a_missing_one() {
         let dir = tempfile::tempdir().unwrap();
-        let target = crate::compile::tests::target(dir.path(), dir.path());
+        let target = crate::target::sample::target(dir.path(), dir.path());
         let cache = Cache::at(&target, dir.path().join("objects"));
         let key = cache.key(&[]);
         cache.put(&key, &[], SystemTime::now(), &objects()).unwrap();

@@ -3,46 +3,29 @@
 
 pub mod again;
 pub mod cache;
-pub mod command;
-pub(crate) mod generated;
-pub mod kbuild;
-mod limit;
 pub mod named;
-pub mod narrow;
 mod overlay;
 pub mod probe;
 mod said;
-pub mod tokens;
-pub mod words;
 
 use crate::arch::{by_name, Transplant};
 use crate::files;
 use crate::progress;
 use crate::sandbox::{Sandbox, WORK};
 use crate::source::PatchedTree;
+use crate::target::kbuild::command::Saved;
+use crate::target::kbuild::{self, count, saved, Unit};
 use crate::target::Target;
 use again::How;
 use anyhow::{anyhow, ensure, Context, Result};
 use cache::{Cache, Compiled, Originals};
-use command::Saved;
 use overlay::Contents;
-use said::explain;
+pub(crate) use said::explain;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 use std::time::SystemTime;
-
-/// A translation unit that the fixes reach.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Unit {
-    /// Source, relative to the tree: `fs/proc/cmdline.c`.
-    pub source: String,
-    /// The object that kbuild makes of it: `fs/proc/cmdline.o`.
-    pub object: String,
-    /// The klp object it ends in: None for vmlinux, else the module's name with underscores.
-    pub module: Option<String>,
-}
 
 /// The objects of one unit, as bytes of ELF relocatable files, before any objtool run.
 #[derive(Clone, Debug)]
@@ -80,10 +63,10 @@ const SECTIONS: &[&str] = &["-ffunction-sections", "-fdata-sections"];
 const LINE_TABLES: &[&str] = &["-g1", "-gz=none"];
 
 /// For patched sources, which may use macros that older kernels lack: searched last, so that a tree's own come first.
-const OWN: &[&str] = &["-idirafter", HEADERS];
+pub(crate) const OWN: &[&str] = &["-idirafter", HEADERS];
 
 /// The headers that are laid beside the tree for patched sources: path there and text.
-const OWN_HEADERS: [(&str, &str); 1] =
+pub(crate) const OWN_HEADERS: [(&str, &str); 1] =
     [("linux/livepatch_helpers.h", include_str!("../../../kmod/include/linux/livepatch_helpers.h"))];
 
 /// Where they stand in the sandbox.
@@ -94,7 +77,7 @@ const HEADERS: &str = "/tmp/kmend/headers";
 const NO_DEBUG: &str = "-g0";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Variant {
+pub(crate) enum Variant {
     Patched,
     Original,
     Shipped,
@@ -145,15 +128,6 @@ struct Place<'a> {
     out: &'a Path,
     /// Kept objects, what lies over the tree, and when the first compiler began. None: nothing is kept.
     kept: Option<(&'a Cache<'a>, &'a Contents, SystemTime)>,
-}
-
-/// Reads kbuild's saved command of `unit`.
-pub fn saved(target: &Target, object: &str) -> Result<Saved> {
-    let path = kbuild::saved_file(target, object);
-    let text = files::read_text(&path)?;
-    let saved =
-        Saved::read(&text).with_context(|| format!("kbuild's saved command {} cannot be used", path.display()))?;
-    Ok(saved.with_flags(&target.cc_flags))
 }
 
 /// Compiles each unit three times, or five where code that moves is compiled in another way; the unpatched come
@@ -319,17 +293,12 @@ fn made_before(made: &[((usize, Variant), Compiled)]) -> usize {
 }
 
 /// Where patched code is compiled: the tree as the fixes leave it, and the headers that kmend itself provides.
-fn patched_sandbox(tree: &PatchedTree, target: &Target, work: &Path) -> Result<Sandbox> {
+pub(crate) fn patched_sandbox(tree: &PatchedTree, target: &Target, work: &Path) -> Result<Sandbox> {
     let headers = work.join("headers");
     for (path, text) in OWN_HEADERS {
         files::write(&headers.join(path), text.as_bytes())?;
     }
     Ok(overlay::over(tree, target, target.sandbox(), &work.join("folders"))?.read_only(&headers, HEADERS))
-}
-
-/// `3 units`.
-pub(crate) fn count(units: usize) -> String {
-    format!("{units} unit{}", if units == 1 { "" } else { "s" })
 }
 
 fn names(units: &[Unit]) -> String {
@@ -389,7 +358,7 @@ fn run_jobs<T: Send>(
 
 /// The compiler's own words where it refuses its input.
 #[derive(Debug)]
-struct CompilerSays(String);
+pub(crate) struct CompilerSays(pub String);
 
 impl std::fmt::Display for CompilerSays {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -465,7 +434,7 @@ fn compile_one(
 }
 
 /// Runs the compiler; its words where it is content.
-fn run_compiler(sandbox: &Sandbox, call: &[String]) -> Result<String> {
+pub(crate) fn run_compiler(sandbox: &Sandbox, call: &[String]) -> Result<String> {
     let args: Vec<&str> = call[1..].iter().map(String::as_str).collect();
     let said = sandbox.output(&call[0], &args)?;
     let words = String::from_utf8_lossy(&said.stderr).into_owned();

@@ -180,7 +180,7 @@ mod tests {
             let text = |there: bool| there.then(|| b"x".to_vec());
             tree.files.insert(path.into(), TouchedFile { original: text(before), patched: text(after) });
         }
-        let target = crate::compile::tests::target(&dir.path().join("tree"), Path::new("/"));
+        let target = crate::target::sample::target(&dir.path().join("tree"), Path::new("/"));
         let sandbox = over(&tree, &target, target.sandbox(), &dir.path().join("copies")).unwrap();
         let out = sandbox.run("sh", &["-c", "for f in $(find . -type f | sort); do echo $f: $(cat $f); done"]).unwrap();
         assert_eq!(

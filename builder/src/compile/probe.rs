@@ -2,12 +2,13 @@
 //! Asks the target's own compiler and headers how long the structs of special sections are, for kernels whose image
 //! carries no BTF: a unit's saved command in, sizes out.
 
-use super::command::Saved;
-use super::{run_compiler, Unit};
+use super::run_compiler;
 use crate::files;
 use crate::image::Image;
 use crate::sandbox::WORK;
 use crate::special::layout::Layouts;
+use crate::target::kbuild::command::Saved;
+use crate::target::kbuild::{saved, Unit};
 use crate::target::Target;
 use anyhow::{Context, Result};
 
@@ -39,7 +40,7 @@ const FLAGS: &[&str] = &["-g", "-fno-eliminate-unused-debug-types", "-gz=none"];
 pub fn image(target: &Target, unit: Option<&Unit>) -> Result<Image> {
     let mut image = Image::load(&target.vmlinux)?;
     if let (true, Some(unit)) = (image.layouts.is_empty(), unit) {
-        image.layouts = layouts(target, &super::saved(target, &unit.object)?)?;
+        image.layouts = layouts(target, &saved(target, &unit.object)?)?;
     }
     Ok(image)
 }

@@ -3,7 +3,7 @@
 
 use super::{CompilerSays, Unit, Variant};
 use crate::error::{Refusal, Refused};
-use crate::explain::fixed::Fixed;
+use crate::source::fixed::Fixed;
 use crate::source::PatchedTree;
 use crate::target::Target;
 use anyhow::anyhow;

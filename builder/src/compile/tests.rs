@@ -5,32 +5,8 @@ use super::said::not_about_the_source;
 use super::*;
 use crate::error::Refused;
 use crate::source;
+use crate::target::sample::target;
 use std::path::PathBuf;
-
-/// A target of a tree and a root, nothing in it prepared.
-pub(crate) fn target(tree: &Path, root: &Path) -> Target {
-    Target {
-        name: "tree:test".into(),
-        arch: "x86_64".into(),
-        release: "7.2.0-test".into(),
-        version: String::new(),
-        tree: tree.into(),
-        tree_inside: crate::sandbox::TREE.into(),
-        root: root.into(),
-        make_vars: Vec::new(),
-        make_env: Vec::new(),
-        cc_flags: Vec::new(),
-        vmlinuz: "vmlinuz".into(),
-        vmlinux: "vmlinux".into(),
-        modules: None,
-        symvers: "Module.symvers".into(),
-        config: ".config".into(),
-        cc: "gcc".into(),
-        rustc: None,
-        toolchain: None,
-        build_id: "00".into(),
-    }
-}
 
 const SOURCE: &str =
     "#include \"a.h\"\nint f(int x)\n{\n\treturn x + ONE;\n}\n\nint g(void)\n{\n\treturn __LINE__;\n}\n";

@@ -4,14 +4,13 @@
 
 pub mod align;
 pub mod debug;
-pub mod fixed;
 mod lines;
 
 use crate::arch::line::Line;
 use crate::diff::view::{ItemId, ItemKind, Ref, View};
 use crate::diff::{names, ChangeSet, ChangedFunction};
+use crate::source::fixed::{self, mentions, Fixed};
 use debug::{Debug, Frame};
-use fixed::{mentions, Fixed};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

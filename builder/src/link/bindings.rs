@@ -5,9 +5,9 @@
 //! The flags are those with which the target's tree compiles: what a type looks like depends on them.
 
 use super::kept;
-use crate::compile::command::Saved;
 use crate::files;
 use crate::sandbox::{Sandbox, WORK};
+use crate::target::kbuild::command::Saved;
 use crate::target::Target;
 use anyhow::{Context, Result};
 use std::path::Path;

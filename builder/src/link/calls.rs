@@ -8,8 +8,8 @@
 //! make that writes down how it is called; live patches begin where the top makefile's work ends.
 
 use super::{bindings, kept};
-use crate::compile::kbuild;
 use crate::sandbox::WORK;
+use crate::target::kbuild;
 use crate::target::Target;
 use crate::{files, progress};
 use anyhow::{ensure, Context, Result};

@@ -7,9 +7,9 @@
 
 use super::{author, bindings, kept};
 use crate::arch;
-use crate::compile::command::Saved;
 use crate::hooks::file::HooksFile;
 use crate::sandbox::{Sandbox, WORK};
+use crate::target::kbuild::command::Saved;
 use crate::target::toolchain::Toolchain;
 use crate::target::{store, Target};
 use crate::{files, progress};

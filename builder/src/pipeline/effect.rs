@@ -8,13 +8,14 @@
 
 use super::units::{self, Unit};
 use super::Changed;
-use crate::compile::{self, kbuild};
+use crate::compile;
 use crate::diff::view::ItemKind;
 use crate::diff::{self, ChangeSet};
 use crate::elf::Object;
 use crate::error::Refused;
 use crate::extract::Extract;
 use crate::source::{self, Effect, Fix, Part, PatchedTree};
+use crate::target::kbuild;
 use crate::target::Target;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,7 +146,7 @@ fn states(
     batch: &[&Reached<'_>],
     work: &Path,
 ) -> Result<BTreeMap<(String, usize), Object>> {
-    let mut wanted: BTreeMap<usize, Vec<compile::Unit>> = BTreeMap::new();
+    let mut wanted: BTreeMap<usize, Vec<kbuild::Unit>> = BTreeMap::new();
     for reached in batch {
         for fix in reached.fixes.iter().rev().skip(1) {
             wanted.entry(fix + 1).or_default().push(reached.unit.pair.unit.clone());

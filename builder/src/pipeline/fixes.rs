@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The fixes of a request in; out, each commit of them as its stream labels it, and what is said about its message.
 
+use super::label;
 use super::Request;
 use crate::error::{NothingChanged, Refused};
 use crate::source::{fix, Part};
-use crate::stream;
 use anyhow::Result;
 
 /// The fixes as they are handed in, each with what the stream says of it.
@@ -13,7 +13,7 @@ pub fn read(request: &Request) -> Result<Vec<Part>> {
     let parts = request.fixes.iter().enumerate().map(|(n, path)| fix::read(path, commit(n)));
     let mut parts = parts.collect::<Result<Vec<_>>>()?.concat();
     if let Some(labels) = &request.stream {
-        stream::label(&mut parts, &labels.fixes)?;
+        label::label(&mut parts, &labels.fixes)?;
     }
     Ok(parts)
 }

@@ -5,12 +5,12 @@
 mod effect;
 mod facts;
 mod fixes;
+mod label;
 mod second;
 mod units;
 
 use crate::audit::Shown;
 use crate::compile;
-use crate::compile::narrow::{narrow, Limit};
 use crate::diff::{patchability, ChangeSet};
 use crate::elf::{self, Object};
 use crate::emit::{self, KlpFunc, KlpObject, Registration};
@@ -25,15 +25,19 @@ use crate::manifest::{FileFacts, Manifest, StreamFacts, UnitFacts};
 use crate::postlink::post_link;
 use crate::prove::elsewhere::Elsewhere;
 use crate::prove::stage::{self, prove_all, Claim, Proven};
+use crate::reach::affected::{self, Affected};
+use crate::reach::definitions::Definitions;
+use crate::reach::limit::Limit;
+use crate::reach::narrow::narrow;
 use crate::resolve::overridden::{self, Kernel};
 use crate::resolve::{self, Resolved, World};
-use crate::source::affected::{self, Affected};
-use crate::source::definitions::Definitions;
 use crate::source::{self, Fix, Part, PatchedTree};
+use crate::target::kbuild;
 use crate::target::modules;
 use crate::target::Target;
-use crate::{files, link, progress, stream, types, verify};
+use crate::{files, link, progress, types, verify};
 use anyhow::{bail, Context, Result};
+pub use label::{label, Label};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,7 +74,7 @@ pub struct Labels {
     /// Of the whole.
     pub facts: StreamFacts,
     /// Of each fix.
-    pub fixes: Vec<stream::Label>,
+    pub fixes: Vec<Label>,
 }
 
 /// What came out.
@@ -301,7 +305,7 @@ impl<'u> Changed<'u> {
 }
 
 /// Reads the shipped image of `target`; `unit` is any of its C units.
-pub fn image(target: &Target, unit: Option<&compile::Unit>) -> Result<Arc<Image>> {
+pub fn image(target: &Target, unit: Option<&kbuild::Unit>) -> Result<Arc<Image>> {
     let step = progress::step("reading the shipped kernel image");
     let image = compile::probe::image(target, unit)?;
     step.done(&format!("{} symbols", image.kallsyms.symbols().len()));
@@ -448,7 +452,7 @@ fn prove_units(
             let refused = error.downcast::<Refused>()?;
             let in_doubt = |u: &Unit| refused.0.iter().any(|r| r.section == u.pair.unit.source);
             let again: Vec<usize> = (0..units.len()).filter(|&i| in_doubt(&units[i])).collect();
-            let named: Vec<&compile::Unit> = again.iter().map(|&i| &units[i].pair.unit).collect();
+            let named: Vec<&kbuild::Unit> = again.iter().map(|&i| &units[i].pair.unit).collect();
             for (i, object) in again.into_iter().zip(compile::compile_shipped(target, &named, true, work)?) {
                 shipped[i] = load(&units[i].pair, &object, "as shipped, with debug information")?;
             }

@@ -9,15 +9,16 @@ use crate::diff::locals::Evidence;
 use crate::diff::{self, patchability, ChangeSet, ChangedFunction};
 use crate::elf::read::{read, Take};
 use crate::elf::Object;
-use crate::explain::fixed::Fixed;
 use crate::explain::{self, Cause};
 use crate::files;
 use crate::image::symvers::Symvers;
 use crate::image::Image;
+use crate::reach::affected::Affected;
+use crate::reach::headers::changed::only_inline_functions;
 use crate::resolve::late;
-use crate::source::affected::Affected;
-use crate::source::reach::changed::only_inline_functions;
+use crate::source::fixed::Fixed;
 use crate::source::{PatchedTree, TouchedFile};
+use crate::target::kbuild;
 use crate::target::Target;
 use crate::types::statics::read_statics;
 use anyhow::{Context, Result};
@@ -76,7 +77,7 @@ pub fn with_changes(units: Vec<Unit>, tree: &PatchedTree, image: &Image, notes: 
         kept.extend(same.pop());
     }
     if !same.is_empty() {
-        notes.push(format!("{} compile to the same code with and without the fix", compile::count(same.len())));
+        notes.push(format!("{} compile to the same code with and without the fix", kbuild::count(same.len())));
     }
     Ok(kept)
 }
@@ -214,7 +215,7 @@ pub fn do_without(
         if concerned.is_empty() {
             continue;
         }
-        let named: Vec<&compile::Unit> = concerned.iter().map(|&i| &units[i].pair.unit).collect();
+        let named: Vec<&kbuild::Unit> = concerned.iter().map(|&i| &units[i].pair.unit).collect();
         let objects = again::again(target, tree, &named, how, work)?;
         for (i, (original, patched)) in concerned.into_iter().zip(objects) {
             let load = |bytes: &[u8]| load(&units[i].pair, bytes, "compiled again");

@@ -5,14 +5,15 @@
 use super::explain::Evidence;
 use super::stage::{self, prove_unit, World};
 use super::Verdict;
-use crate::compile::{self, Unit};
+use crate::compile;
 use crate::elf::read::{read, Take};
 use crate::elf::SymKind;
 use crate::image::shipped::Spot;
 use crate::image::Image;
 use crate::progress;
-use crate::source::affected;
-use crate::source::definitions::Definitions;
+use crate::reach::affected;
+use crate::reach::definitions::Definitions;
+use crate::target::kbuild::Unit;
 use crate::target::Target;
 use anyhow::Result;
 use std::cell::OnceCell;

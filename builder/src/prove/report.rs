@@ -4,11 +4,12 @@
 
 use super::explain::{self, Evidence};
 use super::{stage, Proof, Verdict};
-use crate::compile::{self, Unit};
+use crate::compile;
 use crate::elf::read::{read, Take};
 use crate::elf::Object;
 use crate::image::module::Module;
 use crate::image::Image;
+use crate::target::kbuild::Unit;
 use crate::target::modules;
 use crate::target::Target;
 use anyhow::{Context, Result};

@@ -4,7 +4,7 @@
 //! WARN_ON, might_sleep and their like compile __LINE__ into the code. Without this, a fix that adds one line
 //! would change every function below it that has one of them.
 
-use super::clex::{scan, Directive};
+use crate::c::lex::{scan, Directive};
 use similar::{capture_diff_slices, Algorithm, DiffOp};
 
 /// `patched` with `#line N` after each hunk that moved lines, so that the lines which it shares with `original`

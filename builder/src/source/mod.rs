@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage source: fix files and a target's tree in, the touched files as the fixes leave them out. The tree stays as it is.
 
-pub mod affected;
-pub mod clex;
-pub mod definitions;
-mod find;
 pub mod fix;
-pub mod includes;
-mod kind;
+pub mod fixed;
 pub mod lines;
 pub mod mails;
 mod misfit;
 pub mod patchfile;
-pub mod reach;
 pub mod skeleton;
 pub mod sum;
 pub mod title;
-mod unbuilt;
 
 use crate::error::{Refusal, Refused};
 use crate::files;

@@ -2,8 +2,8 @@
 //! Whether fixes touch anything but code: the touched files in, yes or no out. Types that objects of the running kernel
 //! have can change nowhere else than outside of the bodies of functions, and in the declarations of static locals.
 
-use super::clex::{scan, Directive};
 use super::PatchedTree;
+use crate::c::lex::{scan, Directive};
 
 /// True where a struct, union, enum, typedef, macro or the like may have changed. Errs towards yes.
 pub fn may_change_types(tree: &PatchedTree) -> bool {

@@ -16,7 +16,7 @@ fn bench() -> Bench {
     files::write(&tree.join("fs/f.c"), C.as_bytes()).unwrap();
     files::write(&tree.join("fs/only.c"), b"int x;\nint y;\n").unwrap();
     std::os::unix::fs::symlink("f.c", tree.join("fs/link.c")).unwrap();
-    let target = crate::compile::tests::target(&tree, Path::new("/"));
+    let target = crate::target::sample::target(&tree, Path::new("/"));
     Bench { dir, target }
 }
 

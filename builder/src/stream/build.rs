@@ -3,9 +3,9 @@
 
 use super::ledger::{Entry, Ledger};
 use super::values::{Date, Version};
-use super::{names, rules, Kernel, Label, Release, Stream, StreamFix};
+use super::{names, rules, Kernel, Release, Stream, StreamFix};
 use crate::error::BreaksLedger;
-use crate::pipeline::{self, Labels, Outcome, Request, Seen};
+use crate::pipeline::{self, Label, Labels, Outcome, Request, Seen};
 use crate::source::Fix;
 use crate::target;
 use anyhow::{ensure, Context, Result};

@@ -230,9 +230,9 @@ fn a_patch_that_changes_meanwhile() {
     let (since, fix) = stream.fixes(&stream.kernels[0], stream.versions[0].version)[0];
     let label = fix.label(since);
     let mut read = fix::parts("a.patch", patch("a").as_bytes()).unwrap();
-    super::super::label(&mut read, std::slice::from_ref(&label)).unwrap();
+    crate::pipeline::label(&mut read, std::slice::from_ref(&label)).unwrap();
     assert_eq!((read[0].fix.title.as_str(), read[0].fix.since.as_deref()), ("a", Some("1-1")));
     read[0].fix.sha256 = "other".into();
-    let error = super::super::label(&mut read, &[label]).unwrap_err().to_string();
+    let error = crate::pipeline::label(&mut read, &[label]).unwrap_err().to_string();
     assert!(error.contains("a.patch was changed"), "{error}");
 }

@@ -6,10 +6,13 @@ pub mod apt;
 pub mod buildroot;
 pub mod config;
 pub mod debian;
+pub mod kbuild;
 pub mod mmdebstrap;
 pub mod modules;
 pub mod prepare;
 pub mod record;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod sources;
 pub mod store;
 pub mod toolchain;

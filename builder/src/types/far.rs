@@ -4,12 +4,13 @@
 
 use super::dwarf::Types;
 use crate::compile::again::{again, How};
-use crate::compile::Unit;
 use crate::error::{Refusal, Refused};
 use crate::image::symvers::Symvers;
-use crate::source::affected::{self, Affected};
-use crate::source::includes::scan::Scanner;
-use crate::source::{includes, skeleton, PatchedTree};
+use crate::reach::affected::{self, Affected};
+use crate::reach::includes;
+use crate::reach::includes::scan::Scanner;
+use crate::source::{skeleton, PatchedTree};
+use crate::target::kbuild::Unit;
 use crate::target::Target;
 use anyhow::Result;
 use std::collections::{BTreeSet, HashSet};

@@ -4,10 +4,10 @@
 
 use super::dwarf::Types;
 use crate::compile::again::{again, How};
-use crate::compile::Unit;
 use crate::diff::{patchability, ChangeSet};
 use crate::error::Refusal;
 use crate::source::{skeleton, PatchedTree};
+use crate::target::kbuild::Unit;
 use crate::target::Target;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;

@@ -11,7 +11,7 @@ use super::seen::Seen;
 use crate::home;
 use anyhow::{ensure, Context, Result};
 use kmend_builder::files;
-use kmend_builder::source::includes;
+use kmend_builder::reach::includes;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

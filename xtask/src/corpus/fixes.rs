@@ -4,8 +4,8 @@
 
 use super::pair::Pair;
 use anyhow::{ensure, Context, Result};
-use kmend_builder::compile::kbuild;
 use kmend_builder::files;
+use kmend_builder::target::kbuild;
 use kmend_builder::target::{store, Target};
 use qemu_tests::upstream::Source;
 use qemu_tests::{cut, upstream};

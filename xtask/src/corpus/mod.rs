@@ -20,7 +20,7 @@ use crate::home;
 use anyhow::{bail, ensure, Context, Result};
 use fixes::Fixes;
 use kmend_builder::files;
-use kmend_builder::source::includes;
+use kmend_builder::reach::includes;
 use pair::{Pair, PAIRS};
 use record::{Outcome, Record, Store};
 use run::Bench;

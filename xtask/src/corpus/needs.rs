@@ -8,7 +8,7 @@ use super::parts::Parts;
 use super::says::{self, broken, missing};
 use super::seen::{set_in, Release};
 use kmend_builder::error::Refusal;
-use kmend_builder::source::includes;
+use kmend_builder::reach::includes;
 use std::collections::BTreeSet;
 
 /// What of `changed`, each file with its difference, a fix of `have` needs besides. Empty where nothing helps.

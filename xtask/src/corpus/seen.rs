@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the older release says about the files of a fix: who includes a header, and what a member is set to.
 
-use kmend_builder::source::includes::Includers;
+use kmend_builder::reach::includes::Includers;
 use regex::Regex;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;

@@ -5,9 +5,9 @@
 use super::edit::{self, Function};
 use crate::prove::shuffled;
 use anyhow::{Context, Result};
-use kmend_builder::compile::Unit;
 use kmend_builder::progress;
-use kmend_builder::source::affected;
+use kmend_builder::reach::affected;
+use kmend_builder::target::kbuild::Unit;
 use kmend_builder::target::Target;
 
 /// A C file of the sample.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Changes every function of a C file in a way that means nothing: text in, its functions and a patch out.
 
-use kmend_builder::source::clex::{scan, Line};
+use kmend_builder::c::lex::{scan, Line};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 

@@ -2,16 +2,16 @@
 //! Which units some touched files reach: the files in; the units that the target's config builds of them and of what
 //! includes them, and what else becomes of the files, out.
 
+use super::generated;
+use super::headers::{seen, Seen, Seers};
 use super::includes::{arch_folder, Includers, Index};
 use super::kind::not_kernel_folder;
-use super::reach::{self, Seen, Seers};
+use super::limit::Limit;
 use super::unbuilt::why_unbuilt;
-use super::{PatchedTree, TouchedFile};
-use crate::compile::kbuild::{self, Objects};
-use crate::compile::narrow::Limit;
-use crate::compile::{self, generated, Unit};
 use crate::error::Refusal;
 use crate::progress;
+use crate::source::{PatchedTree, TouchedFile};
+use crate::target::kbuild::{self, Objects, Unit};
 use crate::target::modules;
 use crate::target::Target;
 use anyhow::{bail, Result};
@@ -112,7 +112,7 @@ pub(super) fn find(
     let mut not_kernel: BTreeMap<&str, String> = BTreeMap::new();
     let mut made: BTreeMap<&str, Vec<Unit>> = BTreeMap::new();
     for (source, object, spelled) in &built {
-        let saved = compile::saved(target, object)?;
+        let saved = kbuild::saved(target, object)?;
         let from = kbuild::plain(&saved.source);
         if from != *source && index.objects(&from).iter().any(|o| o == object) {
             // x.S beside x.c: the object is made of the other one.
@@ -210,7 +210,7 @@ fn leave_out_unseen(
         return Ok(());
     }
     let step = progress::step("finding out who sees what it adds to headers");
-    let seen = reach::seen(&target.tree, &target.arch, index, includers, &headers)?;
+    let seen = seen(&target.tree, &target.arch, index, includers, &headers)?;
     let mut said = Vec::new();
     for (path, seen) in seen {
         let Some(files) = reach.get_mut(path.as_str()) else { continue };

@@ -3,8 +3,8 @@
 //! preprocessor.
 
 use super::*;
-use crate::compile::tests::target;
 use crate::source;
+use crate::target::sample::target;
 
 /// `central.h` before and after the fix.
 const BEFORE: &str = "static inline int skb_room(int a)\n{\n\treturn a;\n}\nstatic inline int by_room(int a)\n{\n\treturn skb_room(a) + 1;\n}\n";

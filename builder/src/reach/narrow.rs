@@ -2,25 +2,28 @@
 //! Stage narrow: the units that the fixes reach by way of headers in, those whose code can differ out.
 //!
 //! A header reaches hundreds of units, and changes the code of a few. Each unit is preprocessed with kbuild's own command,
-//! as it is and with the fixes, and left out when what matters of both is the same (`tokens.rs`). The checksum of the
+//! as it is and with the fixes, and left out when what matters of both is the same (`c/tokens.rs`). The checksum of the
 //! original is kept with the files that it was made of, as originals' objects are: a run that was broken off goes
 //! on where it was.
 //!
 //! The words that the original's code refers to are kept beside its checksum. Where a fix changes functions in a header that
-//! thousands of units include (`source/reach/`), each is preprocessed once as it is, and those that refer to none of these
+//! thousands of units include (`reach/headers/`), each is preprocessed once as it is, and those that refer to none of these
 //! functions are left out by that, now and for all later fixes.
 
-use super::cache::{self, Cache, Preprocessed};
-use super::command::Saved;
-pub use super::limit::Limit;
-use super::{explain, generated, kbuild, run_compiler, saved, tokens, CompilerSays, Unit, Variant};
+use super::affected::Affected;
+use super::generated;
+use super::headers::Seers;
+use super::limit::Limit;
+use crate::c::tokens;
+use crate::compile::cache::{self, Cache, Preprocessed};
+use crate::compile::{explain, patched_sandbox, run_compiler, CompilerSays, Variant, OWN};
 use crate::error::{NothingChanged, Refusal, Refused};
 use crate::files;
 use crate::progress;
 use crate::sandbox::{Sandbox, WORK};
-use crate::source::affected::Affected;
-use crate::source::reach::Seers;
 use crate::source::PatchedTree;
+use crate::target::kbuild::command::Saved;
+use crate::target::kbuild::{self, count, saved, Unit};
 use crate::target::Target;
 use anyhow::{anyhow, Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,7 +89,7 @@ fn narrow_with(
         seers: &seers,
         adds: tree.files.values().any(|f| f.original.is_none()),
         plain: target.sandbox().writable(&out, WORK),
-        patched: super::patched_sandbox(tree, target, work)?.writable(&out, WORK),
+        patched: patched_sandbox(tree, target, work)?.writable(&out, WORK),
         out: &out,
         begun: SystemTime::now(),
     };
@@ -97,7 +100,7 @@ fn narrow_with(
         doubtful = asking.referring(doubtful)?;
         limit.check_referring(&touched, doubtful.len())?;
     }
-    let step = progress::step(format!("preprocessing {}", super::count(doubtful.len())));
+    let step = progress::step(format!("preprocessing {}", count(doubtful.len())));
     let mut answers = asking.all(&doubtful, &step)?;
     // What a generated header lacks, kbuild makes when it makes the object.
     let broken: Vec<usize> = (0..answers.len()).filter(|n| matches!(answers[*n], Answer::Broken(_))).collect();
@@ -133,7 +136,7 @@ fn narrow_with(
     let same = all - differ.len() - changed;
     if same > 0 {
         let (s, are) = if all == 1 { ("s", "is") } else { ("", "are") };
-        let all = super::count(all);
+        let all = count(all);
         notes.push(format!("{same} of {all} include{s} what the fix changes and {are} made of the same code with it"));
     }
     if units.is_empty() && differ.is_empty() {
@@ -157,8 +160,7 @@ fn assembler_differs(tree: &PatchedTree, unit: &Unit) -> Refusal {
 impl Asking<'_> {
     /// Those of `units` whose code may see what is changed, by what it refers to as it is.
     fn referring(&self, units: Vec<Unit>) -> Result<Vec<Unit>> {
-        let step =
-            progress::step(format!("reading what {} refer to (kept for the next time)", super::count(units.len())));
+        let step = progress::step(format!("reading what {} refer to (kept for the next time)", count(units.len())));
         let sees = self.each(&units, &step, |unit, n| match self.original(unit, n)? {
             Ok(original) => Ok(self.sees(unit, &original)),
             Err(_) => Ok(true),
@@ -252,7 +254,7 @@ impl Asking<'_> {
         }
         let saved = saved(self.target, &unit.object)?;
         let patched = self
-            .preprocess(&self.patched, &saved, super::OWN, &format!("{number}.patched"))
+            .preprocess(&self.patched, &saved, OWN, &format!("{number}.patched"))
             .map_err(|e| explain(e, self.target, Some(self.tree), unit, Variant::Patched))?;
         Ok(if patched.digest == original.digest { Answer::Same } else { Answer::Differs })
     }
@@ -268,7 +270,7 @@ impl Asking<'_> {
             files::read_text(&self.out.join(name))
         };
         let original = made(&self.plain, &[], Variant::Original)?;
-        Ok(generated::compare(unit, &original, &made(&self.patched, super::OWN, Variant::Patched)?))
+        Ok(generated::compare(unit, &original, &made(&self.patched, OWN, Variant::Patched)?))
     }
 
     /// A path that the compiler named, relative to the tree where it is in it.

@@ -3,9 +3,9 @@
 //! the next time. It is found by the looks of the text; whoever asks compiles the file and sees.
 
 use super::includes::{fingerprint, walk};
-use crate::compile::kbuild::{owns, tree_id};
 use crate::files;
 use crate::progress;
+use crate::target::kbuild::{owns, tree_id};
 use crate::target::Target;
 use anyhow::Result;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a declaration or definition at file scope is, and which names it gives something: its tokens in, its kind out.
 
-use crate::compile::tokens::{behind, is_word};
+use crate::c::tokens::{behind, is_word};
 
 /// What stands at file scope.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -95,7 +95,8 @@ pub fn scan(lines: &[&[u8]]) -> Vec<Line> {
     out
 }
 
-pub(super) fn directive(text: &[u8]) -> Option<Directive> {
+/// What a line is, where it is a directive of the preprocessor that kmend looks at.
+pub fn directive(text: &[u8]) -> Option<Directive> {
     let rest = text.trim_ascii_start().strip_prefix(b"#")?.trim_ascii_start();
     let word = &rest[..rest.iter().position(|b| !b.is_ascii_alphanumeric()).unwrap_or(rest.len())];
     Some(match word {

@@ -9,10 +9,10 @@
 //! what short ones have put together. In Linux 6.1 all that do so have a word of their own, or a number, in it
 //! (`__UNIQUE_ID`).
 
-use super::super::includes::each_text;
 use super::text::lines;
 use super::words::Finder;
-use crate::compile::tokens::{is_word, tokens};
+use crate::c::tokens::{is_word, tokens};
+use crate::reach::includes::each_text;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

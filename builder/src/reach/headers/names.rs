@@ -5,7 +5,7 @@ use super::changed::{compare, Change};
 use super::chunks::Chunk;
 use super::kinds::Kind;
 use super::words::Finder;
-use crate::compile::tokens::{implied, HARMFUL};
+use crate::c::tokens::{implied, HARMFUL};
 use crate::source::TouchedFile;
 use std::collections::BTreeSet;
 

@@ -56,7 +56,7 @@ impl Saved {
                         bail!("its saved command makes {to}, not {object}");
                     }
                 }
-                // `-S` for a file that becomes a header (`generated.rs`).
+                // `-S` for a file that becomes a header (`reach/generated.rs`).
                 "-c" | "-S" => compiles = true,
                 // These take the next word, which is no source then.
                 "-include" | "-imacros" | "-isystem" | "-iquote" | "-I" | "-D" | "-U" | "-x" | "--param" | "-mllvm" => {

@@ -5,16 +5,16 @@
 //! assembler file the names in its `#include` lines, and of the makefiles the headers that they force on a folder's
 //! files. Which folder a name is looked for in hangs on flags and conditionals that only kbuild knows; a name that does
 //! not stand beside the file that includes it is therefore taken for every file whose path ends in it. That gives too
-//! many files, never too few; the preprocessor has the last word (`compile/narrow.rs`). All of the tree has to be read
+//! many files, never too few; the preprocessor has the last word (`reach/narrow.rs`). All of the tree has to be read
 //! to know, so the answer is kept.
 
 pub(super) mod outside;
 mod rules;
 pub mod scan;
 
-use crate::compile::kbuild::{last_made, owns, plain, tree_id};
 use crate::files;
 use crate::progress;
+use crate::target::kbuild::{last_made, owns, plain, tree_id};
 use crate::target::Target;
 use anyhow::{Context, Result};
 use rules::Rules;

@@ -6,8 +6,8 @@
 //! `#define NAME VALUE` (`sed-offsets` in scripts/Makefile.lib). What includes the header has the value without a trace of
 //! what it was made of, in assembler code as well, and so the fixes cannot be followed there.
 
-use super::Unit;
 use crate::error::Refusal;
+use crate::target::kbuild::Unit;
 use std::collections::BTreeMap;
 
 /// Whether a unit is one that becomes a header.

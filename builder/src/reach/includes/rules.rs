@@ -6,7 +6,7 @@
 //! after that is left out.
 
 use super::last;
-use crate::compile::kbuild::plain;
+use crate::target::kbuild::plain;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

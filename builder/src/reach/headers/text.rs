@@ -2,7 +2,7 @@
 //! A text as the preprocessor's first phases leave it: bytes in, logical lines out, without comments and with
 //! continued lines put together.
 
-use crate::source::clex::{directive, Directive};
+use crate::c::lex::{directive, Directive};
 
 /// One logical line.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Line {
 /// Cuts `text` into its logical lines, less empty ones and `#line`.
 pub fn lines(text: &[u8]) -> Vec<Line> {
     let mut out = Vec::new();
-    // As in `lines.rs`, which puts the directives there: all branches are taken, and where one is left that has one,
+    // As in `source/lines.rs`, which puts the directives there: all branches are taken, and where one is left that has one,
     // the number is not known until the next.
     let (mut number, mut sure, mut open) = (1, true, Vec::<bool>::new());
     let mut at = 0;

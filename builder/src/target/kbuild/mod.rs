@@ -5,16 +5,43 @@
 //! kbuild's own makefiles answer, with the target's configuration. A single target (`make a/b.o`) would not do:
 //! kbuild builds a file that way although the configuration leaves it out.
 
-use super::command::Saved;
+pub mod command;
+
 use crate::files;
 use crate::sandbox::WORK;
 use crate::target::Target;
 use anyhow::{bail, Context, Result};
+use command::Saved;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A translation unit that the fixes reach.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unit {
+    /// Source, relative to the tree: `fs/proc/cmdline.c`.
+    pub source: String,
+    /// The object that kbuild makes of it: `fs/proc/cmdline.o`.
+    pub object: String,
+    /// The klp object it ends in: None for vmlinux, else the module's name with underscores.
+    pub module: Option<String>,
+}
+
+/// `3 units`.
+pub(crate) fn count(units: usize) -> String {
+    format!("{units} unit{}", if units == 1 { "" } else { "s" })
+}
+
+/// Reads kbuild's saved command of `unit`.
+pub fn saved(target: &Target, object: &str) -> Result<Saved> {
+    let path = saved_file(target, object);
+    let text = files::read_text(&path)?;
+    let saved =
+        Saved::read(&text).with_context(|| format!("kbuild's saved command {} cannot be used", path.display()))?;
+    Ok(saved.with_flags(&target.cc_flags))
+}
 
 /// Rules handed to make beside kbuild's own. `kmend-tell` runs within scripts/Makefile.build, whose variables its
 /// recipe prints once all makefiles are read; `kmend-make` goes down from the top as kbuild does, less `prepare`.

@@ -5,7 +5,7 @@
 
 use super::scan::{Includes, Scanner};
 use super::{each_text, tail};
-use crate::compile::kbuild::plain;
+use crate::target::kbuild::plain;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::path::Path;
 const SKIPPED: &[&str] = &["Documentation", "scripts", "samples", "tools", "LICENSES"];
 
 /// Whether the file at `path` is in one of these folders.
-pub(in crate::source) fn is_outside(path: &str) -> bool {
+pub(in crate::reach) fn is_outside(path: &str) -> bool {
     path.split_once('/').is_some_and(|(top, _)| SKIPPED.contains(&top))
 }
 

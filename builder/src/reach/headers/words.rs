@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Where some words stand in a text, as whole words. Comments and literals count: that gives too much, never too little.
 
-use crate::compile::tokens::is_word;
+use crate::c::tokens::is_word;
 use aho_corasick::{AhoCorasick, MatchKind};
 use anyhow::{Context, Result};
 

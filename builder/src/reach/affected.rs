@@ -2,19 +2,18 @@
 //! Stage affected: touched files in, the translation units that they reach and the target's config builds out.
 //!
 //! A touched C file is a unit, or part of those that include it; a touched header is part of many. Which of these change
-//! is the preprocessor's to say (`compile/narrow.rs`). What a fix changes and a live patch cannot carry is refused by
+//! is the preprocessor's to say (`reach/narrow.rs`). What a fix changes and a live patch cannot carry is refused by
 //! name; what does not belong to this kernel is left out with a note.
 
 use super::find::find;
+use super::headers::Seers;
 use super::includes::{index, last, may_be, scan, Index};
 use super::kind::{self, not_kernel_folder, Kind};
-use super::reach::Seers;
-use super::PatchedTree;
-use crate::compile::kbuild;
-use crate::compile::narrow::Limit;
-use crate::compile::{self, Unit};
+use super::limit::Limit;
 use crate::error::{NothingChanged, Refusal, Refused};
 use crate::progress;
+use crate::source::PatchedTree;
+use crate::target::kbuild::{self, Unit};
 use crate::target::Target;
 use anyhow::{bail, Result};
 use std::collections::BTreeMap;
@@ -109,7 +108,7 @@ pub fn units(
     names.dedup();
     if !found.doubtful.is_empty() {
         let s = if found.doubtful.len() == 1 { "s" } else { "" };
-        names.push(format!("{} that include{s} what it changes", compile::count(found.doubtful.len())));
+        names.push(format!("{} that include{s} what it changes", kbuild::count(found.doubtful.len())));
     }
     step.done(&names.join(", "));
     let doubtful = found.doubtful.into_iter().collect();

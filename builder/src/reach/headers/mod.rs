@@ -11,13 +11,13 @@
 //! - A unit that has such a name in it, or a header with it, may see the change; so may one of whose includes the index
 //!   does not know all. A name that stands in a makefile may be seen by all.
 //! - In any other, nothing refers to what is added, changed, moved or taken away: the compiler makes nothing of it
-//!   (`compile/tokens.rs` builds on that too). Tests for the name (`#ifdef`) have it in them.
+//!   (`c/tokens.rs` builds on that too). Tests for the name (`#ifdef`) have it in them.
 //! - A name can be there without standing anywhere: put together by `##` (`paste.rs`). What the fix declares under a name
 //!   that was not there cannot be used so yet, and what was declared under it cannot be declared again, but as the same. A
 //!   macro could change its meaning, and what was there may be used so.
 //!
 //! Where a fix changes no macro, what the preprocessor leaves of a unit says more than the text, which does not settle which
-//! macros put a name together: compiler_types.h pastes whatever it is given. So the names are told, and `compile/narrow.rs` looks
+//! macros put a name together: compiler_types.h pastes whatever it is given. So the names are told, and `reach/narrow.rs` looks
 //! for them in the code of each unit that is left. Macros of such a name are looked for here: the preprocessor leaves nothing of
 //! them.
 
@@ -29,8 +29,8 @@ mod paste;
 mod text;
 mod words;
 
-use super::includes::{each_text, walk, Includers, Index};
-use super::TouchedFile;
+use crate::reach::includes::{each_text, walk, Includers, Index};
+use crate::source::TouchedFile;
 use anyhow::Result;
 use memchr::memmem;
 use names::{names, Names};

@@ -9,7 +9,7 @@
 
 use super::kinds::{classify, is_attribute, is_name, outer, Kind};
 use super::text::lines;
-use crate::compile::tokens::{behind, is_word, tokens};
+use crate::c::tokens::{behind, is_word, tokens};
 use std::collections::BTreeMap;
 
 /// One thing at file scope.

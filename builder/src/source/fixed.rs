@@ -3,7 +3,7 @@
 //! the fix touches that line, and what stands there. `#line` directives that kmend put in (`source/lines.rs`) are
 //! counted by the compiler, so that one number may mean two lines; the function that is asked for decides.
 
-use crate::source::clex::{scan, Directive};
+use crate::c::lex::{scan, Directive};
 use crate::source::PatchedTree;
 use similar::{capture_diff_slices, Algorithm, DiffOp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

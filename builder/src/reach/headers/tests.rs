@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::files;
-use crate::source::includes::search;
+use crate::reach::includes::search;
 
 const HEAD: &str = "#ifndef H\n#define H\n";
 const TAIL: &str = "\n#define REST 1\nint rest(void);\n#endif\n";
