@@ -38,6 +38,7 @@ pub mod klp;
 pub mod leftovers;
 pub mod link;
 pub mod manifest;
+pub mod parallel;
 pub mod pipeline;
 pub mod postlink;
 pub mod progress;

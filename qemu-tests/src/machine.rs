@@ -63,13 +63,7 @@ impl Machine {
 
     /// Whether this computer's own processors could run the guest's code.
     pub fn is_native(&self) -> bool {
-        // Rust has one name for both byte orders of powerpc.
-        let host = if cfg!(target_endian = "little") && std::env::consts::ARCH == "powerpc64" {
-            "ppc64le"
-        } else {
-            std::env::consts::ARCH
-        };
-        self.arch == host
+        self.arch == kmend_builder::arch::host()
     }
 
     /// A static busybox for the guest: this computer's own, or one of the guest's architecture out of Debian.

@@ -4,6 +4,7 @@
 
 use crate::home;
 use anyhow::{bail, ensure, Context, Result};
+use kmend_builder::arch;
 use kmend_builder::target::store;
 use kmend_packager::{debian, redhat, Origin};
 use qemu_tests::host::tool;
@@ -31,7 +32,7 @@ pub fn run(args: &[String]) -> Result<()> {
     }
     let (Some(packager), Some(url)) = (packager, url) else { bail!("packages name who makes them: {USAGE}") };
     if arches.is_empty() {
-        arches.push(std::env::consts::ARCH.into());
+        arches.push(arch::host().into());
     }
     let origin = Origin { vendor: "kmend".into(), license: "GPL-2.0-or-later".into(), date: date()?, packager, url };
     let share = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -52,10 +53,10 @@ pub fn run(args: &[String]) -> Result<()> {
 }
 
 fn one(arch: &str, origin: &Origin, share: &Path, out: &Path) -> Result<()> {
-    let binary = match FOREIGN.iter().find(|(a, _)| *a == arch && arch != std::env::consts::ARCH) {
+    let binary = match FOREIGN.iter().find(|(a, _)| *a == arch && arch != arch::host()) {
         Some((_, target)) => tool::for_target(&store::load(target)?)?,
         None => {
-            ensure!(arch == std::env::consts::ARCH, "there are no compilers for {arch} here");
+            ensure!(arch == arch::host(), "there are no compilers for {arch} here");
             tool::here()?
         }
     };

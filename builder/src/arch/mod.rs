@@ -344,6 +344,15 @@ pub trait Transplant: Debug + Sync {
 }
 
 /// The architectures that kmend knows.
+/// The machine that this program was compiled for, by `uname -m`'s name.
+pub fn host() -> &'static str {
+    match std::env::consts::ARCH {
+        // Rust has one name for both byte orders.
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        other => other,
+    }
+}
+
 const ALL: [&dyn Arch; 2] = [&x86_64::X86_64, &ppc64le::PPC64LE];
 
 fn known() -> String {

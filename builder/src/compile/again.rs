@@ -3,10 +3,11 @@
 //! what to do otherwise in, pairs of objects out. They are kept as patched objects are (`cache.rs`).
 
 use super::overlay::Contents;
-use super::{compile_one, explain, patched_sandbox, run_jobs, Place, Unit, Variant, Work, NO_DEBUG, SECTIONS};
+use super::{compile_one, explain, patched_sandbox, Place, Unit, Variant, Work, NO_DEBUG, SECTIONS};
 use crate::arch::by_name;
 use crate::compile::cache::Cache;
 use crate::files;
+use crate::parallel;
 use crate::progress;
 use crate::source::PatchedTree;
 use crate::target::Target;
@@ -139,14 +140,13 @@ fn run(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, moved: bo
         true => [Variant::MovedOriginal, Variant::MovedPatched],
         false => [Variant::Original, Variant::Patched],
     };
-    let jobs = (0..works.len()).flat_map(|i| variants(i).map(|variant| (i, variant))).collect();
-    let mut made = run_jobs(jobs, |i, variant| {
+    let jobs: Vec<_> = (0..works.len()).flat_map(|i| variants(i).map(|variant| (i, variant))).collect();
+    let made = parallel::map(&jobs, |_, &(i, variant)| {
         let place = if variant.is_patched() { &patched } else { &plain };
         compile_one(place, &works[i], variant, Some((&flags, how)), i)
             .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))
     })?;
-    made.sort_by_key(|((i, variant), _)| (*i, variant.is_patched()));
     step.done("");
-    let mut objects = made.into_iter().map(|(_, made)| made.object);
+    let mut objects = made.into_iter().map(|made| made.object);
     Ok(std::iter::from_fn(|| Some((objects.next()?, objects.next()?))).collect())
 }

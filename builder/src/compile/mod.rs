@@ -10,6 +10,7 @@ mod said;
 
 use crate::arch::{by_name, Transplant};
 use crate::files;
+use crate::parallel;
 use crate::progress;
 use crate::sandbox::{Sandbox, WORK};
 use crate::source::PatchedTree;
@@ -21,7 +22,6 @@ use anyhow::{anyhow, ensure, Context, Result};
 use cache::{Cache, Compiled, Originals};
 use overlay::Contents;
 pub(crate) use said::explain;
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
@@ -153,23 +153,23 @@ pub fn compile_shipped(target: &Target, units: &[&Unit], debug: bool, work: &Pat
     }
     let begun = SystemTime::now();
     let sandbox = target.sandbox().writable(work, WORK);
-    let new = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| (i, variant)).collect();
+    let new: Vec<usize> = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| i).collect();
     let place = Place { sandbox: &sandbox, out: work, kept: None };
-    let mut made = run_jobs(new, |i, variant| {
+    let made = parallel::map(&new, |_, &i| {
         compile_one(&place, &works[i], variant, None, i).map_err(|e| explain(e, target, None, works[i].unit, variant))
     })?;
-    for ((i, _), new) in made.iter().filter(|_| !debug) {
-        if !works[*i].embeds {
+    for (&i, new) in new.iter().zip(&made).filter(|_| !debug) {
+        if !works[i].embeds {
             let alone = Originals { shipped: new.object.clone(), original: Vec::new(), moved: Vec::new() };
-            cache.put(&works[*i].alone(), &new.inputs, begun, &alone)?;
+            cache.put(&works[i].alone(), &new.inputs, begun, &alone)?;
         }
     }
-    made.sort_by_key(|((i, _), _)| std::cmp::Reverse(*i));
     step.done(&format!("{}, {} from the cache", count(units.len()), units.len() - made.len()));
     let missing = |unit: &Unit| anyhow!("{} was not compiled", unit.source);
+    let mut made = made.into_iter();
     let take = |w: Work<'_>| match w.known {
         Some(known) => Ok(known.shipped),
-        None => made.pop().map(|(_, made)| made.object).ok_or_else(|| missing(w.unit)),
+        None => made.next().map(|made| made.object).ok_or_else(|| missing(w.unit)),
     };
     works.into_iter().map(take).collect()
 }
@@ -187,20 +187,20 @@ fn compile_with(
     let works = units.iter().map(|unit| Work::new(cache, target, unit)).collect::<Result<Vec<_>>>()?;
     let plain = target.sandbox().writable(&out, WORK);
     let patched = patched_sandbox(tree, target, work)?.writable(&out, WORK);
-    let mut jobs = VecDeque::new();
+    let mut jobs = Vec::new();
     for (i, w) in works.iter().enumerate() {
-        // The original begins first: where it does not compile, the fix is not to blame.
+        // The original stands first, so that it is told first: where it does not compile, the fix is not to blame.
         if w.known.is_none() {
-            jobs.push_back((i, Variant::Original));
+            jobs.push((i, Variant::Original));
         }
-        jobs.push_back((i, Variant::Patched));
+        jobs.push((i, Variant::Patched));
         if w.transplant.is_some() {
-            jobs.push_back((i, Variant::MovedPatched));
+            jobs.push((i, Variant::MovedPatched));
         }
         if w.known.is_none() {
-            jobs.push_back((i, Variant::Shipped));
+            jobs.push((i, Variant::Shipped));
             if w.transplant.is_some() {
-                jobs.push_back((i, Variant::MovedOriginal));
+                jobs.push((i, Variant::MovedOriginal));
             }
         }
     }
@@ -212,7 +212,7 @@ fn compile_with(
     let mut parts: Vec<Parts> = works.iter().map(|_| Parts::default()).collect();
     jobs.iter().for_each(|&(i, _)| parts[i].left += 1);
     let parts: Vec<Mutex<Parts>> = parts.into_iter().map(Mutex::new).collect();
-    let mut made = run_jobs(jobs, |i, variant| {
+    let made = parallel::map(&jobs, |_, &(i, variant)| {
         let place = if variant.is_patched() { &patched } else { &plain };
         let one = compile_one(place, &works[i], variant, None, i)
             .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))?;
@@ -229,6 +229,7 @@ fn compile_with(
         }
         Ok(one)
     })?;
+    let mut made: Vec<_> = jobs.into_iter().zip(made).collect();
     let kept = made_before(&made);
     let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
     let (mut pairs, mut cached, mut warnings) = (Vec::new(), 0, String::new());
@@ -318,42 +319,6 @@ fn embeds(text: &[u8]) -> bool {
 fn includes_ours(text: &[u8]) -> bool {
     let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_string();
     OWN_HEADERS.iter().any(|(path, _)| memchr::memmem::find(text, name(path).as_bytes()).is_some())
-}
-
-/// Runs `job` for each of `jobs`, as many at a time as there are processors; the first error ends it.
-fn run_jobs<T: Send>(
-    jobs: VecDeque<(usize, Variant)>,
-    job: impl Fn(usize, Variant) -> Result<T> + Sync,
-) -> Result<Vec<((usize, Variant), T)>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
-    let queue = Mutex::new(jobs);
-    let done = Mutex::new((Vec::new(), Vec::new()));
-    let next = || queue.lock().ok().and_then(|mut q| q.pop_front());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some((i, variant)) = next() {
-                    let result = job(i, variant);
-                    let Ok(mut done) = done.lock() else { break };
-                    match result {
-                        Ok(made) => done.0.push(((i, variant), made)),
-                        Err(error) => {
-                            done.1.push(((i, variant), error));
-                            if let Ok(mut queue) = queue.lock() {
-                                queue.clear();
-                            }
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let (made, errors) = done.into_inner().map_err(|_| anyhow!("a compile job broke off"))?;
-    // A broken original explains a broken patched one, so it is told first.
-    match errors.into_iter().max_by_key(|((_, v), _)| !v.is_patched()) {
-        Some((_, error)) => Err(error),
-        None => Ok(made),
-    }
 }
 
 /// The compiler's own words where it refuses its input.

@@ -14,9 +14,9 @@ mod shim;
 use crate::emit::check_module_name;
 use crate::hooks::file::HooksFile;
 use crate::target::config::Config;
-use crate::target::Target;
+use crate::target::{record, Target};
 use crate::{files, sandbox};
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use std::path::Path;
 
 /// The Rust and C sources that every live patch is made with, by file name.
@@ -51,7 +51,8 @@ pub fn link(
 ) -> Result<Vec<u8>> {
     check_module_name(name)?;
     let config = Config::parse(&files::read_text(&target.config)?);
-    check_config(target, &config)?;
+    // Again, for targets that were stored before all of it was asked.
+    record::check_config(&config).with_context(|| format!("{} ({})", target.name, target.config.display()))?;
     // A kernel with CONFIG_RUST compiles Rust by itself.
     let knows_rust = config.is_on("CONFIG_RUST");
     let dir = files::work_dir()?;
@@ -87,21 +88,6 @@ pub fn link(
         .map_err(|e| author::ours(e, || format!("cannot build module {name} for {}", target.name)))?;
     complaints(&format!("module {name}"), &String::from_utf8_lossy(&out.stderr))?;
     files::read(&dir.path().join(format!("{name}.ko")))
-}
-
-/// Refuses kernels for which the module could not be built or loaded, before anything is tried.
-fn check_config(target: &Target, config: &Config) -> Result<()> {
-    let at = || format!("{} ({})", target.name, target.config.display());
-    for option in ["CONFIG_LIVEPATCH", "CONFIG_MODULES"] {
-        ensure!(config.is_on(option), "{} has no {option}=y: kmend cannot make a live patch module for it", at());
-    }
-    // The kernel's own Rust does not go with it either: bindgen cannot know the order of fields.
-    ensure!(
-        !config.is_on("CONFIG_RANDSTRUCT"),
-        "{} has CONFIG_RANDSTRUCT=y: the layout of its structures cannot be known to Rust",
-        at()
-    );
-    Ok(())
 }
 
 /// Writes the folder that kbuild is given as M=.

@@ -4,6 +4,7 @@
 
 use super::units::{self, Unit};
 use super::{Changed, Request};
+use crate::arch;
 use crate::diff::{self, patchability, ChangeSet, ChangedFunction};
 use crate::emit::{KlpFunc, Registration};
 use crate::explain::Cause;
@@ -17,14 +18,6 @@ use crate::source::Fix;
 use crate::target::Target;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// `uname -m` of the machine that this program was compiled for.
-fn machine() -> &'static str {
-    match std::env::consts::ARCH {
-        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
-        other => other,
-    }
-}
 
 /// What the stages after `diff` found.
 pub struct Found<'a> {
@@ -114,7 +107,7 @@ pub fn manifest(request: &Request, changed: &Changed<'_>, found: &Found<'_>) -> 
     let mut tools = BTreeMap::from([
         ("kmend-build".to_string(), env!("CARGO_PKG_VERSION").to_string()),
         ("cc".to_string(), target.cc.clone()),
-        ("machine".to_string(), machine().to_string()),
+        ("machine".to_string(), arch::host().to_string()),
     ]);
     tools.extend(target.rustc.clone().map(|rustc| ("rustc".to_string(), rustc)));
     let mut livepatch_symbols: BTreeMap<_, BTreeSet<Shown>> = BTreeMap::new();

@@ -4,6 +4,7 @@
 
 use super::includes::{fingerprint, walk};
 use crate::files;
+use crate::parallel;
 use crate::progress;
 use crate::target::kbuild::{owns, tree_id};
 use crate::target::Target;
@@ -11,7 +12,6 @@ use anyhow::Result;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::Mutex;
 
 /// Begins the kept list; its rest is what the list was made of. Raised when the list has another form.
 const VERSION: &str = "kmend definitions 1";
@@ -39,7 +39,7 @@ impl Definitions {
         }
         let step = progress::step("finding out which files define which functions (kept for the next time)");
         let mut text = format!("{VERSION} {print}\n");
-        for (name, file) in search(&target.tree, &sources) {
+        for (name, file) in search(&target.tree, &sources)? {
             let _ = writeln!(text, "{name}\t{file}");
         }
         files::keep(&path, text.as_bytes());
@@ -63,27 +63,14 @@ impl Definitions {
     }
 }
 
-fn search(tree: &Path, sources: &[String]) -> BTreeSet<(String, String)> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let queue = Mutex::new(sources.chunks(256));
-    let found = Mutex::new(BTreeSet::new());
-    let next = || queue.lock().ok().and_then(|mut q| q.next());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(chunk) = next() {
-                    let texts = chunk.iter().filter_map(|path| Some((path, std::fs::read(tree.join(path)).ok()?)));
-                    let names: Vec<(String, String)> = texts
-                        .flat_map(|(path, text)| defined(&text).into_iter().map(|name| (name, path.clone())))
-                        .collect();
-                    if let Ok(mut found) = found.lock() {
-                        found.extend(names);
-                    }
-                }
-            });
-        }
-    });
-    found.into_inner().unwrap_or_default()
+fn search(tree: &Path, sources: &[String]) -> Result<BTreeSet<(String, String)>> {
+    let chunks: Vec<&[String]> = sources.chunks(256).collect();
+    let found = parallel::map(&chunks, |_, chunk| {
+        let texts = chunk.iter().filter_map(|path| Some((path, std::fs::read(tree.join(path)).ok()?)));
+        let names = texts.flat_map(|(path, text)| defined(&text).into_iter().map(|name| (name, path.clone())));
+        Ok(names.collect::<Vec<_>>())
+    })?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// The names that lines at the left edge seem to define: identifiers before a parenthesis, and the first word within it

@@ -78,7 +78,7 @@ impl Limit {
 
 /// `least` is the limit that would do, `looked_at` the number of units to be preprocessed before any is compiled.
 fn too_many(touched: &[&str], said: String, least: usize, looked_at: usize) -> anyhow::Error {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let processors = crate::parallel::processors();
     let time = time(looked_at, least, processors);
     let hint = format!("put the change into the .c files that need it, or take the time: --max-units {least}, {time}");
     Refused(vec![Refusal::new("reaches-too-many", "", &touched.join(", "), said, &hint)]).into()

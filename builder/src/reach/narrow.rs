@@ -19,17 +19,17 @@ use crate::compile::cache::{self, Cache, Preprocessed};
 use crate::compile::{explain, patched_sandbox, run_compiler, CompilerSays, Variant, OWN};
 use crate::error::{NothingChanged, Refusal, Refused};
 use crate::files;
+use crate::parallel;
 use crate::progress;
 use crate::sandbox::{Sandbox, WORK};
 use crate::source::PatchedTree;
 use crate::target::kbuild::command::Saved;
 use crate::target::kbuild::{self, count, saved, Unit};
 use crate::target::Target;
-use anyhow::{anyhow, Context, Result};
+use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What the preprocessor said about one unit.
@@ -176,38 +176,19 @@ impl Asking<'_> {
     }
 
     /// Runs `ask` for each unit, as many at a time as there are processors; the first error ends it.
-    fn each<R: Clone + Send>(
+    fn each<R: Send>(
         &self,
         units: &[Unit],
         step: &progress::Step,
         ask: impl Fn(&Unit, usize) -> Result<R> + Sync,
     ) -> Result<Vec<R>> {
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let answers = Mutex::new(vec![None; units.len()]);
-        let begun = Instant::now();
-        let work = || -> Result<()> {
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                let Some(unit) = units.get(n) else { return Ok(()) };
-                let answer = ask(unit, n).inspect_err(|_| next.store(units.len(), Ordering::Relaxed))?;
-                if let Ok(mut answers) = answers.lock() {
-                    answers[n] = Some(answer);
-                }
-                let done = 1 + done.fetch_add(1, Ordering::Relaxed);
-                step.detail(&format!("{done} of {} units{}", units.len(), left(begun.elapsed(), done, units.len())));
-            }
-        };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(units.len());
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            let ended: Vec<Result<()>> = running
-                .into_iter()
-                .map(|r| r.join().unwrap_or_else(|_| Err(anyhow!("preprocessing broke off"))))
-                .collect();
-            ended.into_iter().collect::<Result<()>>()
-        })?;
-        let answers = answers.into_inner().map_err(|_| anyhow!("preprocessing broke off"))?;
-        answers.into_iter().map(|a| a.context("a unit was not preprocessed")).collect()
+        let (done, begun) = (AtomicUsize::new(0), Instant::now());
+        parallel::map(units, |n, unit| {
+            let answer = ask(unit, n)?;
+            let done = 1 + done.fetch_add(1, Ordering::Relaxed);
+            step.detail(&format!("{done} of {} units{}", units.len(), left(begun.elapsed(), done, units.len())));
+            Ok(answer)
+        })
     }
 
     /// What the original is made of, from the cache where it can; the compiler's words where a file is missing.

@@ -11,7 +11,7 @@ use super::toolchain::Toolchain;
 use super::{buildroot, record, store, ArchNames, Target};
 use crate::image::vmlinuz;
 use crate::sandbox::{self, Sandbox};
-use crate::{files, progress};
+use crate::{arch, files, progress};
 use anyhow::{bail, ensure, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ impl Request {
                 "{release:?} is no kernel release; one looks like 7.2.12+deb14-amd64 (`uname -r` on the host)"
             );
         }
-        let arch = ArchNames::named(arch.unwrap_or(std::env::consts::ARCH))?;
+        let arch = ArchNames::named(arch.unwrap_or(arch::host()))?;
         let (release, mirror) = (release.map(String::from), mirror.map(String::from));
         Ok(Self { suite: suite.into(), release, arch, mirror })
     }

@@ -143,7 +143,7 @@ pub fn prepare(
 
     let rust = if stock.is_on("CONFIG_RUST") { ", Rust metadata" } else { "" };
     let step = progress::step(format!("preparing the source: generated headers, objtool{rust}"));
-    let jobs = std::thread::available_parallelism().map_or(2, |n| n.get());
+    let jobs = crate::parallel::processors();
     run_make(sandbox, make, &[&format!("-j{jobs}"), "modules_prepare"])?;
     // Older kernels (6.1) write their own version there, whatever KERNELRELEASE says; modules are built for what stands there.
     let kernel_release = tree.join("include/config/kernel.release");

@@ -189,6 +189,11 @@ pub fn check_config(config: &Config) -> Result<()> {
     for (option, why) in [
         ("CONFIG_PPC_KERNEL_PCREL", "code without a TOC pointer is not supported"),
         ("CONFIG_PPC64_ELF_ABI_V1", "kmend knows ELFv2, the ABI of ppc64le, only"),
+        // The kernel's own Rust does not go with it either: bindgen cannot know the order of members.
+        (
+            "CONFIG_RANDSTRUCT",
+            "the layout of its structures cannot be known to Rust, in which live patches are registered",
+        ),
     ] {
         ensure!(!config.is_on(option), "{option} is on in the kernel's .config: {why}");
     }
@@ -265,6 +270,8 @@ mod tests {
         check_config(&config(CC)).unwrap();
         let on = "CONFIG_LIVEPATCH=y\nCONFIG_MODULES=y\nCONFIG_PPC_KERNEL_PCREL=y\n";
         assert!(check_config(&Config::parse(on)).unwrap_err().to_string().contains("CONFIG_PPC_KERNEL_PCREL is on"));
+        let shuffled = "CONFIG_LIVEPATCH=y\nCONFIG_MODULES=y\nCONFIG_RANDSTRUCT=y\n";
+        assert!(check_config(&Config::parse(shuffled)).unwrap_err().to_string().contains("CONFIG_RANDSTRUCT is on"));
         for bad in ["-x gcc", "rm;gcc", "", "cc 1"] {
             assert!(cc_program(&config(bad)).is_err(), "{bad:?}");
         }

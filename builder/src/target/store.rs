@@ -5,12 +5,12 @@
 
 use super::{record, Target};
 use crate::image::vmlinuz;
-use crate::{files, sandbox};
+use crate::{arch, files, sandbox};
 use anyhow::{bail, ensure, Context, Result};
 use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The record of a target, in its folder.
 pub const FILE: &str = "target.json";
@@ -140,13 +140,19 @@ pub fn resolve(name: &str) -> Result<Target> {
     }
     let (all, _) = list()?;
     let below: Vec<Target> = all.iter().filter(|t| is_below(&t.name, name)).cloned().collect();
-    let native: Vec<Target> = below.iter().filter(|t| t.arch == std::env::consts::ARCH).cloned().collect();
+    let native: Vec<Target> = below.iter().filter(|t| t.arch == arch::host()).cloned().collect();
     let candidates = if native.is_empty() { below } else { native };
-    let newest = candidates.into_iter().reduce(|a, b| match newer(&a.version, &b.version) {
-        Ordering::Less => b,
-        _ => a,
-    });
-    newest.ok_or_else(|| not_there(name, &all))
+    let mut candidates = candidates.into_iter();
+    let mut newest = candidates.next().ok_or_else(|| not_there(name, &all))?;
+    for other in candidates {
+        let order = order(&newest.version, &other.version).with_context(|| {
+            format!("{name} means the newest of several kernels; name one: {} or {}", newest.name, other.name)
+        })?;
+        if order == Ordering::Less {
+            newest = other;
+        }
+    }
+    Ok(newest)
 }
 
 fn is_below(stored: &str, name: &str) -> bool {
@@ -168,15 +174,21 @@ fn not_there(name: &str, all: &[Target]) -> anyhow::Error {
 }
 
 /// Debian's order of versions, as dpkg has it.
-fn newer(a: &str, b: &str) -> Ordering {
-    let is = |op: &str| Command::new("dpkg").args(["--compare-versions", a, op, b]).status().is_ok_and(|s| s.success());
-    if a == b || is("eq") {
-        Ordering::Equal
-    } else if is("lt") {
-        Ordering::Less
-    } else {
-        Ordering::Greater
+///
+/// # Errors
+/// No dpkg; versions that it does not take.
+fn order(a: &str, b: &str) -> Result<Ordering> {
+    if a == b {
+        return Ok(Ordering::Equal);
     }
+    for (op, order) in [("lt", Ordering::Less), ("eq", Ordering::Equal), ("gt", Ordering::Greater)] {
+        let asked = Command::new("dpkg").args(["--compare-versions", a, op, b]).stderr(Stdio::null()).status();
+        let status = asked.context("only dpkg knows the order of Debian's versions, and it cannot be started")?;
+        if status.success() {
+            return Ok(order);
+        }
+    }
+    bail!("dpkg does not know the order of the versions {a:?} and {b:?}")
 }
 
 /// Loads the target that `name` means, after a cheap look whether all of it still stands and its
@@ -279,6 +291,13 @@ pub fn forget(name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_dpkg_or_not_at_all() {
+        assert_eq!(order("7.2.9-1", "7.2.12-1").unwrap(), Ordering::Less);
+        assert_eq!(order("7.2.12-1", "7.2.12~rc1-1").unwrap(), Ordering::Greater);
+        assert_eq!(order("1:1-1", "1:1-01").unwrap(), Ordering::Equal);
+    }
 
     #[test]
     fn escaped_names() {

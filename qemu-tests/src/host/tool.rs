@@ -4,6 +4,7 @@
 
 use super::system;
 use anyhow::{ensure, Context, Result};
+use kmend_builder::arch;
 use kmend_builder::sandbox::{Limits, Sandbox};
 use kmend_builder::target::{ArchNames, Target};
 use kmend_builder::{files, progress};
@@ -26,8 +27,10 @@ const CARGO: &str = "/tmp/kmend/bin/cargo";
 /// # Errors
 /// It does not compile.
 pub fn here() -> Result<PathBuf> {
-    let arch = std::env::consts::ARCH;
-    build(arch, &format!("{arch}-unknown-linux-gnu"), native)
+    let arch = arch::host();
+    // Rust's name, where it is another.
+    let machine = if arch == "ppc64le" { "powerpc64le" } else { arch };
+    build(arch, &format!("{machine}-unknown-linux-gnu"), native)
 }
 
 /// The same for hosts with `target`'s kernel.
@@ -35,7 +38,7 @@ pub fn here() -> Result<PathBuf> {
 /// # Errors
 /// It does not compile; a target of a foreign architecture without a Rust compiler in its build root.
 pub fn for_target(target: &Target) -> Result<PathBuf> {
-    if target.arch == std::env::consts::ARCH {
+    if target.arch == arch::host() {
         return here();
     }
     let triple = match target.arch.as_str() {
@@ -123,7 +126,7 @@ fn foreign(target: &Target, how: &Cargo) -> Result<Command> {
         "--sysroot={SYSROOT}/usr -C target-feature=+crt-static -C linker={cc} -C link-arg=--sysroot={SYSROOT} \
          -A linker-messages"
     );
-    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let host = format!("{}-unknown-linux-gnu", arch::host());
     let sandbox = Sandbox::new(&target.root)
         .read_only(home, SOURCE)
         .read_only(&sysroot, SYSROOT)

@@ -13,6 +13,7 @@ mod rules;
 pub mod scan;
 
 use crate::files;
+use crate::parallel;
 use crate::progress;
 use crate::target::kbuild::{last_made, owns, plain, tree_id};
 use crate::target::Target;
@@ -24,7 +25,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
 /// Raised when what is kept, or how it is found, changes.
@@ -144,37 +144,20 @@ fn is_source(name: &str) -> bool {
 
 /// What `look` makes of the text of each of `files`, in their order; as many at a time as there are processors.
 pub(crate) fn each_text<R: Send>(tree: &Path, files: &[String], look: impl Fn(&[u8]) -> R + Sync) -> Result<Vec<R>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let queue = Mutex::new((0..files.len()).step_by(256));
-    let all = Mutex::new(Vec::with_capacity(files.len()));
-    let next = || queue.lock().ok().and_then(|mut q| q.next());
-    let work = || -> Result<()> {
-        let (mut text, mut found) = (Vec::new(), Vec::new());
-        while let Some(begin) = next() {
-            for (at, path) in files.iter().enumerate().skip(begin).take(256) {
-                text.clear();
-                let file = tree.join(path);
-                std::fs::File::open(&file)
-                    .and_then(|mut f| f.read_to_end(&mut text))
-                    .with_context(|| format!("cannot read {}", file.display()))?;
-                found.push((at, look(&text)));
-            }
-        }
-        if let Ok(mut all) = all.lock() {
-            all.append(&mut found);
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        running.into_iter().try_for_each(|r| r.join().unwrap_or_else(|_| anyhow::bail!("reading the tree broke off")))
+    let chunks: Vec<&[String]> = files.chunks(256).collect();
+    let found = parallel::map(&chunks, |_, chunk| {
+        let mut text = Vec::new();
+        let look = |path: &String| {
+            text.clear();
+            let file = tree.join(path);
+            std::fs::File::open(&file)
+                .and_then(|mut f| f.read_to_end(&mut text))
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            Ok(look(&text))
+        };
+        chunk.iter().map(look).collect::<Result<Vec<R>>>()
     })?;
-    let mut all = all.into_inner().unwrap_or_default();
-    all.sort_by_key(|(at, _)| *at);
-    if all.len() != files.len() {
-        anyhow::bail!("reading the tree broke off");
-    }
-    Ok(all.into_iter().map(|(_, r)| r).collect())
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Reads all of `sources` and `makefiles`, and what they reach outside.

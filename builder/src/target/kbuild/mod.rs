@@ -335,7 +335,7 @@ fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str, tol
         sandbox = sandbox.writable(told, WORK);
         eval = format!("{eval}\n{}", write_down());
     }
-    let jobs = format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from));
+    let jobs = format!("-j{}", crate::parallel::processors());
     let mut args = vec!["-s", jobs.as_str(), eval.as_str()];
     args.extend(target.make_vars.iter().map(String::as_str).filter(|v| !v.starts_with("KERNELRELEASE=")));
     args.extend(more);
