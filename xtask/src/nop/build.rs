@@ -8,6 +8,7 @@ use super::left::{blame, is_left, Known, Left};
 use super::NAME;
 use crate::corpus::run::replaces;
 use anyhow::{bail, ensure, Context, Result};
+use kmend_builder::diff::warnings::Warning;
 use kmend_builder::error::Refusal;
 use kmend_builder::files;
 use kmend_builder::manifest::Manifest;
@@ -74,9 +75,13 @@ pub fn build(target: &Target, kmend_build: &Path, sources: &[Source], known: &Kn
         let seconds = begun.elapsed().as_secs_f32();
         let new = match (code, said) {
             (Some(0), Some(Said { manifest: Some(manifest), .. })) => {
-                rounds.push(Round { seconds, left: 0 });
-                println!("build {}: {seconds:.0} s, built", rounds.len());
-                return finished(work, &manifest, left, rounds);
+                let endless = blame_all(sources, &left, &endless(sources, &manifest.warnings));
+                if endless.is_empty() {
+                    rounds.push(Round { seconds, left: 0 });
+                    println!("build {}: {seconds:.0} s, built", rounds.len());
+                    return finished(work, &manifest, left, rounds);
+                }
+                endless
             }
             (Some(2), Some(said)) => blame_all(sources, &left, &said.refusals),
             (Some(1), _) => in_error(sources, &left, &complaint),
@@ -95,6 +100,15 @@ pub fn build(target: &Target, kmend_build: &Path, sources: &[Source], known: &Kn
         left.extend(new);
     }
     bail!("{ROUNDS} builds, and still something is refused");
+}
+
+/// What kmend-build warns of functions in which a task may stay: kthread() is on the stack of each kernel thread, and with it
+/// the transition would never end. Once for each file that has a function of the name.
+fn endless(sources: &[Source], warnings: &[Warning]) -> Vec<Refusal> {
+    let keeps = warnings.iter().filter(|w| ["never-returns", "sleeps", "thread-loop"].contains(&w.code.as_str()));
+    let of_file = |w: &Warning, s: &Source| Refusal::new(&w.code, &w.symbol, &s.path, w.reason.clone(), "");
+    let has = |w: &Warning, s: &Source| s.functions.iter().any(|f| f.has_symbol(&w.symbol));
+    keeps.flat_map(|w| sources.iter().filter(|s| has(w, s)).map(|s| of_file(w, s))).collect()
 }
 
 /// The functions of `source` that are changed.
