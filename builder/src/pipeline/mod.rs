@@ -24,7 +24,7 @@ use crate::image::Image;
 use crate::manifest::{FileFacts, Manifest, StreamFacts, UnitFacts};
 use crate::postlink::post_link;
 use crate::prove::elsewhere::Elsewhere;
-use crate::prove::stage::{self, prove_all, Claim, Proven};
+use crate::prove::stage::{self, prove_all, Claim, Proven, Tried};
 use crate::reach::affected::{self, Affected};
 use crate::reach::definitions::Definitions;
 use crate::reach::limit::Limit;
@@ -446,17 +446,15 @@ fn prove_units(
             .collect();
         prove_all(&claims, world, allowed)
     };
-    let proven = match claim(shipped, &BTreeSet::new()) {
-        Ok(proven) => proven,
-        Err(error) => {
-            let refused = error.downcast::<Refused>()?;
-            let in_doubt = |u: &Unit| refused.0.iter().any(|r| r.section == u.pair.unit.source);
-            let again: Vec<usize> = (0..units.len()).filter(|&i| in_doubt(&units[i])).collect();
+    let proven = match claim(shipped, &BTreeSet::new())? {
+        Tried::Proven(proven) => proven,
+        Tried::InDoubt(doubts) => {
+            let again: BTreeSet<usize> = doubts.iter().map(|doubt| doubt.claim).collect();
             let named: Vec<&kbuild::Unit> = again.iter().map(|&i| &units[i].pair.unit).collect();
             for (i, object) in again.into_iter().zip(compile::compile_shipped(target, &named, true, work)?) {
                 shipped[i] = load(&units[i].pair, &object, "as shipped, with debug information")?;
             }
-            claim(shipped, &request.allow_unproven)?
+            claim(shipped, &request.allow_unproven)?.proven()?
         }
     };
     let unused = |name: &&String| !proven.unproven().iter().any(|u| u.function == **name);

@@ -159,11 +159,10 @@ pub fn describe(spot: Spot, module: Option<&str>, image: &Image, modules: &BTree
 /// Proves each unit against the image or its module; then what they refer to. Functions in `allowed` may lack a proof.
 ///
 /// # Errors
-/// [`Refused`] with each function that does not stand in the shipped kernel. Those of the units' own files come first: as
-/// long as there are any, others are not looked for.
-pub fn prove_all(claims: &[Claim<'_>], world: &World<'_>, allowed: &BTreeSet<String>) -> Result<Proven> {
+/// A module that was not read; a file that does not compile.
+pub fn prove_all(claims: &[Claim<'_>], world: &World<'_>, allowed: &BTreeSet<String>) -> Result<Tried> {
     let step = progress::step("proving the originals against the shipped kernel");
-    let mut run = Run { claims, world, allowed, refusals: Vec::new(), wanted: Vec::new(), out: Proven::new() };
+    let mut run = Run { claims, world, allowed, doubts: Vec::new(), wanted: Vec::new(), out: Proven::new() };
     for claim in claims {
         let shipped = shipped(claim.module, world.image, world.modules)?;
         run.out.proofs.push(prove(claim.shipped, shipped, &world.image.layouts));
@@ -172,19 +171,49 @@ pub fn prove_all(claims: &[Claim<'_>], world: &World<'_>, allowed: &BTreeSet<Str
         run.replaced(n)?;
         run.referred(n);
     }
-    if !run.refusals.is_empty() {
-        step.done(&format!("{} that the fix changes or uses in doubt", run.refusals.len()));
-        return Err(Refused(run.refusals).into());
+    if !run.doubts.is_empty() {
+        step.done(&format!("{} that the fix changes or uses in doubt", run.doubts.len()));
+        return Ok(Tried::InDoubt(run.doubts));
     }
     let total: usize = run.out.proofs.iter().map(|p| p.functions.len()).sum();
     let proven: usize = run.out.proofs.iter().map(Proof::proven).sum();
     run.elsewhere()?;
-    if !run.refusals.is_empty() {
-        step.done(&format!("{} that the fix uses in doubt", run.refusals.len()));
-        return Err(Refused(run.refusals).into());
+    if !run.doubts.is_empty() {
+        step.done(&format!("{} that the fix uses in doubt", run.doubts.len()));
+        return Ok(Tried::InDoubt(run.doubts));
     }
     step.done(&format!("{proven} of {total} functions of these files stand there byte for byte"));
-    Ok(run.out)
+    Ok(Tried::Proven(run.out))
+}
+
+/// What came of a try.
+pub enum Tried {
+    /// All stands there.
+    Proven(Proven),
+    /// Each function that does not stand in the shipped kernel. Those of the units' own files come first: as long as there
+    /// are any, others are not looked for.
+    InDoubt(Vec<Doubt>),
+}
+
+/// A function that does not stand in the shipped kernel as it was rebuilt.
+pub struct Doubt {
+    /// The number of the claim that it is part of.
+    pub claim: usize,
+    /// What is said of it, if it stays so.
+    pub refusal: Refusal,
+}
+
+impl Tried {
+    /// The proof.
+    ///
+    /// # Errors
+    /// [`Refused`] with all that is in doubt.
+    pub fn proven(self) -> Result<Proven> {
+        match self {
+            Self::Proven(proven) => Ok(proven),
+            Self::InDoubt(doubts) => Err(Refused(doubts.into_iter().map(|doubt| doubt.refusal).collect()).into()),
+        }
+    }
 }
 
 impl Proven {
@@ -197,7 +226,7 @@ struct Run<'a> {
     claims: &'a [Claim<'a>],
     world: &'a World<'a>,
     allowed: &'a BTreeSet<String>,
-    refusals: Vec<Refusal>,
+    doubts: Vec<Doubt>,
     /// What only a unit that was not compiled can show, by the unit that refers to it.
     wanted: Vec<(usize, Wanted)>,
     out: Proven,
@@ -358,7 +387,8 @@ impl Run<'_> {
     fn refuse(&mut self, n: usize, name: &str, why: String) {
         let hint = "check that compiler, .config and source are those that the running kernel was built from; \
                     `--allow-unproven` lets a function through whose difference you have looked at";
-        self.refusals.push(Refusal::new("unproven", name, self.claims[n].source, why, hint));
+        let refusal = Refusal::new("unproven", name, self.claims[n].source, why, hint);
+        self.doubts.push(Doubt { claim: n, refusal });
     }
 
     fn let_through(&mut self, n: usize, name: &str, reason: String, replaced: bool) {
