@@ -5,6 +5,7 @@
 use crate::hooks::{Callbacks, Hooks, Kind, Provider, State};
 use crate::manifest::CallbackFacts;
 use anyhow::{bail, ensure, Context, Result};
+use kmend_shared::names::MODULE_NAME_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -100,9 +101,6 @@ impl Registration {
         .collect()
     }
 }
-
-/// The longest module name: MODULE_NAME_LEN of include/linux/moduleparam.h on 64 bits, less its NUL.
-const MODULE_NAME_MAX: usize = 55;
 
 /// The longest symbol name: KSYM_NAME_LEN of include/linux/kallsyms.h, less its NUL.
 const SYMBOL_NAME_MAX: usize = 511;

@@ -2,9 +2,9 @@
 //! Files as this project writes them: beside, then renamed, so that nothing is ever half-written;
 //! and the cache folder in which the big ones live.
 
-use crate::holder;
 use crate::progress;
 use anyhow::{ensure, Context, Result};
+use kmend_shared::holder;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};

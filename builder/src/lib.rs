@@ -28,9 +28,6 @@ pub mod error;
 pub mod explain;
 pub mod extract;
 pub mod files;
-// The host tool names who holds a lock, too: one file for both.
-#[path = "../../manager/src/host/holder.rs"]
-mod holder;
 pub mod hooks;
 pub mod image;
 pub mod inspect;

@@ -11,18 +11,12 @@ use crate::prove::stage::{self, Unproven};
 use crate::resolve::KlpSymbol;
 use crate::source::Fix;
 use anyhow::{ensure, Context, Result};
+use kmend_shared::manifest::{NOTE_OWNER, NOTE_SECTION, NOTE_TYPE};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of the schema; it grows when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
-
-/// The section in which a live patch carries its manifest, so that a lone or a loaded module can be asked.
-pub const NOTE_SECTION: &str = ".note.kmend";
-/// Owner of the note there.
-const NOTE_OWNER: &str = "kmend";
-/// Type of the note there: the manifest as JSON.
-const NOTE_MANIFEST: u32 = 1;
 
 /// The manifest of one live patch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -205,7 +199,7 @@ impl Manifest {
         // What a mail says around the hunks is no change of the module.
         inside.fixes.iter_mut().for_each(|fix| fix.sha256.clear());
         let json = serde_json::to_vec(&inside).context("the manifest")?;
-        Ok(note::section(NOTE_SECTION, &Note { owner: NOTE_OWNER, kind: NOTE_MANIFEST, desc: &json }))
+        Ok(note::section(NOTE_SECTION, &Note { owner: NOTE_OWNER, kind: NOTE_TYPE, desc: &json }))
     }
 
     /// The manifest inside of a module; None where it has none.
@@ -213,7 +207,7 @@ impl Manifest {
     /// # Errors
     /// A note of kmend's that is malformed or of a newer schema.
     pub fn of_module(object: &Object) -> Result<Option<Self>> {
-        let found = note::notes(object).find(|n| n.owner == NOTE_OWNER && n.kind == NOTE_MANIFEST);
+        let found = note::notes(object).find(|n| n.owner == NOTE_OWNER && n.kind == NOTE_TYPE);
         let Some(note) = found else {
             ensure!(object.section_by_name(NOTE_SECTION).is_none(), "section {NOTE_SECTION} holds no note of kmend's");
             return Ok(None);

@@ -4,9 +4,10 @@
 
 use crate::elf::read::{read, Take};
 use crate::elf::*;
-use crate::manifest::{Manifest, NOTE_SECTION};
+use crate::manifest::Manifest;
 use crate::resolve::{KlpSymbol, TOMBSTONE};
 use anyhow::{bail, ensure, Context, Result};
+use kmend_shared::manifest::NOTE_SECTION;
 use std::collections::{BTreeMap, HashMap};
 
 /// A finished live patch module, but for its manifest.

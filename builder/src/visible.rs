@@ -2,6 +2,7 @@
 //! Text from outside, as people get to see it: characters that would move the cursor, colour or turn the text around, or not show
 //! at all, by their names.
 
+use kmend_shared::text::is_hidden;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -20,19 +21,6 @@ pub fn visible(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
-}
-
-/// Control characters, marks without width and those that change the direction of text (Unicode Standard Annex 9), noncharacters;
-/// the same as the host's tool has in manager/src/say.rs.
-fn is_hidden(c: char) -> bool {
-    c.is_control() && !matches!(c, '\n' | '\t')
-        || matches!(
-            c,
-            // Soft hyphen, marks of direction and their kin, line separators, joiners, annotation marks, tags.
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-        )
-        || u32::from(c) & 0xfffe == 0xfffe
 }
 
 #[cfg(test)]

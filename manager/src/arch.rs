@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The machines that live patches are made for: numbers of an ELF header in, the name of `uname -m` out.
 
-use object::elf::{EM_386, EM_AARCH64, EM_ARM, EM_PPC, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64};
-
-/// Machines that kmend loads live patches on, all of them 64 bits, little-endian.
-const SUPPORTED: &[(u16, &str)] = &[(EM_X86_64, "x86_64"), (EM_PPC64, "ppc64le")];
+use kmend_shared::arch::ArchNames;
+use object::elf::{EM_386, EM_AARCH64, EM_ARM, EM_PPC, EM_RISCV, EM_S390};
 
 /// Others, to name them in messages.
 const OTHERS: &[(u16, &str)] = &[
@@ -18,13 +16,13 @@ const OTHERS: &[(u16, &str)] = &[
 
 /// The name, as `uname -m` says it, of a supported machine; `machine` is `e_machine`.
 pub fn supported(machine: u16) -> Option<&'static str> {
-    SUPPORTED.iter().find(|(number, _)| *number == machine).map(|(_, name)| *name)
+    ArchNames::of_machine(machine).map(|arch| arch.uname)
 }
 
 /// A name for any machine, for messages.
 pub fn name(machine: u16) -> String {
-    let known = SUPPORTED.iter().chain(OTHERS).find(|(number, _)| *number == machine);
-    known.map_or_else(|| format!("machine number {machine}"), |(_, name)| (*name).into())
+    let other = || OTHERS.iter().find(|(number, _)| *number == machine).map(|(_, name)| *name);
+    supported(machine).or_else(other).map_or_else(|| format!("machine number {machine}"), Into::into)
 }
 
 #[cfg(test)]

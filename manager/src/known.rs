@@ -10,8 +10,8 @@ use crate::module::cve::Cve;
 use crate::module::elf;
 use crate::module::manifest::{self, Effect};
 use crate::module::preflight::{check, Kernel};
-use crate::module::stream::Severity;
 use anyhow::Result;
+use kmend_shared::manifest::Severity;
 use serde::Serialize;
 
 /// How a vulnerability is dealt with. What stands further up wins where two manifests differ.

@@ -6,6 +6,7 @@
 //! counts as of that form only where its kernel part is that of the kernel the module is installed for:
 //! `kpatch_CVE_2023_5178` and `kpatch_CVE_2023_9999` are two live patches, not two versions of one.
 
+use kmend_shared::names::MODULE_NAME_MAX;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -39,9 +40,9 @@ pub fn module_name(file: &str) -> String {
 }
 
 /// Whether the kernel could have a module of this name: letters, digits and underscores, at most 55
-/// (`MODULE_NAME_LEN`, include/linux/module.h, is 64 less the size of a long, and there is a zero byte).
+/// ([`MODULE_NAME_MAX`]).
 pub fn is_module_name(name: &str) -> bool {
-    (1..56).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    (1..=MODULE_NAME_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// The place of module `name` for kernel `release` (`uname -r`).

@@ -4,6 +4,7 @@
 //! written, work goes on and the run fails at its end: a closed terminal must not break off a load.
 
 use anyhow::{Error, Result};
+use kmend_shared::text::is_hidden;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Write};
@@ -84,13 +85,7 @@ fn paragraph(text: &str) -> String {
 }
 
 fn is_seen(c: char) -> bool {
-    !(c.is_control()
-        || matches!(
-            c,
-            // Soft hyphen, marks of direction and their kin, separators of lines, joiners, what frames annotations, tags.
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-        ))
+    !is_hidden(c) && !matches!(c, '\n' | '\t')
 }
 
 #[cfg(test)]

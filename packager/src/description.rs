@@ -6,46 +6,10 @@ use crate::names::Names;
 use crate::version::Version;
 use crate::{date, text};
 use anyhow::{ensure, Context, Result};
-use serde::{Deserialize, Serialize};
+use kmend_shared::manifest::Severity;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
-
-/// How bad what is fixed is, in RHEL's words, the worst last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Needs a rare combination, does little.
-    Low,
-    /// Harder to use.
-    Moderate,
-    /// A local user gains rights, or a remote one stops the machine.
-    Important,
-    /// A remote attacker takes the machine over.
-    Critical,
-}
-
-impl Severity {
-    /// As streams and manifests have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Severity::Low => "low",
-            Severity::Moderate => "moderate",
-            Severity::Important => "important",
-            Severity::Critical => "critical",
-        }
-    }
-
-    /// As updateinfo.xml has it.
-    pub fn title(self) -> &'static str {
-        match self {
-            Severity::Low => "Low",
-            Severity::Moderate => "Moderate",
-            Severity::Important => "Important",
-            Severity::Critical => "Critical",
-        }
-    }
-}
 
 /// A fix, as a line of the changelog shows it.
 #[derive(Clone, Debug, Default)]
@@ -204,12 +168,12 @@ impl LivePatch {
 
     /// The RPM's file name.
     pub fn rpm_file(&self) -> String {
-        format!("{}-{}-{}.{}.rpm", self.names.rpm(), self.version.version, self.rpm_release(), self.names.arch().rpm())
+        format!("{}-{}-{}.{}.rpm", self.names.rpm(), self.version.version, self.rpm_release(), self.names.arch().uname)
     }
 
     /// The deb's file name.
     pub fn deb_file(&self) -> String {
-        format!("{}_{}_{}.deb", self.names.deb(), self.version, self.names.arch().deb())
+        format!("{}_{}_{}.deb", self.names.deb(), self.version, self.names.arch().debian)
     }
 }
 

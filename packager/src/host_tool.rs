@@ -4,9 +4,9 @@
 
 use crate::description::{self, Origin};
 use crate::module::{self, Needs};
-use crate::names::Arch;
 use crate::{files, text};
 use anyhow::{ensure, Context, Result};
+use kmend_shared::arch::ArchNames as Arch;
 use std::path::{Path, PathBuf};
 
 /// The version of kpatch that kmend stands in for; packages of live patches ask for 0.6.1-1 or later.

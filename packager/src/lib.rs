@@ -20,10 +20,13 @@ mod signing;
 mod text;
 mod version;
 
-pub use description::{Entry, Line, LivePatch, Origin, Severity};
+pub use description::{Entry, Line, LivePatch, Origin};
 pub use files::Built;
 pub use host_tool::HostTool;
 pub use index::{before, Before, Dates};
-pub use names::{kernel_id, Arch, Names, MODULE_NAME_MAX};
+pub use kmend_shared::arch::ArchNames as Arch;
+pub use kmend_shared::manifest::Severity;
+pub use kmend_shared::names::{kernel_id, MODULE_NAME_MAX};
+pub use names::Names;
 pub use signing::Key;
 pub use version::Version;

@@ -2,9 +2,10 @@
 //! What a module and a program say about themselves: that a live patch is packaged for the kernel and under the name
 //! that it was built for, and what a program needs to start.
 
-use crate::names::{Arch, Names};
+use crate::names::Names;
 use crate::version::Version;
 use anyhow::{bail, ensure, Context, Result};
+use kmend_shared::arch::ArchNames as Arch;
 use object::read::elf::{ElfFile64, FileHeader};
 use object::{Architecture, Endianness, Object, ObjectSection};
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ pub(crate) fn check(path: &Path, bytes: &[u8], names: &Names, version: Version) 
     let shown = path.display();
     let file = parse(path, bytes)?;
     let arch = arch_of(&file).with_context(|| format!("{shown}"))?;
-    ensure!(arch == names.arch(), "{shown} is of {}, the package of {}", arch.rpm(), names.arch().rpm());
+    ensure!(arch == names.arch(), "{shown} is of {}, the package of {}", arch.uname, names.arch().uname);
     let info = file
         .section_by_name(".modinfo")
         .and_then(|s| s.data().ok())
@@ -91,7 +92,7 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<ElfFile64<'a, Endianness>> 
 fn arch_of(file: &ElfFile64<'_, Endianness>) -> Result<Arch> {
     Ok(match file.architecture() {
         Architecture::X86_64 => Arch::X86_64,
-        Architecture::PowerPc64 => Arch::Ppc64le,
+        Architecture::PowerPc64 => Arch::PPC64LE,
         other => bail!("{other:?} is no architecture that live patches are packaged for"),
     })
 }

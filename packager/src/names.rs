@@ -3,50 +3,9 @@
 //! they provide. They are RHEL's, so that its tools find their way.
 
 use crate::text;
-use anyhow::{bail, ensure, Result};
-
-/// The architectures that live patches are packaged for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Arch {
-    /// 64-bit x86.
-    X86_64,
-    /// 64-bit POWER, little endian.
-    Ppc64le,
-}
-
-impl Arch {
-    /// As the kernel and RPM call it.
-    pub fn rpm(self) -> &'static str {
-        match self {
-            Arch::X86_64 => "x86_64",
-            Arch::Ppc64le => "ppc64le",
-        }
-    }
-
-    /// As Debian calls it.
-    pub fn deb(self) -> &'static str {
-        match self {
-            Arch::X86_64 => "amd64",
-            Arch::Ppc64le => "ppc64el",
-        }
-    }
-}
-
-impl std::str::FromStr for Arch {
-    type Err = anyhow::Error;
-
-    /// Takes the kernel's and Debian's words.
-    fn from_str(word: &str) -> Result<Arch> {
-        Ok(match word {
-            "x86_64" | "amd64" => Arch::X86_64,
-            "ppc64le" | "ppc64el" => Arch::Ppc64le,
-            _ => bail!("{word:?} is no architecture that live patches are packaged for: x86_64 or ppc64le"),
-        })
-    }
-}
-
-/// Module names are cut off by the kernel from here on (MODULE_NAME_LEN of include/linux/module.h is 64 less a word).
-pub const MODULE_NAME_MAX: usize = 55;
+use anyhow::{ensure, Result};
+use kmend_shared::arch::{ArchNames as Arch, ARCHES};
+use kmend_shared::names::{self, kernel_id, without_dist, MODULE_NAME_MAX};
 
 /// A kernel release and the names made from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,25 +15,6 @@ pub struct Names {
     base: String,
     dist: String,
     id: String,
-}
-
-/// What stands for a kernel in names: its release less dist tag (`.el9_3`, `.fc42`) and architecture, each character that no
-/// package's name has replaced. `5_14_0-362_8_1`, `7_2_12_deb14-amd64`.
-pub fn kernel_id(release: &str) -> String {
-    let base =
-        [Arch::X86_64, Arch::Ppc64le].iter().find_map(|arch| release.strip_suffix(arch.rpm())?.strip_suffix('.'));
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    without_dist(base.unwrap_or(release)).chars().map(plain).collect()
-}
-
-/// A release less `.elN`, `.elN_M` or `.fcN` at its end.
-fn without_dist(base: &str) -> &str {
-    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    let is_dist = |tag: &str| match tag.strip_prefix("el") {
-        Some(n) => n.split_once('_').map_or(digits(n), |(major, minor)| digits(major) && digits(minor)),
-        None => tag.strip_prefix("fc").is_some_and(digits),
-    };
-    base.rsplit_once('.').filter(|(_, tag)| is_dist(tag)).map_or(base, |(short, _)| short)
 }
 
 impl Names {
@@ -87,9 +27,14 @@ impl Names {
             "kernel release {release:?} is none: `uname -r` starts with a digit and has at most 64 characters"
         );
         let mut base = release;
-        for known in [Arch::X86_64, Arch::Ppc64le] {
-            if let Some(rest) = release.strip_suffix(&format!(".{}", known.rpm())) {
-                ensure!(known == arch, "kernel release {release} is of {}, the package of {}", known.rpm(), arch.rpm());
+        for known in ARCHES {
+            if let Some(rest) = release.strip_suffix(&format!(".{}", known.uname)) {
+                ensure!(
+                    *known == arch,
+                    "kernel release {release} is of {}, the package of {}",
+                    known.uname,
+                    arch.uname
+                );
                 base = rest;
             }
         }
@@ -125,23 +70,17 @@ impl Names {
 
     /// The RPM's name: kpatch-patch-5_14_0-362_8_1.
     pub fn rpm(&self) -> String {
-        format!("kpatch-patch-{}", self.id)
+        names::rpm(&self.release)
     }
 
     /// The deb's name: kpatch-patch-7.2.12+deb14-amd64.
     pub fn deb(&self) -> String {
-        format!("kpatch-patch-{}", self.debian_word())
+        names::deb(&self.release)
     }
 
     /// Debian's package with the kernel: linux-image-7.2.12+deb14-amd64.
     pub fn deb_kernel(&self) -> String {
-        format!("linux-image-{}", self.debian_word())
-    }
-
-    /// In lower case, characters that Debian's package names do not have as '-' (Debian policy, 5.6.1).
-    fn debian_word(&self) -> String {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
-        self.release.to_ascii_lowercase().chars().map(|c| if fits(c) { c } else { '-' }).collect()
+        format!("linux-image-{}", names::debian_word(&self.release))
     }
 
     /// The versions of `kpatch-patch` that the RPM provides: the release without and with the architecture. Refuses
@@ -153,7 +92,7 @@ impl Names {
              what you can do: make a deb, or build the kernel with a CONFIG_LOCALVERSION without '-'",
             self.release
         );
-        Ok([self.base.clone(), format!("{}.{}", self.base, self.arch.rpm())])
+        Ok([self.base.clone(), format!("{}.{}", self.base, self.arch.uname)])
     }
 
     /// The module's file name: kpatch-5_14_0-362_8_1-1-2.ko.
@@ -231,7 +170,7 @@ mod tests {
 
     #[test]
     fn file_module_and_provides() {
-        let names = Names::new("5.14.0-362.8.1.el9_3.ppc64le", Arch::Ppc64le).unwrap();
+        let names = Names::new("5.14.0-362.8.1.el9_3.ppc64le", Arch::PPC64LE).unwrap();
         assert_eq!(names.rpm(), "kpatch-patch-5_14_0-362_8_1");
         assert_eq!(names.file(1, 2), "kpatch-5_14_0-362_8_1-1-2.ko");
         assert_eq!(names.module(1, 2).unwrap(), "kpatch_5_14_0_362_8_1_1_2");

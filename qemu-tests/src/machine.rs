@@ -4,7 +4,8 @@
 
 use anyhow::{ensure, Context, Result};
 use kmend_builder::files;
-use kmend_builder::target::{apt, ArchNames};
+use kmend_builder::target::apt;
+use kmend_shared::arch::ArchNames;
 use std::path::{Path, PathBuf};
 
 /// The suite whose busybox guests of a foreign architecture get.
@@ -63,7 +64,7 @@ impl Machine {
 
     /// Whether this computer's own processors could run the guest's code.
     pub fn is_native(&self) -> bool {
-        self.arch == kmend_builder::arch::host()
+        self.arch == kmend_shared::arch::host()
     }
 
     /// A static busybox for the guest: this computer's own, or one of the guest's architecture out of Debian.
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_architecture_of_targets_has_a_machine() {
-        for names in kmend_builder::target::ARCHES {
+        for names in kmend_shared::arch::ARCHES {
             let machine = Machine::of(names.uname).expect("a machine");
             assert_ne!(machine.console, machine.facts);
         }

@@ -4,9 +4,9 @@
 
 use crate::home;
 use anyhow::{bail, ensure, Context, Result};
-use kmend_builder::arch;
 use kmend_builder::target::store;
 use kmend_packager::{debian, redhat, Origin};
+use kmend_shared::arch;
 use qemu_tests::host::tool;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -77,27 +77,4 @@ fn date() -> Result<i64> {
         }
     };
     said.trim().parse().with_context(|| format!("{:?} is no number of seconds: set SOURCE_DATE_EPOCH", said.trim()))
-}
-
-#[cfg(test)]
-mod tests {
-    use kmend_manager::subscribe::names;
-    use kmend_packager::{Arch, Names};
-
-    // The program on hosts stays small and has no code that makes packages; both have to call them the same.
-    #[test]
-    fn hosts_look_for_the_names_that_packages_have() {
-        for (release, arch) in [
-            ("5.14.0-362.8.1.el9_3.x86_64", Arch::X86_64),
-            ("4.18.0-553.el8.ppc64le", Arch::Ppc64le),
-            ("7.0.3-200.fc44.x86_64", Arch::X86_64),
-            ("7.2.12+deb14-amd64", Arch::X86_64),
-            ("5.0.0-1.elf", Arch::X86_64),
-            ("5.0.0-1.el9_", Arch::X86_64),
-            ("7.3.0-Mine_2", Arch::Ppc64le),
-        ] {
-            let packaged = Names::new(release, arch).expect("a kernel's release");
-            assert_eq!((names::rpm(release), names::deb(release)), (packaged.rpm(), packaged.deb()));
-        }
-    }
 }

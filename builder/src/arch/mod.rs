@@ -344,15 +344,6 @@ pub trait Transplant: Debug + Sync {
 }
 
 /// The architectures that kmend knows.
-/// The machine that this program was compiled for, by `uname -m`'s name.
-pub fn host() -> &'static str {
-    match std::env::consts::ARCH {
-        // Rust has one name for both byte orders.
-        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
-        other => other,
-    }
-}
-
 const ALL: [&dyn Arch; 2] = [&x86_64::X86_64, &ppc64le::PPC64LE];
 
 fn known() -> String {
@@ -378,4 +369,18 @@ pub fn by_machine(machine: u16, flags: u32) -> Result<&'static dyn Arch> {
 pub fn by_name(name: &str) -> Result<&'static dyn Arch> {
     let found = ALL.into_iter().find(|a| a.name() == name);
     found.with_context(|| format!("{name} is not an architecture that kmend knows ({})", known()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kmend_shared::arch::ARCHES;
+
+    #[test]
+    fn each_row_of_the_shared_table_has_its_code_here() {
+        assert_eq!(
+            ALL.map(|arch| (arch.name(), arch.machine())).to_vec(),
+            ARCHES.iter().map(|a| (a.uname, a.machine)).collect::<Vec<_>>()
+        );
+    }
 }

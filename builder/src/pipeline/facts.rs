@@ -4,7 +4,6 @@
 
 use super::units::{self, Unit};
 use super::{Changed, Request};
-use crate::arch;
 use crate::diff::{self, patchability, ChangeSet, ChangedFunction};
 use crate::emit::{KlpFunc, Registration};
 use crate::explain::Cause;
@@ -107,7 +106,7 @@ pub fn manifest(request: &Request, changed: &Changed<'_>, found: &Found<'_>) -> 
     let mut tools = BTreeMap::from([
         ("kmend-build".to_string(), env!("CARGO_PKG_VERSION").to_string()),
         ("cc".to_string(), target.cc.clone()),
-        ("machine".to_string(), arch::host().to_string()),
+        ("machine".to_string(), kmend_shared::arch::host().to_string()),
     ]);
     tools.extend(target.rustc.clone().map(|rustc| ("rustc".to_string(), rustc)));
     let mut livepatch_symbols: BTreeMap<_, BTreeSet<Shown>> = BTreeMap::new();

@@ -8,11 +8,12 @@ use super::apt::{self, Archive};
 use super::config::Config;
 use super::prepare::{self, Make};
 use super::toolchain::Toolchain;
-use super::{buildroot, record, store, ArchNames, Target};
+use super::{buildroot, record, store, Target};
 use crate::image::vmlinuz;
 use crate::sandbox::{self, Sandbox};
-use crate::{arch, files, progress};
+use crate::{files, progress};
 use anyhow::{bail, ensure, Context, Result};
+use kmend_shared::arch::{self, ArchNames};
 use std::fs;
 use std::path::{Path, PathBuf};
 

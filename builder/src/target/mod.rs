@@ -21,36 +21,6 @@ pub mod tree;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What the world calls one architecture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ArchNames {
-    /// `uname -m`.
-    pub uname: &'static str,
-    /// Debian's.
-    pub debian: &'static str,
-    /// kbuild's ARCH.
-    pub kbuild: &'static str,
-    /// Debian's package that depends on the newest kernel.
-    pub newest: &'static str,
-}
-
-/// The architectures that targets can have.
-pub const ARCHES: &[ArchNames] = &[
-    ArchNames { uname: "x86_64", debian: "amd64", kbuild: "x86", newest: "linux-image-amd64" },
-    ArchNames { uname: "ppc64le", debian: "ppc64el", kbuild: "powerpc", newest: "linux-image-powerpc64le" },
-];
-
-impl ArchNames {
-    /// By `uname -m`'s or Debian's name.
-    pub fn named(name: &str) -> anyhow::Result<&'static ArchNames> {
-        let found = ARCHES.iter().find(|a| a.uname == name || a.debian == name);
-        found.ok_or_else(|| {
-            let known: Vec<&str> = ARCHES.iter().map(|a| a.uname).collect();
-            anyhow::anyhow!("architecture {name:?} is not supported; supported are: {}", known.join(", "))
-        })
-    }
-}
-
 pub(crate) use apt::remove_dir;
 
 /// `program`, which ends when this process does, however that ends: what still writes must not do so

@@ -5,7 +5,7 @@
 
 use super::{record, Target};
 use crate::image::vmlinuz;
-use crate::{arch, files, sandbox};
+use crate::{files, sandbox};
 use anyhow::{bail, ensure, Context, Result};
 use std::cmp::Ordering;
 use std::fs;
@@ -140,7 +140,7 @@ pub fn resolve(name: &str) -> Result<Target> {
     }
     let (all, _) = list()?;
     let below: Vec<Target> = all.iter().filter(|t| is_below(&t.name, name)).cloned().collect();
-    let native: Vec<Target> = below.iter().filter(|t| t.arch == arch::host()).cloned().collect();
+    let native: Vec<Target> = below.iter().filter(|t| t.arch == kmend_shared::arch::host()).cloned().collect();
     let candidates = if native.is_empty() { below } else { native };
     let mut candidates = candidates.into_iter();
     let mut newest = candidates.next().ok_or_else(|| not_there(name, &all))?;

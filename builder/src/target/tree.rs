@@ -6,11 +6,12 @@ use super::config::Config;
 use super::debian::Added;
 use super::prepare::{self, Make};
 use super::toolchain::Toolchain;
-use super::{record, store, Target, ARCHES};
+use super::{record, store, Target};
 use crate::files;
 use crate::image::vmlinuz;
 use crate::sandbox::{self, Sandbox};
 use anyhow::{bail, ensure, Context, Result};
+use kmend_shared::arch::ARCHES;
 use object::{Object, ReadCache};
 use std::path::{Path, PathBuf};
 

@@ -71,7 +71,7 @@ fn code(asked: &[Known<'_>]) -> u8 {
 fn line(known: &Known<'_>) -> String {
     let module = known.module.unwrap_or_default();
     let since = known.since.map_or(String::new(), |since| format!(" since version {since}"));
-    let severity = known.severity.map_or(String::new(), |severity| format!(", {}", severity.word()));
+    let severity = known.severity.map_or(String::new(), |severity| format!(", {}", severity.name()));
     let more = match known.state {
         State::FixedLive => {
             let not_told = known.reason.map_or(String::new(), |reason| format!(" ({reason})"));

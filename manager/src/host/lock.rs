@@ -2,11 +2,11 @@
 //! One kmend at a time: an exclusive flock(2) on /var/lib/kpatch/.lock, held until dropped or until the program ends,
 //! however it ends. The file is for root alone, as whoever can open it can hold the lock; it says what its holder is at.
 
-use super::holder::{self, Holder};
 use super::modes;
 use super::store::FOLDER;
 use crate::{files, Run};
 use anyhow::{bail, Context, Result};
+use kmend_shared::holder::{self, Holder};
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};

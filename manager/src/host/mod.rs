@@ -4,7 +4,6 @@
 
 pub mod clock;
 pub mod elsewhere;
-pub mod holder;
 pub mod indexes;
 pub mod kernel;
 pub mod livepatch;

@@ -3,16 +3,13 @@
 //! docs/manifest.md has all of them; those that are not known here are passed over.
 
 use super::cve::Cve;
-use super::stream::{all_plain, plain, plain_or_none, short, Severity, Stream};
+use super::stream::{all_plain, plain, plain_or_none, short, Stream};
 use super::{note, Fault};
+use kmend_shared::manifest::{Severity, NOTE_OWNER, NOTE_SECTION, NOTE_TYPE};
 use serde::{Deserialize, Serialize};
 
 /// The section that holds it.
-pub const SECTION: &str = ".note.kmend";
-/// Owner of the note.
-const OWNER: &[u8] = b"kmend";
-/// Type of the note.
-const KIND: u32 = 1;
+pub const SECTION: &str = NOTE_SECTION;
 /// The version of the schema that is understood.
 const SCHEMA: u64 = 1;
 
@@ -192,7 +189,7 @@ pub fn of_section(data: &[u8]) -> Result<Manifest, Fault> {
 /// The manifest in the bytes of [`SECTION`], as any type that has its schema's version.
 pub(super) fn read<'a, T: Deserialize<'a>>(data: &'a [u8], schema: impl Fn(&T) -> u64) -> Result<T, Fault> {
     let damaged = |why: String| Fault::new(format!("section {SECTION}"), why);
-    let note = note::notes(data).find(|n| n.owner == OWNER && n.kind == KIND);
+    let note = note::notes(data).find(|n| n.owner == NOTE_OWNER.as_bytes() && n.kind == NOTE_TYPE);
     let note = note.ok_or_else(|| damaged("it holds no manifest of kmend's: it is damaged".into()))?;
     let malformed = |error: serde_json::Error| damaged(format!("the manifest is damaged: {error}"));
     let text = std::str::from_utf8(note.desc).map_err(|error| damaged(format!("the manifest is damaged: {error}")))?;

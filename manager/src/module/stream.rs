@@ -44,32 +44,6 @@ pub struct NotCarried {
     pub reason: String,
 }
 
-/// How bad it is, by its author.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Low.
-    Low,
-    /// Moderate.
-    Moderate,
-    /// Important.
-    Important,
-    /// Critical.
-    Critical,
-}
-
-impl Severity {
-    /// As the manifest has it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Moderate => "moderate",
-            Self::Important => "important",
-            Self::Critical => "critical",
-        }
-    }
-}
-
 /// A date, `2026-11-25` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(pub Date);

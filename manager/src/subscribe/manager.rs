@@ -2,9 +2,10 @@
 //! The system's package manager: dnf (4 and 5) or apt-get, as they stand in PATH. What changes something shows its own
 //! output; what asks is read here, in the language of C.
 
-use super::{names, Offer};
+use super::Offer;
 use crate::host::Host;
 use anyhow::{bail, ensure, Context, Result};
+use kmend_shared::names;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 

@@ -4,7 +4,6 @@
 //! script of the kernels' packages do.
 
 pub mod manager;
-pub mod names;
 pub mod timer;
 
 use crate::host::elsewhere::SOCKET;

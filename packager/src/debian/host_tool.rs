@@ -33,7 +33,7 @@ pub fn host_tool(tool: &HostTool) -> Result<Built> {
     if contents.needs.libraries.iter().any(|library| library.starts_with("libgcc_s.so.")) {
         depends.push("libgcc-s1".into());
     }
-    let (arch, version) = (contents.arch().deb(), format!("{}-{}", tool.version, tool.release));
+    let (arch, version) = (contents.arch().debian, format!("{}-{}", tool.version, tool.release));
     let mut control = Control::default()
         .field("Package", "kmend")?
         .field("Version", &version)?

@@ -42,7 +42,7 @@ fn control(patch: &LivePatch) -> Result<Control> {
     let mut control = Control::default()
         .field("Package", &patch.names.deb())?
         .field("Version", &patch.version.to_string())?
-        .field("Architecture", patch.names.arch().deb())?
+        .field("Architecture", patch.names.arch().debian)?
         .field("Maintainer", &patch.origin.packager)?
         .field("Section", "kernel")?
         .field("Priority", "optional")?

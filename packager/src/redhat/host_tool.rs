@@ -13,7 +13,7 @@ use rpm::{Dependency, DependencyFlags, FileOptions, PackageBuilder};
 /// or provides it, as both have /usr/sbin/kpatch; not with [`super::kpatch`]. A package's conflicts do not count against itself.
 pub fn host_tool(tool: &HostTool, key: Option<&Key>) -> Result<Built> {
     let contents = tool.contents()?;
-    let arch = contents.arch().rpm();
+    let arch = contents.arch().uname;
     let release = format!("{}{}", tool.release, tool.dist);
     let about = About { summary: SUMMARY, description: DESCRIPTION, origin: &tool.origin };
     let mut package = builder("kmend", &tool.version, &release, arch, &about)?;

@@ -16,7 +16,7 @@ pub fn live_patch(patch: &LivePatch, key: Option<&Key>) -> Result<Built> {
     let version = patch.version.version.to_string();
     let (summary, description) = (patch.summary(), patch.description());
     let about = About { summary: &summary, description: &description, origin: &patch.origin };
-    let mut package = builder(&name, &version, &release, patch.names.arch().rpm(), &about)?;
+    let mut package = builder(&name, &version, &release, patch.names.arch().uname, &about)?;
     for provided in patch.names.rpm_provides()? {
         package.provides(Dependency::eq("kpatch-patch", provided));
     }

@@ -2,10 +2,11 @@
 //! updateinfo.xml: what dnf answers from when it is asked for CVEs. One advisory for each version of a live patch, with
 //! the CVEs that this version was the first to fix.
 
-use crate::description::{Line, LivePatch, Severity};
+use crate::description::{Line, LivePatch};
 use crate::text::xml;
 use crate::{date, text};
 use anyhow::{ensure, Result};
+use kmend_shared::manifest::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -45,7 +46,7 @@ pub fn advisories(stream: &str, patch: &LivePatch) -> Result<Vec<Advisory>> {
         .map(|entry| {
             let release = format!("{}{}", entry.version.release, patch.dist);
             let version = entry.version.version.to_string();
-            let arch = patch.names.arch().rpm();
+            let arch = patch.names.arch().uname;
             Ok(Advisory {
                 id: format!("KMEND-{}:{stream}-{}-{}", date::year(entry.date)?, patch.names.id(), entry.version),
                 title: format!("{name}: live patch {} for kernel-{}", entry.version, patch.names.base()),
@@ -136,8 +137,9 @@ fn one(out: &mut String, id: &str, same: &[&Advisory]) -> Result<()> {
 mod tests {
     use super::*;
     use crate::description::{Entry, Origin};
-    use crate::names::{Arch, Names};
+    use crate::names::Names;
     use crate::version::Version;
+    use kmend_shared::arch::ArchNames as Arch;
 
     /// Version 1-1 with a fix, which one architecture may not be concerned by.
     fn patch(arch: Arch, text: &str, missing: Option<&str>) -> LivePatch {
@@ -152,7 +154,7 @@ mod tests {
         let severity = missing.is_none().then_some(Severity::Low);
         let entry = Entry { date: 1_790_000_000, packager: packager.clone(), version, severity, lines: vec![line] };
         LivePatch {
-            names: Names::new(&format!("5.14.0-1.el9.{}", arch.rpm()), arch).unwrap(),
+            names: Names::new(&format!("5.14.0-1.el9.{}", arch.uname), arch).unwrap(),
             version,
             dist: ".el9".into(),
             module: Some("m.ko".into()),
@@ -175,17 +177,17 @@ mod tests {
     #[test]
     fn what_concerns_one_architecture_alone_is_told_of_that_one() {
         let why = Some("does not concern this kernel: f.c");
-        let both = text(&[patch(Arch::X86_64, "a", None), patch(Arch::Ppc64le, "a", None)]).unwrap();
+        let both = text(&[patch(Arch::X86_64, "a", None), patch(Arch::PPC64LE, "a", None)]).unwrap();
         assert_eq!((both.matches("<id>").count(), both.matches("type=\"security\"").count()), (1, 1), "{both}");
-        let one = text(&[patch(Arch::X86_64, "a", None), patch(Arch::Ppc64le, "a", why)]).unwrap();
+        let one = text(&[patch(Arch::X86_64, "a", None), patch(Arch::PPC64LE, "a", why)]).unwrap();
         assert_eq!(one.matches("<id>").count(), 2, "{one}");
         for wanted in ["1-1-x86_64</id>", "1-1-ppc64le</id>", "type=\"bugfix\"", "a (CVE-2026-1001 does not concern"] {
             assert!(one.contains(wanted), "{wanted} is not in {one}");
         }
         assert_eq!(one.matches("type=\"cve\"").count(), 1, "{one}");
-        let none = text(&[patch(Arch::X86_64, "a", why), patch(Arch::Ppc64le, "a", why)]).unwrap();
+        let none = text(&[patch(Arch::X86_64, "a", why), patch(Arch::PPC64LE, "a", why)]).unwrap();
         assert!(none.matches("<id>").count() == 1 && !none.contains("type=\"cve\""), "{none}");
         // Other fixes are a mistake.
-        assert!(text(&[patch(Arch::X86_64, "a", None), patch(Arch::Ppc64le, "b", None)]).is_err());
+        assert!(text(&[patch(Arch::X86_64, "a", None), patch(Arch::PPC64LE, "b", None)]).is_err());
     }
 }

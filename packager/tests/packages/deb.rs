@@ -103,7 +103,7 @@ fn dpkg_deb_reads_it() {
 #[test]
 fn the_empty_deb_has_no_scripts_and_ppc64el_has_its_name() {
     let dir = tempfile::tempdir().unwrap();
-    let names = Names::new("7.2.12+deb14-powerpc64le", Arch::Ppc64le).unwrap();
+    let names = Names::new("7.2.12+deb14-powerpc64le", Arch::PPC64LE).unwrap();
     let path = deb::live_patch(&live_patch(dir.path(), &names, 0)).unwrap().write(dir.path()).unwrap();
     assert_eq!(path.file_name().unwrap(), "kpatch-patch-7.2.12+deb14-powerpc64le_0-0_ppc64el.deb");
     let info = run(program("dpkg-deb").arg("-I").arg(&path)).ok();

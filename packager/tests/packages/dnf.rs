@@ -51,7 +51,7 @@ impl Site {
     /// A package of the distribution.
     pub fn stand_in(&self, name: &str, version: &str, provides: &[&str], files: &[(&str, &str)]) {
         let (version, release) = version.split_once('-').unwrap();
-        let mut package = PackageBuilder::new(name, version, "MIT", self.arch.rpm(), "stands in");
+        let mut package = PackageBuilder::new(name, version, "MIT", self.arch.uname, "stands in");
         package.using_config(BuildConfig::v4().compression(CompressionWithLevel::None)).release(release);
         for provided in provides {
             package.provides(match provided.split_once(" = ") {
@@ -62,7 +62,7 @@ impl Site {
         for (path, text) in files {
             package.with_file_contents(*text, FileOptions::new(*path).permissions(0o755)).unwrap();
         }
-        let file = self.repository().join(format!("{name}-{version}-{release}.{}.rpm", self.arch.rpm()));
+        let file = self.repository().join(format!("{name}-{version}-{release}.{}.rpm", self.arch.uname));
         package.build().unwrap().write_file(file).unwrap();
     }
 
@@ -100,7 +100,7 @@ impl Site {
 
     fn dnf_command(&self) -> Command {
         let mut command = managed_by("dnf");
-        command.args(["-y", "--releasever=9", "--forcearch", self.arch.rpm(), "--refresh"]);
+        command.args(["-y", "--releasever=9", "--forcearch", self.arch.uname, "--refresh"]);
         command.arg("--config").arg(self.dir.path().join("dnf.conf"));
         command.arg("--installroot").arg(self.root.path());
         match five() {
@@ -147,7 +147,7 @@ impl Site {
 }
 
 fn installed(arch: Arch, version: &str) -> Vec<String> {
-    vec![format!("kpatch-patch-5_14_0-362_8_1-{version}.el9_3.{}", arch.rpm())]
+    vec![format!("kpatch-patch-5_14_0-362_8_1-{version}.el9_3.{}", arch.uname)]
 }
 
 fn subscribe_and_update(arch: Arch) {
@@ -204,7 +204,7 @@ fn subscribe_and_update_x86_64() {
 
 #[test]
 fn subscribe_and_update_ppc64le() {
-    subscribe_and_update(Arch::Ppc64le);
+    subscribe_and_update(Arch::PPC64LE);
 }
 
 /// A host with kernel and live patch 1-2, of a repository with 0-0, 1-1 and 1-2; 1-2 is loaded.

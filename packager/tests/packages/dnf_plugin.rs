@@ -74,7 +74,7 @@ fn verbs(arch: Arch) {
     let manual = "Kpatch update setting: manual-update\nKpatch filter setting: no-filter\n";
     assert_eq!(host.kpatch("status"), manual);
     host.add(&names, 1);
-    let offered = format!("{manual}Available patches: {}-1-1.el9_3.{}\n", names.rpm(), arch.rpm());
+    let offered = format!("{manual}Available patches: {}-1-1.el9_3.{}\n", names.rpm(), arch.uname);
     assert_eq!(host.kpatch("status"), offered);
     host.has(&[]);
 
@@ -115,7 +115,7 @@ fn verbs_x86_64() {
 
 #[test]
 fn verbs_ppc64le() {
-    verbs(Arch::Ppc64le);
+    verbs(Arch::PPC64LE);
 }
 
 /// Kernels come first, and their streams days after.

@@ -147,7 +147,7 @@ fn debian_host() -> (Host, PathBuf) {
 
 /// kpatch as RHEL has it: its unit is preset when it comes, which disables it there, and disabled when it goes.
 fn rhel_kpatch(site: &Site) {
-    let mut package = PackageBuilder::new("kpatch", "0.9.7", "MIT", site.arch.rpm(), "stands in");
+    let mut package = PackageBuilder::new("kpatch", "0.9.7", "MIT", site.arch.uname, "stands in");
     package.using_config(BuildConfig::v4().compression(CompressionWithLevel::None)).release("2");
     let file = |path: &str, mode| FileOptions::new(path.to_string()).permissions(mode);
     package.with_file_contents(KPATCH, file("/usr/sbin/kpatch", 0o755)).unwrap();
@@ -156,7 +156,7 @@ fn rhel_kpatch(site: &Site) {
     package
         .post_install_script(script("[ \"$1\" != 1 ] || systemctl preset kpatch.service\n"))
         .pre_uninstall_script(script("[ \"$1\" != 0 ] || systemctl --no-reload disable --now kpatch.service\n"));
-    let path = site.repository().join(format!("kpatch-0.9.7-2.{}.rpm", site.arch.rpm()));
+    let path = site.repository().join(format!("kpatch-0.9.7-2.{}.rpm", site.arch.uname));
     package.build().unwrap().write_file(path).unwrap();
 }
 

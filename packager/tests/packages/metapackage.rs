@@ -10,7 +10,7 @@ use kmend_packager::{Arch, Names, Version};
 const LATER: &str = "5.14.0-427.13.1.el9_4";
 
 pub fn later(arch: Arch) -> Names {
-    Names::new(&format!("{LATER}.{}", arch.rpm()), arch).unwrap()
+    Names::new(&format!("{LATER}.{}", arch.uname), arch).unwrap()
 }
 
 pub fn meta(version: u32, patches: &[(&Names, u32)]) -> Metapackage {
@@ -37,7 +37,7 @@ fn subscribes(arch: Arch) {
     site.publish(None);
     site.dnf(&["install", "kpatch-patches"]).ok();
     let installed = |more: &[&str]| {
-        let mut all: Vec<String> = more.iter().map(|p| format!("{p}.{}", arch.rpm())).collect();
+        let mut all: Vec<String> = more.iter().map(|p| format!("{p}.{}", arch.uname)).collect();
         all.push(site_meta(&site));
         all.sort();
         assert_eq!(site.live_patches(), all);
@@ -76,7 +76,7 @@ fn subscribes_x86_64() {
 
 #[test]
 fn subscribes_ppc64le() {
-    subscribes(Arch::Ppc64le);
+    subscribes(Arch::PPC64LE);
 }
 
 #[test]

@@ -8,26 +8,26 @@ use kmend_packager::{redhat, Arch, Key, Version};
 #[test]
 fn a_live_patch_is_what_rhel_has() {
     let dir = tempfile::tempdir().unwrap();
-    for arch in [Arch::X86_64, Arch::Ppc64le] {
+    for arch in [Arch::X86_64, Arch::PPC64LE] {
         let patch = live_patch(dir.path(), &el9(arch), 2);
         let path = redhat::live_patch(&patch, None).unwrap().write(dir.path()).unwrap();
-        let name = format!("kpatch-patch-5_14_0-362_8_1-1-2.el9_3.{}", arch.rpm());
+        let name = format!("kpatch-patch-5_14_0-362_8_1-1-2.el9_3.{}", arch.uname);
         assert_eq!(path.file_name().unwrap().to_str().unwrap(), format!("{name}.rpm"));
         assert_eq!(rpm_query(&path, &[]).trim(), name);
         let provides = rpm_query(&path, &["--provides"]);
         let requires = rpm_query(&path, &["--requires"]);
         for line in
-            ["kpatch-patch = 5.14.0-362.8.1.el9_3", &format!("kpatch-patch = 5.14.0-362.8.1.el9_3.{}", arch.rpm())]
+            ["kpatch-patch = 5.14.0-362.8.1.el9_3", &format!("kpatch-patch = 5.14.0-362.8.1.el9_3.{}", arch.uname)]
         {
             assert!(provides.lines().any(|l| l == line), "{provides}");
         }
-        let kernel = format!("kernel-uname-r = 5.14.0-362.8.1.el9_3.{}", arch.rpm());
+        let kernel = format!("kernel-uname-r = 5.14.0-362.8.1.el9_3.{}", arch.uname);
         for line in ["kpatch >= 0.6.1-1", &kernel, "systemd", "/bin/sh"] {
             assert!(requires.lines().any(|l| l == line), "{requires}");
         }
         assert_eq!(rpm_query(&path, &["--conflicts"]).trim(), "kpatch-patch-5_14_0-362_8_1 < 1-2.el9_3");
         let listed = rpm_query(&path, &["-lv"]);
-        let file = format!("/usr/lib/kpatch/5.14.0-362.8.1.el9_3.{}/kpatch-5_14_0-362_8_1-1-2.ko", arch.rpm());
+        let file = format!("/usr/lib/kpatch/5.14.0-362.8.1.el9_3.{}/kpatch-5_14_0-362_8_1-1-2.ko", arch.uname);
         assert!(listed.lines().any(|l| l.starts_with("-rwxr-xr-x") && l.ends_with(&file)), "{listed}");
     }
 }
@@ -133,7 +133,7 @@ fn a_module_of_another_kernel_or_name_is_refused() {
     assert!(error.contains("is built for kernel 7.2.12+deb14-amd64, the package is for"), "{error}");
     let error = refused(samples::module(dir.path(), &names, patch_version(3)));
     assert!(error.contains("it has to be kpatch_5_14_0_362_8_1_1_2"), "{error}");
-    let error = refused(samples::module(dir.path(), &el9(Arch::Ppc64le), patch_version(2)));
+    let error = refused(samples::module(dir.path(), &el9(Arch::PPC64LE), patch_version(2)));
     assert!(error.contains("is of ppc64le, the package of x86_64"), "{error}");
     let text = dir.path().join("text");
     std::fs::write(&text, "no module").unwrap();

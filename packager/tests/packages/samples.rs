@@ -30,7 +30,7 @@ pub fn origin() -> Origin {
 }
 
 pub fn el9(arch: Arch) -> Names {
-    Names::new(&format!("{EL9}.{}", arch.rpm()), arch).unwrap()
+    Names::new(&format!("{EL9}.{}", arch.uname), arch).unwrap()
 }
 
 pub fn debian() -> Names {
@@ -77,14 +77,14 @@ pub fn live_patch(folder: &Path, names: &Names, release: u32) -> LivePatch {
 pub fn module(folder: &Path, names: &Names, version: Version) -> PathBuf {
     let arch = match names.arch() {
         Arch::X86_64 => Architecture::X86_64,
-        Arch::Ppc64le => Architecture::PowerPc64,
+        _ => Architecture::PowerPc64,
     };
     let mut file = Object::new(BinaryFormat::Elf, arch, Endianness::Little);
     let section = file.add_section(Vec::new(), b".modinfo".to_vec(), SectionKind::ReadOnlyData);
     let name = names.module(version.version, version.release).unwrap();
     let info = format!("license=GPL\0livepatch=Y\0name={name}\0vermagic={} SMP preempt mod_unload \0", names.release());
     file.append_section_data(section, info.as_bytes(), 1);
-    let path = folder.join(format!("{name}-{}.ko", names.arch().rpm()));
+    let path = folder.join(format!("{name}-{}.ko", names.arch().uname));
     std::fs::write(&path, file.write().unwrap()).unwrap();
     path
 }

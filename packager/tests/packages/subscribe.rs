@@ -97,7 +97,7 @@ fn verbs_x86_64() {
 
 #[test]
 fn verbs_ppc64le() {
-    verbs(Arch::Ppc64le);
+    verbs(Arch::PPC64LE);
 }
 
 /// dnf takes an index that has expired, and one that goes back; kmend reads its cache and says so.

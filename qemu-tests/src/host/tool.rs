@@ -4,11 +4,12 @@
 
 use super::system;
 use anyhow::{ensure, Context, Result};
-use kmend_builder::arch;
 use kmend_builder::sandbox::{Limits, Sandbox};
-use kmend_builder::target::{ArchNames, Target};
+use kmend_builder::target::Target;
 use kmend_builder::{files, progress};
 use kmend_packager::{HostTool, Origin};
+use kmend_shared::arch;
+use kmend_shared::arch::ArchNames;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -75,7 +75,7 @@ pub fn build(target: &Target, kmend_build: &Path, sources: &[Source], known: &Kn
         let seconds = begun.elapsed().as_secs_f32();
         let new = match (code, said) {
             (Some(0), Some(Said { manifest: Some(manifest), .. })) => {
-                let endless = blame_all(sources, &left, &endless(sources, &manifest.warnings));
+                let endless = blame_all(sources, &left, &endless(sources, &left, &manifest.warnings));
                 if endless.is_empty() {
                     rounds.push(Round { seconds, left: 0 });
                     println!("build {}: {seconds:.0} s, built", rounds.len());
@@ -103,12 +103,17 @@ pub fn build(target: &Target, kmend_build: &Path, sources: &[Source], known: &Kn
 }
 
 /// What kmend-build warns of functions in which a task may stay: kthread() is on the stack of each kernel thread, and with it
-/// the transition would never end. Once for each file that has a function of the name.
-fn endless(sources: &[Source], warnings: &[Warning]) -> Vec<Refusal> {
-    let keeps = warnings.iter().filter(|w| ["never-returns", "sleeps", "thread-loop"].contains(&w.code.as_str()));
+/// the transition would never end. Once for each file that has a function of the name. One in which tasks sleep is left out
+/// only where the sample changes it itself, and not what is inlined there: seldom is a task in it, and much would go with it.
+fn endless(sources: &[Source], left: &[Left], warnings: &[Warning]) -> Vec<Refusal> {
     let of_file = |w: &Warning, s: &Source| Refusal::new(&w.code, &w.symbol, &s.path, w.reason.clone(), "");
-    let has = |w: &Warning, s: &Source| s.functions.iter().any(|f| f.has_symbol(&w.symbol));
-    keeps.flat_map(|w| sources.iter().filter(|s| has(w, s)).map(|s| of_file(w, s))).collect()
+    let keeps = |w: &Warning, s: &Source| match w.code.as_str() {
+        "never-returns" | "thread-loop" => s.functions.iter().any(|f| f.has_symbol(&w.symbol)),
+        "sleeps" => changed(s, left).iter().any(|f| f.has_symbol(&w.symbol)),
+        _ => false,
+    };
+    let of_files = |w| sources.iter().filter(move |s| keeps(w, s)).map(move |s| of_file(w, s));
+    warnings.iter().flat_map(of_files).collect()
 }
 
 /// The functions of `source` that are changed.
