@@ -17,7 +17,7 @@ pub fn loaded(host: &Host, name: &str) -> Option<Manifest> {
     manifest::of_section(&files::read(&note, LARGEST).ok()?).ok().filter(|manifest| manifest.name == name)
 }
 
-/// Why `older` cannot take the place of `current`; empty where nothing is known to speak against it.
+/// Why `older` cannot take the place of `current`; empty if nothing is known to rule it out.
 pub fn against(current: &Manifest, older: &Manifest) -> Vec<String> {
     let mut reasons = Vec::new();
     if !older.replace {

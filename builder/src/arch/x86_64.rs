@@ -211,7 +211,7 @@ impl Arch for Amd64 {
     }
 
     fn entry_of(&self, object: &Object, section: SecId) -> (u64, u8) {
-        // Behind the call padding that `__patchable_function_entries` speaks of.
+        // After the call padding that `__patchable_function_entries` refers to.
         let recorded = object.sections.iter().any(|s| {
             s.name == "__patchable_function_entries"
                 && s.relocs.iter().any(|r| {

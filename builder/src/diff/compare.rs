@@ -22,7 +22,7 @@ pub struct Comparer<'a, 'o> {
     pub twins: &'a Twins,
     /// Special section entries by the item whose code they name: original, patched.
     pub entries: [&'a Entries; 2],
-    /// What else speaks of places in functions: original, patched.
+    /// What else refers to places in functions: original, patched.
     pub sites: [&'a HashMap<ItemId, Vec<Site>>; 2],
     memo: RefCell<HashMap<(ItemId, ItemId), bool>>,
     moves: lines::Moves,

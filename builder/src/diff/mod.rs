@@ -61,7 +61,7 @@ pub struct ChangeSet<'o> {
     pub absent: HashSet<ItemId>,
     /// The patched object's special section entries.
     pub entries: Entries,
-    /// What of the patched object, beside the special sections, speaks of places inside of functions.
+    /// What in the patched object, other than the special sections, refers to places inside functions.
     pub sites: HashMap<ItemId, Vec<sites::Site>>,
     /// Size of struct static_call_site, where it is known.
     pub static_call_site: Option<u64>,

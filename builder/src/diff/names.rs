@@ -73,7 +73,7 @@ pub fn cold_parent(name: &str) -> Option<&str> {
     number.bytes().all(|b| b.is_ascii_digit()).then(|| start.strip_suffix(".cold"))?
 }
 
-/// Sections of nothing but such data as [`is_own_copy`] speaks of, also where it has no name: flags for what
+/// Sections that contain only the data that [`is_own_copy`] is about, also where it has no name: flags for what
 /// is to be done once, and UBSAN's records (`.data..Lubsan…`), whose local labels the assembler drops.
 pub fn is_own_section(section: &str) -> bool {
     matches!(section, ".data..once" | ".data.once") || section.starts_with(".data..L")

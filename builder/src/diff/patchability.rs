@@ -342,7 +342,7 @@ fn unknown_sections(changes: &ChangeSet<'_>) -> Vec<Refusal> {
         {
             continue;
         }
-        // What speaks of places in the code was compared with the code.
+        // What refers to places in the code was compared with the code.
         let class = known::class_of(&section.name);
         let records = unnamed(p, id);
         if records.is_empty() || matches!(class, Some(Class::AtBoot(_))) {
@@ -388,7 +388,7 @@ fn kernel_table(name: &str, section: &str, record: &str) -> Refusal {
     )
 }
 
-/// What speaks of places inside of a function that is replaced, and would go on to mean the old one.
+/// References to places inside a replaced function, which would still mean the old function.
 fn sites(changes: &ChangeSet<'_>, function: ItemId, found: &mut Vec<Refusal>) {
     let patched = &changes.patched;
     let name = &patched.items[function].name;
@@ -419,7 +419,7 @@ fn sites(changes: &ChangeSet<'_>, function: ItemId, found: &mut Vec<Refusal>) {
                 "unknown-section",
                 name,
                 section,
-                "this section speaks of places in the code of the function, and kmend does not know in which way".into(),
+                "this section refers to addresses inside the function, and kmend does not know what it is for".into(),
                 "leave the function alone, or ask for the section to be supported",
             ),
         });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What else speaks of places inside of functions, beside the special sections: a view in, references from data and
+//! What else refers to places inside functions, other than the special sections: a view in, references from data and
 //! from tables into code out. Code that moves must not leave behind a table that names the old place.
 
 use super::view::{ItemId, ItemKind, Ref, View};

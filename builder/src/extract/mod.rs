@@ -312,7 +312,7 @@ impl<'a, 'o> Run<'a, 'o> {
         }
     }
 
-    /// Entries that speak of a replacement that came along (annotations inside of alternatives).
+    /// Entries that refer to an included replacement (annotations inside alternatives).
     fn annotate_replacements(&mut self) -> bool {
         let view = &self.changes.patched;
         let mut found = Vec::new();

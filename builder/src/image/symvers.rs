@@ -50,7 +50,7 @@ impl Symvers {
         self.0.get(name)
     }
 
-    /// True where any module may use it without more ado: exported by vmlinux, in no namespace.
+    /// True if any module may use it directly: exported by vmlinux, in no namespace.
     pub fn is_open(&self, name: &str) -> bool {
         self.get(name).is_some_and(|e| e.module.is_none() && e.namespace.is_empty())
     }

@@ -4,7 +4,7 @@
 //!
 //! The bzImage layout is that of the kernel's Documentation/arch/x86/boot.rst, "The Real-Mode Kernel
 //! Header". After the ELF image the payload may carry the relocations for KASLR; they stay, behind
-//! everything that the ELF headers speak of.
+//! everything that the ELF headers refer to.
 
 use anyhow::{bail, ensure, Context, Result};
 use object::read::elf::{FileHeader, SectionHeader};

@@ -17,9 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Fit {
     /// The target's name.
     pub target: String,
-    /// True where nothing speaks against it.
+    /// True if nothing rules it out.
     pub fits: bool,
-    /// What speaks against it.
+    /// What rules it out.
     pub reasons: Vec<String>,
     /// What could not be checked.
     pub unchecked: Vec<String>,

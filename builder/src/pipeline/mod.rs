@@ -158,7 +158,7 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
     units::do_without(target, &tree, &mut units, &image, &symvers, work.path())?;
 
     let mut changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
-    // A fix of several that does nothing here is to be told.
+    // Report each fix that changes nothing in this kernel.
     let same = units.iter().zip(&changes).filter(|(_, c)| !c.is_any());
     affected.notes.extend(
         same.map(|(u, _)| format!("{} compiles to the same code with and without the fixes", u.pair.unit.source)),

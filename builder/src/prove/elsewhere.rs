@@ -45,7 +45,7 @@ pub struct Elsewhere<'a> {
     pub target: &'a Target,
     /// A folder for objects.
     pub work: &'a Path,
-    /// What speaks for causes, once it was asked for.
+    /// Evidence for causes, once it was asked for.
     evidence: OnceCell<Evidence>,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Elsewhere<'a> {
         Self { target, work, evidence: OnceCell::new() }
     }
 
-    /// What speaks for one cause or another where code is not proven.
+    /// Evidence for one cause or another where code is not proven.
     pub fn evidence(&self, image: &Image) -> &Evidence {
         self.evidence.get_or_init(|| Evidence::of(self.target, image))
     }

@@ -28,7 +28,7 @@ pub fn code(object: &Object, proof: &Proof, name: &str, shipped: &dyn Shipped) -
     Some(both(&rebuilt, &theirs, *offset, AROUND))
 }
 
-/// What speaks for one cause or another, beside the code itself.
+/// Evidence for one cause or another, other than the code itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// Compilers of image and target, where they are not the same.

@@ -68,7 +68,7 @@ fn jump_sites(object: &Object, jump_entry: u64) -> HashMap<SecId, Vec<u64>> {
 pub fn prove(object: &Object, shipped: &dyn Shipped, layouts: &Layouts) -> Proof {
     let sites = jump_sites(object, layouts.size("jump_entry").unwrap_or(0));
     let tables = Tables::of(object, shipped, layouts);
-    // Sections that nothing but namesakes speaks for are not believed, nor what was learned from them.
+    // A section whose only evidence is functions with non-unique names is not trusted, nor is anything derived from it.
     let mut doubted: BTreeMap<SecId, String> = BTreeMap::new();
     loop {
         let mut run = Run { sites: &sites, tables: &tables, doubted: &doubted, ..Run::new(object, shipped) };

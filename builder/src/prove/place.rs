@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Where the code sections of a unit stand: names of its functions and what is shipped in, places out; and which
-//! places are not to be believed, as nothing but namesakes speaks for them.
+//! places are not trusted, because their only evidence is functions with non-unique names.
 
 use super::tables::Tables;
 use super::{Learned, Proof, Run, Verdict};
@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
         known.cloned().unwrap_or_else(|| "no function of this name and these bytes is in the shipped kernel".into())
     }
 
-    /// Placed sections with proven code that only namesakes speak for: functions of names that several have, also in the same
+    /// Placed sections with proven code whose only evidence is non-unique names: functions of names that several have, also in the same
     /// order, to which nothing else of the unit refers and which refer to nothing else of it. Another file's functions may be
     /// the same to the byte, while this file's differ.
     pub(super) fn in_doubt(&self) -> BTreeMap<SecId, String> {

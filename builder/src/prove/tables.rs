@@ -3,7 +3,7 @@
 //! the rebuilt object and the shipped kernel have about it out.
 //!
 //! Code may be the same to the byte while an alternative, the way out of a fault or the key of a jump label is another one,
-//! and a live patch takes all these along. Entries are found by the code that they speak of: linker and build tools may sort
+//! and a live patch takes all these along. Entries are found by the code that they refer to: linker and build tools may sort
 //! them. A table that the unit has nothing in is not looked at, nor one of which the image does not say where it stands (a
 //! kernel without CONFIG_KALLSYMS_ALL).
 //!

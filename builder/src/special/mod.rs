@@ -121,7 +121,7 @@ pub fn row_of(name: &str) -> Option<&'static Row> {
 }
 
 impl Row {
-    /// The reference to the code that an entry speaks of.
+    /// The reference to the code that an entry is about.
     pub fn code_of<'s>(&self, section: &'s Section, entry: &Entry) -> Option<&'s Reloc> {
         let at = entry.range.start + self.code;
         section.relocs_in(at..at + 1).first()

@@ -28,7 +28,7 @@ fn headers() {
     assert!(ran.succeeds().out.contains("fs/proc/fd.c (vmlinux)\n  changed "), "{}", ran.out);
     assert!(ran.out.contains("include what the fix changes and are made of the same code"), "{}", ran.out);
     fs::remove_dir_all(kernel.out()).unwrap();
-    // Nobody's code hangs on a function that nobody calls, nor on remarks.
+    // No code depends on a function that is not called, nor on comments.
     let end = "\n#endif";
     let unused =
         format!("\nstatic inline int kmend_unused(void)\n{{\n\treturn 1;\n}}\n\nint kmend_nowhere(int);\n{end}");

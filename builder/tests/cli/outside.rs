@@ -34,7 +34,7 @@ fn file_below_tools(variable: &str) {
     let fix = [("return 0;", "return 1;")];
     let says = "tools/lib/bpf/libbpf.c: a program for user space; left out";
     build_change(&target, dir.path(), "tools/lib/bpf/libbpf.c", &fix, None).fails(2, &["[not-built]", says]);
-    // A header of both is looked at: here nothing hangs on it.
+    // A header of both is looked at: here nothing depends on it.
     let header = "tools/lib/bpf/relo_core.h";
     let text = files::read_text(&target.tree.join(header)).unwrap();
     let end = text.rfind("#endif").map(|at| &text[at..]).expect("the header is guarded");

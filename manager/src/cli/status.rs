@@ -199,7 +199,7 @@ fn installed(file: &OnDisk) -> Vec<String> {
     lines
 }
 
-/// What speaks against loading it.
+/// What rules out loading it.
 fn against(file: &OnDisk) -> Vec<String> {
     let mut lines: Vec<String> = file.refused.iter().map(|reason| format!("  it does not fit: {reason}")).collect();
     let name = &file.name;

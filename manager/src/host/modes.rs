@@ -19,7 +19,7 @@ pub fn user() -> u32 {
     fs::metadata("/proc/self").map_or(0, |meta| meta.uid())
 }
 
-/// Why this file is not one that root alone has put there; None where nothing speaks against that.
+/// Why this file is not one that root alone has put there; None if nothing rules that out.
 pub fn fault(meta: &Metadata) -> Option<String> {
     let others = (meta.mode() & 0o002 != 0) || (meta.mode() & 0o020 != 0 && meta.gid() != 0);
     match meta.uid() {

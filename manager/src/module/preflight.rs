@@ -107,7 +107,7 @@ impl Kernel {
 /// Reads `path` and checks all that can be known before the kernel is asked.
 ///
 /// # Errors
-/// The first thing that speaks against it.
+/// The first thing that rules it out.
 pub fn check(host: &Host, path: &Path, kernel: &Kernel) -> Result<Ready, Refusal> {
     let refusal = |place: &str, reason: String, advice: &str| Refusal {
         file: host.show(path),
@@ -161,7 +161,7 @@ pub fn check(host: &Host, path: &Path, kernel: &Kernel) -> Result<Ready, Refusal
 
 type Against = (&'static str, String, String);
 
-/// What speaks against `module` on `kernel`: place, reason, advice.
+/// What rules out `module` on `kernel`: place, reason, advice.
 fn against(module: &Module, kernel: &Kernel) -> Option<Against> {
     const MODINFO: &str = "section .modinfo";
     let other = || format!("install the live patch for {}", kernel.release);

@@ -22,7 +22,7 @@ fn kernel() -> Kernel {
     }
 }
 
-/// What the preflight says of these bytes; empty where nothing speaks against them.
+/// What the preflight says of these bytes; empty if nothing rules them out.
 fn verdict(bytes: &[u8], kernel: &Kernel) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.ko");

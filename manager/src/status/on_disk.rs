@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Files of live patches for one kernel, installed and kept, with what speaks against loading them.
+//! Files of live patches for one kernel, installed and kept, with what rules out loading them.
 
 use crate::host::notes::SetAside;
 use crate::host::store::{self, Installed};
@@ -20,7 +20,7 @@ pub struct OnDisk {
     pub stream: String,
     /// Its version in it.
     pub version: Option<String>,
-    /// Why it cannot be loaded; None where nothing speaks against it, or where it is in force.
+    /// Why it cannot be loaded; None if nothing rules it out, or if it is active.
     pub refused: Option<String>,
     /// Why `load --all` leaves it alone: it was set aside.
     pub set_aside: Option<String>,

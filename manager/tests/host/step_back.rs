@@ -64,7 +64,7 @@ fn callbacks_and_states_that_the_older_one_lacks_are_a_refusal() {
             assert_eq!(system.asked().len(), asked, "the kernel is not asked");
             assert_eq!(system.in_force(), [(name("1-2"), true)]);
             assert_eq!(system.note("breaker.json")["set_aside"].as_array().map(Vec::len), Some(0));
-            // Where both have them nothing speaks against it.
+            // If both have them, nothing rules it out.
             version(&system, "1-1", &["one"], more);
             system.kmend(args).ends(0);
             assert_eq!(system.in_force(), [(name("1-1"), true)]);

@@ -67,7 +67,7 @@ pub fn repository(folder: &Path, suite: &Suite, key: Option<&Key>) -> Result<()>
     let signed = folder.join("InRelease");
     match key {
         Some(key) => files::write(&signed, key.clear_sign(&release, date)?.as_bytes()),
-        // One of another time would speak of files that are gone.
+        // An older one would refer to files that are gone.
         None if signed.exists() => {
             fs::remove_file(&signed).with_context(|| format!("cannot remove {}", signed.display()))
         }

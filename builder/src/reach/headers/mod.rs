@@ -6,7 +6,7 @@
 //! count; the numbers of lines do where `__LINE__` may. Where nothing differs, nobody sees a change. Where a type is
 //! changed, or anything else than a macro, a `static inline` function or a declaration, or where something is added that is
 //! no plain declaration, all that include the header may see it, and the preprocessor has to be asked. What is left has
-//! names, and so has what else in the header hangs on it (`names.rs`):
+//! names, and so has what else in the header depends on it (`names.rs`):
 //!
 //! - A unit that has such a name in it, or a header with it, may see the change; so may one of whose includes the index
 //!   does not know all. A name that stands in a makefile may be seen by all.

@@ -21,7 +21,7 @@ pub struct Names {
     pub code: BTreeSet<Vec<u8>>,
 }
 
-/// The names of what a fix adds and changes in a header, and of what else in the header hangs on that.
+/// The names of what a fix adds and changes in a header, and of what else in the header depends on that.
 ///
 /// # Errors
 /// What it is that all may see who include it.

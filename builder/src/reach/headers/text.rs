@@ -9,7 +9,7 @@ use crate::c::lex::{directive, Directive};
 pub struct Line {
     /// Its text; a comment is a blank.
     pub text: Vec<u8>,
-    /// The number that the compiler gives it; None where that hangs on a branch that may not be taken.
+    /// The number that the compiler gives it; None if that depends on a branch that may not be taken.
     pub number: Option<u64>,
 }
 

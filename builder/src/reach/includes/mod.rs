@@ -3,7 +3,7 @@
 //!
 //! Objects that were never compiled have no dependency lists, so the text is what there is: of every C file, header and
 //! assembler file the names in its `#include` lines, and of the makefiles the headers that they force on a folder's
-//! files. Which folder a name is looked for in hangs on flags and conditionals that only kbuild knows; a name that does
+//! files. Which folder a name is looked for in depends on flags and conditionals that only kbuild knows; a name that does
 //! not stand beside the file that includes it is therefore taken for every file whose path ends in it. That gives too
 //! many files, never too few; the preprocessor has the last word (`reach/narrow.rs`). All of the tree has to be read
 //! to know, so the answer is kept.
@@ -458,7 +458,7 @@ mod tests {
             "include/linux/wide.h",
         ];
         assert_eq!(tree.closure("include/asm-generic/deep.h"), all);
-        // Which of the two is meant hangs on the order of -I: both are.
+        // The `-I` order decides which one is meant, so count both.
         assert_eq!(tree.closure("include/uapi/linux/wide.h"), ["include/uapi/linux/wide.h", "fs/a.c"]);
     }
 
