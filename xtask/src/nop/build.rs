@@ -103,14 +103,20 @@ pub fn build(target: &Target, kmend_build: &Path, sources: &[Source], known: &Kn
 }
 
 /// What kmend-build warns of functions in which a task may stay: kthread() is on the stack of each kernel thread, and with it
-/// the transition would never end. Once for each file that has a function of the name. One in which tasks sleep is left out
-/// only where the sample changes it itself, and not what is inlined there: seldom is a task in it, and much would go with it.
+/// the transition would never end. Once for each file that has a function of the name. Of one in which tasks only sleep, such as
+/// kthread_worker_fn(), no more is left out than itself and what it names: a task is seldom in it, and its whole file would go.
 fn endless(sources: &[Source], left: &[Left], warnings: &[Warning]) -> Vec<Refusal> {
     let of_file = |w: &Warning, s: &Source| Refusal::new(&w.code, &w.symbol, &s.path, w.reason.clone(), "");
-    let keeps = |w: &Warning, s: &Source| match w.code.as_str() {
-        "never-returns" | "thread-loop" => s.functions.iter().any(|f| f.has_symbol(&w.symbol)),
-        "sleeps" => changed(s, left).iter().any(|f| f.has_symbol(&w.symbol)),
-        _ => false,
+    let keeps = |w: &Warning, s: &Source| {
+        let mut own = s.functions.iter().filter(|f| f.has_symbol(&w.symbol));
+        match w.code.as_str() {
+            "never-returns" | "thread-loop" => own.next().is_some(),
+            "sleeps" => own.any(|f| {
+                let named = edit::mentions(&s.text, f);
+                changed(s, left).iter().any(|c| c.name == f.name || named.contains(c.name.as_str()))
+            }),
+            _ => false,
+        }
     };
     let of_files = |w| sources.iter().filter(move |s| keeps(w, s)).map(move |s| of_file(w, s));
     warnings.iter().flat_map(of_files).collect()
@@ -180,4 +186,28 @@ fn in_error(sources: &[Source], left: &[Left], complaint: &str) -> Vec<Left> {
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_in_which_a_task_may_stay_are_left_out() {
+        let text = "static int asks(void)\n{\n\treturn deep();\n}\n\nint deep(void)\n{\n\treturn 1;\n}\n\nint worker(void)\n{\n\treturn asks();\n}\n";
+        let functions = edit::functions(text);
+        let sources = [Source { path: "a/b.c".into(), object: "vmlinux".into(), text: text.into(), functions }];
+        let warning = |code: &str| {
+            [Warning { code: code.into(), symbol: "worker".into(), reason: "a task may stay in it".into() }]
+        };
+        let mut left = Vec::new();
+        // First itself, then what it names, and no more.
+        for expected in [&["worker"][..], &["asks"], &[]] {
+            let new = blame_all(&sources, &left, &endless(&sources, &left, &warning("sleeps")));
+            assert_eq!(new.iter().map(|l| l.function.as_str()).collect::<Vec<_>>(), expected);
+            left.extend(new);
+        }
+        assert_eq!(endless(&sources, &left, &warning("never-returns")).len(), 1);
+        assert!(endless(&sources, &[], &warning("new-callback")).is_empty());
+    }
 }
