@@ -77,7 +77,7 @@ fn imports(text: &str) -> Vec<(usize, String)> {
         let rest = &code[at + "crate::".len()..];
         let line = 1 + code[..at].matches('\n').count();
         match rest.strip_prefix('{') {
-            Some(group) => found.extend(names_of_a_group(group).map(|name| (line, name))),
+            Some(group) => found.extend(names_of_a_group(group).into_iter().map(|name| (line, name))),
             None => found.push((line, word(rest))),
         }
     }
@@ -85,7 +85,7 @@ fn imports(text: &str) -> Vec<(usize, String)> {
 }
 
 /// The first names in `a::{b, c}, d}`: a and d.
-fn names_of_a_group(group: &str) -> impl Iterator<Item = String> {
+fn names_of_a_group(group: &str) -> Vec<String> {
     let mut depth = 0;
     let mut plain = String::new();
     for c in group.chars() {
@@ -97,7 +97,7 @@ fn names_of_a_group(group: &str) -> impl Iterator<Item = String> {
             _ => {}
         }
     }
-    plain.split(',').map(|part| word(part.trim_start())).filter(|name| !name.is_empty()).collect::<Vec<_>>().into_iter()
+    plain.split(',').map(|part| word(part.trim_start())).filter(|name| !name.is_empty()).collect()
 }
 
 fn word(text: &str) -> String {

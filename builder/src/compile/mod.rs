@@ -66,7 +66,7 @@ const LINE_TABLES: &[&str] = &["-g1", "-gz=none"];
 pub(crate) const OWN: &[&str] = &["-idirafter", HEADERS];
 
 /// The headers that are laid beside the tree for patched sources: path there and text.
-pub(crate) const OWN_HEADERS: [(&str, &str); 1] =
+const OWN_HEADERS: [(&str, &str); 1] =
     [("linux/livepatch_helpers.h", include_str!("../../../kmod/include/linux/livepatch_helpers.h"))];
 
 /// Where they stand in the sandbox.
@@ -189,7 +189,7 @@ fn compile_with(
     let patched = patched_sandbox(tree, target, work)?.writable(&out, WORK);
     let mut jobs = Vec::new();
     for (i, w) in works.iter().enumerate() {
-        // The original stands first, so that it is told first: where it does not compile, the fix is not to blame.
+        // The original comes first, so that its error is reported first: if it does not compile, the fix is not to blame.
         if w.known.is_none() {
             jobs.push((i, Variant::Original));
         }

@@ -188,14 +188,14 @@ pub fn prove_all(claims: &[Claim<'_>], world: &World<'_>, allowed: &BTreeSet<Str
 
 /// What came of a try.
 pub enum Tried {
-    /// All stands there.
+    /// Everything was found in the shipped kernel.
     Proven(Proven),
-    /// Each function that does not stand in the shipped kernel. Those of the units' own files come first: as long as there
+    /// Each function that was not found in the shipped kernel. Those of the units' own files come first: as long as there
     /// are any, others are not looked for.
     InDoubt(Vec<Doubt>),
 }
 
-/// A function that does not stand in the shipped kernel as it was rebuilt.
+/// A function that was not found in the shipped kernel as it was rebuilt.
 pub struct Doubt {
     /// The number of the claim that it is part of.
     pub claim: usize,

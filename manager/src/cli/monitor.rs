@@ -70,7 +70,7 @@ pub fn prometheus<'s>(status: &'s Status<'_>) -> String {
     }
     let held_back = status.installed.iter().filter(|file| file.held_back.is_some()).count();
     out.number("kmend_held_back", "Streams whose newest version is held back by a step back.", held_back);
-    let aside = |file: &&OnDisk| file.held_back.is_none() && (file.set_aside.is_some() || file.stuck);
+    let aside = |file: &&OnDisk| file.held_back.is_none() && file.helpless().is_some();
     let aside = status.installed.iter().filter(aside).count();
     let help = "Installed live patches that were set aside after a crash or are stuck in memory.";
     out.number("kmend_set_aside", help, aside);

@@ -45,7 +45,7 @@ pub(super) const STUCK: &str = "was taken back and is stuck in memory until a re
 
 impl OnDisk {
     /// Why it will not get in force, whatever is tried.
-    pub(super) fn helpless(&self) -> Option<&'static str> {
+    pub fn helpless(&self) -> Option<&'static str> {
         match (&self.set_aside, self.stuck) {
             (Some(_), _) => Some("was set aside and is not loaded any more"),
             (None, true) => Some(STUCK),

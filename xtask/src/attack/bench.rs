@@ -112,7 +112,7 @@ impl Bench {
         let fix = at("fix.patch");
         files::write(&fix, &bench.patch)?;
         // The first build fills the caches: what the others take from them is what is attacked.
-        for worker in 0..std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS) {
+        for worker in 0..kmend_builder::parallel::processors().min(WORKERS) {
             let out = at(&format!("out-{worker}"));
             done(&mut bench.of_worker(worker).build(&fix, &out))?;
             let module = files::read(&out.join(format!("{NAME}.ko")))?;

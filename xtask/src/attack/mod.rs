@@ -128,7 +128,7 @@ fn attack(class: &Class, bench: &Bench, seed: u64, budget: Duration) -> Result<C
             }
         }
     };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(bench::WORKERS);
+    let workers = kmend_builder::parallel::processors().min(bench::WORKERS);
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..workers).map(|n| scope.spawn(move || work(n))).collect();
         running.into_iter().try_for_each(|r| r.join().unwrap_or_else(|_| bail!("an attack broke off")))

@@ -81,7 +81,7 @@ pub fn run(bench: &Bench, paths: &[String], tell: &(dyn Fn(&Record) + Sync)) -> 
             done.insert(n, record);
         }
     };
-    let at_once = std::thread::available_parallelism().map_or(1, usize::from) + 1;
+    let at_once = kmend_builder::parallel::processors() + 1;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for (n, chunk) in paths.chunks(TOGETHER).enumerate() {
