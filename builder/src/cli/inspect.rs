@@ -91,8 +91,9 @@ fn text(report: &Report) -> String {
     line(field("file", &format!("{} bytes, sha256 {}", report.size, report.sha256)));
     line(field("signature", &signature(report)));
     if let Some(replace) = report.replace {
-        let said = if replace { "it takes their place (atomic replace)" } else { "they stay in force beside it" };
-        line(field("older ones", said));
+        let said =
+            if replace { "all older live patches (atomic replace)" } else { "none: older live patches stay active" };
+        line(field("replaces", said));
     }
     line(field("made by", &maker(report)));
     if let Some(manifest) = &report.manifest {

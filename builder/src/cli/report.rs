@@ -126,10 +126,11 @@ fn facts(target: &Target, outcome: Option<&Outcome>) -> Vec<(&'static str, Strin
     ];
     if let Some(outcome) = outcome {
         let m = &outcome.manifest;
-        let older = if m.replace { "it takes their place (atomic replace)" } else { "they stay in force beside it" };
+        let replaces =
+            if m.replace { "all older live patches (atomic replace)" } else { "none: older live patches stay active" };
         facts.push(("module", format!("{}.ko, {} bytes", m.name, outcome.module.len())));
         facts.push(("SHA-256", m.module_sha256.clone().unwrap_or_default()));
-        facts.push(("older live patches", older.into()));
+        facts.push(("replaces", replaces.into()));
     }
     facts
 }

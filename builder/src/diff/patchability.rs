@@ -83,7 +83,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
                 "init-data",
                 &it.name,
                 section,
-                "the fix adds a variable that is closed to writing once the kernel or module has started".into(),
+                "the fix adds a `__ro_after_init` variable".into(),
                 "a live patch comes after that; leave __ro_after_init out, or make it const",
             ));
         } else if let Some(Class::Table(record)) = known::class_of(section) {

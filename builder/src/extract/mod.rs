@@ -369,7 +369,7 @@ impl<'a, 'o> Run<'a, 'o> {
                         "unknown-reference",
                         &pending.on_behalf_of,
                         section_name,
-                        format!("it refers to {}+{offset:#x}, where nothing that kmend knows stands", home.name),
+                        format!("it refers to {}+{offset:#x}, which kmend cannot identify", home.name),
                         "this construct cannot be carried into a live patch yet",
                     ));
                 }

@@ -302,7 +302,7 @@ impl Run<'_> {
         if same {
             Ok(())
         } else {
-            Err(format!("the number at {} is another one", self.shipped.describe(theirs)))
+            Err(format!("the number at {} differs", self.shipped.describe(theirs)))
         }
     }
 
@@ -340,7 +340,7 @@ impl Run<'_> {
             return if same {
                 Ok(())
             } else {
-                Err(format!("the constant at {} is another one", self.shipped.describe(theirs)))
+                Err(format!("the constant at {} differs", self.shipped.describe(theirs)))
             };
         }
         let base = place.moved(-(symbol.value as i64));

@@ -136,7 +136,7 @@ impl Run<'_> {
             }
             for ((at, entry), (_, spot)) in own.into_iter().zip(theirs) {
                 if let Some(why) = self.difference_of_entry(section, table.section, &entry.range, spot) {
-                    return Some((at, format!("its entry of {name} is another one: {why}")));
+                    return Some((at, format!("its {name} entry differs: {why}")));
                 }
             }
         }

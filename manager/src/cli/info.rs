@@ -62,7 +62,12 @@ fn loaded(run: &Run<'_>, module: &str, not_found: anyhow::Error) -> Result<()> {
 
 fn tell(run: &Run<'_>, manifest: &manifest::Manifest) {
     field(run, "build id", &format!("{} (of the kernel that it was proven against)", manifest.target.build_id));
-    field(run, "older ones", if manifest.replace { "it takes their place" } else { "they stay in force beside it" });
+    let replaces = if manifest.replace {
+        "all older live patches (atomic replace)"
+    } else {
+        "none: older live patches stay active"
+    };
+    field(run, "replaces", replaces);
     for fix in &manifest.fixes {
         let missing = fix.missing().map_or(String::new(), |missing| format!(": {missing}"));
         field(run, "fix", &format!("{} ({}){missing}", fix.title, fix.file));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What is found out before the kernel is asked: signatures, and others who have a hand on the same functions.
+//! What is found out before the kernel is asked: signatures, and other tracers of the same functions.
 
 use super::ko::Ko;
 use super::system::{name, Plan, System, RELEASE};
