@@ -17,12 +17,37 @@ pub struct Refusal {
     pub reason: String,
     /// What the author can do about it.
     pub hint: String,
+    /// Of `data-changed`: the member that changed, where debug information tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<ChangedMember>,
+}
+
+/// A member of a variable whose initial value changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedMember {
+    /// As C names it: `table[2].mode`; the variable itself where it has no members, or changed its size.
+    pub name: String,
+    /// Its type before: `u16`.
+    pub before: String,
+    /// Its type with the fix.
+    pub after: String,
+}
+
+impl fmt::Display for ChangedMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, before, after } = self;
+        match before == after {
+            true => write!(f, "in {name} (type `{after}`)"),
+            false => write!(f, "in {name} (type `{after}`, before the fix `{before}`)"),
+        }
+    }
 }
 
 impl Refusal {
     /// Makes a refusal; `hint` may be empty where there is nothing that helps.
     pub fn new(code: &str, symbol: &str, section: &str, reason: String, hint: &str) -> Self {
-        Self { code: code.into(), symbol: symbol.into(), section: section.into(), reason, hint: hint.into() }
+        let (code, symbol, section) = (code.into(), symbol.into(), section.into());
+        Self { code, symbol, section, reason, hint: hint.into(), member: None }
     }
 }
 

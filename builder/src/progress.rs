@@ -3,6 +3,7 @@
 //! time it took; plain lines elsewhere, so that CI logs read well.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kmend_shared::paint::{self, Tone};
 use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::sync::{LazyLock, Mutex};
@@ -51,7 +52,15 @@ fn hear(what: &str, time: Duration) -> bool {
 
 /// Says something that a person should know once, above the steps that run.
 pub fn note(text: &str) {
-    BARS.suspend(|| eprintln!("  note: {text}"));
+    BARS.suspend(|| eprintln!("  {} {text}", painted("note:", Tone::Strong)));
+}
+
+/// Text on standard error, in a tone where that is a terminal.
+fn painted(text: &str, tone: Tone) -> String {
+    match paint::wanted(std::io::stderr().is_terminal()) {
+        true => tone.paint(text),
+        false => text.into(),
+    }
 }
 
 /// A step under way. Dropped without [`Step::done`], it says that the step did not finish.
@@ -104,7 +113,8 @@ impl Step {
         }
         let took = self.begun.elapsed().as_secs_f32();
         let sep = if result.is_empty() { "" } else { ": " };
-        BARS.suspend(|| eprintln!("  {}{sep}{result} [{took:.1} s]", self.what));
+        let took = painted(&format!("[{took:.1} s]"), Tone::Quiet);
+        BARS.suspend(|| eprintln!("  {}{sep}{result} {took}", self.what));
     }
 }
 
@@ -116,7 +126,9 @@ impl Drop for Step {
                 return;
             }
             let took = self.begun.elapsed().as_secs_f32();
-            BARS.suspend(|| eprintln!("  {}: failed [{took:.1} s]", self.what));
+            let failed = painted("failed", Tone::Bad);
+            let took = painted(&format!("[{took:.1} s]"), Tone::Quiet);
+            BARS.suspend(|| eprintln!("  {}: {failed} {took}", self.what));
         }
     }
 }

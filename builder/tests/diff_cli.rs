@@ -159,6 +159,36 @@ fn refused() {
 }
 
 #[test]
+fn a_changed_member_has_a_name_and_a_type() {
+    let bench = Bench::new();
+    let source = |number: &str, value: &str| {
+        format!(
+            "struct rule {{ const char *name; {number} limit; }};
+             struct rule rules[] = {{ {{ \"a\", 1 }}, {{ \"b\", {value} }} }};
+             int work(int n) {{ return rules[n].limit; }}\n"
+        )
+    };
+    let object = |name: &str, text: String, flags: &[&str]| {
+        let file = bench.file(&format!("{name}.c"), text.as_bytes());
+        bench.compile(&X86_64, &file, &format!("{name}.o"), flags)
+    };
+    let member = |flags: &[&str], number: &str, value: &str| {
+        let (old, new) = (object("old", source("int", "2"), flags), object("new", source(number, value), flags));
+        let answer = diff(&[&old, &new], &["--json"]);
+        assert_eq!(answer.code, 2, "{}", answer.err);
+        let json: Value = serde_json::from_str(&answer.out).unwrap();
+        let refusals = json["refusals"].as_array().unwrap();
+        refusals.iter().find(|r| r["code"] == "data-changed").unwrap()["member"].clone()
+    };
+    let is =
+        |name: &str, before: &str, after: &str| serde_json::json!({ "name": name, "before": before, "after": after });
+    assert_eq!(member(&["-g"], "int", "3"), is("rules[1].limit", "s32", "s32"));
+    assert_eq!(member(&["-g"], "unsigned", "3"), is("rules[1].limit", "s32", "u32"));
+    assert_eq!(member(&["-g"], "char", "3"), is("rules[1].limit", "s32", "s8"));
+    assert_eq!(member(&[], "int", "3"), Value::Null, "without debug information nobody knows");
+}
+
+#[test]
 fn nothing_changed() {
     let bench = Bench::new();
     let (old, new) = (bench.object("old.o", &[]), bench.object("new.o", &["-DTEXT=\"old\""]));

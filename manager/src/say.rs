@@ -4,27 +4,45 @@
 //! written, work goes on and the run fails at its end: a closed terminal must not break off a load.
 
 use anyhow::{Error, Result};
+use kmend_shared::paint::{self, Tone};
 use kmend_shared::text::is_hidden;
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// Standard output and error.
 pub struct Say {
     /// The name that the program was called by; it stands before each line on standard error.
     program: String,
+    /// Colours for standard output and standard error.
+    colours: [bool; 2],
     fault: RefCell<Option<io::Error>>,
 }
 
 impl Say {
     /// For a program that was called by this name.
     pub fn new(program: &str) -> Self {
-        Self { program: program.into(), fault: RefCell::new(None) }
+        let colours = [io::stdout().is_terminal(), io::stderr().is_terminal()].map(paint::wanted);
+        Self { program: program.into(), colours, fault: RefCell::new(None) }
     }
 
     /// One line on standard output; a line break in it is shown as any other control character.
     pub fn line(&self, text: impl AsRef<str>) {
-        self.data(&shown(text.as_ref()));
+        let text = self.called(text.as_ref());
+        let text = shown(&text);
+        match self.colours[0] {
+            true => self.data(&paint::lines(&text)),
+            false => self.data(&text),
+        }
+    }
+
+    /// A line on standard output that begins with a verdict and a colon, which has a colour of its own.
+    pub fn verdict(&self, text: &str, tone: Tone) {
+        let shown = shown(text);
+        match shown.split_once(':').filter(|_| self.colours[0]) {
+            Some((verdict, rest)) => self.data(&format!("{}:{rest}", tone.paint(verdict))),
+            None => self.data(&shown),
+        }
     }
 
     /// Lines on standard output.
@@ -42,8 +60,24 @@ impl Say {
 
     /// What is out of order but does not end the command, on standard error.
     pub fn warn(&self, text: impl AsRef<str>) {
+        let text = paragraph(&self.called(text.as_ref()));
         // Where standard error cannot be written to, there is nobody to tell.
-        let _ = writeln!(io::stderr(), "{}: {}", self.program, paragraph(text.as_ref()));
+        let _ = match self.colours[1] {
+            true => {
+                let program = Tone::Bad.paint(&format!("{}:", self.program));
+                writeln!(io::stderr(), "{program} {}", paint::lines(&text))
+            }
+            false => writeln!(io::stderr(), "{}: {text}", self.program),
+        };
+    }
+
+    /// Text in which advice names the program as the user called it: `kpatch list` where that was kpatch.
+    fn called<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        const ADVICE: &str = "`kmend ";
+        match self.program == "kmend" || !text.contains(ADVICE) {
+            true => Cow::Borrowed(text),
+            false => Cow::Owned(text.replace(ADVICE, &format!("`{} ", self.program))),
+        }
     }
 
     /// What became of standard output. A reader that went away (`| head`) is no error.

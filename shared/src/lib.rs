@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the builder, the packager and the host tool have to call alike: architectures, names made of a kernel's release,
 //! limits of the kernel, words of the manifest. And what two of them would write alike: who holds a lock, which characters
-//! do not show.
+//! do not show, how a terminal shows what matters.
 
 pub mod arch;
 pub mod holder;
 pub mod manifest;
 pub mod names;
+pub mod paint;
 pub mod text;

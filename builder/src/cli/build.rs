@@ -11,6 +11,7 @@ use crate::report::End;
 use crate::{files, target, unpack};
 use anyhow::{Context, Result};
 use clap::Args;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 /// Build one cumulative live patch module out of one or many fixes.
@@ -189,10 +190,13 @@ fn summary(manifest: &Manifest) -> String {
     out
 }
 
-/// A line that fits into a terminal: a long line of source is cut off, the report and --json have it whole.
+/// A line for standard output: on a terminal a long line of source is cut off, a pipe or a file gets it whole.
 fn fit(line: &str) -> String {
     const WIDTH: usize = 100;
     let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if !std::io::stdout().is_terminal() {
+        return clean;
+    }
     match clean.char_indices().nth(WIDTH) {
         Some(_) => clean.chars().take(WIDTH - 1).chain(['…']).collect(),
         None => clean,

@@ -169,6 +169,9 @@ pub fn compare(original: &Path, patched: &Path, layout: Option<&str>, allowed: &
         let evidence = Evidence { original: original_statics, patched: patched_statics, stable_lines: false };
         changes = diff::diff_with(&original, &patched, &layouts, Some(&evidence))?;
     }
+    if !changes.data.is_empty() {
+        types::member::name(&types(&original_bytes)?, &types(&patched_bytes)?, &mut changes);
+    }
     let mut seen = Vec::new();
     if !changes.functions.is_empty() {
         let exported = patchability::exports_of(&changes.original);
@@ -255,7 +258,7 @@ fn report_of(
     let data = changes
         .data
         .iter()
-        .map(|(item, why)| entry(*item, "changed", vec![why.clone()]))
+        .map(|datum| entry(datum.item, "changed", vec![datum.difference.why.clone()]))
         .chain(
             changes
                 .new_data

@@ -30,6 +30,7 @@ pub mod target;
 use crate::error::{BreaksLedger, DoesNotFit, KernelsLeftOut, NotVerified, NothingChanged, Refused, Unproven};
 use crate::stream::contents::Differs;
 use clap::{Parser, Subcommand};
+use kmend_shared::paint;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -96,10 +97,12 @@ fn usage(said: &clap::Error) -> ExitCode {
         let _ = said.print();
         return ExitCode::FAILURE;
     }
-    print!(
-        "{}",
-        if std::io::stdout().is_terminal() { said.render().ansi().to_string() } else { said.render().to_string() }
-    );
+    let text = said.render();
+    // Its colours are no text from outside.
+    match paint::wanted(std::io::stdout().is_terminal()) {
+        true => output::write_exactly(format_args!("{}", text.ansi())),
+        false => print!("{text}"),
+    }
     match output::finish() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

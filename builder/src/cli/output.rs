@@ -3,8 +3,9 @@
 
 use crate::visible::visible;
 use anyhow::{Error, Result};
+use kmend_shared::paint::{self, Tone};
 use std::fmt::Arguments;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
 
 /// The first error of writing.
@@ -12,7 +13,12 @@ static FAULT: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Writes to standard output, as people may see it. After a first error nothing more is tried.
 pub fn write(text: Arguments<'_>) {
-    write_exactly(format_args!("{}", visible(&text.to_string())));
+    let text = text.to_string();
+    let text = visible(&text);
+    match paint::wanted(io::stdout().is_terminal()) {
+        true => write_exactly(format_args!("{}", paint::lines(&text))),
+        false => write_exactly(format_args!("{text}")),
+    }
 }
 
 /// The same without a change to the text: JSON, which programs read.
@@ -37,5 +43,11 @@ pub fn finish() -> Result<()> {
 
 /// Says an error on standard error, as far as that can be written to.
 pub fn complain(error: &Error) {
-    eprintln!("kmend-build: {error:#}");
+    let text = format!("{error:#}");
+    let text = visible(&text);
+    // Where standard error cannot be written to, there is nobody to tell.
+    let _ = match paint::wanted(io::stderr().is_terminal()) {
+        true => writeln!(io::stderr(), "{} {}", Tone::Bad.paint("kmend-build:"), paint::lines(&text)),
+        false => writeln!(io::stderr(), "kmend-build: {text}"),
+    };
 }

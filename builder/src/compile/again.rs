@@ -10,9 +10,11 @@ use crate::files;
 use crate::parallel;
 use crate::progress;
 use crate::source::PatchedTree;
+use crate::target::kbuild::count;
 use crate::target::Target;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 /// What is done otherwise.
@@ -141,12 +143,17 @@ fn run(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, moved: bo
         false => [Variant::Original, Variant::Patched],
     };
     let jobs: Vec<_> = (0..works.len()).flat_map(|i| variants(i).map(|variant| (i, variant))).collect();
+    let ready = AtomicUsize::new(0);
     let made = parallel::map(&jobs, |_, &(i, variant)| {
         let place = if variant.is_patched() { &patched } else { &plain };
-        compile_one(place, &works[i], variant, Some((&flags, how)), i)
-            .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))
+        let made = compile_one(place, &works[i], variant, Some((&flags, how)), i)
+            .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))?;
+        if variant.is_patched() {
+            step.detail(&format!("{} of {}", 1 + ready.fetch_add(1, Ordering::Relaxed), count(units.len())));
+        }
+        Ok(made)
     })?;
-    step.done("");
+    step.done(&count(units.len()));
     let mut objects = made.into_iter().map(|made| made.object);
     Ok(std::iter::from_fn(|| Some((objects.next()?, objects.next()?))).collect())
 }

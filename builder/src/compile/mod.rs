@@ -155,8 +155,12 @@ pub fn compile_shipped(target: &Target, units: &[&Unit], debug: bool, work: &Pat
     let sandbox = target.sandbox().writable(work, WORK);
     let new: Vec<usize> = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| i).collect();
     let place = Place { sandbox: &sandbox, out: work, kept: None };
+    let ready = AtomicUsize::new(0);
     let made = parallel::map(&new, |_, &i| {
-        compile_one(&place, &works[i], variant, None, i).map_err(|e| explain(e, target, None, works[i].unit, variant))
+        let made = compile_one(&place, &works[i], variant, None, i)
+            .map_err(|e| explain(e, target, None, works[i].unit, variant))?;
+        step.detail(&format!("{} of {}", 1 + ready.fetch_add(1, Ordering::Relaxed), count(new.len())));
+        Ok(made)
     })?;
     for (&i, new) in new.iter().zip(&made).filter(|_| !debug) {
         if !works[i].embeds {

@@ -28,6 +28,25 @@ pub struct Comparer<'a, 'o> {
     moves: lines::Moves,
 }
 
+/// How two pieces differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// In words.
+    pub why: String,
+    /// The first byte that differs, where both are of one size.
+    pub at: Option<u64>,
+}
+
+impl Difference {
+    fn of_all(why: String) -> Option<Self> {
+        Some(Self { why, at: None })
+    }
+
+    fn at(at: u64, why: String) -> Option<Self> {
+        Some(Self { why, at: Some(at) })
+    }
+}
+
 /// A piece of a section: of an item, or of a special section entry.
 struct Piece<'a> {
     section: SecId,
@@ -60,7 +79,7 @@ impl<'a, 'o> Comparer<'a, 'o> {
     pub fn function_reasons(&self, o: ItemId, p: ItemId) -> Vec<String> {
         let mut reasons = Vec::new();
         if let Some(why) = self.piece_difference(&item_piece(self.original, o), &item_piece(self.patched, p)) {
-            reasons.push(why);
+            reasons.push(why.why);
         }
         let none = Vec::new();
         let (eo, ep) =
@@ -93,7 +112,7 @@ impl<'a, 'o> Comparer<'a, 'o> {
             for (x, y) in a.iter().zip(&b) {
                 let (x, y) = (entry_piece(self.original, x), entry_piece(self.patched, y));
                 if let Some(why) = self.piece_difference(&x, &y) {
-                    reasons.push(format!("{name}: {why}"));
+                    reasons.push(format!("{name}: {}", why.why));
                     break;
                 }
             }
@@ -114,7 +133,7 @@ impl<'a, 'o> Comparer<'a, 'o> {
     }
 
     /// Why a datum differs from its twin; None where it does not.
-    pub fn data_difference(&self, o: ItemId, p: ItemId) -> Option<String> {
+    pub fn data_difference(&self, o: ItemId, p: ItemId) -> Option<Difference> {
         self.piece_difference(&item_piece(self.original, o), &item_piece(self.patched, p))
     }
 
@@ -158,13 +177,13 @@ impl<'a, 'o> Comparer<'a, 'o> {
         Some(piece)
     }
 
-    fn piece_difference(&self, o: &Piece<'_>, p: &Piece<'_>) -> Option<String> {
+    fn piece_difference(&self, o: &Piece<'_>, p: &Piece<'_>) -> Option<Difference> {
         if o.size != p.size {
-            return Some(format!("{} bytes instead of {}", p.size, o.size));
+            return Difference::of_all(format!("{} bytes instead of {}", p.size, o.size));
         }
         let arch = self.original.object.arch;
         if o.bytes.len() != p.bytes.len() {
-            return Some("initialised data instead of zeroes, or the reverse".into());
+            return Difference::of_all("initialised data instead of zeroes, or the reverse".into());
         }
         if o.bytes != p.bytes {
             let (mut a, mut b) = (o.bytes.to_vec(), p.bytes.to_vec());
@@ -174,30 +193,31 @@ impl<'a, 'o> Comparer<'a, 'o> {
                 self.mask_lines(&mut a, &mut b, o, p);
             }
             if let Some(at) = a.iter().zip(&b).position(|(x, y)| x != y) {
-                return Some(format!("different bytes from offset {at:#x} on"));
+                return Difference::at(at as u64, format!("different bytes from offset {at:#x} on"));
             }
         }
         if o.relocs.len() != p.relocs.len() {
-            return Some(format!("{} references instead of {}", p.relocs.len(), o.relocs.len()));
+            return Difference::of_all(format!("{} references instead of {}", p.relocs.len(), o.relocs.len()));
         }
         for (ro, rp) in o.relocs.iter().zip(&p.relocs) {
             let at = ro.offset - o.start;
             if at != rp.offset - p.start || !arch.same_reloc(ro.kind, rp.kind) {
-                return Some(format!("different references from offset {at:#x} on"));
+                return Difference::at(at, format!("different references from offset {at:#x} on"));
             }
             match (names_nothing(self.original, o, ro), names_nothing(self.patched, p, rp)) {
                 (true, true) => continue,
                 (false, false) => {}
-                _ => return Some(format!("at offset {at:#x} an alternative is empty, or no longer is")),
+                _ => return Difference::at(at, format!("at offset {at:#x} an alternative is empty, or no longer is")),
             }
             let fo = self.original.reference(o.section, o.start..o.start + o.size, ro);
             let fp = self.patched.reference(p.section, p.start..p.start + p.size, rp);
             if !self.same_reference(&fo, &fp) {
                 let (new, old) = (describe(self.patched, &fp), describe(self.original, &fo));
-                return Some(match new == old {
+                let why = match new == old {
                     true => format!("at offset {at:#x} it refers to another place in {new}"),
                     false => format!("at offset {at:#x} it refers to {new} instead of {old}"),
-                });
+                };
+                return Difference::at(at, why);
             }
         }
         None

@@ -20,12 +20,12 @@ pub mod view;
 pub mod warnings;
 
 use crate::elf::{Object, Reloc, SecId};
-use crate::error::Refusal;
+use crate::error::{ChangedMember, Refusal};
 use crate::special::layout::Layouts;
 use crate::special::{self, Entry, Fate};
 use anyhow::{ensure, Result};
 use bounds::Settled;
-use compare::Comparer;
+use compare::{Comparer, Difference};
 use correlate::Twins;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use view::{ItemId, ItemKind, Ref, View};
@@ -41,6 +41,17 @@ pub struct ChangedFunction {
     pub reasons: Vec<String>,
 }
 
+/// A datum that differs from its twin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedData {
+    /// The item in the patched view.
+    pub item: ItemId,
+    /// How it differs.
+    pub difference: Difference,
+    /// The member that differs, where debug information was asked (`types/member.rs`).
+    pub member: Option<ChangedMember>,
+}
+
 /// What differs between two objects of one unit.
 pub struct ChangeSet<'o> {
     /// The original.
@@ -51,8 +62,8 @@ pub struct ChangeSet<'o> {
     pub twins: Twins,
     /// Changed and new functions, in the order of the patched object.
     pub functions: Vec<ChangedFunction>,
-    /// Data that differ from their twins: patched item, reason.
-    pub data: Vec<(ItemId, String)>,
+    /// Data that differ from their twins.
+    pub data: Vec<ChangedData>,
     /// Sections with code that has no name, and that differs: reason by section.
     pub unnamed_code: BTreeMap<String, String>,
     /// Named data without a twin.
@@ -192,8 +203,8 @@ pub fn diff_with<'o>(
                     functions.push(ChangedFunction { item: p, original: None, reasons: vec!["new function".into()] });
                 }
                 (ItemKind::Data, Some(o)) => {
-                    if let Some(why) = comparer.data_difference(o, p) {
-                        data.push((p, why));
+                    if let Some(difference) = comparer.data_difference(o, p) {
+                        data.push(ChangedData { item: p, difference, member: None });
                     }
                 }
                 (ItemKind::Data, None) => new_data.push(p),
@@ -241,7 +252,7 @@ fn unnamed_differences(comparer: &Comparer<'_, '_>, ignored: &ignore::Ignored) -
     for name in old.keys().chain(new.keys()) {
         let (o, p) = (old.get(name).map_or(&[][..], Vec::as_slice), new.get(name).map_or(&[][..], Vec::as_slice));
         let why = match o.len() == p.len() {
-            true => o.iter().zip(p).find_map(|(&o, &p)| comparer.data_difference(o, p)),
+            true => o.iter().zip(p).find_map(|(&o, &p)| comparer.data_difference(o, p)).map(|d| d.why),
             false => Some(format!("{} pieces instead of {}", p.len(), o.len())),
         };
         if let Some(why) = why {

@@ -8,7 +8,7 @@
 //! no function for comes along as a copy.
 
 use super::view::{ItemId, ItemKind, View};
-use super::{add_families, names, ChangeSet, ChangedFunction};
+use super::{add_families, names, ChangeSet, ChangedData, ChangedFunction};
 use crate::error::Refusal;
 use std::collections::HashMap;
 
@@ -39,10 +39,10 @@ pub fn adopt(moved: &mut ChangeSet<'_>, kernel: &ChangeSet<'_>) {
     // Data do not depend on flags; what is refused of them is refused in either.
     let named: HashMap<&str, ItemId> =
         moved.patched.items.iter().enumerate().map(|(id, i)| (i.name.as_str(), id)).collect();
-    for (item, why) in &kernel.data {
-        let name = kernel.patched.items[*item].name.as_str();
-        if let Some(&id) = named.get(name).filter(|&&id| !moved.data.iter().any(|(known, _)| *known == id)) {
-            moved.data.push((id, why.clone()));
+    for datum in &kernel.data {
+        let name = kernel.patched.items[datum.item].name.as_str();
+        if let Some(&item) = named.get(name).filter(|&&id| !moved.data.iter().any(|known| known.item == id)) {
+            moved.data.push(ChangedData { item, ..datum.clone() });
         }
     }
     moved.unnamed_code.clone_from(&kernel.unnamed_code);

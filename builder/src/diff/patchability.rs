@@ -47,16 +47,19 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
         check_function(changes, function, &mut found);
     }
     let patched = &changes.patched;
-    for (item, why) in changes.data.iter().filter(|(item, _)| !changes.goes_with_code(*item)) {
-        let it = &patched.items[*item];
-        let section = &patched.section(*item).name;
-        found.push(Refusal::new(
+    for datum in changes.data.iter().filter(|datum| !changes.goes_with_code(datum.item)) {
+        let it = &patched.items[datum.item];
+        let section = &patched.section(datum.item).name;
+        let member = datum.member.as_ref().map_or(String::new(), |member| format!(", {member}"));
+        let mut refusal = Refusal::new(
             "data-changed",
             &it.name,
             section,
-            format!("the fix changes existing data: {why}"),
+            format!("the fix changes existing data: {}{member}", datum.difference.why),
             "a running kernel already uses this data; change it at run time instead, from code that the fix changes or from a callback",
-        ));
+        );
+        refusal.member.clone_from(&datum.member);
+        found.push(refusal);
     }
     for (section, why) in &changes.unnamed_code {
         found.push(Refusal::new(
@@ -167,7 +170,10 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             section,
             "it shares its section with other functions and jumps between them in a way that cannot be relocated"
                 .into(),
-            "leave this function alone, or change one of its callers; for `diff`, compile with -ffunction-sections",
+            match section == ".text" {
+                true => "compile both objects with -ffunction-sections",
+                false => "leave this function alone, or change one of its callers",
+            },
         ));
     }
     if section == ".noinstr.text" || section == ".entry.text" {

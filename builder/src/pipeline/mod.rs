@@ -29,6 +29,7 @@ use crate::reach::affected::{self, Affected};
 use crate::reach::definitions::Definitions;
 use crate::reach::limit::Limit;
 use crate::reach::narrow::narrow;
+use crate::reach::untraced;
 use crate::resolve::overridden::{self, Kernel};
 use crate::resolve::{self, Resolved, World};
 use crate::source::{self, Fix, Part, PatchedTree};
@@ -165,6 +166,7 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
     );
     let started = units.iter().zip(&mut changes).filter_map(|(u, c)| units::leave_out_started(u, &tree, c));
     let started: Vec<String> = started.collect();
+    types::member::ask(target, &tree, units.iter().map(|u| &u.pair.unit).zip(&mut changes), work.path());
     let all_has_run = !started.is_empty() && !changes.iter().any(ChangeSet::is_any);
     affected.notes.extend(started);
     let changed = Changed {
@@ -213,6 +215,7 @@ fn affected(
     let affected = affected::units(target, tree, request.limit, absent)
         .map_err(|error| types::far::telling(error, target, tree, &request.allow_layout, work))?;
     types::far::ask(target, tree, &affected, &request.allow_layout, work)?;
+    untraced::ask(target, tree, &affected, work)?;
     Ok(affected)
 }
 

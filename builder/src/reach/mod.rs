@@ -16,3 +16,4 @@ mod kind;
 pub mod limit;
 pub mod narrow;
 mod unbuilt;
+pub mod untraced;

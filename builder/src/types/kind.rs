@@ -219,7 +219,7 @@ fn points(kind: &Kind) -> bool {
 }
 
 /// Size in bytes and members of a struct or union.
-fn record<'k>(kind: &'k Kind, types: &'k Types) -> Option<(u64, &'k [Member])> {
+pub(super) fn record<'k>(kind: &'k Kind, types: &'k Types) -> Option<(u64, &'k [Member])> {
     match kind {
         Kind::Unnamed { size, members, .. } => Some((*size, members)),
         Kind::Named(name) => match types.shapes.get(name)? {

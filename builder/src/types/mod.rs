@@ -6,6 +6,7 @@ pub mod dwarf;
 pub mod entries;
 pub mod far;
 pub mod kind;
+pub mod member;
 pub mod stage;
 pub mod statics;
 

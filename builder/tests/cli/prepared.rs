@@ -30,6 +30,8 @@ pub const TESTS: &[Test] = &[
     ("does_not_compile", does_not_compile),
     ("nothing_changed", nothing_changed),
     ("init_and_data", init_and_data),
+    ("files_without_ftrace", files_without_ftrace),
+    ("lines_are_whole_in_a_pipe", lines_are_whole_in_a_pipe),
     ("a_refusal_shows_the_changes", a_refusal_shows_the_changes),
     ("sections_are_known", sections_are_known),
     ("struct_changes", struct_changes),
@@ -261,6 +263,40 @@ fn init_and_data() {
     let kernel = Kernel::new().with_shared_objects();
     let fix = kernel.fix("the-fix.patch", SMALL, "\treturn 0;\n}\nfs_initcall", "\treturn 1;\n}\nfs_initcall");
     kernel.refuses(&fix, &["[init-function] proc_cmdline_init", SMALL]);
+}
+
+/// What cannot be redirected is refused before the other units of the fix are compiled; a file of that kind whose code stays the
+/// same is no hindrance.
+fn files_without_ftrace() {
+    let kernel = Kernel::new().with_shared_objects();
+    let (untraced, small) = ("lib/kstrtox.c", kernel.source(SMALL));
+    let text = kernel.source(untraced);
+    let small =
+        kernel.patch("small.patch", SMALL, &small, &small.replace("seq_putc(m, '\\n')", "seq_puts(m, \"x\\n\")"));
+    let with = |from: &str, to: &str| {
+        assert!(text.contains(from), "{untraced} has no {from:?}");
+        let other = kernel.patch("other.patch", untraced, &text, &text.replacen(from, to, 1));
+        let both = fs::read_to_string(other).unwrap() + &fs::read_to_string(&small).unwrap();
+        put(kernel.dir.path(), "both.patch", both)
+    };
+    let ran = kernel.build(&with("\treturn -EINVAL;", "\treturn -ERANGE;"), &["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.fails(2, &[]).out).unwrap();
+    let refusals = json["refusals"].as_array().unwrap();
+    assert!(!refusals.is_empty() && refusals.iter().all(|r| r["code"] == "no-ftrace-site"), "{json}");
+    assert!(refusals.iter().all(|r| r["section"].as_str().unwrap().starts_with(untraced)), "{json}");
+    // The changes of a build that is refused later are all listed.
+    assert_eq!(json["changes"].as_array().map_or(0, Vec::len), 0, "{json}");
+    let ran = kernel.build(&with("\treturn -EINVAL;", "\treturn -EINVAL; /* no number */"), &["-n", "same_code"]);
+    ran.succeeds();
+}
+
+/// On a terminal long lines of source are cut.
+fn lines_are_whole_in_a_pipe() {
+    let kernel = Kernel::new().with_shared_objects();
+    let end = format!("{} the_end */", "/* a long line of source ".to_string() + &"x".repeat(200));
+    let fix = kernel.fix("long.patch", SMALL, "seq_putc(m, '\\n');", &format!("seq_puts(m, \"long\\n\"); {end}"));
+    let ran = kernel.build(&fix, &["-n", "long"]);
+    assert!(ran.succeeds().out.contains("the_end */") && !ran.out.contains('…'), "{}", ran.out);
 }
 
 /// A build that is refused shows what the fix would change all the same.

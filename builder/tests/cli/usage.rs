@@ -18,6 +18,8 @@ pub const TESTS: &[Test] = &[
     ("full_standard_output", full_standard_output),
     ("full_standard_error", full_standard_error),
     ("closed_pipe", closed_pipe),
+    ("colours_on_a_terminal", colours_on_a_terminal),
+    ("tables_are_whole_in_a_pipe", tables_are_whole_in_a_pipe),
 ];
 
 fn help_names_every_command() {
@@ -149,6 +151,63 @@ fn targets_that_changed() {
     fake.build(&fix).fails(1, &[again, "scripts/module.lds is gone"]);
     std::fs::remove_file(&fake.target.symvers).unwrap();
     fake.build(&fix).fails(1, &[again, "Module.symvers is gone"]);
+}
+
+/// Runs `kmend-build` at a terminal (script(1), of bsdutils) and returns what came there.
+fn at_terminal(like: &std::process::Command, env: &[(&str, &str)]) -> String {
+    let words: Vec<String> = std::iter::once(like.get_program())
+        .chain(like.get_args())
+        .map(|w| format!("'{}'", w.to_string_lossy()))
+        .collect();
+    let mut command = std::process::Command::new("/usr/bin/script");
+    command
+        .args(["-qec", &words.join(" "), "/dev/null"])
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm")
+        .env("SHELL", "/bin/sh");
+    command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?)))).envs(env.iter().copied());
+    String::from_utf8(command.output().unwrap().stdout).unwrap()
+}
+
+fn colours_on_a_terminal() {
+    let fake = Fake::new();
+    let fix = put(fake.dir.path(), "x.patch", fake::good_fix().replace("line10", "line99"));
+    let mut build = fake.command(&fix);
+    build.arg("-o").arg(fake.out());
+    let mut help = command(&fake.cache());
+    help.arg("--help");
+    for like in [&build, &help] {
+        let coloured = at_terminal(like, &[]);
+        // Its own colours are no text that has to be made visible.
+        assert!(coloured.contains("\u{1b}[") && !coloured.contains("U+001B"), "{coloured:?}");
+        for env in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+            let plain = at_terminal(like, &[env]);
+            assert!(!plain.contains("\u{1b}[1") && !plain.contains("\u{1b}[0m"), "{env:?}: {plain:?}");
+        }
+    }
+    let piped = collect(&mut build);
+    piped.fails(2, &["[patch-does-not-apply]"]);
+    assert!(!piped.err.contains('\u{1b}') && !collect(&mut help).out.contains('\u{1b}'));
+}
+
+fn tables_are_whole_in_a_pipe() {
+    let fake = Fake::new();
+    let mut target = fake.target.clone();
+    target.name = format!("tree:{}", "long-".repeat(40));
+    put(
+        &fake.cache(),
+        &format!("targets/{}/target.json", store::escape(&target.name)),
+        serde_json::to_vec(&target).unwrap(),
+    );
+    for (args, whole) in [
+        (&["target", "list"][..], target.name.as_str()),
+        (&["target", "show", &target.name], &target.name),
+        (&["cache", "show"], "targets"),
+    ] {
+        let of = |columns: &str| collect(command(&fake.cache()).args(args).env("COLUMNS", columns)).out;
+        assert_eq!(of("20"), of("400"), "{args:?}");
+        assert!(of("20").contains(whole), "{}", of("20"));
+    }
 }
 
 fn module_names() {

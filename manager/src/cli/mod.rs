@@ -40,7 +40,7 @@ struct Cli {
     #[arg(long, global = true, hide = true, value_name = "DIR")]
     root: Option<PathBuf>,
     /// The same as `version`
-    #[arg(short = 'v', long)]
+    #[arg(short = 'v', short_alias = 'V', long)]
     version: bool,
     #[command(subcommand)]
     command: Option<Command>,

@@ -5,8 +5,9 @@ use super::monitor;
 use crate::host::notes::Failure;
 use crate::status::{count, gather, Kept, Loaded, OnDisk, Status};
 use crate::{files, live, Run};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
+use kmend_shared::paint::Tone;
 use std::path::PathBuf;
 
 /// How many of a list are shown.
@@ -77,9 +78,21 @@ fn told(run: &Run<'_>, args: &StatusArgs) -> Result<u8> {
     if args.json {
         run.say.data(&serde_json::to_string_pretty(&status)?);
     } else {
-        run.say.lines(text(&status));
+        let lines = text(&status);
+        let (verdict, facts) = lines.split_first().context("no verdict")?;
+        run.say.verdict(verdict, tone(status.verdict.exit_code()));
+        run.say.lines(facts);
     }
     Ok(status.verdict.exit_code())
+}
+
+/// How the verdict looks, by its exit code.
+fn tone(code: u8) -> Tone {
+    match code {
+        0 => Tone::Good,
+        2 | 8 => Tone::Bad,
+        _ => Tone::Doubtful,
+    }
 }
 
 fn text(status: &Status<'_>) -> Vec<String> {

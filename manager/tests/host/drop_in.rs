@@ -18,12 +18,18 @@ fn a_link_named_kpatch_is_kpatch() {
     let system = System::new();
     let kpatch = kpatch(&system);
     let run = |args: &[&str]| system.run(&kpatch, args);
-    for version in ["version", "-v", "--version"] {
+    for version in ["version", "-v", "-V", "--version"] {
         assert_eq!(run(&[version]).ends(0).out, "0.9.11\n");
         assert!(system.kmend(&[version]).ends(0).out.starts_with("kmend "));
     }
     let error = run(&["load", "nobody"]).ends(1).err;
     assert!(error.starts_with("kpatch: can't find nobody"), "{error}");
+    // Advice names the program that was called.
+    for args in [&["info", "nobody"], &["unload", "nobody"]] {
+        let (as_kpatch, as_kmend) = (run(args).ends(1).err, system.kmend(args).ends(1).err);
+        assert!(as_kpatch.contains("`kpatch list`") && !as_kpatch.contains("`kmend"), "{as_kpatch}");
+        assert!(as_kmend.contains("`kmend list`"), "{as_kmend}");
+    }
     for mistake in [&[][..], &["lod"], &["load"], &["load", "--all", "x"], &["list", "x"], &["install"], &["unload"]] {
         let said = run(mistake).ends(1);
         assert_eq!(said.out, "", "{mistake:?}");

@@ -24,6 +24,7 @@ mod step_back;
 mod streams;
 mod subscribe;
 mod system;
+mod terminal;
 mod transition;
 mod unload;
 

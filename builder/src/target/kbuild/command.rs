@@ -114,6 +114,19 @@ impl Saved {
         call
     }
 
+    /// True where the compiler leaves room for ftrace at the entries of functions. Sources: CC_FLAGS_FTRACE in Makefile and
+    /// arch/*/Makefile. Room in front of an entry (`=16,16`) is for other things.
+    pub fn is_traced(&self) -> bool {
+        let behind = |room: &str| {
+            let (all, before) = room.split_once(',').unwrap_or((room, "0"));
+            all.parse::<u32>().ok() > before.parse().ok()
+        };
+        self.argv.iter().any(|w| match w.strip_prefix("-fpatchable-function-entry=") {
+            Some(room) => behind(room),
+            None => matches!(w.as_str(), "-mfentry" | "-mprofile-kernel" | "-pg"),
+        })
+    }
+
     /// True when the object becomes part of a module.
     pub fn for_module(&self) -> bool {
         self.argv.iter().any(|w| w == "-DMODULE")
@@ -267,6 +280,18 @@ mod tests {
         );
         assert_eq!(saved.not_kernel(), None);
         assert_eq!(saved.unusable_flag(), None);
+        for (flags, is_traced) in [
+            ("-pg -mrecord-mcount -mfentry -fpatchable-function-entry=16,16", true),
+            ("-fpatchable-function-entry=16,16 -DCC_USING_FENTRY", false),
+            ("-fpatchable-function-entry=1", true),
+            ("-fpatchable-function-entry=2,1", true),
+            ("-mprofile-kernel", true),
+            ("-fpatchable-function-entry=x", false),
+            ("-O2", false),
+        ] {
+            let flags: Vec<String> = flags.split(' ').map(String::from).collect();
+            assert_eq!(saved.clone().with_flags(&flags).is_traced(), is_traced, "{flags:?}");
+        }
         let call = saved.call("/w/o", "/w/d", &["-fdata-sections"]).join(" ");
         assert_eq!(
             call,
