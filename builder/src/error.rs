@@ -74,7 +74,7 @@ pub struct Refused(pub Vec<Refusal>);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "this fix cannot be live patched as it stands:")?;
+        writeln!(f, "this fix cannot be live patched:")?;
         for (i, refusal) in self.0.iter().enumerate() {
             if i > 0 {
                 writeln!(f)?;
@@ -95,7 +95,7 @@ impl NothingChanged {
     /// No unit is made of other code than before; `notes` say of each file why.
     pub fn in_any_unit(notes: &[String]) -> Self {
         let why: String = notes.iter().map(|n| format!("\n  {n}")).collect();
-        Self(format!("nothing to patch: no unit of this kernel is changed by the fix:{why}"))
+        Self(format!("nothing to patch: the fix changes no unit of this kernel:{why}"))
     }
 }
 
@@ -143,8 +143,8 @@ impl fmt::Display for Unproven {
         let Self { functions, total, target } = self;
         write!(
             f,
-            "{functions} of {total} functions do not stand in the shipped kernel of {target} as they were rebuilt: \
-             check that compiler, .config and source are those that the running kernel was built from"
+            "{functions} of {total} functions do not match the shipped kernel of {target}: \
+             check that compiler, .config and source are those that the running kernel was built with"
         )
     }
 }
@@ -199,7 +199,7 @@ pub struct NotVerified {
 
 impl fmt::Display for NotVerified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the signature of {} is not verified: {}", self.module, self.reason)
+        write!(f, "the signature of {} could not be verified: {}", self.module, self.reason)
     }
 }
 

@@ -100,7 +100,7 @@ fn judge(run: &Run<'_>, breaker: &mut Breaker, boot_id: &str) -> Result<Vec<SetA
         }
         breaker.set_aside.retain(|s| s.module != attempt.module || s.release != attempt.release);
         let reason = format!(
-            "the host went down without a shutdown after it was loaded at {}, before that was known to be good",
+            "the host went down without a shutdown after it was loaded at {}, before the load was known to be good",
             attempt.when
         );
         let (module, release, when) = (attempt.module, attempt.release, clock::stamp(run.host));
@@ -128,7 +128,7 @@ pub fn look(run: &Run<'_>) -> Result<Breaker> {
     let boot_id = match clock::boot_id(run.host) {
         Ok(id) => id,
         Err(error) => {
-            run.say.warn(format!("{error:#}: a crash that a live patch brings is not noticed"));
+            run.say.warn(format!("{error:#}: a crash caused by a live patch is not noticed"));
             return Ok(breaker);
         }
     };
@@ -146,7 +146,7 @@ pub fn look(run: &Run<'_>) -> Result<Breaker> {
 fn write(run: &Run<'_>, breaker: &Breaker) -> bool {
     let done = notes::write(run.host, breaker);
     if let Err(error) = &done {
-        run.say.warn(format!("{error:#}: a crash that a live patch brings may not be noticed; make room in /var"));
+        run.say.warn(format!("{error:#}: a crash caused by a live patch may not be noticed; free space in /var"));
     }
     done.is_ok()
 }

@@ -45,7 +45,7 @@ pub fn step() {
 pub fn open(path: &Path) -> io::Result<File> {
     let regular = |meta: fs::Metadata| match meta.is_file() {
         true => Ok(()),
-        false => Err(io::Error::other("it is no regular file")),
+        false => Err(io::Error::other("it is not a regular file")),
     };
     regular(fs::metadata(path)?)?;
     // Somebody may have put a pipe there since: then this does not wait.
@@ -60,7 +60,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// It has more than `largest` bytes; whatever the file system says.
 pub fn whole(file: &File, largest: u64) -> io::Result<Vec<u8>> {
     let size = file.metadata()?.len();
-    let too_large = |size: u64| io::Error::other(format!("{size} bytes are too many, at most {largest} are read"));
+    let too_large = |size: u64| io::Error::other(format!("it is too large: {size} bytes, the limit is {largest}"));
     if size > largest {
         return Err(too_large(size));
     }
@@ -298,7 +298,7 @@ mod tests {
         let pipe = dir.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         for path in [&pipe, Path::new("/dev/zero"), Path::new("/dev/tty"), dir.path()] {
-            assert_eq!(read(path, 10).unwrap_err().to_string(), "it is no regular file", "{}", path.display());
+            assert_eq!(read(path, 10).unwrap_err().to_string(), "it is not a regular file", "{}", path.display());
         }
         let file = dir.path().join("file");
         fs::write(&file, "0123456789").unwrap();

@@ -72,7 +72,7 @@ pub struct Known<'a> {
 
 /// What is said of fixes in manifests that do not tell what each of them does.
 pub const NOT_TOLD: &str =
-    "by a manifest of an older kmend-build, which counts fixes that change no code of this kernel too";
+    "from the manifest of an older kmend-build, which also counts fixes that change no code of this kernel";
 
 impl<'a> Known<'a> {
     /// One that no manifest names.

@@ -31,7 +31,7 @@ pub fn read(host: &Host) -> Result<Vec<InKernel>> {
     let note = |name: &str| {
         let path = host.at("/sys/module").join(name).join("notes").join(manifest::SECTION);
         files::read(&path, LARGEST).map_err(|error| match is_gone(&error) {
-            true => format!("it has no manifest of kmend's: {NOT_KNOWN}"),
+            true => format!("it has no manifest written by kmend: {NOT_KNOWN}"),
             false => format!("cannot read {} ({error}): {NOT_KNOWN}", host.show(&path)),
         })
     };
@@ -74,7 +74,7 @@ pub fn understand<'a>(read: &'a [InKernel], kernel: &Kernel) -> Vec<Live<'a>> {
 fn claims_of<'a>(note: &'a [u8], name: &str, kernel: &Kernel) -> Result<Claims<'a>, String> {
     let claims = claims::of_section(note).map_err(|fault| format!("{}: {}: {NOT_KNOWN}", fault.place, fault.reason))?;
     if claims.name.as_ref() != name {
-        return Err(format!("its manifest is that of {}: {NOT_KNOWN}", claims.name));
+        return Err(format!("its manifest belongs to {}: {NOT_KNOWN}", claims.name));
     }
     match &kernel.running {
         Some(Ok(id)) if *id != claims.target.build_id => Err(format!(

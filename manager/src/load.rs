@@ -143,10 +143,7 @@ fn insert(run: &Run<'_>, ready: &Ready) -> Result<()> {
         return Ok(());
     };
     if errno == Errno::NOSYS && !run.host.is_running_system() {
-        bail!(
-            "{shown}: not loaded: {} is not the running system, and its modules are not loaded into the kernel that runs",
-            run.host.root().display()
-        );
+        bail!("{shown}: not loaded: {} is not the running system", run.host.root().display());
     }
     let (meaning, advice) = explain_load(errno, ready.module.signed);
     let busy = if errno == Errno::BUSY { transition::busy_with(run, &ready.module.name) } else { String::new() };

@@ -21,7 +21,7 @@ pub fn loaded(host: &Host, name: &str) -> Option<Manifest> {
 pub fn against(current: &Manifest, older: &Manifest) -> Vec<String> {
     let mut reasons = Vec::new();
     if !older.replace {
-        reasons.push(format!("{} does not take the place of others: {} would stay in force", older.name, current.name));
+        reasons.push(format!("{} does not replace others: {} would stay in force", older.name, current.name));
     }
     for state in &current.states {
         match older.states.iter().find(|s| s.id == state.id) {
@@ -36,7 +36,7 @@ pub fn against(current: &Manifest, older: &Manifest) -> Vec<String> {
     for callback in &current.callbacks {
         if !older.callbacks.contains(callback) {
             reasons.push(format!(
-                "{} has a {} callback for {}, {} has none: what it did would not be undone",
+                "{} has a {} callback for {}, {} has none: its effects would not be undone",
                 current.name, callback.kind, callback.object, older.name
             ));
         }

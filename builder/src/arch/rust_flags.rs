@@ -32,7 +32,7 @@ pub fn translate(c: &[String], rows: &[Row]) -> Result<Vec<String>> {
     let mut flags: Vec<String> = Vec::new();
     for flag in c {
         if REFUSED.iter().any(|known| matches(flag, known)) {
-            bail!("the kernel's C is compiled with {flag}, and kmend has no Rust that goes along with that");
+            bail!("the kernel's C is compiled with {flag}, and kmend does not know the matching flag of rustc");
         }
         let row = rows.iter().chain(COMMON).find(|(known, _)| matches(flag, known));
         let Some((known, same)) = row else {

@@ -119,14 +119,14 @@ pub struct Shown {
     pub entries: usize,
     /// References that were looked at.
     pub references: usize,
-    /// Those that lead where the source says.
+    /// Those that point to what the source says.
     pub shown: usize,
 }
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { shown, references, .. } = self;
-        write!(f, "{shown} of {references} references of the new code lead where the source says")
+        write!(f, "{shown} of {references} references of the new code point to what the source says")
     }
 }
 

@@ -20,38 +20,38 @@ use std::path::{Path, PathBuf};
 /// Exit code 0: built; 1: error; 2: refused; 3: the fix compiles to the same code.
 #[derive(Args)]
 pub struct BuildArgs {
-    /// The kernel it is for, as `target list` shows it
+    /// The kernel to build for, as listed by `target list`
     #[arg(short, long)]
     target: String,
-    /// Name of the module [default: kmend_ and the first fix's file name]
+    /// Name of the module [default: kmend_ plus the first fix's file name]
     #[arg(short, long)]
     name: Option<String>,
     /// Folder to write to
     #[arg(short, long, default_value = ".")]
     output: PathBuf,
-    /// Rust file with callbacks and states, to be compiled into the module (docs/authors.md)
+    /// Rust file with callbacks and states to compile into the module (docs/authors.md)
     #[arg(long, value_name = "HOOKS.rs")]
     hooks: Option<PathBuf>,
-    /// Let a changed layout of this struct, union or enum pass, or a changed type of this variable; it is recorded in the manifest. May be given several times
+    /// Accept a changed layout of this struct, union or enum, or a changed type of this variable; the manifest records it. Can be given several times
     #[arg(long, value_name = "STRUCT")]
     allow_layout: Vec<String>,
-    /// Leave older live patches active instead of taking their place
+    /// Leave older live patches active instead of replacing them
     #[arg(long)]
     no_replace: bool,
-    /// Write what came out, or why nothing did, as one HTML page with both versions of the code side by side
+    /// Write the result, or the reasons why there is none, as one HTML page with both versions of the code side by side
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
     /// Print JSON instead of text: the manifest, or the refusals
     #[arg(long)]
     json: bool,
-    /// Compile up to N units for what the fixes change in headers, and look at ten times as many [default: 200]
+    /// For changes in headers, compile at most N units and look at ten times as many [default: 200]
     #[arg(long, value_name = "N")]
     max_units: Option<usize>,
-    /// Let a function through that is not proven to be what the kernel runs; may be given again for others
+    /// Accept this function although it is not proven to be what the kernel runs. Can be given several times
     #[arg(long, value_name = "FUNCTION")]
     allow_unproven: Vec<String>,
-    /// Unified diffs against the target's source, in the order in which they apply: files, also packed (.gz, .xz, .zst), folders of
-    /// patches (with a quilt series, or in the order of their names), or - for standard input
+    /// Unified diffs against the target's source, in the order in which they apply: files (plain, .gz, .xz or .zst), folders of
+    /// patches (in the order of their quilt series, or of their names), or - for standard input
     #[arg(required = true, value_name = "FIX.patch")]
     fixes: Vec<PathBuf>,
 }
@@ -166,14 +166,14 @@ fn summary(manifest: &Manifest) -> String {
             f.causes.iter().for_each(|c| line("             ", &c.to_string()));
         }
         if !unit.data.is_empty() {
-            line("  ", &format!("brings   {}", unit.data.join(", ")));
+            line("  ", &format!("carries  {}", unit.data.join(", ")));
         }
     }
     for fix in manifest.fixes.iter().filter_map(remark) {
         out.push_str(&format!("{fix}\n"));
     }
     for unproven in &manifest.allowed_unproven {
-        out.push_str(&format!("NOT PROVEN, let through by --allow-unproven: {unproven}\n"));
+        out.push_str(&format!("NOT PROVEN, accepted by --allow-unproven: {unproven}\n"));
     }
     for c in &manifest.callbacks {
         out.push_str(&format!("  {:12} of {}: {} ({})\n", c.kind.name(), c.object, c.function, c.source));

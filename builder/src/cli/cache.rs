@@ -5,7 +5,7 @@ use crate::{files, leftovers};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-/// What kmend keeps, and what killed runs left behind
+/// Show or clean up what kmend keeps, and what killed runs left behind
 ///
 /// The folder is $KMEND_CACHE, else $XDG_CACHE_HOME/kmend, else ~/.cache/kmend.
 #[derive(Args)]
@@ -16,9 +16,9 @@ pub struct CacheArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Shows what is in the cache and how large it is, and what is left of killed runs
+    /// Show what is in the cache, how large it is, and what killed runs left behind
     Show,
-    /// Removes what is left of killed runs: half-made build roots and targets, work folders, half-written files
+    /// Remove what killed runs left behind: unfinished build roots and targets, work folders, half-written files
     Prune,
 }
 

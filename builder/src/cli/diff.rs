@@ -20,7 +20,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Compare two objects of one source file and say what a live patch would have to carry.
+/// Compare two objects of one source file and list what a live patch would have to contain.
 ///
 /// Exit code 0: patchable; 1: unusable input; 2: refused; 3: nothing changed.
 #[derive(Args)]
@@ -38,10 +38,10 @@ pub struct DiffArgs {
     /// Write the comparison as one HTML page with both versions of the code side by side
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-    /// Let a changed layout of this struct, union or enum pass, or a changed type of this variable; may be given several times
+    /// Accept a changed layout of this struct, union or enum, or a changed type of this variable. Can be given several times
     #[arg(long, value_name = "STRUCT")]
     allow_layout: Vec<String>,
-    /// Write the extracted object here
+    /// Write the extracted object to this file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

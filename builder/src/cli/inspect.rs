@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Say what a finished live patch holds, and whether it fits a kernel.
+/// Show what a finished live patch contains, and whether it fits a kernel.
 ///
 /// Reads kmend's own live patches best, and those of kpatch-build, klp-build and C sources as far as they
 /// can be told from the module. docs/inspect.md has the fields of --json.
@@ -22,10 +22,10 @@ pub struct InspectArgs {
     /// The live patch, also compressed (.ko, .ko.xz, .ko.zst, .ko.gz)
     #[arg(value_name = "FILE.ko")]
     module: PathBuf,
-    /// Check whether it fits this kernel, as `target list` shows it
+    /// Check whether it fits this kernel, as listed by `target list`
     #[arg(short, long)]
     target: Option<String>,
-    /// Check that the key of this certificate (PEM or DER) has signed it
+    /// Check that it is signed with the key of this certificate (PEM or DER)
     #[arg(long, value_name = "CERT")]
     verify_cert: Option<PathBuf>,
     /// Print JSON instead of text

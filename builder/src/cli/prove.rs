@@ -18,7 +18,7 @@ use serde::Serialize;
 /// Exit code 0: each function stands there; 1: error; 2: some do not.
 #[derive(Args)]
 pub struct ProveArgs {
-    /// The kernel, as `target list` shows it
+    /// The kernel, as listed by `target list`
     #[arg(short, long)]
     target: String,
     /// Print JSON instead of a table
@@ -86,5 +86,5 @@ fn text(report: &Report) -> String {
             d.code.lines().for_each(|line| out += &format!("      {line}\n"));
         }
     }
-    out + &format!("{} of {} functions of {} stand there as rebuilt\n", report.proven, report.functions, report.release)
+    out + &format!("{} of {} functions match the shipped kernel {}\n", report.proven, report.functions, report.release)
 }

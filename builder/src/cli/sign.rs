@@ -28,10 +28,10 @@ pub struct SignArgs {
     /// Name the key by its identifier, not by the certificate's issuer and serial number (sign-file -k)
     #[arg(long)]
     key_id: bool,
-    /// Put the signature in the place of the one that it has
+    /// Replace the signature that the module has
     #[arg(long)]
     replace: bool,
-    /// Where to write [default: the module itself]
+    /// The file to write [default: the module itself]
     #[arg(short, long, value_name = "OUT.ko")]
     output: Option<PathBuf>,
 }

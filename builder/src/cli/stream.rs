@@ -34,7 +34,7 @@ enum Command {
     Renew(RenewArgs),
 }
 
-/// Check a stream file, as far as that goes without building.
+/// Check a stream file without building anything.
 ///
 /// Exit code 0: nothing is wrong; 1: the file is wrong; 2: its newest version drops what was released.
 #[derive(Args)]
@@ -46,7 +46,7 @@ struct CheckArgs {
 
 /// Build the live patches of one version, a module for each kernel.
 ///
-/// Writes NAME.ko, NAME.rs and NAME.json of each. A kernel that is refused does not keep the others from being built.
+/// Writes NAME.ko, NAME.rs and NAME.json for each kernel. A kernel that is refused does not stop the others.
 /// Exit code 0: all are built; 1: an error; 2: the kernels that are left out were refused.
 #[derive(Args)]
 #[command(disable_version_flag = true)]
@@ -68,7 +68,7 @@ struct BuildArgs {
 
 /// Build the live patches of one version, put them into packages in a repository, and enter them into the ledger.
 ///
-/// The ledger is ledger.json beside the stream file: keep it with that. Run again, it does what is left to do.
+/// The ledger is ledger.json beside the stream file: keep it with that. If it is run again, it does only what remains to be done.
 /// Exit code 0: all is released; 1: an error; 2: the kernels that are left out were refused.
 #[derive(Args)]
 #[command(disable_version_flag = true)]
@@ -90,7 +90,7 @@ struct ReleaseArgs {
     sign: SignWith,
 }
 
-/// Make the index of a repository anew, with a new date and a new end, without building anything.
+/// Write the index of a repository again, with a new date and a new expiry date, without building anything.
 ///
 /// Hosts refuse an index past its end (`valid_days` of the stream file): run this from a timer.
 /// Exit code 0: done; 1: an error; 2: the repository is not as it was released.
@@ -106,19 +106,19 @@ struct RenewArgs {
 /// The repository.
 #[derive(Args)]
 struct Place {
-    /// The repository: a folder with packages and their index, made where it is missing
+    /// The repository: a folder with packages and their index, created if it does not exist
     #[arg(short, long, value_name = "REPO")]
     output: PathBuf,
     /// Sign packages and index with this OpenPGP secret key (ASCII-armored, without a passphrase)
     #[arg(long, value_name = "FILE")]
     gpg_key: Option<PathBuf>,
-    /// Have no signature from now on, although the repository was signed
+    /// From now on, leave this repository unsigned, although it was signed
     #[arg(long, conflicts_with = "gpg_key")]
     unsigned: bool,
-    /// The stream file of another stream in the same repository; may be given several times
+    /// The stream file of another stream in the same repository; can be given several times
     #[arg(long, value_name = "FILE")]
     other_stream: Vec<PathBuf>,
-    /// Enter a package of the repository that the ledger does not know, by its file name; may be given several times
+    /// Enter a package of the repository that the ledger does not know, by its file name; can be given several times
     #[arg(long, value_name = "NAME")]
     adopt: Vec<String>,
 }
@@ -126,10 +126,10 @@ struct Place {
 /// Which version, for which kernels.
 #[derive(Args)]
 struct Which {
-    /// Only for this kernel, named as in the stream file; may be given several times
+    /// Only for this kernel, named as in the stream file; can be given several times
     #[arg(short, long, value_name = "TARGET")]
     kernel: Vec<String>,
-    /// The version [default: the newest of the file]
+    /// The version [default: the newest in the file]
     #[arg(long = "version", value_name = "V-R")]
     wanted: Option<String>,
 }

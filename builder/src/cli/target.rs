@@ -17,29 +17,29 @@ pub struct TargetArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Makes a target: a kernel with its source, compilers and image
+    /// Add a target: a kernel with its source, compilers and image
     #[command(after_help = "Examples:\n  \
         kmend-build target add debian:forky                       the newest kernel of the suite\n  \
         kmend-build target add debian:forky/7.2.12+deb14-amd64    this one\n  \
         kmend-build target add --tree ~/linux --name mine         a kernel you built")]
     Add(AddArgs),
-    /// Lists the stored targets
+    /// List the stored targets
     List {
-        /// As JSON: an array of what `target show --json` prints of each
+        /// Print JSON: an array with what `target show --json` prints for each
         #[arg(long)]
         json: bool,
     },
-    /// Shows all that is known of one target
+    /// Show everything that is known about one target
     Show {
         /// debian:SUITE, debian:SUITE/RELEASE, tree:NAME
         name: String,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Removes a target and its files (the compilers stay, other targets may share them)
+    /// Remove a target and its files (the compilers stay: other targets may share them)
     Remove {
-        /// Its name, as `target list` shows it; debian:SUITE where there is one of that suite
+        /// Its name, as listed by `target list`; debian:SUITE if there is only one of that suite
         name: String,
     },
 }
@@ -49,7 +49,7 @@ struct AddArgs {
     /// debian:SUITE or debian:SUITE/RELEASE
     #[arg(required_unless_present = "tree", conflicts_with = "tree")]
     name: Option<String>,
-    /// The kernel's architecture: x86_64 (amd64), ppc64le (ppc64el); this machine's by default
+    /// The kernel's architecture: x86_64 (amd64) or ppc64le (ppc64el) [default: this machine's]
     #[arg(long, conflicts_with = "tree")]
     arch: Option<String>,
     /// An archive to use instead of the one in this machine's apt sources
@@ -58,13 +58,13 @@ struct AddArgs {
     /// A kernel source tree in which the kernel was built
     #[arg(long, value_name = "DIR")]
     tree: Option<PathBuf>,
-    /// The kernel image that runs (ELF), where it is not DIR/vmlinux
+    /// The kernel image that runs (ELF) [default: DIR/vmlinux]
     #[arg(long, value_name = "FILE", requires = "tree")]
     vmlinux: Option<PathBuf>,
-    /// The build root in which the kernel was built, where that is not this machine
+    /// The build root in which the kernel was built [default: this machine]
     #[arg(long, value_name = "DIR", requires = "tree")]
     root: Option<PathBuf>,
-    /// What to call the tree's target: tree:NAME; the folder's name by default
+    /// The target is called tree:NAME [default: the folder's name]
     #[arg(long = "name", value_name = "NAME", requires = "tree")]
     tree_name: Option<String>,
 }
@@ -95,7 +95,7 @@ fn run_add(args: &AddArgs) -> Result<()> {
         (None, None) => bail!("name a target (debian:forky) or a tree (--tree DIR)"),
     };
     match added {
-        Added::AlreadyThere(target) => println!("{} is there already", target.name),
+        Added::AlreadyThere(target) => println!("{} exists already", target.name),
         Added::New(target) => println!("{} is ready [{:.0} s]", target.name, begun.elapsed().as_secs_f32()),
     }
     Ok(())
@@ -112,7 +112,7 @@ fn list(json: bool) -> Result<()> {
     }
     let unfinished = store::unfinished()?;
     if targets.is_empty() && unfinished.is_empty() {
-        println!("no target yet; `kmend-build target add debian:forky` makes one");
+        println!("there are no targets; `kmend-build target add debian:forky` adds one");
         return Ok(());
     }
     let mut rows = vec![["NAME", "ARCH", "RELEASE", "VERSION", "GCC", "RUST"].map(String::from)];
@@ -125,7 +125,7 @@ fn list(json: bool) -> Result<()> {
         print!("{}", table(&rows));
     }
     for name in unfinished {
-        println!("{name}  not finished: `kmend-build target add` goes on with it, `target remove` takes it away");
+        println!("{name}  not finished: `kmend-build target add` continues, `target remove` removes it");
     }
     Ok(())
 }

@@ -107,7 +107,7 @@ pub fn again(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, wor
 fn run(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, moved: bool, work: &Path) -> Result<Vec<Pair>> {
     let step = progress::step(match how {
         How::Types => "compiling with debug information, to compare types and static variables",
-        How::NamesData => "compiling again, to tell variables of one section apart",
+        How::NamesData => "compiling again, to distinguish variables of one section",
         How::ReadsVariables => "compiling again, for code that the kernel changes at boot",
         How::ReadsKeys => "compiling again, for static keys and static calls of modules",
     });

@@ -23,7 +23,7 @@ pub fn explain(
     };
     let shown: String = words.lines().take(40).map(|l| format!("\n    {l}")).collect();
     if let Some(why) = not_about_the_source(words) {
-        return anyhow!("the compiler broke off on {}: {why}. It says:{shown}", unit.source);
+        return anyhow!("the compiler failed on {}: {why}. It says:{shown}", unit.source);
     }
     if variant.is_patched() {
         let titles = tree.map(PatchedTree::titles).unwrap_or_default();
@@ -31,7 +31,7 @@ pub fn explain(
             "with the fix ({titles}) this file does not compile for {}. The compiler says:{shown}",
             target.release
         );
-        let hint = "take the fix as it was backported to this kernel's series";
+        let hint = "use the backport of the fix to this kernel's series";
         return Refused(vec![Refusal::new("does-not-compile", "", &unit.source, reason, hint)]).into();
     }
     anyhow!(
@@ -52,17 +52,17 @@ pub(super) fn not_about_the_source(words: &str) -> Option<String> {
     let has = |part: &str| words.contains(part);
     if has("No space left on device") {
         let here = std::env::temp_dir();
-        return Some(format!("the disk is full; free some of {}, or name another folder in TMPDIR", here.display()));
+        return Some(format!("the disk is full; free space in {}, or set TMPDIR to another folder", here.display()));
     }
     if has("Cannot allocate memory") || has("out of memory") || has("memory exhausted") || has("Killed signal") {
-        return Some("memory ran out, or something ended it; free some memory and try again".into());
+        return Some("it ran out of memory, or was killed; free some memory and try again".into());
     }
     if has("internal compiler error") {
         return Some("this is a fault of the compiler".into());
     }
     // Whoever finds fault with a source says "error:"; the sandbox and the loader do not.
     let finds_fault = ["error:", "Error:", "undefined reference"].iter().any(|w| has(w));
-    (!finds_fault).then(|| "it could not be run".into())
+    (!finds_fault).then(|| "it could not be started".into())
 }
 
 /// The compiler counts lines by kmend's `#line` directives, and shows what stands at that number in the file with these.

@@ -29,7 +29,7 @@ pub fn of(changes: &ChangeSet<'_>) -> Result<Vec<(Kind, ItemId)>, Vec<Refusal>> 
                     "unknown-section",
                     pointer.unwrap_or_default(),
                     SECTION,
-                    "there is a pointer in it that is none of the four kinds of callbacks".into(),
+                    "it contains a pointer that is none of the four kinds of callbacks".into(),
                     "use the macros of <linux/livepatch_helpers.h>",
                 ));
                 continue;
@@ -40,8 +40,8 @@ pub fn of(changes: &ChangeSet<'_>) -> Result<Vec<(Kind, ItemId)>, Vec<Refusal>> 
                     "callback-function",
                     &name_of(view, other),
                     SECTION,
-                    format!("{} names something that is no new function of this file", kind.macro_name()),
-                    "name a function that the fix adds to the same file; it can call what it likes",
+                    format!("{} names something that is not a new function of this file", kind.macro_name()),
+                    "name a function that the fix adds to the same file; that function can call others",
                 )),
             }
         }

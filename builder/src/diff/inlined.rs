@@ -46,7 +46,7 @@ pub fn check(original: &Object, shipped: &Object, changed: &BTreeSet<&str>) -> V
     }
     let (compared, runs) = (callers(original), callers(shipped));
     let refusal = |name: &str, reason: String| {
-        let hint = "the two differ in nothing but -ffunction-sections and debug information: leave this file out, or report it";
+        let hint = "the two compiles differ only in -ffunction-sections and debug information: leave this file out, or report this";
         Refusal::new("compiled-otherwise", name, "", reason, hint)
     };
     let only_one = compared.keys().filter(|name| !runs.contains_key(*name));
@@ -54,7 +54,7 @@ pub fn check(original: &Object, shipped: &Object, changed: &BTreeSet<&str>) -> V
         .map(|name| {
             refusal(
                 name,
-                "it is a function of its own where the file is compiled to be compared, and none in the running kernel"
+                "it is a separate function when the file is compiled for comparison, but not in the running kernel"
                     .into(),
             )
         })
@@ -65,7 +65,7 @@ pub fn check(original: &Object, shipped: &Object, changed: &BTreeSet<&str>) -> V
             refusal(
                 &name,
                 format!(
-                    "the fix changes it, and in the running kernel {caller} does not call it: it may have it inlined"
+                    "the fix changes it, and in the running kernel {caller} does not call it: it may be inlined there"
                 ),
             )
         }));

@@ -28,9 +28,8 @@ pub fn adopt(moved: &mut ChangeSet<'_>, kernel: &ChangeSet<'_>) {
                 "compiled-otherwise",
                 name,
                 "",
-                "the fix changes it, and it does not exist any more when its file is compiled to run in a module"
-                    .into(),
-                "mark it noinline in the fix, so that it stays a function of its own",
+                "the fix changes it, and it no longer exists when its file is compiled to run in a module".into(),
+                "mark it noinline in the fix, so that it remains a separate function",
             ));
         }
     }

@@ -56,7 +56,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
             &it.name,
             section,
             format!("the fix changes existing data: {}{member}", datum.difference.why),
-            "a running kernel already uses this data; change it at run time instead, from code that the fix changes or from a callback",
+            "the running kernel already uses this data; change it at run time instead, in code that the fix changes or in a callback",
         );
         refusal.member.clone_from(&datum.member);
         found.push(refusal);
@@ -67,7 +67,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
             "",
             section,
             format!("the fix changes code that has no name, or no size: {why}"),
-            "livepatch replaces functions by name; in assembler give it one with SYM_FUNC_START and SYM_FUNC_END, otherwise leave it alone, and do not strip symbols",
+            "livepatch replaces functions by name; in assembler, name it with SYM_FUNC_START and SYM_FUNC_END; otherwise do not change it, and do not strip symbols",
         ));
     }
     for &item in changes.new_data.iter().filter(|&&item| !patched.items[item].is_own_copy(patched.object)) {
@@ -78,8 +78,8 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
                 "init-data",
                 &it.name,
                 section,
-                "the fix adds data that the kernel reads only while it starts or loads the module".into(),
-                "a live patch comes after that; leave this part out",
+                "the fix adds data that the kernel reads only while it boots or loads the module".into(),
+                "a live patch is loaded later; leave this part out",
             ));
         } else if section.contains("ro_after_init") {
             found.push(Refusal::new(
@@ -87,7 +87,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
                 &it.name,
                 section,
                 "the fix adds a `__ro_after_init` variable".into(),
-                "a live patch comes after that; leave __ro_after_init out, or make it const",
+                "a live patch is loaded later; leave __ro_after_init out, or make the variable const",
             ));
         } else if let Some(Class::Table(record)) = known::class_of(section) {
             found.push(kernel_table(&it.name, section, record));
@@ -97,7 +97,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
                 &it.name,
                 section,
                 format!("the fix adds {} to a section that kmend does not know", it.name),
-                "the kernel reads such tables in its own image alone; leave this part of the fix out, or ask for the section to be supported",
+                "the kernel reads such tables only in its own image; leave this part of the fix out, or request support for the section",
             ));
         }
     }
@@ -110,10 +110,10 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
 fn alias(alias: &Alias) -> Refusal {
     let Alias { name, of, split } = alias;
     let reason = match split {
-        true => format!("in the running kernel it is another name of {of}, and the fix gives it a body of its own: to replace the one is to replace both"),
-        false => format!("in the running kernel it is a function or datum of its own, and the fix makes it another name of {of}"),
+        true => format!("in the running kernel it is an alias of {of}, and the fix gives it a separate body: replacing one would replace both"),
+        false => format!("in the running kernel it is a separate function or variable, and the fix makes it an alias of {of}"),
     };
-    Refusal::new("alias-changed", name, "", reason, "leave both names as they are, and add a new function beside them")
+    Refusal::new("alias-changed", name, "", reason, "keep both names as they are, and add a new function")
 }
 
 /// True if changed code has references for which it took more than the layout to say which variable they count from.
@@ -137,8 +137,8 @@ fn doubts(changes: &ChangeSet<'_>) -> Vec<Refusal> {
                 "ambiguous-address",
                 &changes.patched.items[doubt.user].name,
                 &changes.patched.section(doubt.user).name,
-                format!("it refers to the border between {a} and {b}: the end of an array, or the variable beside it, which are not next to each other in the running kernel"),
-                "leave the section attribute of the new variable out (`__read_mostly` and its like), so that it is not beside the array",
+                format!("it refers to the border between {a} and {b}: either the end of an array or the next variable, and in the running kernel these are not adjacent"),
+                "remove the section attribute of the new variable (`__read_mostly` and similar), so that it is not adjacent to the array",
             )
         })
         .collect()
@@ -158,8 +158,8 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             "init-function",
             name,
             section,
-            "the fix changes code that runs only while the kernel or module starts or ends".into(),
-            "this code has already run, or is gone; leave this part of the fix out, or repair its effect from a callback",
+            "the fix changes code that runs only while the kernel boots, or while the module is loaded or removed".into(),
+            "this code has already run or has been freed; leave this part of the fix out, or repair its effect in a callback",
         ));
         return;
     }
@@ -168,11 +168,10 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             "shared-section",
             name,
             section,
-            "it shares its section with other functions and jumps between them in a way that cannot be relocated"
-                .into(),
+            "it shares its section with other functions, and a jump between them cannot be relocated".into(),
             match section == ".text" {
                 true => "compile both objects with -ffunction-sections",
-                false => "leave this function alone, or change one of its callers",
+                false => "do not change this function; change one of its callers instead",
             },
         ));
     }
@@ -181,7 +180,7 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             "no-ftrace-site",
             name,
             section,
-            "it must not be traced, so it cannot be live patched".into(),
+            "ftrace must not trace it, so it cannot be redirected".into(),
             "change one of its callers instead",
         ));
         return;
@@ -199,8 +198,8 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
                 "no-ftrace-site",
                 name,
                 section,
-                "the running function has no place for ftrace (notrace, or compiled without tracing), so it cannot be redirected".into(),
-                "change its callers instead, for example with a copy of it under another name",
+                "the running function has no ftrace entry (it is notrace, or its file is compiled without ftrace), so it cannot be redirected".into(),
+                "change its callers instead, for example so that they call a copy of it under another name",
             ));
         }
     }
@@ -222,7 +221,7 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             "ambiguous-static-local",
             base,
             section,
-            format!("{name} uses one of several static variables called {base}, and it cannot be said which one of the running kernel that is"),
+            format!("{name} uses one of several static variables called {base}, and kmend cannot tell which one in the running kernel that is"),
             "keep the order and number of uses of these variables in the function, or rename the new one",
         ));
     }
@@ -260,8 +259,8 @@ pub fn kpatch_callbacks(changes: &ChangeSet<'_>) -> Vec<Refusal> {
                 "kpatch-macro",
                 "",
                 &s.name,
-                "the fix asks kpatch to run something, and kmend does not read these macros".into(),
-                "use those of <linux/livepatch_helpers.h> for callbacks (KLP_PRE_PATCH_CALLBACK and its relations); leave others out",
+                "the fix uses a kpatch macro that kmend does not support".into(),
+                "for callbacks, use the macros in <linux/livepatch_helpers.h> (KLP_PRE_PATCH_CALLBACK and similar); leave others out",
             )
         })
         .collect()
@@ -365,7 +364,7 @@ fn unknown_sections(changes: &ChangeSet<'_>) -> Vec<Refusal> {
                 "",
                 &section.name,
                 "the fix changes a section that kmend does not know".into(),
-                "leave the part of the fix that puts something there out, or ask for the section to be supported",
+                "leave out the part of the fix that adds to this section, or request support for the section",
             ),
         });
     }
@@ -389,8 +388,8 @@ fn kernel_table(name: &str, section: &str, record: &str) -> Refusal {
         "kernel-table",
         name,
         section,
-        format!("the fix adds or changes {record}: the kernel reads the list of these in its own image, or when it loads the module"),
-        "a live patch comes after that; leave this part of the fix out",
+        format!("the fix adds or changes {record}: the kernel reads these only from its own image, or when it loads the module"),
+        "a live patch is loaded later; leave this part of the fix out",
     )
 }
 
@@ -410,23 +409,23 @@ fn sites(changes: &ChangeSet<'_>, function: ItemId, found: &mut Vec<Refusal>) {
                     "points-into-code",
                     &patched.items[datum].name,
                     section,
-                    format!("it holds addresses inside of {name}(), which the fix changes, and would go on to lead into the old code"),
-                    "make the table const, or leave the function alone",
+                    format!("it contains addresses inside {name}(), which the fix changes, and they would still point into the old code"),
+                    "make the table const, or do not change the function",
                 )
             }
             (Some(Class::AtBoot(what)), _) => Refusal::new(
                 "changed-at-boot",
                 name,
                 section,
-                format!("while the kernel starts it writes {what} into this code, and does so in its own image alone"),
-                "move the change into a function that uses no such value",
+                format!("while it boots, the kernel writes {what} into this code, and only in its own image"),
+                "make the change in a function that uses no such value",
             ),
             _ => Refusal::new(
                 "unknown-section",
                 name,
                 section,
                 "this section refers to addresses inside the function, and kmend does not know what it is for".into(),
-                "leave the function alone, or ask for the section to be supported",
+                "do not change the function, or request support for the section",
             ),
         });
     }

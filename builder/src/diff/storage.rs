@@ -38,9 +38,9 @@ pub fn misplaced(original: &View<'_>, patched: &View<'_>, twins: &Twins, ignored
                 "give the code that needs it a copy of the function under another name"
             }
             Storage::Init | Storage::Exit => "give the code that needs it a copy of the datum under another name",
-            Storage::PerCpu => "leave the variable as it is, and add a new one beside it",
-            _ if wanted == Storage::PerCpu => "leave the variable as it is, and add a new one beside it",
-            _ => "leave the variable as it is, and write to a new one instead",
+            Storage::PerCpu => "keep the variable as it is, and add a new one",
+            _ if wanted == Storage::PerCpu => "keep the variable as it is, and add a new one",
+            _ => "keep the variable as it is, and write to a new one instead",
         };
         found.push(Refusal::new(
             "storage-class",
@@ -106,6 +106,6 @@ pub fn read_only_written(function: &str, section: &str, at: u64, datum: &str, st
         function,
         section,
         format!("at offset {at:#x} it writes to {datum}, which the running kernel has in {storage}"),
-        "leave the write out, or write to a new variable",
+        "leave out the write, or write to a new variable",
     )
 }

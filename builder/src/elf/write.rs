@@ -48,7 +48,7 @@ pub fn write(object: &Object) -> Result<Vec<u8>> {
     let mut symbol_names = Vec::with_capacity(object.symbols.len());
     for (id, symbol) in object.symbols.iter().enumerate().skip(1) {
         if symbol.is_local() {
-            ensure!(!seen_global, "symbol {} is local but stands behind a global one", symbol.name);
+            ensure!(!seen_global, "symbol {} is local but comes after a global one", symbol.name);
             locals = id as u32 + 1;
         } else {
             seen_global = true;

@@ -147,10 +147,10 @@ impl Explainer<'_, '_> {
             let cold = names::cold_parent(&vp.items[function.item].name).is_some();
             if let (Some(one), false) = (fixed.types.first(), cold) {
                 let more = if fixed.types.len() > 1 { " and other types" } else { "" };
-                return vec![said("layout", &format!("no line of the fix stands in it; the fix changes {one}{more}"))];
+                return vec![said("layout", &format!("it contains no line of the fix; the fix changes {one}{more}"))];
             }
             let text =
-                "no line of the fix stands in it: the compiler chose otherwise here (registers, order, inlining)";
+                "it contains no line of the fix: the compiler made other choices here (registers, order, inlining)";
             (!cold).then(|| said("compiler", text)).into_iter().collect()
         }))
     }

@@ -137,7 +137,7 @@ fn a_line_that_the_compiler_counts_to_the_brace() {
 #[test]
 fn a_layout() {
     let found = caused(|old| old.replace("\tint width;\n", "\tint depth;\n\tint width;\n"), "-g1");
-    assert_eq!(found, one("by_layout", "no line of the fix stands in it; the fix changes struct box (a/b.c:31)"));
+    assert_eq!(found, one("by_layout", "it contains no line of the fix; the fix changes struct box (a/b.c:31)"));
 }
 
 #[test]

@@ -346,7 +346,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 &pending.on_behalf_of,
                 section_name,
                 format!("relocation {} at offset {:#x} is not known", arch.reloc_name(reloc.kind), reloc.offset),
-                "this construct cannot be carried into a live patch yet",
+                "kmend does not support this construct yet",
             ));
             return;
         }
@@ -370,7 +370,7 @@ impl<'a, 'o> Run<'a, 'o> {
                         &pending.on_behalf_of,
                         section_name,
                         format!("it refers to {}+{offset:#x}, which kmend cannot identify", home.name),
-                        "this construct cannot be carried into a live patch yet",
+                        "kmend does not support this construct yet",
                     ));
                 }
                 None
@@ -406,7 +406,7 @@ impl<'a, 'o> Run<'a, 'o> {
                     &pending.on_behalf_of,
                     section,
                     format!("it uses writable data without a name ({section}+{:#x})", item.range.start),
-                    "give the data a name, so that kmend can tell which of the running kernel it is",
+                    "give the data a name, so that kmend can identify it in the running kernel",
                 ));
                 return None;
             }
@@ -421,7 +421,10 @@ impl<'a, 'o> Run<'a, 'o> {
                 "refers-to-init",
                 &pending.on_behalf_of,
                 section,
-                format!("it refers to {}, which is gone once the kernel or module has started", item.name),
+                format!(
+                    "it refers to {}, which is freed once the kernel has booted or the module is loaded",
+                    item.name
+                ),
                 "leave this part of the fix out",
             ));
             return None;
@@ -431,7 +434,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 "jumps-into-function",
                 &pending.on_behalf_of,
                 section,
-                format!("it jumps into {}, {addend} bytes behind its entry, or under a condition, where no module can jump", item.name),
+                format!("it jumps into {}, {addend} bytes after its entry, or conditionally, which is not possible from a module", item.name),
                 "in assembler use a call or an unconditional jump to the beginning; otherwise leave this part of the fix out",
             ));
             return None;
@@ -478,8 +481,8 @@ impl<'a, 'o> Run<'a, 'o> {
                 "unknown-reference",
                 &pending.on_behalf_of,
                 &home.name,
-                format!("it refers to offset {offset:#x}, where no entry stands"),
-                "this construct cannot be carried into a live patch yet",
+                format!("it refers to offset {offset:#x}, where no entry begins"),
+                "kmend does not support this construct yet",
             ));
             return None;
         };

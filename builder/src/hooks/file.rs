@@ -40,7 +40,7 @@ pub struct HooksFile {
 pub fn read(path: &Path) -> Result<HooksFile> {
     let file = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
     let bytes = files::read_at_most(path, MAX_BYTES as u64).context("the hooks file")?;
-    let text = String::from_utf8(bytes).map_err(|_| malformed(&file, 0, "it is no text in UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|_| malformed(&file, 0, "it is not UTF-8 text"))?;
     check_size(&text).map_err(|why| malformed(&file, 0, why))?;
     let (callbacks, states) = declared(&text).map_err(|e| malformed(&file, e.span().start().line, &e.to_string()))?;
     Ok(HooksFile { sha256: files::sha256(text.as_bytes()), file, text, callbacks, states })
@@ -54,7 +54,7 @@ const MAX_DEPTH: usize = 200;
 /// The parser calls itself for what stands in brackets.
 fn check_size(text: &str) -> Result<(), &'static str> {
     if text.len() > MAX_BYTES {
-        return Err("it has more than 1 MiB");
+        return Err("it is larger than 1 MiB");
     }
     let mut depth = 0_usize;
     for byte in text.bytes() {
@@ -84,7 +84,7 @@ fn malformed(file: &str, line: usize, why: &str) -> Refused {
 type Declared = (BTreeMap<String, (String, Vec<Kind>)>, Vec<State>);
 
 fn declared(text: &str) -> syn::Result<Declared> {
-    let file = syn::parse_file(text).map_err(|e| syn::Error::new(e.span(), format!("it is no Rust: {e}")))?;
+    let file = syn::parse_file(text).map_err(|e| syn::Error::new(e.span(), format!("it is not valid Rust: {e}")))?;
     let mut calls = file.items.iter().filter_map(|item| match item {
         syn::Item::Macro(m) if m.mac.path.segments.last().is_some_and(|s| s.ident == MACRO) => Some(m),
         _ => None,
@@ -93,7 +93,7 @@ fn declared(text: &str) -> syn::Result<Declared> {
     let call =
         calls.next().ok_or_else(|| whole("it has no livepatch_hooks! { … }, so there is nothing to register"))?;
     if let Some(second) = calls.next() {
-        return Err(syn::Error::new(start_of(second), "there is a second livepatch_hooks!: put all into one"));
+        return Err(syn::Error::new(start_of(second), "there is a second livepatch_hooks!: combine them into one"));
     }
     let what: Declaration = call.mac.parse_body()?;
     if what.callbacks.is_empty() && what.states.is_empty() {
@@ -110,10 +110,10 @@ fn declared(text: &str) -> syn::Result<Declared> {
     for Entry { key, value } in what.states {
         let span = key.span();
         let id = key.value(&file)?;
-        let version =
-            u32::try_from(value.value(&file)?).map_err(|_| syn::Error::new(value.span(), "a version has 32 bits"))?;
+        let version = u32::try_from(value.value(&file)?)
+            .map_err(|_| syn::Error::new(value.span(), "a version is a 32-bit number"))?;
         if id == 0 {
-            return Err(syn::Error::new(span, "a state's id cannot be 0: that ends the kernel's list of states"));
+            return Err(syn::Error::new(span, "a state's id cannot be 0, which ends the kernel's list of states"));
         }
         if states.iter().any(|s| s.id == id) {
             return Err(syn::Error::new(span, format!("the state {id:#x} is declared twice")));
@@ -158,7 +158,7 @@ fn kinds_of(file: &syn::File, provider: &Ident) -> syn::Result<Vec<Kind>> {
     if kinds.is_empty() {
         return Err(syn::Error::new(
             block.impl_token.span,
-            format!("`impl Callbacks for {provider}` has no callback in it"),
+            format!("`impl Callbacks for {provider}` contains no callback"),
         ));
     }
     Ok(kinds)
@@ -252,7 +252,9 @@ impl Number {
             (Some(syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Int(literal), .. })), None) => literal.base10_parse(),
             _ => Err(syn::Error::new(
                 name.span(),
-                format!("{name} has to be a number, or a `const` of this file that is one: the manifest names it"),
+                format!(
+                    "{name} must be a number, or a `const` of this file that is one, because the manifest lists it"
+                ),
             )),
         }
     }

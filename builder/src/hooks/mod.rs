@@ -158,8 +158,8 @@ pub fn no_such_object(name: &str, file: Option<&HooksFile>) -> Refusal {
         "hooks-object",
         name,
         file.map_or("", |f| f.file.as_str()),
-        "this kernel has no such module, so the callbacks would never be called".into(),
-        "name vmlinux for code that is built in, else a module as lsmod shows it, with underscores",
+        "this kernel has no such module, so its callbacks would never be called".into(),
+        "write vmlinux for built-in code, otherwise the module's name as lsmod shows it, with underscores",
     )
 }
 

@@ -23,8 +23,8 @@ pub fn run(sandbox: &Sandbox, program: &str, args: &[&str], hooks: Option<&Hooks
     if let Some(hooks) = hooks {
         let words = about_hooks(&String::from_utf8_lossy(&out.stderr), &hooks.file);
         if !words.is_empty() {
-            let reason = format!("rustc does not take it:{words}");
-            let hint = "correct what rustc names; docs/authors.md shows what a hooks file can use";
+            let reason = format!("rustc rejects it:{words}");
+            let hint = "correct what rustc reports; docs/authors.md shows what a hooks file can use";
             return Err(Refused(vec![Refusal::new("hooks-do-not-compile", "", &hooks.file, reason, hint)]).into());
         }
     }

@@ -234,11 +234,11 @@ fn judge(n: usize, found: &Found, tree: &PatchedTree, absent: &BTreeMap<String, 
     }
     let touches = &tree.touches[n];
     if let Some(place) = found.undone.get(&n) {
-        return (Effect::Undone, Some(format!("later fixes take back what it changes: {place}")));
+        return (Effect::Undone, Some(format!("later fixes revert what it changes: {place}")));
     }
     let as_it_was = |path: &&String| tree.files.get(*path).is_some_and(|f| f.original == f.patched);
     if let Some(path) = touches.iter().find(as_it_was) {
-        return (Effect::Undone, Some(format!("the fixes together leave {path} as it was")));
+        return (Effect::Undone, Some(format!("together, the fixes do not change {path}")));
     }
     let whys: Vec<String> = touches.iter().filter_map(|path| Some(format!("{path}: {}", absent.get(path)?))).collect();
     let built: Vec<&str> = touches.iter().filter(|path| !absent.contains_key(*path)).map(String::as_str).collect();

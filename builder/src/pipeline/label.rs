@@ -30,7 +30,7 @@ pub struct Label {
 pub fn label(parts: &mut [Part], labels: &[Label]) -> Result<()> {
     let is_another = |part: &Part, label: &Label| part.fix.sha256 != label.sha256;
     if let Some((part, _)) = parts.iter().zip(labels).find(|(part, label)| is_another(part, label)) {
-        anyhow::bail!("the patch {} was changed while it was built: start again", part.fix.file);
+        anyhow::bail!("the patch {} was changed during the build: start again", part.fix.file);
     }
     anyhow::ensure!(parts.len() == labels.len(), "{} fixes were read, the stream has {}", parts.len(), labels.len());
     for (fix, label) in parts.iter_mut().map(|part| &mut part.fix).zip(labels) {

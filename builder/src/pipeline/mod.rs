@@ -262,7 +262,7 @@ fn carry_over(
     registration.hook(hooks, hooks_file.is_some());
     if registration.objects.is_empty() {
         return Err(
-            NothingChanged("nothing to patch: the fix only adds code, and nothing that runs uses it".into()).into()
+            NothingChanged("nothing to patch: the fix only adds code, and no running code uses it".into()).into()
         );
     }
     registration.wait_for(resolved.klp.values().filter_map(|klp| klp.needs.as_deref()));
@@ -463,7 +463,7 @@ fn prove_units(
     let unused = |name: &&String| !proven.unproven().iter().any(|u| u.function == **name);
     // What a stream lets pass may be needed for another of its kernels.
     if let Some(name) = request.allow_unproven.iter().find(unused).filter(|_| request.stream.is_none()) {
-        bail!("--allow-unproven {name} is not needed: either it is proven, or the patched code neither replaces nor uses it; leave it out");
+        bail!("--allow-unproven {name} is not needed, because the function is proven or the patched code neither replaces nor uses it; leave the option out");
     }
     Ok(proven)
 }
@@ -525,8 +525,8 @@ fn exported_already(units: &[Unit], changes: &[ChangeSet<'_>], symvers: &Symvers
     for (unit, changes) in units.iter().zip(changes) {
         for (name, export) in patchability::new_exports(changes).iter().filter_map(|n| Some((n, symvers.get(n)?))) {
             let home = export.module.as_deref().unwrap_or("vmlinux");
-            let why = format!("the fix exports it here, and {home} of the running kernel exports a symbol of this name: modules go on to use that one");
-            let hint = "leave the symbol and its export where they are";
+            let why = format!("the fix exports it here, and {home} of the running kernel exports a symbol of this name: modules still use that one");
+            let hint = "keep the symbol and its export where they are";
             found.push(Refusal::new("export-added", name, &unit.pair.unit.source, why, hint));
         }
     }
@@ -587,7 +587,7 @@ fn check(
     let against = verify::Against { release: &target.release, build_id: &target.build_id, image, modules, symvers };
     let faults = verify::verify(module, &against)?;
     if !faults.is_empty() {
-        bail!("the finished module is wrong; this is a fault in kmend, please report it:\n  {}", faults.join("\n  "));
+        bail!("the finished module is wrong; this is a bug in kmend, please report it:\n  {}", faults.join("\n  "));
     }
     step.done("");
     Ok(())

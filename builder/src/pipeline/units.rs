@@ -103,7 +103,7 @@ pub fn leave_out_started(unit: &Unit, tree: &PatchedTree, changes: &mut ChangeSe
     let names: Vec<&str> = started.iter().map(|f| patched.items[f.item].name.as_str()).collect();
     (!names.is_empty()).then(|| {
         let names = names.join(", ");
-        format!("{source}: {names} ran when the kernel started, with the header's code as it was; left out")
+        format!("{source}: {names} ran when the kernel booted, with the old code of the header; left out")
     })
 }
 

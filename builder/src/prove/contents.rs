@@ -54,11 +54,11 @@ impl Run<'_> {
         }
         let len = section.data.len() as u64;
         let Some(theirs) = self.shipped.bytes(base, len) else {
-            return Some(format!("the shipped kernel ends within the constants of {}", section.name));
+            return Some(format!("the shipped kernel ends inside the constants of {}", section.name));
         };
         let piece = Piece { object: self.object, section: id, range: 0..len, spot: base };
         if let Some(at) = self.first_difference(&piece, theirs, &[]) {
-            return Some(format!("it uses constants that are others at {}", self.shipped.describe(piece.place(at))));
+            return Some(format!("it uses constants that differ at {}", self.shipped.describe(piece.place(at))));
         }
         section.relocs.iter().find_map(|r| {
             let symbol = &self.object.symbols[r.symbol];
@@ -66,7 +66,7 @@ impl Run<'_> {
             let expected = known.moved(symbol.value as i64);
             match self.shipped.follow(&piece, r, self.object.arch.field(r.kind)?) {
                 Leads::Place(place) if place != expected => Some(format!(
-                    "it uses a table in which {} stands for {}",
+                    "it uses a table that has {} in the place of {}",
                     self.shipped.describe(place),
                     self.shipped.describe(expected)
                 )),

@@ -67,7 +67,7 @@ impl<'a> Elsewhere<'a> {
     pub fn prove(&self, wanted: &Wanted, world: &World<'_>) -> Result<Result<(), String>> {
         let step = progress::step(format!("proving {}, which the patched code refers to", wanted.name));
         let definitions = Definitions::of(self.target)?;
-        let mut why = "no C file of this kernel was found that defines it".to_string();
+        let mut why = "no C file was found that defines it in this kernel".to_string();
         let mut files = definitions.files(&wanted.name, &wanted.near);
         files.truncate(MOST_FILES);
         for round in 0..2 {
@@ -112,9 +112,9 @@ impl<'a> Elsewhere<'a> {
             let proof = prove_unit(&object, unit.module.as_deref(), world.image, world.modules)?;
             why = match proof.functions.get(&wanted.name) {
                 Some(Verdict::Proven(at)) if *at == wanted.at => return Ok(Some(Ok(()))),
-                Some(Verdict::Proven(_)) => Some(format!("the one of {} stands at another place", unit.source)),
+                Some(Verdict::Proven(_)) => Some(format!("the one from {} is at another address", unit.source)),
                 Some(Verdict::Differs { offset, why, .. }) => {
-                    let what = format!("{}, rebuilt, differs there in byte {offset:#x}: {why}", unit.source);
+                    let what = format!("{}, rebuilt, differs from it at byte {offset:#x}: {why}", unit.source);
                     let shipped = stage::shipped(unit.module.as_deref(), world.image, world.modules)?;
                     Some(world.explain(&object, &proof, &wanted.name, shipped, what))
                 }

@@ -55,7 +55,7 @@ impl Evidence {
     pub fn cause(&self, proof: &Proof, name: &str) -> String {
         if let Some((image, target)) = &self.compilers {
             return format!(
-                "most likely the compiler: the kernel was compiled by {image:?}, the target has {target:?}"
+                "most likely the compiler: the kernel was compiled with {image:?}, the target has {target:?}"
             );
         }
         if !self.options.is_empty() {
@@ -63,7 +63,7 @@ impl Evidence {
             let more = self.options.len() - shown.len();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             return format!(
-                "most likely the config: the kernel's own record of it differs in {}{more}",
+                "most likely the config: the one recorded in the kernel differs in {}{more}",
                 shown.join(", ")
             );
         }
@@ -71,22 +71,22 @@ impl Evidence {
         let others = total - usize::from(proof.functions.contains_key(name));
         if total > proven + 1 && 2 * (total - proven) >= total {
             return format!(
-                "only {proven} of the {total} functions of this file stand in the kernel as they were rebuilt, and the compiler is \
-                 the kernel's own by its version: most likely the config, a header, or a flag"
+                "only {proven} of the {total} functions of this file match the shipped kernel, and the compiler's version is \
+                 that of the kernel: most likely the config, a header, or a flag"
             );
         }
         if proven == others {
             return match others {
-                0 => "it is the only function of this file; the compiler is the kernel's own by its version".into(),
+                0 => "it is the only function of this file; the compiler's version is that of the kernel".into(),
                 _ => format!(
-                    "the other {others} functions of this file stand in the kernel as they were rebuilt: most likely the source of \
-                     this one is not what the kernel was built from"
+                    "the other {others} functions of this file match the shipped kernel: most likely the kernel was built from another \
+                     source of this one"
                 ),
             };
         }
         format!(
-            "{proven} of the {total} functions of this file stand in the kernel as they were rebuilt: most likely the source of \
-             the others, or something that they share, is not what the kernel was built from"
+            "{proven} of the {total} functions of this file match the shipped kernel: most likely the source of the others, or \
+             something that they share, differs from what the kernel was built from"
         )
     }
 }

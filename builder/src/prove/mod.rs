@@ -198,7 +198,7 @@ impl Run<'_> {
                 let lead = self.object.arch.lead_in(&self.object.sections[section], range.start);
                 let in_front = range.start - lead..range.start;
                 let found = self.difference(section, in_front, spot.moved(-(lead as i64)));
-                let found = found.map(|(_, why)| (0, format!("in front of its entry: {why}")));
+                let found = found.map(|(_, why)| (0, format!("before its entry: {why}")));
                 let found = found.or_else(|| self.difference(section, range.clone(), spot));
                 match found.or_else(|| self.difference_of_tables(section, &range, spot)) {
                     None => {
@@ -366,8 +366,8 @@ impl Run<'_> {
                 }
                 if let Some(other) = self.misplaced(home, base) {
                     return Err(format!(
-                        "the shipped code refers to {}; where {} stood as the rebuilt code has it, {other} would stand in \
-                         another place than it does",
+                        "the shipped code refers to {}; if {} were where the rebuilt code has it, {other} would be at \
+                         another address than it is",
                         self.shipped.describe(place.moved(r.addend)),
                         target.name
                     ));

@@ -182,7 +182,7 @@ pub fn prove_all(claims: &[Claim<'_>], world: &World<'_>, allowed: &BTreeSet<Str
         step.done(&format!("{} that the fix uses in doubt", run.doubts.len()));
         return Ok(Tried::InDoubt(run.doubts));
     }
-    step.done(&format!("{proven} of {total} functions of these files stand there byte for byte"));
+    step.done(&format!("{proven} of {total} functions of these files match the shipped kernel byte for byte"));
     Ok(Tried::Proven(run.out))
 }
 
@@ -258,7 +258,7 @@ impl Run<'_> {
                 None => self.refuse(
                     n,
                     name,
-                    format!("{why}; it was to be let through, but the kernel has several functions of this name and nothing shows which is this file's"),
+                    format!("{why}; --allow-unproven names it, but the kernel has several functions of this name and nothing shows which one is this file's"),
                 ),
             }
         }

@@ -126,11 +126,11 @@ impl Run<'_> {
             match alone(own.iter().map(|o| o.0), theirs.iter().map(|t| t.0)) {
                 None => {}
                 Some((at, true)) => {
-                    let why = format!("the shipped {name} has no entry about this place, the rebuilt one has");
+                    let why = format!("the shipped {name} has no entry for this address, the rebuilt one has");
                     return Some((at, why));
                 }
                 Some((at, false)) => {
-                    let why = format!("the shipped {name} has an entry about this place, the rebuilt one has none");
+                    let why = format!("the shipped {name} has an entry for this address, the rebuilt one has none");
                     return Some((at, why));
                 }
             }

@@ -82,14 +82,14 @@ const PLAIN: [&str; 10] = [
 const CHANGES: [(&str, u64, &str); 10] = [
     ("FEATURE=0x121", 0, "its .altinstructions entry differs: its byte 8 is 21"),
     ("REPLACEMENT=0x0f,0x01,0xca", 0, "in byte 0x2 of its code in .altinstr_replacement: shipped bytes are ca"),
-    ("NOT_CHECKED", 3, "the shipped __ex_table has no entry about this place"),
+    ("NOT_CHECKED", 3, "the shipped __ex_table has no entry for this address"),
     ("WAY_OUT=5b", 3, "its __ex_table entry differs: the shipped code refers to f+0xc, the rebuilt code to f+0x10"),
     ("HANDLER=4", 3, "its __ex_table entry differs: its byte 8 is 04"),
     ("FLAGS=0x903", 5, "its __bug_table entry differs: its byte 10 is 03"),
     ("FILE=\"two.c\"", 5, "its __bug_table entry differs: the constant"),
     ("KEY=other", 7, "its __jump_table entry differs: the shipped code refers to "),
     ("BRANCH=1", 7, "its __jump_table entry differs: the shipped code refers to "),
-    ("LOCKED=4b", 7, "the shipped .smp_locks has an entry about this place, the rebuilt one has none"),
+    ("LOCKED=4b", 7, "the shipped .smp_locks has an entry for this address, the rebuilt one has none"),
 ];
 
 fn assemble(dir: &Path, name: &str, text: &str, change: Option<&str>) {

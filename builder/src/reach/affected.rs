@@ -47,7 +47,7 @@ pub fn units(
     let index = index(target)?;
     for (path, file) in &tree.files {
         if file.original == file.patched {
-            notes.push(format!("{path}: the fixes together leave it as it was"));
+            notes.push(format!("{path}: together, the fixes do not change it"));
             continue;
         }
         match made_of_text(&index, path) {
@@ -77,8 +77,8 @@ pub fn units(
         if tree.files.values().all(|f| f.original == f.patched) {
             return Err(NothingChanged(format!("the fixes change nothing:{why}")).into());
         }
-        let hint = "hand over a fix to C code that this kernel runs";
-        let reason = format!("it changes no code of this kernel:{why}");
+        let hint = "pass a fix to C code that this kernel runs";
+        let reason = format!("it does not change any code of this kernel:{why}");
         return Err(Refused(vec![Refusal::new("not-built", "", &tree.titles(), reason, hint)]).into());
     }
     let step = progress::step("finding the units that the fix reaches");
@@ -139,11 +139,13 @@ fn made_of_text(index: &Index, path: &str) -> Option<Result<String, Refusal>> {
         return None;
     }
     if made.iter().all(is_name) {
-        return Some(Ok(format!("{path}: kbuild makes {all} of its text; that stays as it was")));
+        return Some(Ok(format!("{path}: kbuild generates {all} from it, which is not changed")));
     }
-    let reason = format!("kbuild makes {all} of the text of this file, remarks too, and that is in the running kernel");
+    let reason = format!(
+        "kbuild generates {all} from the text of this file, comments included, and the running kernel contains that"
+    );
     let hint =
-        "leave this file out, if the rest of the fix works without it; else change the code that uses what is made";
+        "leave this file out if the rest of the fix works without it; otherwise change the code that uses what is generated";
     Some(Err(Refusal::new("generated-header", "", path, reason, hint)))
 }
 
@@ -205,7 +207,9 @@ pub fn units_of(target: &Target, sources: &[&str]) -> Result<(Vec<Unit>, Vec<Lef
     let units: Vec<Unit> = found.units.into_iter().filter(|u| sources.contains(&u.source.as_str())).collect();
     let why = |source: &str| {
         let refused = found.refusals.iter().find(|r| r.section == source).map(|r| r.reason.clone());
-        refused.or_else(|| found.unbuilt.get(source).cloned()).unwrap_or_else(|| "it becomes no unit of its own".into())
+        refused
+            .or_else(|| found.unbuilt.get(source).cloned())
+            .unwrap_or_else(|| "it is not compiled as a unit of its own".into())
     };
     let is_unit = |source: &&&str| units.iter().any(|u| u.source == **source);
     let others = sources.iter().filter(|s| !is_unit(s)).map(|s| (s.to_string(), why(s))).collect();
@@ -229,11 +233,11 @@ fn not_built(target: &Target, source: &str, why: &str) -> Refusal {
 
 fn new_file(path: &str) -> Refusal {
     let reason = "the fix adds this file, and no makefile of the target builds it".to_string();
-    Refusal::new("new-file", "", path, reason, "put the new code into a file that is there already")
+    Refusal::new("new-file", "", path, reason, "put the new code into an existing file")
 }
 
 fn deleted_file(path: &str) -> Refusal {
     let reason = "the fix deletes this file, whose code is part of the running kernel".to_string();
-    let hint = "a live patch takes no code away: leave the file in place, and change what must no longer be called";
+    let hint = "a live patch cannot remove code: keep the file, and change the code that must no longer be called";
     Refusal::new("deleted-file", "", path, reason, hint)
 }

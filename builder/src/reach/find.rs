@@ -98,7 +98,7 @@ pub(super) fn find(
         if !kbuild::owns(target) {
             let some = make.iter().chain(&ask).take(20).copied().collect::<Vec<_>>().join(" ");
             bail!(
-                "the tree of {} has no saved commands (.cmd files) for {some}: build that kernel completely, then run kmend again",
+                "the tree of {} has no saved commands (.cmd files) for {some}: build that kernel completely, then run kmend-build again",
                 target.name,
             );
         }
@@ -120,7 +120,7 @@ pub(super) fn find(
         }
         if from != *source || saved.object != *spelled {
             bail!(
-                "kbuild's saved command for {spelled} in the tree of {} is one for {} out of {}: build that object anew",
+                "kbuild's saved command for {spelled} in the tree of {} is for {} from {}: build that object again",
                 target.name,
                 saved.object,
                 saved.source
@@ -131,8 +131,9 @@ pub(super) fn find(
             continue;
         }
         if let Some(flag) = saved.unusable_flag() {
-            let reason = format!("it is compiled with {flag}; objects of link-time optimisation cannot be compared");
-            found.refusals.push(Refusal::new("lto", "", source, reason, "use a kernel that is built without it"));
+            let reason =
+                format!("it is compiled with {flag}; objects compiled for link-time optimisation cannot be compared");
+            found.refusals.push(Refusal::new("lto", "", source, reason, "use a kernel built without it"));
             continue;
         }
         if touched.contains(source) && source.ends_with(".S") {
@@ -168,11 +169,11 @@ pub(super) fn find(
             (false, None) if found.unseen.contains_key(*source) => {}
             (true, Some(_)) => {
                 let kinds = other.into_iter().collect::<Vec<_>>().join("; ");
-                found.notes.push(format!("{source} is also part of {kinds}: a live patch does not reach that"));
+                found.notes.push(format!("{source} is also part of {kinds}, which a live patch cannot change"));
             }
             (false, Some(why)) => {
-                let hint = "a live patch reaches functions of the running kernel and its modules alone";
-                let what = if is_unit(source) { "this is" } else { "it reaches nothing but" };
+                let hint = "a live patch can only change functions of the running kernel and its modules";
+                let what = if is_unit(source) { "this is" } else { "it is only part of" };
                 found.refusals.push(Refusal::new("not-kernel-code", "", source, format!("{what} {why}"), hint));
             }
             (false, None) if refused.contains(*source) => {}
@@ -183,7 +184,7 @@ pub(super) fn find(
         {
             found
                 .notes
-                .push(format!("{source}: the kernel's Rust code knows it by its bindings, which stay as they are"));
+                .push(format!("{source}: the kernel's Rust code uses it through bindings, which are not changed"));
         }
     }
     found.doubtful.retain(|u| !found.units.contains(u));
@@ -240,7 +241,7 @@ fn leave_out_unseen(
                     if names.is_empty() { "" } else { "those of " }
                 ));
                 let left = before - kept;
-                let note = format!("{path}: {left} of {before} files that include it see nothing of what is changed");
+                let note = format!("{path}: {left} of {before} files that include it do not use what changes");
                 found.unseen.insert(path.clone(), note);
                 found.seers.insert(path, seers);
             }
@@ -268,7 +269,7 @@ fn modules_of(target: &Target, object: &str, told: Vec<Option<String>>) -> Resul
     let folders = Path::new(object).ancestors().skip(1).filter(|f| f.components().count() > 1);
     match folders.map(in_folder).find(|found| !found.is_empty()) {
         Some(found) if found.len() == 1 => Ok(found),
-        _ => bail!("which module of {} the object {object} is linked into cannot be told", target.release),
+        _ => bail!("cannot tell which module of {} the object {object} is linked into", target.release),
     }
 }
 
@@ -341,6 +342,6 @@ fn reaching_out(target: &Target, dir: &str, found: &mut BTreeSet<String>) {
 }
 
 fn assembler_file(path: &str) -> Refusal {
-    let reason = "code written in assembler has no functions that can be replaced one by one".to_string();
+    let reason = "functions written in assembler cannot be replaced one by one".to_string();
     Refusal::new("assembler-file", "", path, reason, "write the fix for a C function that calls it")
 }

@@ -42,9 +42,11 @@ pub(super) fn compare(unit: &Unit, original: &str, patched: &str) -> Option<Refu
     let first = differ.get(..5).unwrap_or(&differ);
     let more =
         if differ.len() > first.len() { format!("; {} more", differ.len() - first.len()) } else { String::new() };
-    let reason =
-        format!("kbuild makes a header of this file, in which the fix changes values: {}{more}", first.join("; "));
-    let hint = "the running kernel was built with the old value, in assembler code too: write the fix so that it stays";
+    let reason = format!(
+        "kbuild generates a header from this file, and the fix changes values in it: {}{more}",
+        first.join("; ")
+    );
+    let hint = "the running kernel was built with the old value, also in assembler code: write the fix so that the value stays the same";
     (!differ.is_empty()).then(|| Refusal::new("generated-header", "", &unit.source, reason, hint))
 }
 

@@ -50,8 +50,9 @@ pub(super) fn kind(path: &str, arch: &str) -> Kind {
 
 /// A file that decides how the kernel is built.
 pub(super) fn build() -> Kind {
-    let reason = "it decides how the kernel is built or configured, and the running one is built already".to_string();
-    Kind::Refused("build-file-changed", reason, "leave this file out, if the rest of the fix works without it")
+    let reason =
+        "it controls how the kernel is built or configured, and the running kernel is already built".to_string();
+    Kind::Refused("build-file-changed", reason, "leave this file out if the rest of the fix works without it")
 }
 
 /// What a file is that becomes a part of the kernel, by its name.
@@ -66,12 +67,12 @@ pub(super) fn of_code(path: &str) -> Kind {
         "rs" => Kind::Refused(
             "rust-file",
             "the fix changes Rust code of the kernel, which kmend does not live patch yet".into(),
-            "only fixes to C code can be live patched for now",
+            "only fixes to C code can be live patched",
         ),
         _ => Kind::Refused(
             "unsupported-file",
-            "kmend does not know what the kernel makes of this file".into(),
-            "leave it out, if the rest of the fix works without it",
+            "kmend does not know how the kernel uses this file".into(),
+            "leave it out if the rest of the fix works without it",
         ),
     }
 }
@@ -80,7 +81,7 @@ const VDSO: &str = "code that runs in user space (vdso)";
 
 /// What the paths of code begin with that is never the kernel's own, in all configurations.
 const NOT_KERNEL: &[(&str, &str)] = &[
-    ("arch/x86/boot/startup/", "code that runs before the kernel, and for guests of AMD SEV also later"),
+    ("arch/x86/boot/startup/", "code that runs before the kernel (in AMD SEV guests also later)"),
     ("arch/x86/boot/", "code that runs before the kernel"),
     ("arch/powerpc/boot/", "code that runs before the kernel"),
     ("arch/x86/realmode/rm/", "real-mode code"),

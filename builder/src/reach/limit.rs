@@ -40,7 +40,7 @@ impl Limit {
     /// Refuses before kbuild is asked about thousands of folders. `why` says why all that include a header count.
     pub fn check_files(self, touched: &[&str], why: &str, files: usize) -> Result<()> {
         if files > self.preprocessed().saturating_mul(BUILT) {
-            let said = format!("{files} files of the kernel's source include it, which is too many to look at{why}");
+            let said = format!("{files} files of the kernel's source include it, which is too many to examine{why}");
             return Err(too_many(touched, said, files.div_ceil(PREPROCESSED * BUILT), files.div_ceil(BUILT)));
         }
         Ok(())
@@ -50,7 +50,7 @@ impl Limit {
     pub fn check_units(self, touched: &[&str], why: &str, units: usize) -> Result<()> {
         if units > self.preprocessed() {
             let said =
-                format!("{units} units of this kernel include it; at most {} are looked at{why}", self.preprocessed());
+                format!("{units} units of this kernel include it; at most {} are examined{why}", self.preprocessed());
             return Err(too_many(touched, said, units.div_ceil(PREPROCESSED), units));
         }
         Ok(())
@@ -60,7 +60,7 @@ impl Limit {
     pub(super) fn check_referring(self, touched: &[&str], units: usize) -> Result<()> {
         if units > self.preprocessed() {
             let most = self.preprocessed();
-            let said = format!("the code of {units} units of this kernel refers to it; at most {most} are looked at");
+            let said = format!("the code of {units} units of this kernel refers to it; at most {most} are examined");
             return Err(too_many(touched, said, units, units));
         }
         Ok(())
@@ -80,7 +80,8 @@ impl Limit {
 fn too_many(touched: &[&str], said: String, least: usize, looked_at: usize) -> anyhow::Error {
     let processors = crate::parallel::processors();
     let time = time(looked_at, least, processors);
-    let hint = format!("put the change into the .c files that need it, or take the time: --max-units {least}, {time}");
+    let hint =
+        format!("make the change in the .c files that need it, or allow more units: --max-units {least}, {time}");
     Refused(vec![Refusal::new("reaches-too-many", "", &touched.join(", "), said, &hint)]).into()
 }
 

@@ -153,7 +153,7 @@ fn narrow_with(
 
 fn assembler_differs(tree: &PatchedTree, unit: &Unit) -> Refusal {
     let reason = format!("what the fix ({}) changes in headers changes this assembler code", tree.titles());
-    let hint = "write the fix so that assembler files see no change (`#ifndef __ASSEMBLY__`)";
+    let hint = "write the fix so that it does not change assembler files (`#ifndef __ASSEMBLY__`)";
     Refusal::new("assembler-file", "", &unit.source, reason, hint)
 }
 

@@ -218,7 +218,7 @@ impl Page<'_> {
         if let Some((proven, total)) = unit.proven {
             let _ = writeln!(
                 out,
-                "<p class=\"faint\">{proven} of the {total} functions of this file, compiled without the fix, stand in the shipped kernel byte for byte.</p>"
+                "<p class=\"faint\">{proven} of the {total} functions of this file, compiled without the fix, match the shipped kernel byte for byte.</p>"
             );
         }
         for (m, f) in unit.functions.iter().enumerate() {
@@ -245,7 +245,7 @@ impl Page<'_> {
             }
             out.push_str("</section>\n");
         }
-        listed(out, "Data that comes along", unit.data.iter().map(String::as_str));
+        listed(out, "Data that it carries", unit.data.iter().map(String::as_str));
         let special: Vec<String> = unit.special.iter().map(|(section, n)| format!("{section}: {n}")).collect();
         listed(out, "Special section entries", special.iter().map(String::as_str));
     }

@@ -16,8 +16,8 @@ pub fn refusals(module: Option<&str>, source: &str, changes: &ChangeSet<'_>, wor
             "moved-definition",
             name,
             source,
-            format!("the fix defines it in this file, and the running kernel has one from another file of {owner}: code that the fix leaves alone goes on to use that"),
-            "leave it in its file; a static function beside the code that needs it may have another name",
+            format!("the fix defines it in this file, and the running kernel has it from another file of {owner}: code that the fix does not change still uses that one"),
+            "keep it in its file; if other code needs it, add a static function with another name",
         ))
     };
     new_names(changes).into_iter().filter_map(refusal).collect()

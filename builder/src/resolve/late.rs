@@ -70,7 +70,9 @@ pub fn refusals(object: &Object, module: &str, late: &HashSet<String>) -> Vec<Re
                 "key-in-module",
                 name,
                 &section.name,
-                format!("the changed code uses {what} of the module {module}, which may come after the live patch"),
+                format!(
+                    "the changed code uses {what} of the module {module}, which may be loaded after the live patch"
+                ),
                 "use static_key_enabled() (or KLP_STATIC_CALL) in the fix instead",
             ));
         }

@@ -223,10 +223,10 @@ fn newly_exported<'u>(units: &'u [Unit<'_>], name: &str) -> Option<(Option<&'u s
 /// Why code of `own` cannot use what is in the module `other`: this one may not be there yet, or not any more.
 fn may_be_missing(own: Option<&str>, other: &str, world: &World<'_>) -> Option<String> {
     match own {
-        None => Some(format!("it is in the module {other}, which may be missing: the code that uses it is in vmlinux")),
+        None => Some(format!("it is in the module {other}, which may not be loaded: the code that uses it is in vmlinux")),
         Some(own) if own == other || modules::depends_on(world.modules, own, other) => None,
         Some(own) => Some(format!(
-            "it is in the module {other}, which may be missing when {own} is loaded: {own} does not depend on it, nor does any module that it depends on"
+            "it is in the module {other}, which may not be loaded when {own} is: neither {own} nor a module that it depends on depends on it"
         )),
     }
 }
@@ -242,7 +242,7 @@ fn find(
     let name = &external.name;
     let needs = unit.module.map(str::to_string);
     let unknown = |why: String, hint: &str| Refusal::new("unknown-symbol", name, "", why, hint);
-    let hint = "use only what the module uses already, or what vmlinux exports";
+    let hint = "use only what the module already uses, or what vmlinux exports";
     if is_found(unit.module, external, world.symvers, provided) {
         // What other code of the same live patch refers to may wait for its own module.
         let payload = provided.unit(unit.module, name, world.symvers).and_then(|n| provided.module(n));
@@ -266,7 +266,7 @@ fn find(
             let place = place.or_else(|| made_public(unit, units, name));
             let place = place.ok_or_else(|| {
                 unknown(
-                    "where it stands in the running kernel could not be told from the shipped image".into(),
+                    "its address in the running kernel cannot be found in the shipped image".into(),
                     "check that the fix belongs to this kernel and that the symbol exists there",
                 )
             })?;
@@ -276,7 +276,7 @@ fn find(
                         "the running kernel's kallsyms has no symbol of this name at {}",
                         world.image.describe(place)
                     ),
-                    "the symbol is not visible to livepatch; avoid it in the fix",
+                    "livepatch cannot see the symbol; avoid it in the fix",
                 )
             })?;
             Ok(Some(KlpSymbol { needs: None, object: None, name: name.clone(), sympos }))

@@ -56,8 +56,8 @@ pub fn refusals(
                 "overridden",
                 name,
                 "",
-                format!("this weak function is not what runs: the kernel has the definition of {home} in its place"),
-                "leave this part of the fix out: it changes nothing in this kernel; if the other definition has the fault too, fix that one",
+                format!("this weak function does not run: the kernel uses the definition in {home} instead"),
+                "leave this part of the fix out: it changes nothing in this kernel; if the other definition has the same bug, fix that one",
             )
         })
         .collect()

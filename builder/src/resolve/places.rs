@@ -133,7 +133,7 @@ fn gone(user: &str, section: &str, name: &str, storage: Storage) -> Refusal {
         user,
         section,
         format!("it refers to {name}, which is in {storage}"),
-        "leave this part of the fix out, or give it a copy of what it needs",
+        "leave this part of the fix out, or add a copy of what it needs",
     )
 }
 

@@ -106,15 +106,15 @@ pub fn read(path: &Path, commit: Option<usize>) -> Result<Vec<Part>> {
     }
     if meta.len() > patchfile::MAX_BYTES {
         let reason = format!(
-            "the patch file is {} MiB large; {} MiB is the most",
+            "the patch file is {} MiB large; the limit is {} MiB",
             meta.len().div_ceil(1 << 20),
             patchfile::MAX_BYTES >> 20
         );
-        return refuse("patch-too-large", &file, reason, "hand over the fix alone, not a whole release");
+        return refuse("patch-too-large", &file, reason, "pass only the fix, not a whole release");
     }
     let raw = files::read_at_most(path, patchfile::MAX_BYTES)?;
     let bytes = unpack::unpacked(path, raw, patchfile::MAX_BYTES)
-        .map_err(|why| anyhow!("{why:#}; hand the fix over as it is, or pack it anew"))?;
+        .map_err(|why| anyhow!("{why:#}; pass the fix uncompressed, or compress it again"))?;
     let mut parts = match parts(&file, &bytes) {
         Ok(parts) => parts,
         Err(fault) => {
@@ -137,8 +137,8 @@ pub fn read(path: &Path, commit: Option<usize>) -> Result<Vec<Part>> {
 pub fn parts(file: &str, bytes: &[u8]) -> Result<Vec<Part>, patchfile::Fault> {
     let mails = mails::split(bytes);
     if mails.len() > MAX_COMMITS {
-        let reason = format!("it holds {} commits; {MAX_COMMITS} are the most", mails.len());
-        let hint = "hand over the fixes alone, not a whole release";
+        let reason = format!("it holds {} commits; at most {MAX_COMMITS} are possible", mails.len());
+        let hint = "pass only the fixes, not a whole release";
         return Err(patchfile::Fault { line: 0, code: "patch-too-large", reason, hint });
     }
     let (sha256, many) = (files::sha256(bytes), mails.len() > 1);

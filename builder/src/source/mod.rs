@@ -69,7 +69,7 @@ pub fn apply(target: &Target, fixes: &[PathBuf], work: &Path) -> Result<PatchedT
 /// The same for fixes that were read before.
 pub fn apply_parts(target: &Target, parts: &[Part], work: &Path) -> Result<PatchedTree> {
     if parts.is_empty() {
-        bail!("no fix was named: give at least one patch file");
+        bail!("no fix was given: name at least one patch file");
     }
     let scratch = work.join("apply");
     std::fs::create_dir_all(&scratch).with_context(|| format!("cannot make folder {}", scratch.display()))?;
@@ -132,14 +132,11 @@ fn apply_one(
         let name = diff.old.as_deref().or(diff.new.as_deref()).unwrap_or_default();
         let same = diff.old.as_deref().map(strip_one) == diff.new.as_deref().map(strip_one);
         if !same && diff.old.is_some() && diff.new.is_some() {
-            let reason = format!(
-                "it changes {name} into {}: a file under another name",
-                diff.new.as_deref().unwrap_or_default()
-            );
+            let reason = format!("it renames {name} to {}", diff.new.as_deref().unwrap_or_default());
             return no("patch-unsupported", reason, "write the fix as a change of the file under its old name");
         }
         let reason = format!("this kernel's source ({}) has no file {name}", target.release);
-        return no("patch-does-not-apply", reason, "the fix is for another version: take its backport to this one");
+        return no("patch-does-not-apply", reason, "the fix is for another version: use its backport to this one");
     };
     if let Some(part) = symlink_on(&target.tree, &path) {
         let reason = format!("{path} is reached through the symbolic link {part}");
@@ -149,11 +146,11 @@ fn apply_one(
     if adds {
         let hunk = &diff.hunks[0];
         if diff.hunks.len() != 1 || hunk.old_len != 0 {
-            return no("patch-malformed", format!("it adds {path}, but not with one hunk"), "make the patch again");
+            return no("patch-malformed", format!("it adds {path}, but not with one hunk"), "create the patch again");
         }
         if exists(&path) {
             let reason = format!("it adds {path}, which this kernel's source already has");
-            return no("patch-already-applied", reason, "the fix, or a part of it, is in this kernel: leave it out");
+            return no("patch-already-applied", reason, "this kernel has the fix, or a part of it: leave it out");
         }
         let now: Vec<u8> = hunk.lines_with(b'+').flatten().copied().collect();
         // One that was deleted before comes back.
@@ -164,7 +161,7 @@ fn apply_one(
     if let Some(bare) = diff.hunks.iter().find(|h| h.lines_with(b' ').chain(h.lines_with(b'-')).next().is_none()) {
         let reason =
             format!("the hunk in line {} adds lines without any context, so its place cannot be checked", bare.line);
-        return no("patch-malformed", reason, "make the patch again with three lines of context (diff -U3)");
+        return no("patch-malformed", reason, "create the patch again with three lines of context (diff -U3)");
     }
     let before = match current.get(&path).and_then(|file| file.now.clone()) {
         Some(now) => now,
@@ -177,18 +174,18 @@ fn apply_one(
                 let places = occurrences(&before, hunk);
                 if places > 1 {
                     let reason = format!(
-                        "hunk {number} on {path} (line {} of the patch file) does not fit where it says, and what it \
-                         changes stands in {places} places of {path}; the nearest would be: {said}",
+                        "hunk {number} on {path} (line {} of the patch file) does not fit at its line number, and the lines \
+                         that it changes are in {places} places of {path}; the nearest is: {said}",
                         hunk.line
                     );
                     let hint =
-                        "make the patch again for this kernel's source, or with more lines of context (diff -U9)";
+                        "create the patch again from this kernel's source, or with more lines of context (diff -U9)";
                     return no("patch-ambiguous", reason, hint);
                 }
             }
             if diff.new.is_none() && !now.is_empty() {
-                let reason = format!("it deletes {path}, of which this kernel's source has more lines");
-                return no("patch-does-not-apply", reason, "take the fix as it was backported to this kernel's series");
+                let reason = format!("it deletes {path}, but this kernel's file has more lines");
+                return no("patch-does-not-apply", reason, "use the backport of the fix to this kernel's series");
             }
             let now = diff.new.is_some().then_some(now);
             match current.get_mut(&path) {
@@ -200,8 +197,8 @@ fn apply_one(
         }
         Applied::Already => no(
             "patch-already-applied",
-            format!("its change of {path} is in this kernel's source already"),
-            "the kernel has this fix, or a fix named before it brings the same: leave it out",
+            format!("this kernel's source already has its change to {path}"),
+            "this kernel has the fix, or an earlier fix makes the same change: leave it out",
         ),
         Applied::No(hunk) => {
             let at = &diff.hunks[hunk.min(diff.hunks.len()) - 1];
@@ -222,7 +219,7 @@ fn apply_one(
                      it from a file as git wrote it"
                 }
                 _ => {
-                    "the source differs there: take the fix as it was backported to this kernel's series, or add the \
+                    "the source differs there: use the backport of the fix to this kernel's series, or add the \
                      fixes that it builds on before it"
                 }
             };

@@ -68,7 +68,7 @@ fn fault<T>(line: usize, code: &'static str, reason: impl Into<String>, hint: &'
 }
 
 fn malformed<T>(line: usize, reason: impl Into<String>) -> Result<T, Fault> {
-    fault(line, "patch-malformed", reason, "make the patch again with `git format-patch` or `diff -u`")
+    fault(line, "patch-malformed", reason, "create the patch again with `git format-patch` or `diff -u`")
 }
 
 fn unsupported<T>(line: usize, reason: impl Into<String>, hint: &'static str) -> Result<T, Fault> {
@@ -101,13 +101,13 @@ pub fn read(bytes: &[u8]) -> Result<Vec<FileDiff>, Fault> {
         } else if line.starts_with(b"Binary files ") && line.ends_with(b" differ") {
             return unsupported(i + 1, "it changes a binary file", "only text changes can be live patched");
         } else if line.starts_with(b"@@ -") {
-            return malformed(i + 1, "a hunk stands here without the `---` and `+++` lines of its file");
+            return malformed(i + 1, "a hunk begins here without the `---` and `+++` lines of its file");
         }
         i += 1;
     }
     check_git_block(git)?;
     if files.is_empty() {
-        return malformed(0, "it holds no diff: no `---` and `+++` lines were found");
+        return malformed(0, "it contains no diff: there are no `---` and `+++` lines");
     }
     Ok(files)
 }
@@ -116,7 +116,7 @@ fn check_git_block(begun: Option<usize>) -> Result<(), Fault> {
     match begun {
         Some(line) => unsupported(
             line,
-            "this `diff --git` changes no text (an empty file, or a mode alone)",
+            "this `diff --git` changes no text (an empty file, or only a mode)",
             "leave that part out of the fix",
         ),
         None => Ok(()),
@@ -136,14 +136,14 @@ fn check_extended_header(line: &[u8], at: usize) -> Result<(), Fault> {
         return unsupported(at, "it changes a binary file", "only text changes can be live patched");
     }
     if line.ends_with(b"mode 120000") || line.ends_with(b"mode 160000") {
-        return unsupported(at, "it makes or changes a symbolic link or a submodule", "leave that part out of the fix");
+        return unsupported(at, "it adds or changes a symbolic link or a submodule", "leave that part out of the fix");
     }
     Ok(())
 }
 
 fn read_file(lines: &[&[u8]], at: usize) -> Result<(FileDiff, usize), Fault> {
     if lines[at].ends_with(b"\r") || lines[at + 1].ends_with(b"\r") {
-        return malformed(at + 1, "its lines end in carriage returns (DOS line ends, as some mailers make them)");
+        return malformed(at + 1, "its lines end in carriage returns (DOS line ends, which some mail programs add)");
     }
     let old = name(&lines[at][4..], at + 1)?;
     let new = name(&lines[at + 1][4..], at + 2)?;
@@ -198,10 +198,10 @@ fn name(raw: &[u8], at: usize) -> Result<Option<String>, Fault> {
         return bad("the file name is absolute");
     }
     if name.split('/').any(|part| part == "..") {
-        return bad("the file name leads out of the tree");
+        return bad("the file name points outside the tree");
     }
     if name.bytes().any(|b| b < 0x20 || b == 0x7f || b == b'\\') {
-        return bad("the file name holds control characters or backslashes");
+        return bad("the file name contains control characters or backslashes");
     }
     let parts: Vec<&str> = name.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
     if parts.is_empty() {

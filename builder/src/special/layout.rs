@@ -67,7 +67,7 @@ impl Layouts {
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (name, size) = part.split_once('=').with_context(|| format!("--layout: {part:?} is not NAME=BYTES"))?;
             if !STRUCTS.contains(&name) {
-                bail!("--layout: {name:?} is none of the structs that matter: {}", STRUCTS.join(", "));
+                bail!("--layout: {name:?} is not one of the structs that it takes: {}", STRUCTS.join(", "));
             }
             match size.parse::<u64>() {
                 Ok(size @ 1..=4096) => layouts.set(name, size),

@@ -163,7 +163,11 @@ pub fn entries(object: &Object, id: SecId, layouts: &Layouts, notes: &mut Vec<St
             if size == 0 || !section.size.is_multiple_of(size) {
                 return Err(bad(
                     section,
-                    format!("{} bytes do not belong to {} references evenly", section.size, section.relocs.len()),
+                    format!(
+                        "{} bytes cannot be divided evenly among {} references",
+                        section.size,
+                        section.relocs.len()
+                    ),
                 ));
             }
             cut(section, id, row, size)
@@ -175,7 +179,7 @@ pub fn entries(object: &Object, id: SecId, layouts: &Layouts, notes: &mut Vec<St
                     "unknown-entry-size",
                     "",
                     &section.name,
-                    format!("the size of struct {name} is not known: neither BTF, DWARF nor the section header has it"),
+                    format!("the size of struct {name} is not known: BTF, DWARF and the section header do not tell"),
                     &format!("give it with --layout {name}=BYTES, or compile with debug information"),
                 ));
             };

@@ -103,7 +103,7 @@ impl Checker<'_> {
         for cve in &table.fixed {
             if !fixed.insert(cve.get_ref().clone()) {
                 let line = self.line(cve);
-                self.fault(line, format!("{} stands in `fixed` twice", cve.get_ref()), "leave one out");
+                self.fault(line, format!("{} is in `fixed` twice", cve.get_ref()), "remove one of them");
             }
         }
         if let Some(name) = &table.fixed_file {
@@ -113,10 +113,10 @@ impl Checker<'_> {
         for entry in &table.not_carried {
             let (cve, line) = (entry.cve.get_ref(), self.line(&entry.cve));
             if fixed.contains(cve) {
-                self.fault(line, format!("{cve} is fixed by the kernel and not carried at once"), "leave one out");
+                self.fault(line, format!("{cve} is fixed by the kernel and not carried at once"), "remove one of them");
             }
             if not_carried.insert(cve.clone(), entry.reason.clone()).is_some() {
-                self.fault(line, format!("{cve} stands in `not_carried` twice"), "leave one out");
+                self.fault(line, format!("{cve} is in `not_carried` twice"), "remove one of them");
             }
         }
         Kernel {
@@ -184,7 +184,7 @@ impl Checker<'_> {
         for (table, kernel) in tables.iter().zip(kernels) {
             let line = self.line(&table.target);
             if !targets.insert(&kernel.target) {
-                self.fault(line, format!("kernel {} stands here twice", kernel.target), "leave one out");
+                self.fault(line, format!("kernel {} stands here twice", kernel.target), "remove one of them");
                 continue;
             }
             let Some(release) = &kernel.release else { continue };
@@ -251,7 +251,7 @@ impl Checker<'_> {
         for cve in &table.cves {
             if !cves.insert(cve.get_ref().clone()) {
                 let at = self.line(cve);
-                self.fault(at, format!("{} stands in one fix twice", cve.get_ref()), "leave one out");
+                self.fault(at, format!("{} is in one fix twice", cve.get_ref()), "remove one of them");
             }
         }
         let Some((path, bytes)) = self.read(&table.patch, patchfile::MAX_BYTES) else { return Vec::new() };
@@ -333,7 +333,7 @@ impl Checker<'_> {
                 let line = self.line(&pair[1].version);
                 self.fault(
                     line,
-                    format!("version {after} stands behind {before}"),
+                    format!("version {after} comes after {before}"),
                     "versions ascend from the top of the file to its end",
                 );
             }

@@ -127,7 +127,7 @@ fn kernels() {
 
 #[test]
 fn versions() {
-    one("\"1-2\"", "\"1-1\"", 29, "version 1-1 stands behind 1-1");
+    one("\"1-2\"", "\"1-1\"", 29, "version 1-1 comes after 1-1");
     one("\"2026-10-09\"", "\"2026-10-01\"", 30, "before version 1-1 of 2026-10-02");
     one("level = \"6.0.2-1\"", "hooks = \"hooks.rs\"", 31, "hooks file hooks.rs");
     one("level = \"6.0.2-1\"", "hooks = \"../hooks.rs\"", 31, "`..`");

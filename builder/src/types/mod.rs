@@ -38,7 +38,7 @@ pub fn refusals(
                 record(&sides, (*a, x), (*b, y))
             }
             (Shape::Enum(x), Shape::Enum(y)) => values(x, y),
-            _ => vec!["it is another kind of type".into()],
+            _ => vec!["its kind of type changes".into()],
         };
         if moved.is_empty() || is_allowed(allowed, name) {
             continue;
@@ -48,11 +48,11 @@ pub fn refusals(
             "struct-layout",
             name,
             "",
-            format!("the fix changes what it looks like in memory: {}", moved.join("; ")),
+            format!("the fix changes its layout in memory: {}", moved.join("; ")),
             &format!(
                 "objects of the running kernel keep the old layout, and a new field in them is not initialised: put the field \
-                 into a shadow variable; --allow-layout {bare} where you know that no other code and no object that exists \
-                 is concerned"
+                 into a shadow variable; --allow-layout {bare} if you know that this affects no other code and no existing \
+                 object"
             ),
         ));
     }
@@ -64,8 +64,8 @@ pub fn refusals(
                 "export-changed",
                 name,
                 "",
-                format!("the fix changes the prototype of an exported function, from {old} to {new}; other modules go on to call it the old way"),
-                "leave the function as it is, and add a new one beside it",
+                format!("the fix changes the prototype of an exported function, from {old} to {new}; other modules still call it the old way"),
+                "keep the function as it is, and add a new one",
             ));
         }
     }
@@ -96,8 +96,8 @@ fn variables<'t>(original: &'t Types, patched: &'t Types, sides: &'t Sides<'_>) 
             "",
             format!("the fix changes the type of this variable{home} from `{}` to `{}`", old.holds, new.holds),
             &format!(
-                "the running kernel keeps in it what it has there by now: add a new variable beside it, or a shadow variable; \
-                 --allow-layout {name} where you know that this is right for the new type too"
+                "the variable keeps its current value: add a new variable, or a shadow variable; \
+                 --allow-layout {name} if you know that the value is right for the new type too"
             ),
         ))
     })
@@ -113,7 +113,7 @@ fn record(sides: &Sides<'_>, (old_size, old): (u64, &[Member]), (new_size, new):
     }
     let find = |all: &[Member], name: &str| all.iter().find(|m| m.name == name).cloned();
     for n in new.iter().filter(|n| !n.name.is_empty() && find(old, &n.name).is_none()) {
-        let hole = if old_size == new_size { ", in what was padding or another field" } else { "" };
+        let hole = if old_size == new_size { ", where padding or another field was" } else { "" };
         said.push(format!("{} is new at {}, {}{hole}", n.name, place(n), bits(n.size)));
     }
     for m in old.iter().filter(|m| !m.name.is_empty()) {
@@ -195,10 +195,7 @@ mod tests {
         let old = [m("a", 0, 32), m("b", 64, 64)];
         assert!(record(16, &old, 16, &old).is_empty());
         let grown = [m("a", 0, 32), m("c", 32, 1), m("b", 64, 64)];
-        assert_eq!(
-            record(16, &old, 16, &grown),
-            ["c is new at offset 4, 1 bits, in what was padding or another field"]
-        );
+        assert_eq!(record(16, &old, 16, &grown), ["c is new at offset 4, 1 bits, where padding or another field was"]);
         let moved = [m("b", 0, 64), m("a", 64, 64)];
         assert_eq!(
             record(16, &old, 24, &moved),

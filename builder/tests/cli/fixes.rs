@@ -19,45 +19,57 @@ pub const TESTS: &[Test] = &[
     ("second_fix_of_two", second_fix_of_two),
 ];
 
-/// Builds with this patch file and asserts that it is refused with these words, leaving nothing behind.
-fn refused(bytes: impl AsRef<[u8]>, says: &[&str]) {
+/// Builds with this patch file and asserts that it is refused with this code alone, at this place of the patch file (`line 3`, or
+/// nothing), leaving nothing behind.
+fn refused(bytes: impl AsRef<[u8]>, code: &str, place: &str) {
     let fake = Fake::new();
     let fix = put(fake.dir.path(), "the-fix.patch", bytes);
-    let ran = fake.build(&fix);
-    ran.fails(2, &["cannot be live patched as it stands", "the-fix.patch", "what you can do: "]).fails(2, says);
+    let ran = collect(fake.command(&fix).arg("--json").arg("-o").arg(fake.out()));
+    let refusals = ran.fails(2, &[]).refusals();
+    let text = |field: &str| refusals[0][field].as_str().unwrap().to_string();
+    assert_eq!((refusals.len(), text("code").as_str()), (1, code), "{refusals:?}");
+    let section = text("section");
+    assert!(section.starts_with("the-fix.patch") && section.ends_with(place), "{section:?} is not {place:?}");
+    assert!(!text("reason").is_empty() && !text("hint").is_empty(), "{refusals:?}");
     assert!(names(&fake.out()).is_empty());
     assert_eq!(std::fs::read_to_string(fake.target.tree.join("fs/a.c")).unwrap(), source(), "the tree was changed");
 }
 
 fn no_patch_at_all() {
-    let none = "no `---` and `+++` lines";
-    refused("", &["[patch-malformed]", none]);
-    refused("\n\n\n", &[none]);
-    refused("just a letter\n", &[none]);
-    refused([0u8; 5000], &[none]);
-    refused((0..=255u8).cycle().take(70_000).collect::<Vec<u8>>(), &[none]);
-    refused("@@ -1 +1 @@\n-a\n+b\n", &["line 1", "without the `---` and `+++` lines"]);
-    refused("--- a/fs/a.c\n+++ b/fs/a.c\n", &["no hunk"]);
-    refused("--- a/fs/a.c\n+++ b/fs/a.c\nthat was all\n", &["line 3", "no hunk"]);
-    refused(b"--- a/\xff\xfe\n+++ b/\xff\xfe\n@@ -1 +1 @@\n-a\n+b\n", &["[patch-path]", "line 1", "not UTF-8"]);
+    let malformed = "patch-malformed";
+    for none in ["", "\n\n\n", "just a letter\n"] {
+        refused(none, malformed, "the-fix.patch");
+    }
+    refused([0u8; 5000], malformed, "the-fix.patch");
+    refused((0..=255u8).cycle().take(70_000).collect::<Vec<u8>>(), malformed, "the-fix.patch");
+    refused("@@ -1 +1 @@\n-a\n+b\n", malformed, "line 1");
+    refused("--- a/fs/a.c\n+++ b/fs/a.c\n", malformed, "");
+    refused("--- a/fs/a.c\n+++ b/fs/a.c\nthat was all\n", malformed, "line 3");
+    refused(b"--- a/\xff\xfe\n+++ b/\xff\xfe\n@@ -1 +1 @@\n-a\n+b\n", "patch-path", "line 1");
 }
 
 fn hunks_that_do_not_add_up() {
     let body = " int line9;\n-int line10;\n+int line_ten;\n int line11;\n";
     let fix = |header: &str| format!("--- a/fs/a.c\n+++ b/fs/a.c\n{header}\n{body}");
-    refused(fix("@@ -9,2 +9,2 @@"), &["[patch-malformed]", "line 7", "longer"]);
-    refused(fix("@@ -9,4 +9,4 @@"), &["line 7", "cut off"]);
-    refused(fix("@@ -9,3 +9,1 @@"), &["does not match its `@@` header"]);
-    refused(fix("@@ -9,3 +9,3 @@") + "+more\n", &["line 8", "longer"]);
-    refused(fix("@@ -9,4294967296 +9,3 @@"), &["line 3", "header cannot be read"]);
-    refused(fix("@@ -9,99999999999999999999 +9,3 @@"), &["line 3", "header cannot be read"]);
-    refused(fix("@@ -+9,3 +9,3 @@"), &["header cannot be read"]);
-    refused(fix("@@ -9,4294967295 +9,4294967295 @@"), &["cut off"]);
-    refused(fix("@@ --9,3 +9,3 @@"), &["header cannot be read"]);
-    refused(fix("@@ -9,3 +9,3"), &["header cannot be read"]);
-    refused(fix("@@ -0,0 +1,0 @@"), &["the-fix.patch, line"]);
-    refused("--- a/fs/a.c\n+++ b/fs/a.c\n@@ -10,0 +11 @@\n+int new;\n", &["line 3", "without any context"]);
-    refused(fix("@@ -9,3 +9,3 @@").replace(" int line11;\n", "int line11;\n"), &["line 7", "wrapped"]);
+    let malformed = "patch-malformed";
+    for (header, place) in [
+        ("@@ -9,2 +9,2 @@", "line 7"),
+        ("@@ -9,4 +9,4 @@", "line 7"),
+        ("@@ -9,3 +9,1 @@", ""),
+        ("@@ -9,4294967296 +9,3 @@", "line 3"),
+        ("@@ -9,99999999999999999999 +9,3 @@", "line 3"),
+        ("@@ -+9,3 +9,3 @@", "line 3"),
+        ("@@ -9,4294967295 +9,4294967295 @@", ""),
+        ("@@ --9,3 +9,3 @@", "line 3"),
+        ("@@ -9,3 +9,3", "line 3"),
+        ("@@ -0,0 +1,0 @@", ""),
+    ] {
+        refused(fix(header), malformed, place);
+    }
+    refused(fix("@@ -9,3 +9,3 @@") + "+more\n", malformed, "line 8");
+    let no_context = "--- a/fs/a.c\n+++ b/fs/a.c\n@@ -10,0 +11 @@\n+int new;\n";
+    refused(no_context, malformed, "");
+    refused(fix("@@ -9,3 +9,3 @@").replace(" int line11;\n", "int line11;\n"), malformed, "line 7");
 }
 
 fn every_cut_of_a_patch() {
@@ -73,22 +85,23 @@ fn every_cut_of_a_patch() {
 
 fn hostile_paths() {
     let fix = |old: &str, new: &str| good_fix().replace("a/fs/a.c", old).replace("b/fs/a.c", new);
+    let path = "patch-path";
     for out in ["../../../etc/passwd", "a/../../x", "a/fs/..", "b/..", ".."] {
-        refused(fix(out, out), &["[patch-path]", "line 1", "leads out of the tree", out]);
+        refused(fix(out, out), path, "line 1");
     }
-    refused(fix("/etc/passwd", "/etc/passwd"), &["[patch-path]", "line 1", "absolute", "/etc/passwd"]);
-    refused(fix("a/fs/a.c", "/etc/passwd"), &["line 2", "absolute"]);
-    refused(fix("\"a/fs/a.c\"", "\"b/fs/a.c\""), &["quoted"]);
-    refused(fix("a/fs\\a.c", "b/fs\\a.c"), &["control characters or backslashes"]);
-    refused(fix("a/fs/a\u{1b}[31m.c", "b/fs/a.c"), &["control characters"]);
-    refused(fix(".", "."), &["a file name is missing"]);
-    refused(fix("a/fs", "b/fs"), &["[patch-does-not-apply]", "has no file a/fs"]);
-    refused(fix("a/fs/b.c", "b/fs/c.c"), &["[patch-unsupported]", "under another name"]);
+    refused(fix("/etc/passwd", "/etc/passwd"), path, "line 1");
+    refused(fix("a/fs/a.c", "/etc/passwd"), path, "line 2");
+    refused(fix("\"a/fs/a.c\"", "\"b/fs/a.c\""), path, "line 1");
+    refused(fix("a/fs\\a.c", "b/fs\\a.c"), path, "line 1");
+    refused(fix("a/fs/a\u{1b}[31m.c", "b/fs/a.c"), path, "line 1");
+    refused(fix(".", "."), path, "line 1");
+    refused(fix("a/fs", "b/fs"), "patch-does-not-apply", "line 1");
+    refused(fix("a/fs/b.c", "b/fs/c.c"), "patch-unsupported", "line 1");
     // New files must not land anywhere else either.
     let new = |name: &str| format!("--- /dev/null\n+++ {name}\n@@ -0,0 +1 @@\n+int x;\n");
-    refused(new("b/../../x.c"), &["leads out of the tree"]);
-    refused(new("/tmp/x.c"), &["absolute"]);
-    refused(new("/dev/null"), &["both sides of this diff are /dev/null"]);
+    refused(new("b/../../x.c"), path, "line 2");
+    refused(new("/tmp/x.c"), path, "line 2");
+    refused(new("/dev/null"), "patch-malformed", "");
     let long = format!("b/{}", "x/".repeat(3000));
     let fake = Fake::new();
     let path = put(fake.dir.path(), "the-fix.patch", new(&long));
@@ -105,32 +118,32 @@ fn symbolic_links_in_the_tree() {
     std::os::unix::fs::symlink(&secret, fake.target.tree.join("fs/link.c")).unwrap();
     for name in ["linked/a.c", "fs/link.c"] {
         let fix = put(fake.dir.path(), "the-fix.patch", good_fix().replace("fs/a.c", name));
-        fake.build(&fix).fails(2, &["[patch-path]", "through the symbolic link", name]);
+        fake.build(&fix).fails(2, &["[patch-path]", name]);
     }
     assert_eq!(std::fs::read_to_string(secret).unwrap(), source());
 }
 
 fn more_than_text_changes() {
     let git = "diff --git a/fs/a.c b/fs/a.c\n";
-    refused(format!("{git}old mode 100644\nnew mode 100755\n"), &["[patch-unsupported]", "line 1", "changes no text"]);
-    refused(format!("{git}rename from fs/a.c\nrename to fs/b.c\n"), &["line 2", "renames or copies"]);
-    refused(format!("{git}index 1..2\nGIT binary patch\nliteral 3\nabc\n"), &["line 3", "binary"]);
-    refused(format!("{git}deleted file mode 100644\n"), &["changes no text"]);
-    refused(format!("{git}new file mode 120000\n"), &["symbolic link"]);
-    let copy = "--- /dev/null\n+++ b/fs/a.c\n@@ -0,0 +1 @@\n+int x;\n";
-    refused(copy, &["[patch-already-applied]", "adds fs/a.c, which this kernel's source already has"]);
+    let unsupported = "patch-unsupported";
+    refused(format!("{git}old mode 100644\nnew mode 100755\n"), unsupported, "line 1");
+    refused(format!("{git}rename from fs/a.c\nrename to fs/b.c\n"), unsupported, "line 2");
+    refused(format!("{git}index 1..2\nGIT binary patch\nliteral 3\nabc\n"), unsupported, "line 3");
+    refused(format!("{git}deleted file mode 100644\n"), unsupported, "line 1");
+    refused(format!("{git}new file mode 120000\n"), unsupported, "line 2");
+    refused("--- /dev/null\n+++ b/fs/a.c\n@@ -0,0 +1 @@\n+int x;\n", "patch-already-applied", "");
 }
 
 fn huge() {
-    refused(vec![b'x'; (8 << 20) + 1], &["[patch-too-large]", "8 MiB"]);
+    refused(vec![b'x'; (8 << 20) + 1], "patch-too-large", "the-fix.patch");
     let many: String = (0..1001).map(|_| good_fix()).collect();
-    refused(many, &["[patch-unsupported]", "more than 1000 files"]);
+    refused(many, "patch-unsupported", "");
     let long = format!("--- a/fs/a.c\n+++ b/fs/a.c\n@@ -1 +1 @@\n-{0}\n+{0}y\n", "x".repeat(3 << 20));
-    refused(long, &["[patch-does-not-apply]", "hunk 1"]);
+    refused(long, "patch-does-not-apply", "");
 }
 
 fn line_ends() {
-    refused(good_fix().replace('\n', "\r\n"), &["[patch-malformed]", "line 1", "carriage returns"]);
+    refused(good_fix().replace('\n', "\r\n"), "patch-malformed", "line 1");
     // Without its last newline the patch is whole: the fake kernel is asked what it builds, and cannot say.
     let fake = Fake::new();
     let fix = put(fake.dir.path(), "the-fix.patch", good_fix().trim_end());
@@ -141,12 +154,12 @@ fn line_ends() {
 }
 
 fn does_not_apply() {
-    let says = ["[patch-does-not-apply]", "hunk 1 of 1 on fs/a.c", "line 3 of the patch file", "7.2.0-fake"];
-    refused(good_fix().replace("line10", "line99"), &says);
-    refused(good_fix().replace("line11", "line99"), &["lines 9 to 11 of the source"]);
-    refused(good_fix().replace("fs/a.c", "fs/gone.c"), &["has no file a/fs/gone.c"]);
+    let code = "patch-does-not-apply";
+    refused(good_fix().replace("line10", "line99"), code, "");
+    refused(good_fix().replace("line11", "line99"), code, "");
+    refused(good_fix().replace("fs/a.c", "fs/gone.c"), code, "");
     let reverse = good_fix().replace("line_ten", "LINE").replace("line10", "line_ten").replace("LINE", "line10");
-    refused(reverse, &["[patch-already-applied]", "fs/a.c"]);
+    refused(reverse, "patch-already-applied", "");
 }
 
 fn missing_files() {
@@ -165,6 +178,6 @@ fn second_fix_of_two() {
     let ran = collect(fake.command(&one).arg(&two).arg("-o").arg(fake.out()));
     ran.fails(2, &["[patch-does-not-apply]", "two.patch, line 1"]);
     let ran = collect(fake.command(&one).arg(&one).arg("-o").arg(fake.out()));
-    ran.fails(2, &["[patch-already-applied]", "one.patch, line 1", "a fix named before it"]);
+    ran.fails(2, &["[patch-already-applied]", "one.patch, line 1"]);
     assert!(!fake.out().exists());
 }

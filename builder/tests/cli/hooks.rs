@@ -44,7 +44,6 @@ fn rustc_does_not_take(variable: &str) {
     let says = ["  [hooks-do-not-compile] my-hooks.rs: ", "error[E0308]: mismatched types", "--> my-hooks.rs:9:13"];
     let ran = build_change(&target, dir.path(), UNIT, &fix, Some(&error));
     ran.fails(2, &says);
-    assert!(ran.err.contains("\nkmend-build: this fix cannot be live patched as it stands:\n"), "{}", ran.err);
     let warning = HOOKS.replace("use kernel", "use core::mem;\nuse kernel");
     let says = ["  [hooks-do-not-compile] my-hooks.rs: ", "unused import: `core::mem`", "--> my-hooks.rs:3:5"];
     build_change(&target, dir.path(), UNIT, &fix, Some(&warning)).fails(2, &says);

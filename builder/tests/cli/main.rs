@@ -21,6 +21,7 @@ mod reader;
 mod references;
 mod report;
 mod repositories;
+mod samples;
 mod sign;
 mod stream;
 mod tables;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "stream", repositories::TESTS),
         ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),
         ("KMEND_TEST_TARGET", "reader", reader::TESTS),
+        ("KMEND_TEST_TARGET", "samples", samples::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "mutants", mutants::WITH_CHECKSUMS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", without_rust::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", hooks::TESTS_WITHOUT_RUST),

@@ -79,7 +79,7 @@ fn texts_that_code_is_made_of() {
         .fails(2, &["  [generated-header] "]);
     // Names for people to read stay.
     let fix = [("#define NCAPINTS", "/* A remark. */\n#define NCAPINTS")];
-    let says = ["nothing to patch", "arch/x86/kernel/cpu/capflags.c of its text; that stays as it was"];
+    let says = ["nothing to patch", "arch/x86/kernel/cpu/capflags.c"];
     build_change(&target, dir.path(), "arch/x86/include/asm/cpufeatures.h", &fix, None).fails(3, &says);
     // A program that runs where the kernel is built.
     let fix = [("int main(", "/* A remark. */\nint main(")];

@@ -56,6 +56,12 @@ impl Ran {
         self
     }
 
+    /// What `--json` printed of refusals.
+    pub fn refusals(&self) -> Vec<serde_json::Value> {
+        let json: serde_json::Value = serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}", self.out));
+        json["refusals"].as_array().cloned().unwrap_or_default()
+    }
+
     /// Asserts that no panic and nothing of the program's insides shows.
     pub fn sane(&self) {
         for word in ["panicked", "RUST_BACKTRACE", "called `", "stack backtrace"] {

@@ -13,16 +13,16 @@ use serde::Serialize;
 /// What stands below the options.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  all that were asked for are fixed, live or by the kernel itself, or do not concern this kernel; or none was asked for
-  1  an error
-  2  one is known and not fixed
-  3  one is unknown, and no other is known and not fixed";
+  0  each CVE given is fixed, live or by the kernel itself, or does not concern this kernel; or none was given
+  1  error
+  2  at least one is known and not fixed
+  3  at least one is unknown, and none is known to be unfixed";
 
 /// Arguments of `cve`.
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct CveArgs {
-    /// Ids, as CVE-2026-12345; all that are known where there is none
+    /// Ids such as CVE-2026-12345 [default: all that are known]
     #[arg(value_name = "CVE")]
     ids: Vec<Cve>,
     /// Print JSON instead of text; docs/status.md has the fields
@@ -52,7 +52,7 @@ pub fn run(run: &Run<'_>, args: &CveArgs) -> Result<u8> {
         let answer = Answer { schema_version: 1, release: &kernel.release, cves: shown };
         run.say.data(&serde_json::to_string_pretty(&answer)?);
     } else if shown.is_empty() {
-        run.say.line("no CVE is named by what is in force or installed for this kernel");
+        run.say.line("no live patch that is in force or installed for this kernel names a CVE");
     } else {
         run.say.lines(shown.iter().map(line));
     }
@@ -86,7 +86,7 @@ fn line(known: &Known<'_>) -> String {
             let reason = known.reason.unwrap_or_default();
             format!(": {reason}; a newer kernel and a reboot may fix it")
         }
-        State::Unknown => ": no manifest in force or installed for this kernel names it".into(),
+        State::Unknown => ": no live patch that is in force or installed for this kernel names it".into(),
     };
     format!("{}: {}{more}", known.id, known.state.words())
 }

@@ -15,7 +15,7 @@ pub fn run(run: &Run<'_>, which: &Which) -> Result<()> {
     let _lock = lock::take(run, "forget", true)?;
     let forgotten = failures::forget(run, name.as_deref());
     if let Some(name) = &name {
-        ensure!(forgotten > 0, "nothing that failed of {name} is noted (`kmend status` shows what is)");
+        ensure!(forgotten > 0, "no failure of {name} is recorded (`kmend status` shows those that are)");
     }
     run.say.line(format!("{} forgotten", count(forgotten, "failure")));
     Ok(())

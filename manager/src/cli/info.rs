@@ -55,7 +55,7 @@ fn loaded(run: &Run<'_>, module: &str, not_found: anyhow::Error) -> Result<()> {
             let fault = |Fault { place, reason }| anyhow!("loaded module {name}: {place}: {reason}");
             tell(run, &manifest::of_section(&note).map_err(fault)?);
         }
-        Err(_) => field(run, "manifest", "none of kmend's: what it fixes is not known"),
+        Err(_) => field(run, "manifest", "not built by kmend: what it fixes is not known"),
     }
     Ok(())
 }

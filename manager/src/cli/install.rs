@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 /// A module, and the kernel it is meant for.
 #[derive(Args)]
 pub struct InstallArgs {
-    /// The kernel, as `uname -r` says it; the running one where it is not given
+    /// The kernel, as printed by `uname -r` [default: the running one]
     #[arg(short, long, value_name = "VER")]
     kernel_version: Option<String>,
     /// install: a .ko file; uninstall: the name of a module or of its file
@@ -27,13 +27,13 @@ pub fn install(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     let path = args.module.as_path();
     let shown = say::shown(&path.to_string_lossy()).into_owned();
     ensure!(path.exists(), "{shown} doesn't exist");
-    ensure!(shown == path.to_string_lossy(), "{shown}: its name has characters that are not shown: rename it first");
+    ensure!(shown == path.to_string_lossy(), "{shown}: its name contains invisible characters: rename it first");
     refuse_compressed(&shown)?;
     let name = path.file_name().and_then(|n| n.to_str()).filter(|n| n.ends_with(".ko") && !n.starts_with('.'));
     let name = name.with_context(|| format!("{shown} isn't a .ko file"))?;
     ensure!(
         is_plain(name),
-        "{shown}: its name has other characters than letters, digits and . _ + ~ -\n  what you can do: rename it"
+        "{shown}: its name contains characters other than letters, digits and . _ + ~ -\n  what you can do: rename it"
     );
     let release = release(run, args)?;
     let kernel = Kernel::of_release(run.host, &release)?;
@@ -132,7 +132,7 @@ pub fn uninstall(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     run.say.line(format!("uninstalling {text} ({release})"));
     if store::count_packaged(run.host, &release, &found.name, false)? {
         run.say.line(format!(
-            "{} stays in {}/{release} as long as its package does, and is not loaded from there",
+            "{} stays in {}/{release} as long as its package is installed, but is not loaded from there",
             found.name,
             store::PACKAGED
         ));
@@ -167,7 +167,7 @@ fn enable_service(run: &Run<'_>) {
         }
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => run.say.warn(
-            "this host has no systemctl: nothing loads live patches at boot; have `kmend load --all` run early in the boot",
+            "this host has no systemctl: nothing loads live patches at boot; make sure that `kmend load --all` runs early at boot",
         ),
         Err(error) => {
             run.say.warn(format!("systemctl cannot be run ({error}): nothing loads live patches at boot"));

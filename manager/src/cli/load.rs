@@ -131,11 +131,11 @@ fn all(run: &Run<'_>, kernel: &Kernel) -> Result<()> {
     for (file, other) in store::doubles(run.host, &kernel.release)? {
         let (file, other, name) = (run.host.show(&file.path), run.host.show(&other.path), other.name);
         run.say.warn(format!(
-            "{file} is left alone: {other} is another build of the same module, {name}; uninstall one of the two"
+            "{file} is not loaded: {other} is another build of the same module, {name}; uninstall one of them"
         ));
     }
     for file in store::compressed(run.host, &kernel.release) {
-        run.say.warn(format!("{} is compressed: it is not loaded; unpack it", run.host.show(&file)));
+        run.say.warn(format!("{} is compressed and is not loaded; decompress it", run.host.show(&file)));
     }
     let mut faults = 0;
     let mut streams = Vec::new();
@@ -197,7 +197,7 @@ fn not_aside(run: &Run<'_>, candidates: Vec<Installed>, breaker: &Breaker, relea
     let newer = candidates.iter().position(is_aside).unwrap_or(candidates.len());
     let (aside, mut left): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_aside);
     for Installed { name, .. } in &aside {
-        run.say.warn(format!("{name} is set aside and not loaded; `kmend retry {name}` loads it all the same"));
+        run.say.warn(format!("{name} is set aside and not loaded; `kmend retry {name}` loads it anyway"));
     }
     let older = left.get_mut(newer..).unwrap_or_default();
     if let Some(good) = older.iter().position(is_good) {
@@ -235,14 +235,14 @@ fn load_stream(
         let name = ready.module.name.clone();
         let place = order::place(&name, &kernel.release);
         if let Some(newer) = newer_in_force(run, &place, &kernel.release)? {
-            run.say.line(format!("{newer} is in force and newer than {name}: left as it is"));
+            run.say.line(format!("{newer} is in force and newer than {name}, which is not loaded"));
             in_force.push(newer);
             return Ok(well);
         }
         let is_on = livepatch::find(run.host, &name)?.is_some_and(|p| p.enabled);
         if replaces(&ready) && !is_on && !in_force.is_empty() {
             run.say.warn(format!(
-                "{name} would take the place of {}, which belongs to another stream: not loaded; uninstall one of the two",
+                "{name} would replace {}, which belongs to another stream: not loaded; uninstall one of them",
                 in_force.join(", ")
             ));
             return Ok(false);

@@ -29,10 +29,9 @@ use std::process::ExitCode;
 /// The version of kpatch whose commands and lines these are; scripts that call `kpatch version` get it.
 const KPATCH: &str = "0.9.11";
 
-/// Live patches on this host: installed, loaded, watched.
+/// Installs, loads and watches the live patches on this host.
 ///
-/// Exit codes: 0 done; 1 an error, or a mistake on the command line. `status` has more, see there.
-/// Called by the name kpatch it does the same.
+/// Exit codes: 0 done; 1 error. `kmend status` has more. When it is called as kpatch, it does the same.
 #[derive(Parser)]
 #[command(name = "kmend", disable_version_flag = true)]
 struct Cli {
@@ -48,33 +47,33 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Say in one line whether this host is patched, then the facts
+    /// Show whether this host is patched, in one line, and then the details
     Status(status::StatusArgs),
-    /// Say which CVEs are fixed on this host, live or by the kernel itself
+    /// Show which CVEs are fixed on this host, live or by the kernel itself
     Cve(cve::CveArgs),
-    /// Say which kernel runs, and what is live in it
+    /// Show which kernel runs, and which live patches are in force
     Uname(uname::UnameArgs),
     /// List loaded and installed live patches
     List,
-    /// Install a live patch, to be loaded at boot
+    /// Install a live patch, so that it is loaded at boot
     Install(install::InstallArgs),
     /// Uninstall a live patch; what is loaded stays loaded
     Uninstall(install::InstallArgs),
-    /// Load a live patch into the running kernel, or the newest of each stream that is installed for it
+    /// Load a live patch into the running kernel, or the newest installed one of each stream
     Load(Which),
-    /// Take a live patch out of the running kernel, or all of them
+    /// Remove a live patch from the running kernel, or all of them
     Unload(Which),
-    /// Show information about a live patch: a file, an installed one, a loaded one
+    /// Show information about a live patch: a file, or one that is installed or loaded
     Info(info::InfoArgs),
-    /// Go back to an older installed version, now and at the next boots
+    /// Go back to an older installed version, now and at every boot
     StepBack(step_back::StepBackArgs),
-    /// Load a live patch that was set aside after a crash, and no longer set it aside
+    /// Load a live patch that was set aside after a crash, and load it at boot again
     Retry {
         /// Its name
         #[arg(value_name = "MODULE")]
         module: PathBuf,
     },
-    /// Forget failed installs and loads, which `status` shows until they go well
+    /// Forget failed installs and loads, which `status` shows until they succeed
     Forget(Which),
     /// Look whether loads are known to be good by now; systemd runs it
     #[command(hide = true)]
@@ -82,13 +81,13 @@ enum Command {
     /// Note that the host goes down in good order; systemd runs it
     #[command(hide = true)]
     ShutdownMark,
-    /// Live patches from the package repositories: by themselves, by hand, what there is
+    /// Get live patches from the package repositories: automatically or by hand
     Subscribe(subscribe::SubscribeArgs),
-    /// Show what the transition under way waits for; wait for it, turn it back, begin it again
+    /// Show what the current transition waits for; wait for it, reverse it, or start it again
     Transition(transition::TransitionArgs),
-    /// Signal the tasks that stall a transition, where the kernel does not do that itself
+    /// Signal the tasks that stall a transition, if the kernel does not do that itself
     Signal,
-    /// Dangerous: do it even where tasks stall it
+    /// Dangerous: unload or complete a transition although tasks stall it
     Force(ForceArgs),
     /// Show the version
     Version,
@@ -114,11 +113,11 @@ struct ForceArgs {
 
 #[derive(Subcommand)]
 enum ForceCommand {
-    /// Take a live patch back; tasks that block that for 75 seconds are switched over by force
+    /// Unload a live patch; tasks that block this for 75 seconds are switched by force
     ///
     /// A task may then run old and new code at once. The module stays in memory until a reboot.
     Unload(Which),
-    /// End the transition under way: tasks that block it for 75 seconds are switched over by force
+    /// Complete the current transition; tasks that block it for 75 seconds are switched by force
     ///
     /// A task may then run old and new code at once. The module stays in memory until a reboot.
     Transition,

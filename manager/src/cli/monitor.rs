@@ -48,7 +48,7 @@ pub fn prometheus<'s>(status: &'s Status<'_>) -> String {
     let mut out = Metrics(String::new());
     let verdict = |verdict: &Verdict| (vec![("verdict", verdict.slug())], u8::from(*verdict == status.verdict));
     let verdicts: Vec<_> = Verdict::ALL.iter().map(verdict).collect();
-    out.gauge("kmend_verdict", "1 for the verdict of kmend status, 0 for the others.", verdicts);
+    out.gauge("kmend_verdict", "1 for the verdict of kmend status, 0 for all others.", verdicts);
     let mut kernel = vec![("release", status.kernel.release.as_str()), ("machine", &status.kernel.machine)];
     kernel.extend(status.level.as_deref().map(|level| ("level", level)));
     out.gauge("kmend_kernel_info", "The running kernel, and the level that manifests in force say.", [(kernel, 1)]);
@@ -64,9 +64,9 @@ pub fn prometheus<'s>(status: &'s Status<'_>) -> String {
     let help = "CVEs that the streams in force know and do not fix.";
     out.number("kmend_cves_not_in_stream", help, status.not_in_stream.len());
     let newer = status.available.as_ref().is_some_and(|offer| offer.is_newer);
-    out.number("kmend_update_available", "1 where the last check saw a newer version.", u8::from(newer));
+    out.number("kmend_update_available", "1 if the last check found a newer version.", u8::from(newer));
     if let Some(days) = status.checked_days {
-        out.number("kmend_check_age_days", "How many days ago the repositories were asked.", days.max(0));
+        out.number("kmend_check_age_days", "Days since the repositories were last checked.", days.max(0));
     }
     let held_back = status.installed.iter().filter(|file| file.held_back.is_some()).count();
     out.number("kmend_held_back", "Streams whose newest version is held back by a step back.", held_back);
@@ -74,9 +74,9 @@ pub fn prometheus<'s>(status: &'s Status<'_>) -> String {
     let aside = status.installed.iter().filter(aside).count();
     let help = "Installed live patches that were set aside after a crash or are stuck in memory.";
     out.number("kmend_set_aside", help, aside);
-    out.number("kmend_failures", "Noted installs and loads for this kernel that failed.", status.failures.len());
+    out.number("kmend_failures", "Recorded installs and loads for this kernel that failed.", status.failures.len());
     out.number("kmend_blocking_tasks", "Tasks that a transition waits for.", status.blocking.len());
-    let help = "1 where the kernel, or kmend, takes signed live patches only.";
+    let help = "1 if the kernel, or kmend, accepts only signed live patches.";
     let by = |who| (vec![("by", who)], u8::from(status.signatures.checked_by.contains(&who)));
     out.gauge("kmend_signatures_checked", help, ["kernel", "kmend"].map(by));
     if !status.indexes.is_empty() {
@@ -86,7 +86,7 @@ pub fn prometheus<'s>(status: &'s Status<'_>) -> String {
         let help = "Until when it is valid, seconds since 1970.";
         let until = |i: &'s Index| Some((repository(i), i.until()?));
         out.gauge("kmend_index_valid_until_timestamp_seconds", help, all().filter_map(until));
-        let help = "1 where it has expired, or is older than one that was seen before.";
+        let help = "1 if it has expired, or is older than one that was seen before.";
         out.gauge("kmend_index_stale", help, all().map(|i| (repository(i), u8::from(i.stale().is_some()))));
     }
     if let Some(support) = &status.support {

@@ -18,32 +18,32 @@ const FAILURES: usize = 5;
 /// What stands below the options.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  patched; nothing to patch yet: the stream of this kernel has brought no live patch so far
-  1  an error; nothing is known
+  0  patched; or nothing to patch yet: the stream of this kernel has no live patch so far
+  1  error: the state is not known
   2  not patched
   3  installed but not loaded, outdated, update available
   4  in transition, stalled
-  5  expired: the live patch is in force, and there will be no newer one
+  5  expired: the live patch is in force, but there will be no newer one
   6  reboot needed
   7  unsupported: there are no live patches for this kernel
   8  no livepatch: this kernel is built without CONFIG_LIVEPATCH
-  9  old check: as 0, but what the repositories offer was asked too long ago
-With --nagios 0 to 3, as its plugins have them. With --prometheus 0, or 1 for an error.";
+  9  old check: as 0, but the last check of the repositories is too old
+With --nagios: 0 to 3, as Nagios plugins have them. With --prometheus: 0, or 1 for an error.";
 
 /// Arguments of `status`.
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct StatusArgs {
-    /// After how many days a check of the repositories is too old
+    /// A check of the repositories is too old after so many days
     #[arg(long, value_name = "DAYS", default_value_t = 14)]
     max_age: u32,
     /// Print JSON instead of text; docs/status.md has the fields
     #[arg(long, group = "form")]
     json: bool,
-    /// Print one line for Nagios and what takes its plugins
+    /// Print one line for Nagios and compatible programs
     #[arg(long, group = "form")]
     nagios: bool,
-    /// Print metrics, or write them to a file of node_exporter's textfile collector (FILE.prom)
+    /// Print metrics, or write them to a file for node_exporter's textfile collector (FILE.prom)
     #[arg(long, value_name = "FILE", num_args = 0..=1, group = "form")]
     prometheus: Option<Option<PathBuf>>,
 }
@@ -99,7 +99,9 @@ fn text(status: &Status<'_>) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", status.verdict.word(), status.summary)];
     let id = status.kernel.build_id.as_deref().unwrap_or("not shown");
     lines.push(format!("kernel: {} ({}), build id {id}", status.kernel.release, status.kernel.machine));
-    lines.extend(status.level.iter().map(|level| format!("level: {level}, by the manifest of what is in force")));
+    lines.extend(
+        status.level.iter().map(|level| format!("level: {level}, from the manifest of the live patch in force")),
+    );
     lines.push(format!("signatures: {}", status.signatures.line()));
     lines.extend(status.indexes.iter().map(|index| format!("index: {}", index.line())));
     lines.extend(known(status));
@@ -113,7 +115,7 @@ fn text(status: &Status<'_>) -> Vec<String> {
         lines.push(format!("kept: {}, until {until} is known to be good", file.name));
         lines.extend(against(file));
     }
-    let stuck = "it was taken back; a reboot alone gets rid of it";
+    let stuck = "it was unloaded, but only a reboot removes it from memory";
     lines.extend(status.stuck.iter().map(|name| format!("stuck in memory: {name}: {stuck}")));
     let replaced = "nothing uses it";
     lines.extend(status.replaced.iter().map(|name| {

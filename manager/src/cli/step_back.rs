@@ -12,7 +12,7 @@ use clap::Args;
 /// Arguments of `step-back`.
 #[derive(Args)]
 pub struct StepBackArgs {
-    /// The version, as `1-9`, or the name of a module; the next older installed one where it is not given
+    /// The version, such as 1-9, or the name of a module [default: the next older installed one]
     #[arg(value_name = "VERSION")]
     version: Option<String>,
 }

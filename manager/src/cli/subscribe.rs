@@ -15,22 +15,22 @@ pub struct SubscribeArgs {
 /// What is done.
 #[derive(Subcommand)]
 pub enum SubscribeCommand {
-    /// Live patches come with the system's updates, for each kernel: installs the package kpatch-patches; with apt, enables
+    /// Install live patches with the system's updates, for each kernel: installs the package kpatch-patches, or with apt enables
     /// kmend-subscribe.timer
     #[command(alias = "auto-update")]
     Auto,
-    /// They do not: removes that package, or disables the timer; what is installed stays
+    /// Install none automatically: removes that package, or disables the timer; installed live patches stay
     #[command(alias = "manual-update")]
     Manual,
     /// Install the newest live patch of each kernel on this host, once
     Install {
-        /// Only of kernels that have none; kmend-subscribe.timer runs this
+        /// Only for kernels that have none; kmend-subscribe.timer runs this
         #[arg(long)]
         missing: bool,
     },
-    /// Show the setting, and what can be had for the kernels on this host
+    /// Show the setting, and which live patches are available for the kernels on this host
     Status,
-    /// Ask the repositories anew what can be had, for `kmend status`; kmend-check.timer runs this once a day
+    /// Check the repositories for new versions, for `kmend status`; kmend-check.timer runs this once a day
     Check,
 }
 

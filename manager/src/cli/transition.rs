@@ -19,19 +19,19 @@ pub struct TransitionArgs {
 /// What is done; without a word it is shown.
 #[derive(Subcommand)]
 pub enum TransitionCommand {
-    /// Show which tasks it waits for, where they sit, and what can be done
+    /// Show which tasks it waits for, where they are, and what can be done
     Show,
-    /// Wait until it is complete; exit code 1 where it is not in time
+    /// Wait until it is complete; exit code 1 if it takes longer
     Wait {
-        /// How long, seconds
+        /// How long to wait, in seconds
         #[arg(long, value_name = "S", default_value_t = 60)]
         timeout: u64,
     },
-    /// Signal the tasks that stall it, where the kernel does not do that itself
+    /// Signal the tasks that stall it, if the kernel does not do that itself
     Signal,
-    /// Turn it back, then begin again
+    /// Reverse it, then start it again
     Retry,
-    /// Turn it back: what came in goes out, what went out comes in again
+    /// Reverse it: a live patch that was being loaded is unloaded, and the other way round
     RollBack,
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 /// Arguments of `uname`.
 #[derive(Args)]
 pub struct UnameArgs {
-    /// One word: the level that the manifest of the live patch in force says, else what `uname -r` says
+    /// Print one word: the level in the manifest of the live patch in force, otherwise the output of `uname -r`
     #[arg(short = 'r', long)]
     release: bool,
 }

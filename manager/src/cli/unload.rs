@@ -33,7 +33,7 @@ pub fn run(run: &Run<'_>, which: &Which, how: How) -> Result<()> {
     };
     let text = module.file_name().unwrap_or_default().to_string_lossy();
     let name = order::module_name(&text);
-    ensure!(order::is_module_name(&name), "{} is no name of a module", module.display());
+    ensure!(order::is_module_name(&name), "{} is not the name of a module", module.display());
     let _lock = lock::take(run, doing, false)?;
     let before = in_force(run, &name)?;
     let done = action(run, &name);

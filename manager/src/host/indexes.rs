@@ -69,7 +69,7 @@ impl Index {
         if let Some(newer) = self.newer_seen {
             let (date, newer) = (day(*date), day(newer));
             return Some(format!(
-                "the index of {repository} went back: it is of {date}, one of {newer} was seen before"
+                "the index of {repository} is older than before: it is from {date}, and one from {newer} was seen earlier"
             ));
         }
         let until = self.valid_until.filter(|_| self.expired)?;
@@ -159,7 +159,7 @@ pub fn remember(run: &Run<'_>) {
         notes::write(run.host, &seen)
     };
     if let (false, Err(error)) = (news.is_empty(), write()) {
-        run.say.warn(format!("{error:#}: that a repository goes back cannot be told"));
+        run.say.warn(format!("{error:#}: kmend cannot tell whether a repository's index gets older"));
     }
 }
 

@@ -86,7 +86,7 @@ pub fn explain_load(errno: Errno, signed: bool) -> (&'static str, &'static str) 
         }
         // Kernels before 5.4 answer ENOKEY to a module without a signature, and EKEYREJECTED to one that is damaged.
         Errno::KEYREJECTED | Errno::NOKEY | Errno::NODATA if !signed => {
-            ("it has no signature, and this kernel takes signed modules only", SIGN)
+            ("it has no signature, and this kernel accepts only signed modules", SIGN)
         }
         Errno::KEYREJECTED => ("its signature is refused: it does not fit the file, or its key is not trusted", ENROLL),
         Errno::NOKEY => ("it is signed with a key that this kernel does not know", ENROLL),
@@ -94,7 +94,7 @@ pub fn explain_load(errno: Errno, signed: bool) -> (&'static str, &'static str) 
         Errno::KEYEXPIRED => ("the key that it is signed with has expired", SIGN),
         Errno::BADMSG => ("its signature is damaged", "fetch the file again"),
         Errno::NOPKG => ("its signature is of a kind that this kernel cannot check", SIGN),
-        Errno::NOEXEC => ("the kernel does not take its format, its vermagic or its version of a symbol", LOG),
+        Errno::NOEXEC => ("the kernel rejects its format, its vermagic or its version of a symbol", LOG),
         Errno::INVAL => (
             "livepatch refuses it: a function that it replaces is not in this kernel, or it lacks a state of the live \
              patch in force",
@@ -103,11 +103,11 @@ pub fn explain_load(errno: Errno, signed: bool) -> (&'static str, &'static str) 
         Errno::NOENT => ("it uses a symbol that this kernel does not have", LOG),
         Errno::EXIST => ("a module of this name is loaded already", "`kmend list` shows what is loaded"),
         Errno::NODEV => ("its init function, or a callback before it is applied, refused", LOG),
-        Errno::NOMEM => ("not enough memory", "free some and try again"),
+        Errno::NOMEM => ("not enough memory", "free some memory and try again"),
         Errno::NOSYS => ("this kernel cannot load modules, or has no livepatch", LOG),
-        Errno::TXTBSY => ("somebody is writing to the file", "wait for that to end and try again"),
+        Errno::TXTBSY => ("another program is writing to the file", "wait until it has finished and try again"),
         Errno::BUSY => (
-            "busy: another live patch is in transition, or somebody else redirects a function that it replaces",
+            "busy: another live patch is in transition, or another program redirects a function that it replaces",
             "`kmend transition` shows which tasks a transition waits for; /sys/kernel/tracing/enabled_functions who \
              redirects a function (flag I)",
         ),

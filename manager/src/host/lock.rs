@@ -117,7 +117,7 @@ fn open(path: &Path) -> io::Result<File> {
 fn open_as_it_is(path: &Path) -> io::Result<File> {
     match fs::symlink_metadata(path)? {
         meta if is_fit(&meta) => options().open(path),
-        _ => Err(io::Error::other("it is no plain file of root's")),
+        _ => Err(io::Error::other("it is not a regular file that belongs to root")),
     }
 }
 

@@ -23,8 +23,8 @@ pub fn user() -> u32 {
 pub fn fault(meta: &Metadata) -> Option<String> {
     let others = (meta.mode() & 0o002 != 0) || (meta.mode() & 0o020 != 0 && meta.gid() != 0);
     match meta.uid() {
-        owner if owner != 0 && owner != user() => Some(format!("it belongs to user {owner}, and not to root")),
-        _ if others => Some(format!("users other than root may write to it (mode {:03o})", meta.mode() & 0o777)),
+        owner if owner != 0 && owner != user() => Some(format!("it belongs to user {owner}, not to root")),
+        _ if others => Some(format!("users other than root can write to it (mode {:03o})", meta.mode() & 0o777)),
         _ => None,
     }
 }

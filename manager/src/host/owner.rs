@@ -52,7 +52,7 @@ impl Owner {
                 format!("what you can do: `systemctl restart {service}`, which ends it"),
             ],
             Self::Program(command) => {
-                vec![format!("it is: {command}"), "what you can do: end it, or have it do something else".into()]
+                vec![format!("it is: {command}"), "what you can do: end it, or make it do something else".into()]
             }
         }
     }

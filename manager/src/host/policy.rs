@@ -42,7 +42,7 @@ pub fn read(host: &Host) -> Result<Policy, String> {
         return Err(format!("{FILE} is not used: {fault}"));
     }
     let bytes = files::whole(&file, LARGEST).map_err(|error| format!("{FILE} cannot be read: {error}"))?;
-    parse(&String::from_utf8(bytes).map_err(|_| format!("{FILE} is no text in UTF-8"))?)
+    parse(&String::from_utf8(bytes).map_err(|_| format!("{FILE} is not UTF-8 text"))?)
 }
 
 fn parse(text: &str) -> Result<Policy, String> {
@@ -53,7 +53,7 @@ fn parse(text: &str) -> Result<Policy, String> {
         }
         let (key, value) = line.split_once('=').map(|(k, v)| (k.trim(), v.trim())).unwrap_or((line, ""));
         if key != KEY {
-            return Err(format!("{FILE}, line {at}: {key:?} is no setting; there is {KEY}"));
+            return Err(format!("{FILE}, line {at}: {key:?} is not a setting; the only one is {KEY}"));
         }
         let policy = match value {
             "any" => Policy::Any,

@@ -60,7 +60,7 @@ fn certificate(host: &Host, path: &str) -> Result<Vec<u8>, String> {
     };
     let ran = run().map_err(|error| cannot(&error))?;
     if !ran.status.success() {
-        return Err(format!("{path} is no X.509 certificate in PEM or DER: {}", words(&ran)));
+        return Err(format!("{path} is not an X.509 certificate in PEM or DER: {}", words(&ran)));
     }
     Ok(ran.stdout)
 }
@@ -93,5 +93,5 @@ fn words(ran: &Output) -> String {
     let reason = |line: &str| line.split_once(":error:").and_then(|(_, rest)| rest.split(':').nth(3).map(String::from));
     let last = text.lines().rev().find_map(reason);
     last.or_else(|| text.lines().next().map(String::from))
-        .unwrap_or_else(|| format!("openssl ended with {}", ran.status))
+        .unwrap_or_else(|| format!("openssl failed with {}", ran.status))
 }

@@ -49,7 +49,7 @@ pub fn folder(host: &Host, release: &str) -> Result<PathBuf> {
 
 fn inside(host: &Host, folder: &str, release: &str) -> Result<PathBuf> {
     let plain = !release.is_empty() && !release.starts_with('.') && !release.contains(['/', '\0', '\n']);
-    ensure!(plain, "{release:?} is no kernel version: one looks like 5.14.0-362.8.1.el9_3.x86_64");
+    ensure!(plain, "{release:?} is not a kernel release such as 5.14.0-362.8.1.el9_3.x86_64");
     Ok(host.at(folder).join(release))
 }
 
@@ -311,7 +311,7 @@ pub fn locate(host: &Host, release: &str, module: &Path) -> Result<PathBuf> {
     let text = module.to_string_lossy();
     ensure!(
         say::shown(&text) == text,
-        "{}: its name has characters that are not shown: rename it first",
+        "{}: its name contains invisible characters: rename it first",
         say::shown(&text)
     );
     if text.ends_with(".ko") && module.is_file() {

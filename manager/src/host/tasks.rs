@@ -32,10 +32,12 @@ impl Task {
         lines.push(match (&self.sits_in, &self.stack) {
             (Some(function), _) => format!("sits in: {function}, which the live patch replaces"),
             (None, Some(stack)) if !stack.is_empty() => {
-                "sits in: no patched function just now; it has not been at a place where it can be switched".into()
+                "sits in: no patched function at the moment; it has not reached a point where it can be switched".into()
             }
-            (None, Some(_)) => "sits in: not known, the kernel shows no stack of it (it may be running)".into(),
-            (None, None) => "sits in: not known, its stack cannot be read".into(),
+            (None, Some(_)) => {
+                "sits in: not known, because the kernel shows no stack for it (it may be running)".into()
+            }
+            (None, None) => "sits in: not known, because its stack cannot be read".into(),
         });
         lines.push("stack:".into());
         lines.extend(self.stack.iter().flatten().cloned());

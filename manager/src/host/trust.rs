@@ -61,15 +61,15 @@ impl Signatures {
     /// In a line.
     pub fn line(&self) -> String {
         let kernel = if self.kernel_demands.is_some() {
-            "the kernel takes modules that are signed by a key of its keyring only"
+            "the kernel accepts only modules that are signed with a key in its keyring"
         } else {
             "the kernel does not ask for signatures"
         };
         if let Some(fault) = &self.fault {
-            return format!("{fault}: kmend loads nothing until that is put right; {kernel}");
+            return format!("{fault}: kmend loads nothing until this is fixed; {kernel}");
         }
         match (self.setting, &self.certificate) {
-            (_, Some(path)) => format!("kmend loads only what the key of {path} has signed; {kernel}"),
+            (_, Some(path)) => format!("kmend loads only modules that are signed with the key of {path}; {kernel}"),
             (Some("kernel"), _) if self.checked_by.is_empty() => {
                 format!("signed live patches only, but {kernel}: kmend loads nothing until it does")
             }
@@ -77,7 +77,7 @@ impl Signatures {
                 "signed live patches only, but this kernel cannot check signatures: kmend loads nothing".into()
             }
             (Some("kernel-enforce"), _) if self.kernel_demands.is_none() => {
-                "signed live patches only: kmend has the kernel ask for signatures when it loads the first one".into()
+                "signed live patches only: kmend makes the kernel require signatures when it loads the first one".into()
             }
             (Some("any"), _) if self.checked_by.is_empty() => {
                 "nothing on this host checks who made a live patch".into()
@@ -97,7 +97,7 @@ pub fn enforce(run: &Run<'_>) -> Result<()> {
     if !wanted || demands(run.host).signature.is_some() {
         return Ok(());
     }
-    run.say.line(format!("{ENFORCE}: Y: this kernel takes signed modules only from now on ({})", policy::FILE));
+    run.say.line(format!("{ENFORCE}: Y: this kernel accepts only signed modules from now on ({})", policy::FILE));
     run.kernel.write(&run.host.at(ENFORCE), "Y").with_context(|| format!("cannot write Y to {ENFORCE}"))?;
     ensure!(demands(run.host).signature.is_some(), "{ENFORCE} is not Y, although it was written: nothing is loaded");
     Ok(())
@@ -111,9 +111,9 @@ pub fn demands(host: &Host) -> Demands {
         demands.none_at_all = Some(format!("{DISABLED} is 1: this kernel loads no modules until it is booted again"));
     }
     if matches!(text(ENFORCE).as_deref(), Some("Y" | "1")) {
-        demands.signature = Some(format!("this kernel takes signed modules only ({ENFORCE} is Y)"));
+        demands.signature = Some(format!("this kernel accepts only signed modules ({ENFORCE} is Y)"));
     } else if let Some(level) = text(LOCKDOWN).as_deref().and_then(in_brackets).filter(|level| *level != "none") {
-        demands.signature = Some(format!("this kernel takes signed modules only ({LOCKDOWN} is {level})"));
+        demands.signature = Some(format!("this kernel accepts only signed modules ({LOCKDOWN} is {level})"));
     }
     demands
 }

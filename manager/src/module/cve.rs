@@ -19,7 +19,7 @@ pub struct NoCve(String);
 
 impl fmt::Display for NoCve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no CVE id: one looks like CVE-2026-12345", self.0)
+        write!(f, "{:?} is not a CVE id such as CVE-2026-12345", self.0)
     }
 }
 

@@ -43,7 +43,7 @@ impl<'a> File<'a> {
     /// not lie within the file.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
         if !bytes.starts_with(&object::elf::ELFMAG) {
-            let seen = if bytes.is_empty() { "the file is empty" } else { "it does not begin as ELF files do" };
+            let seen = if bytes.is_empty() { "the file is empty" } else { "it does not begin like an ELF file" };
             return Err(Fault::new("ELF header", seen));
         }
         let cut = |what: &str| Fault::new("ELF header", format!("{what} of {} bytes in all", bytes.len()));
@@ -51,7 +51,7 @@ impl<'a> File<'a> {
             if bytes.len() < size_of::<Header>() {
                 cut("it is cut off: the file is")
             } else {
-                Fault::new("ELF header", "it is not that of a 64-bit ELF file")
+                Fault::new("ELF header", "it is not a 64-bit ELF file")
             }
         })?;
         let endian = LittleEndian;
@@ -61,7 +61,7 @@ impl<'a> File<'a> {
         if header.e_type(endian) != ET_REL {
             return Err(Fault::new(
                 "ELF header",
-                "it is a program or a library, and not a relocatable file as modules are",
+                "it is a program or a library, not a relocatable file as modules are",
             ));
         }
         let headers = header
@@ -114,7 +114,7 @@ fn section<'a>(
         return Err(Fault::new(called(), "it refers to a section that does not exist"));
     }
     if kind == SHT_SYMTAB && data.len() % size_of::<object::elf::Sym64<LittleEndian>>() != 0 {
-        return Err(Fault::new(called(), "it does not hold whole symbols"));
+        return Err(Fault::new(called(), "it does not consist of whole symbols"));
     }
     Ok(Section { name, kind, data })
 }

@@ -190,7 +190,7 @@ pub fn of_section(data: &[u8]) -> Result<Manifest, Fault> {
 pub(super) fn read<'a, T: Deserialize<'a>>(data: &'a [u8], schema: impl Fn(&T) -> u64) -> Result<T, Fault> {
     let damaged = |why: String| Fault::new(format!("section {SECTION}"), why);
     let note = note::notes(data).find(|n| n.owner == NOTE_OWNER.as_bytes() && n.kind == NOTE_TYPE);
-    let note = note.ok_or_else(|| damaged("it holds no manifest of kmend's: it is damaged".into()))?;
+    let note = note.ok_or_else(|| damaged("it contains no manifest written by kmend: it is damaged".into()))?;
     let malformed = |error: serde_json::Error| damaged(format!("the manifest is damaged: {error}"));
     let text = std::str::from_utf8(note.desc).map_err(|error| damaged(format!("the manifest is damaged: {error}")))?;
     let read = serde_json::from_str::<T>(text);
@@ -201,7 +201,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(data: &'a [u8], schema: impl Fn(&T) -
     };
     if schema != SCHEMA {
         return Err(damaged(format!(
-            "the manifest has schema {schema}, this kmend knows {SCHEMA}: a newer kmend reads it"
+            "the manifest has schema {schema}, and this kmend knows {SCHEMA}: use a newer kmend"
         )));
     }
     read.map_err(malformed)

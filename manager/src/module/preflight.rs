@@ -129,7 +129,7 @@ pub fn check(host: &Host, path: &Path, kernel: &Kernel) -> Result<Ready, Refusal
     }
     let bytes = files::whole(&file, LARGEST).map_err(unreadable)?;
     if let Some(program) = super::compressed(&bytes) {
-        let reason = format!("it is compressed ({program}), and live patches are loaded as they are");
+        let reason = format!("it is compressed ({program}), and live patches must be loaded uncompressed");
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         return Err(refusal("file", reason, &super::unpacked(program, &name)));
     }
@@ -173,13 +173,15 @@ fn against(module: &Module, kernel: &Kernel) -> Option<Against> {
         }
     }
     if module.info("livepatch") != Some("Y") {
-        let reason = "livepatch=Y is missing: this is a module, but no live patch".into();
+        let reason = "livepatch=Y is missing: this is a module, but not a live patch".into();
         return Some((MODINFO, reason, "load ordinary modules with modprobe".into()));
     }
     match module.release() {
-        None => return Some((MODINFO, "there is no vermagic: it does not say which kernel it is for".into(), other())),
+        None => {
+            return Some((MODINFO, "it has no vermagic, so it does not say which kernel it is for".into(), other()))
+        }
         Some(release) if release != kernel.release => {
-            let which = if kernel.running.is_some() { "the running kernel is" } else { "it shall be installed for" };
+            let which = if kernel.running.is_some() { "the running kernel is" } else { "it is to be installed for" };
             let reason = format!("vermagic says it is for {release}, {which} {}", kernel.release);
             return Some((MODINFO, reason, other()));
         }
@@ -203,8 +205,9 @@ fn against_policy(host: &Host, file: &File, module: &Module, bytes: &[u8], kerne
     let parts = match signature::parts(bytes) {
         Ok(Some(parts)) => parts,
         _ => {
-            let reason =
-                format!("it has no signature, and this host takes signed live patches only ({setting} in {file_name})");
+            let reason = format!(
+                "it has no signature, and this host accepts only signed live patches ({setting} in {file_name})"
+            );
             return Some((PLACE, reason, SIGN.into()));
         }
     };
@@ -233,8 +236,8 @@ fn against_policy(host: &Host, file: &File, module: &Module, bytes: &[u8], kerne
         Policy::Certificate(cert) => {
             // The kernel reads the file once more: nobody else may change it in between.
             if let Some(reason) = file.metadata().ok().and_then(|meta| modes::fault(&meta)) {
-                let reason = format!("{reason}: what was checked could be changed before it is loaded");
-                return Some(("file", reason, "copy it to a place of root's".into()));
+                let reason = format!("{reason}: the file could be changed after it was checked");
+                return Some(("file", reason, "copy it to a folder that belongs to root".into()));
             }
             match signer::verify(host, &parts, cert) {
                 Ok(()) => None,
@@ -245,7 +248,7 @@ fn against_policy(host: &Host, file: &File, module: &Module, bytes: &[u8], kerne
                 )),
                 Err(signer::Fault::Check(reason)) => {
                     let reason = format!("its signature cannot be checked ({setting} in {file_name}): {reason}");
-                    Some((PLACE, reason, format!("put that right, or change {file_name}")))
+                    Some((PLACE, reason, format!("fix this, or change {file_name}")))
                 }
             }
         }
@@ -255,7 +258,7 @@ fn against_policy(host: &Host, file: &File, module: &Module, bytes: &[u8], kerne
 /// What the kernel would answer with EKEYREJECTED or EPERM.
 fn against_demands(module: &Module, kernel: &Kernel) -> Option<Against> {
     if let Some(reason) = &kernel.demands.none_at_all {
-        return Some(("kernel", reason.clone(), "reboot: what is installed is loaded then".into()));
+        return Some(("kernel", reason.clone(), "reboot: installed live patches are then loaded".into()));
     }
     let demand = kernel.demands.signature.as_ref().filter(|_| !module.signed)?;
     let reason = format!("it has no signature, and {demand}");
@@ -269,7 +272,7 @@ fn against_manifest(module: &Module, kernel: &Kernel) -> Option<Against> {
     let manifest = module.manifest.as_ref()?;
     let foreign = |what: &str, there: &str, here: &str| {
         let reason = format!("the manifest does not belong to this module: its {what} is {there} there, {here} here");
-        Some((NOTE, reason, "build the live patch again, or fetch it again from who made it".into()))
+        Some((NOTE, reason, "build the live patch again, or get it again from its vendor".into()))
     };
     if manifest.name != module.name {
         return foreign("name", &manifest.name, &module.name);

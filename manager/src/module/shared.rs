@@ -55,19 +55,19 @@ pub fn look(hands: &Hands, manifest: &Manifest) -> Shared {
         let is_patched = hands.patched.contains(&(object.to_string(), name.to_string()));
         let of_module = if object == "vmlinux" { String::new() } else { format!(" of module {object}") };
         for traced in hands.traced.get(name).into_iter().flatten().filter(|t| t.object == object) {
-            let by = if traced.by.is_empty() { "somebody who is not named there" } else { &traced.by };
+            let by = if traced.by.is_empty() { "an unnamed user" } else { &traced.by };
             if traced.redirected && !is_patched {
-                let what = format!("{name}{of_module} is redirected already, by {by} (flag I of enabled_functions)");
+                let what = format!("{name}{of_module} is already redirected by {by} (flag I of enabled_functions)");
                 match function.sympos {
                     Some(0) => _ = found.conflict.get_or_insert(what),
                     // The list does not say which of the namesakes it means.
                     _ => found.warnings.push(format!(
-                        "{what}; whether that is the function which this live patch replaces or a namesake is not known"
+                        "{what}; kmend cannot tell whether that is the function that this live patch replaces or another of the same name"
                     )),
                 }
             } else if others(traced, is_patched) > 0 {
                 found.warnings.push(format!(
-                    "{name}{of_module} is traced, by {by}: that goes on, and the live patch's code runs behind it"
+                    "{name}{of_module} is traced by {by}; tracing continues, and the live patch's code runs after the tracer"
                 ));
             }
         }

@@ -36,7 +36,7 @@ pub fn parts(bytes: &[u8]) -> Result<Option<Parts<'_>>, Fault> {
     let Some(rest) = bytes.strip_suffix(MARK) else { return Ok(None) };
     let damaged = |reason: &str| Fault::new("appended signature", format!("{reason}: it is damaged"));
     let (rest, header) =
-        rest.split_last_chunk::<HEADER>().ok_or_else(|| damaged("there is no header before the mark"))?;
+        rest.split_last_chunk::<HEADER>().ok_or_else(|| damaged("there is no header before the marker"))?;
     let length = u32::from_be_bytes([header[8], header[9], header[10], header[11]]) as usize;
     if header[2] != PKCS7 {
         return Err(damaged("it is not of the kind PKCS#7"));
@@ -45,7 +45,7 @@ pub fn parts(bytes: &[u8]) -> Result<Option<Parts<'_>>, Fault> {
         return Err(damaged("bytes before its length are not zero"));
     }
     if length == 0 || length > rest.len() {
-        return Err(damaged(&format!("it should be {length} bytes, and {} stand before it", rest.len())));
+        return Err(damaged(&format!("it should be {length} bytes, and there are {} before it", rest.len())));
     }
     let (content, der) = rest.split_at(rest.len() - length);
     Ok(Some(Parts { content, der }))

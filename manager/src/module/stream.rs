@@ -57,7 +57,7 @@ impl Serialize for Day {
 impl<'de> Deserialize<'de> for Day {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let none = || D::Error::custom(format!("{text:?} is no date: one looks like 2026-11-25"));
+        let none = || D::Error::custom(format!("{text:?} is not a date such as 2026-11-25"));
         clock::date(&text).map(Day).ok_or_else(none)
     }
 }
@@ -70,7 +70,7 @@ pub fn plain<'de, S: Deserialize<'de> + AsRef<str>, D: Deserializer<'de>>(deseri
     let text = S::deserialize(deserializer)?;
     let shown = text.as_ref();
     if shown.trim().is_empty() || shown.contains(char::is_control) {
-        return Err(D::Error::custom(format!("{shown:?} is not a text of one line")));
+        return Err(D::Error::custom(format!("{shown:?} is not a single line of text")));
     }
     Ok(text)
 }

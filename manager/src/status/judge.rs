@@ -141,11 +141,9 @@ fn helpless(status: &Status<'_>, on: &[&str]) -> Option<(Verdict, String)> {
     };
     let what = match aside {
         true => {
-            format!(
-                "a newer version, or a newer kernel and a reboot, helps; `kmend retry {name}` loads it all the same"
-            )
+            format!("a newer version, or a newer kernel and a reboot, helps; `kmend retry {name}` loads it anyway")
         }
-        false => "a reboot, best into a newer kernel, gets out of this".into(),
+        false => "reboot, if possible into a newer kernel, to resolve this".into(),
     };
     Some((Verdict::RebootNeeded, format!("{name} {why}; {has}; {what}")))
 }

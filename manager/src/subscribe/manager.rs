@@ -40,7 +40,7 @@ impl Manager {
         }
         ensure!(
             in_path("apt-get"),
-            "neither dnf nor apt-get is in PATH: fetch live patches by the means of this system, then `kmend install` them"
+            "neither dnf nor apt-get is in PATH: get live patches with this system's tools, then `kmend install` them"
         );
         Ok(Self::Apt)
     }
@@ -225,7 +225,7 @@ fn change(program: &str, args: &[&str]) -> Result<()> {
     let mut command = Command::new(program);
     command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
     let status = command.status().with_context(|| format!("cannot run {program}"))?;
-    ensure!(status.success(), "`{program} {}` failed ({status}): see what it says above", args.join(" "));
+    ensure!(status.success(), "`{program} {}` failed ({status}): see its output above", args.join(" "));
     Ok(())
 }
 

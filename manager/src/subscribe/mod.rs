@@ -90,7 +90,7 @@ pub fn manual(run: &Run<'_>) -> Result<()> {
     let manager = manager(run)?;
     let Manager::Dnf { five } = manager else { return timer::set(run, false) };
     if !manager.is_installed(META)? {
-        run.say.line(format!("{META} is not installed: live patches are not updated by themselves"));
+        run.say.line(format!("{META} is not installed: live patches are not updated automatically"));
         return Ok(());
     }
     // They came as what another package requires: without that they would go with the next clean-up.
@@ -133,10 +133,10 @@ pub fn install(run: &Run<'_>, missing: bool) -> Result<()> {
         return Err(error);
     }
     // One that cannot be installed does not keep the others away.
-    run.say.warn(format!("{error:#}: each by itself"));
+    run.say.warn(format!("{error:#}: trying each one separately"));
     let failed: Vec<&str> =
         new.iter().filter(|one| manager.install_new(&[**one]).is_err()).map(|(_, package)| *package).collect();
-    ensure!(failed.is_empty(), "{} could not be installed: see what it says above", failed.join(", "));
+    ensure!(failed.is_empty(), "{} could not be installed: see the output above", failed.join(", "));
     Ok(())
 }
 
@@ -190,7 +190,7 @@ fn note(run: &Run<'_>, offers: &BTreeMap<String, Offer>, fresh: bool) -> Result<
     let available = Available { checked, kernels, asked: self::kernels(run)? };
     let done = lock::take(run, "subscribe", true).and_then(|_lock| notes::write(run.host, &available));
     if let Err(error) = done {
-        run.say.warn(format!("{error:#}: `kmend status` does not know what was seen here"));
+        run.say.warn(format!("{error:#}: `kmend status` will not show this check"));
     }
     indexes::remember(run);
     Ok(())

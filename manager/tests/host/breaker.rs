@@ -247,7 +247,10 @@ fn a_damaged_note_and_a_var_that_cannot_be_written_do_not_leave_the_host_unpatch
 
     let system = crashed();
     let note = fs::read(system.root().join("var/lib/kmend").join(NOTE)).unwrap();
-    super::power::full(&system, 0, &["load", "--all"]).ends(0).complains("cannot write").complains("make room in /var");
+    super::power::full(&system, 0, &["load", "--all"])
+        .ends(0)
+        .complains("cannot write")
+        .complains("free space in /var");
     assert_eq!(system.in_force(), [(name("1-1"), true)]);
     assert_eq!(fs::read(system.root().join("var/lib/kmend").join(NOTE)).unwrap(), note);
 

@@ -142,8 +142,7 @@ fn what_a_reboot_alone_helps_is_told_and_nothing_else_is() {
         &system,
         6,
         &format!(
-            "reboot needed: {n} was taken back and is stuck in memory until a reboot; no live patch is in force; a reboot, \
-             best into a newer kernel, gets out of this"
+            "reboot needed: {n} was taken back and is stuck in memory until a reboot; no live patch is in force; reboot, if possible into a newer kernel, to resolve this"
         ),
     );
     system.kmend(&["status"]).says(&format!("stuck in memory: {n}: "));
@@ -167,7 +166,7 @@ fn a_version_that_was_set_aside_is_not_advised() {
         6,
         &format!(
             "reboot needed: {} was set aside and is not loaded any more; in force: {}; a newer version, or a newer \
-             kernel and a reboot, helps; `kmend retry {}` loads it all the same",
+             kernel and a reboot, helps; `kmend retry {}` loads it anyway",
             name("1-10"),
             name("1-9"),
             name("1-10")
@@ -265,7 +264,7 @@ fn each_cve_is_one_of_five() {
             2,
             "not in this stream: it changes the layout of struct sock; a newer kernel and a reboot may fix it".into(),
         ),
-        ("CVE-2026-9999", 3, "unknown: no manifest in force or installed for this kernel names it".into()),
+        ("CVE-2026-9999", 3, "unknown: no live patch that is in force or installed for this kernel names it".into()),
     ];
     for (id, code, text) in &known {
         let said = system.kmend(&["cve", id]).ends(*code);
@@ -278,7 +277,7 @@ fn each_cve_is_one_of_five() {
     for bad in ["CVE-2026-1", "2026-1001", "CVE-2026-1001;id", "../x"] {
         let said = ask(&[bad]).ends(1);
         assert_eq!(said.out, "");
-        assert!(said.err.contains("is no CVE id"), "{}", said.err);
+        assert!(said.err.contains("CVE-2026-12345"), "{}", said.err);
     }
     let all = ask(&[]).ends(0);
     let ids: Vec<&str> = all.out.lines().map(|l| l.split(':').next().unwrap()).collect();
@@ -350,7 +349,7 @@ fn an_older_manifest_keeps_working_and_is_told_as_one() {
     install(&system, "1-9", &[old_fix("one", &["CVE-2026-1001"], "1-9")], stream("1-9"));
     system.kmend(&["load", "--all"]).ends(0);
     let said = system.kmend(&["cve", "CVE-2026-1001"]).ends(0);
-    said.says("CVE-2026-1001: fixed live by ").says("by a manifest of an older kmend-build, which counts fixes that");
+    said.says("CVE-2026-1001: fixed live by ").says("from the manifest of an older kmend-build");
     let json: Value = serde_json::from_str(&system.kmend(&["status", "--json"]).ends(0).out).unwrap();
     assert_eq!((&json["verdict"], &json["fixed_live"]), (&json!("patched"), &json!(["CVE-2026-1001"])));
     assert_eq!(json["loaded"][0]["fixes"][0]["effect"], Value::Null);
@@ -376,7 +375,7 @@ fn only_what_is_in_force_is_claimed() {
     system.kmend(&["load", "--all"]).ends(0);
     assert_eq!(uname(&[]), format!("{RELEASE} live={n} level=5.14.0-362.13.1\n"));
     assert_eq!(uname(&["-r"]), "5.14.0-362.13.1\n");
-    system.kmend(&["status"]).ends(0).says("level: 5.14.0-362.13.1, by the manifest of what is in force\n");
+    system.kmend(&["status"]).ends(0).says("level: 5.14.0-362.13.1, from the manifest of the live patch in force\n");
     // A second one in force without a level takes nothing away; one in transition counts for nothing.
     system.loaded("own", true, false);
     assert_eq!(uname(&[]), format!("{RELEASE} live={n},own level=5.14.0-362.13.1\n"));

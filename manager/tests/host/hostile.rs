@@ -154,8 +154,8 @@ fn what_another_user_has_put_there_is_not_loaded() {
     system
         .kmend(&["load", "--all"])
         .ends(1)
-        .complains(&format!("{}: file: it belongs to user 1000, and not to root", file("1-3")))
-        .complains(&format!("{}: file: users other than root may write to it (mode 666)", file("1-2")));
+        .complains(&format!("{}: file: it belongs to user 1000, not to root", file("1-3")))
+        .complains(&format!("{}: file: users other than root can write to it (mode 666)", file("1-2")));
     assert_eq!(system.in_force(), [(name("1-1"), true)]);
     system.kmend(&["load", &name("1-3")]).ends(1).complains("it belongs to user 1000");
     // A file that the operator names is his own business.
@@ -183,11 +183,11 @@ fn pipes_and_devices_among_the_modules_are_told_and_nothing_waits_for_them() {
     timed(&["status"]).ends(3);
     timed(&["cve"]).ends(0);
     let said = timed(&["load", "--all"]).ends(1);
-    let said = said.complains("a-pipe.ko: file: cannot read it: it is no regular file");
-    let said = said.complains("b-folder.ko: file: cannot read it: it is no regular file");
-    let said = said.complains("c-device.ko: file: cannot read it: it is no regular file");
+    let said = said.complains("a-pipe.ko: file: cannot read it: it is not a regular file");
+    let said = said.complains("b-folder.ko: file: cannot read it: it is not a regular file");
+    let said = said.complains("c-device.ko: file: cannot read it: it is not a regular file");
     said.complains("d-nowhere.ko: file: cannot read it: No such file")
-        .complains("e-large.ko: file: cannot read it: 1099511627776 bytes are too many");
+        .complains("e-large.ko: file: cannot read it: it is too large: 1099511627776 bytes");
     assert_eq!(system.in_force(), [(name("1-1"), true)]);
     for args in [&["info", "a_pipe"][..], &["info", "c_device"], &["info", "e_large"], &["load", "a_pipe"]] {
         timed(args).ends(1);

@@ -83,7 +83,7 @@ fn info_of_a_file_an_installed_and_a_loaded_module() {
     let path = system.file("own.ko", &Ko::new("own", RELEASE).bytes());
     system.kmend(&["info", &path]).ends(0).says("livepatch:      Y\n");
     system.kmend(&["load", &path]).ends(0);
-    system.kmend(&["info", "own"]).ends(0).says("none of kmend's: what it fixes is not known");
+    system.kmend(&["info", "own"]).ends(0).says("not built by kmend: what it fixes is not known");
     system.kmend(&["info", "nobody"]).ends(1).complains("can't find nobody");
     system.kmend(&["info", "../../etc"]).ends(1).complains("can't find");
 }

@@ -77,10 +77,7 @@ fn two_streams_that_replace_each_other_are_told() {
     system.installed("other.ko", &Ko::with_manifest("other", RELEASE, &[]).bytes());
     let said = system.kmend(&["load", "--all"]).ends(1);
     assert_eq!(system.in_force(), [(name("1-1"), true)]);
-    said.complains(&format!(
-        "other would take the place of {}, which belongs to another stream: not loaded",
-        name("1-1")
-    ));
+    said.complains(&format!("other would replace {}, which belongs to another stream: not loaded", name("1-1")));
     // The same the second time: the first one stays.
     system.kmend(&["load", "--all"]).ends(1);
     assert_eq!(system.in_force(), [(name("1-1"), true)]);
@@ -253,14 +250,14 @@ fn a_stalled_load_is_turned_back_and_says_who_blocked_it() {
          [<0>] type_show+0x1b/0x40\n\
          [<0>] vfs_read+0x9b/0x330\n\
          813 helper (a thread of 812)\n\
-         sits in: no patched function just now; it has not been at a place where it can be switched\n\
+         sits in: no patched function at the moment; it has not reached a point where it can be switched\n\
          stack:\n\
          [<0>] futex_wait+0x1/0x2\n",
     );
     assert!(!said.out.contains("systemd") && !said.out.contains("outside"), "{}", said.out);
     let said = said
-        .says("900 busy\nsits in: not known, the kernel shows no stack of it (it may be running)\n")
-        .says("901 hidden\nsits in: not known, its stack cannot be read\n");
+        .says("900 busy\nsits in: not known, because the kernel shows no stack for it (it may be running)\n")
+        .says("901 hidden\nsits in: not known, because its stack cannot be read\n");
     said.says(&format!("module {} did not complete its transition, unloading...\n", name("1-1")))
         .complains("Livepatch process signaling is performed automatically on your system.")
         .complains("(transition stalled): it was turned back, nothing of it is in force");

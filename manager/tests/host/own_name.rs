@@ -100,7 +100,7 @@ fn two_files_with_one_module_are_one_live_patch() {
     system.installed("a.ko", &Ko::with_manifest(&name("1-1"), RELEASE, &["another"]).bytes());
     system.reboots();
     let said = system.kmend(&["load", "--all"]).ends(0);
-    said.complains(&format!("/var/lib/kpatch/{RELEASE}/a.ko is left alone")).complains(&file("1-1"));
+    said.complains(&format!("/var/lib/kpatch/{RELEASE}/a.ko is not loaded")).complains(&file("1-1"));
     assert_eq!(system.asked(), [format!("load /var/lib/kpatch/{RELEASE}/{}", file("1-1"))]);
     system.kmend(&["uninstall", "a.ko"]).ends(0);
     assert!(!system.folder(RELEASE).join("a.ko").exists() && system.folder(RELEASE).join(file("1-1")).exists());

@@ -63,7 +63,7 @@ fn what_others_may_write_to_is_not_loaded() {
     let system = System::new();
     let path = packaged(&system, "1-1");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-    system.kmend(&["load", "--all"]).ends(1).complains("users other than root may write to it");
+    system.kmend(&["load", "--all"]).ends(1).complains("users other than root can write to it");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666, "kmend changes nothing in /usr");
 }
 
@@ -74,7 +74,7 @@ fn what_was_uninstalled_stays_out_while_its_package_stays() {
     let path = packaged(&system, "1-2");
     for module in [file("1-2"), name("1-2")] {
         system.kmend(&["install", path.to_str().unwrap()]).ends(0);
-        system.kmend(&["uninstall", &module]).ends(0).says("as long as its package does");
+        system.kmend(&["uninstall", &module]).ends(0).says("as long as its package is installed");
         assert!(path.exists() && !system.folder(RELEASE).exists());
         system.kmend(&["load", "--all"]).ends(0);
         assert_eq!(system.in_force(), [(name("1-1"), true)]);

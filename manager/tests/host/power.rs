@@ -288,7 +288,7 @@ fn a_full_var_is_told_and_loses_nothing() {
         system.boots_again();
         let said = full(&system, blocks, &["load", "--all"]).ends(0);
         if blocks == 0 {
-            said.complains("cannot write").complains("make room in /var");
+            said.complains("cannot write").complains("free space in /var");
         }
         assert_eq!(on(&system), [name("1-1")]);
     }

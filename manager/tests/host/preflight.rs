@@ -58,7 +58,7 @@ fn what_only_the_kernel_knows_of_a_signature_is_told_in_words() {
         (129, "its signature is refused: it does not fit the file, or its key is not trusted"),
         (126, "signed with a key that this kernel does not know"),
         (74, "its signature is damaged"),
-        (8, "the kernel does not take its format"),
+        (8, "the kernel rejects its format"),
     ] {
         let load = BTreeMap::from([("own".to_string(), [errno].into())]);
         let system = System::with(Plan { load, ..Plan::default() });
@@ -85,12 +85,12 @@ fn a_function_that_somebody_else_redirects_is_a_refusal_that_names_him() {
     system
         .kmend(&["load", &path])
         .ends(1)
-        .complains("own.ko: its functions: type_show is redirected already, by fh_handler")
+        .complains("own.ko: its functions: type_show is already redirected by fh_handler")
         .complains("stop what redirects that function");
     assert!(system.asked().is_empty());
     // Among namesakes it is not known which one is meant: a warning, and the kernel judges.
     let path = system.file("own.ko", &with_functions("own", &[("vmlinux", "type_show", 17)]));
-    system.kmend(&["load", &path]).ends(0).complains("a namesake is not known");
+    system.kmend(&["load", &path]).ends(0).complains("another of the same name");
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn tracers_and_kprobes_are_warned_of_and_named() {
     let path = system.file("own.ko", &with_functions("own", &[("vmlinux", "type_show", 0), ("e1000", "e1000_up", 0)]));
     let said = system.kmend(&["load", &path]).ends(0);
     let said = said
-        .complains("type_show is traced, by function_trace_call: that goes on")
+        .complains("type_show is traced by function_trace_call; tracing continues")
         .complains("a kprobe sits in type_show at offset 0x10: it is not hit")
-        .complains("e1000_up of module e1000 is traced, by bpf_trampoline_6442");
+        .complains("e1000_up of module e1000 is traced by bpf_trampoline_6442");
     assert_eq!(said.err.lines().count(), 3, "{}", said.err);
 }

@@ -75,7 +75,7 @@ fn a_certificate_says_whose_live_patches_are_taken() {
     system.kmend(&["load", "--all"]).ends(0);
     assert_eq!(system.in_force(), [("good".into(), true)]);
     let line =
-        "signatures: kmend loads only what the key of /etc/a.pem has signed; the kernel does not ask for signatures";
+        "signatures: kmend loads only modules that are signed with the key of /etc/a.pem; the kernel does not ask for signatures";
     system.kmend(&["status"]).says(line);
     // One that was put there by other means is named, and not loaded.
     fs::copy(&bare, system.root().join(format!("var/lib/kpatch/{RELEASE}/bare.ko"))).unwrap();
@@ -93,7 +93,7 @@ fn a_certificate_says_whose_live_patches_are_taken() {
     system.kmend(&["install", &file("more.ko", &signed(dir.path(), "a", &module("more"), &[]))]).ends(0);
     system.put("etc/a.pem", "nothing");
     let cannot = "its signature cannot be checked";
-    system.kmend(&["load", &good]).ends(1).complains(cannot).complains("is no X.509 certificate");
+    system.kmend(&["load", &good]).ends(1).complains(cannot).complains("is not an X.509 certificate");
     fs::set_permissions(system.root().join("etc/a.pem"), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     system.kmend(&["load", &good]).ends(1).complains(cannot).complains("users other than root");
     fs::remove_file(system.root().join("etc/a.pem")).unwrap();
@@ -125,13 +125,15 @@ fn the_kernels_keyring_counts_only_where_the_kernel_asks_for_it() {
     assert_eq!(system.in_force(), []);
     system.put(ENFORCE, "Y\n");
     system.kmend(&["load", &path]).ends(0);
-    system.kmend(&["status"]).says("signatures: the kernel takes modules that are signed by a key of its keyring only");
+    system
+        .kmend(&["status"])
+        .says("signatures: the kernel accepts only modules that are signed with a key in its keyring");
     system.kmend(&["unload", "own"]).ends(0);
     // kmend turns it on.
     system.put(ENFORCE, "N\n");
     system.put(CONF, "live-patch-signatures = kernel-enforce\n");
     system.kmend(&["status"]).says("when it loads the first one");
-    system.kmend(&["load", &path]).ends(0).says("this kernel takes signed modules only from now on");
+    system.kmend(&["load", &path]).ends(0).says("this kernel accepts only signed modules from now on");
     assert_eq!(fs::read_to_string(system.root().join(ENFORCE)).unwrap().trim(), "Y");
     system.kmend(&["load", &bare]).ends(1);
 }
@@ -142,7 +144,7 @@ fn a_setting_that_cannot_be_understood_loads_nothing() {
     let path = system.file("own.ko", &Ko::new("own", RELEASE).bytes());
     for (text, mode, says) in [
         ("live-patch-signatures = Kernel\n", 0o644, "/etc/kmend.conf, line 1"),
-        ("live-patch-signature = any\n", 0o644, "is no setting"),
+        ("live-patch-signature = any\n", 0o644, "is not a setting"),
         ("live-patch-signatures = any\n", 0o666, "users other than root"),
     ] {
         system.put(CONF, text);
@@ -150,7 +152,7 @@ fn a_setting_that_cannot_be_understood_loads_nothing() {
         for verb in ["load", "install"] {
             system.kmend(&[verb, &path]).ends(1).complains(says);
         }
-        system.kmend(&["status"]).says("kmend loads nothing until that is put right");
+        system.kmend(&["status"]).says("kmend loads nothing until this is fixed");
         fs::remove_file(system.root().join(CONF)).unwrap();
     }
     system.put(CONF, "# nothing\n");

@@ -54,7 +54,7 @@ fn nothing_is_claimed_that_no_manifest_says() {
     let module = system.version("1-1");
     // Loaded is another one than installed: the loaded one is asked.
     system.loaded(&module, true, false);
-    let none = "it has no manifest of kmend's: what it fixes is not known";
+    let none = "it has no manifest written by kmend: what it fixes is not known";
     let said = system.kmend(&["status"]).ends(0).says(none);
     assert!(!said.out.contains("fix of 1-1"), "{}", said.out);
     let at = system.root().join("sys/module").join(&module).join("notes/.note.kmend");
@@ -62,7 +62,7 @@ fn nothing_is_claimed_that_no_manifest_says() {
     system.kmend(&["status"]).ends(0).says("the manifest is damaged");
     let other = Ko::with_manifest("other", RELEASE, &["a fix"]).manifest.unwrap();
     fs::write(&at, note(b"kmend\0", 1, other.as_bytes())).unwrap();
-    let said = system.kmend(&["status"]).ends(0).says("its manifest is that of other: what it fixes is not known");
+    let said = system.kmend(&["status"]).ends(0).says("its manifest belongs to other: what it fixes is not known");
     assert!(!said.out.contains("a fix\n"), "{}", said.out);
 }
 

@@ -297,10 +297,10 @@ fn how_old_the_indexes_are_is_told_and_remembered() {
     // Back to an older one: the note keeps what was seen.
     index(1_795_000_000, "2027-01-01T00:00:00Z");
     for _ in 0..2 {
-        system.kmend(&["subscribe", "install"]).ends(0).complains("the index of live went back");
+        system.kmend(&["subscribe", "install"]).ends(0).complains("the index of live is older than before");
         assert_eq!(json()[0]["newer_seen"], "2026-11-24T06:00:00Z");
     }
-    system.kmend(&["status"]).says("went back").says("; one of 2026-11-24 was seen before\n");
+    system.kmend(&["status"]).says("is older than before").says("; one of 2026-11-24 was seen before\n");
     system.kmend(&["status", "--prometheus"]).says("kmend_index_stale{repository=\"live\"} 1\n");
     // Its end is over.
     index(1_795_550_000, "2026-11-25T09:59:59Z");

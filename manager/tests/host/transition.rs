@@ -41,7 +41,7 @@ fn it_shows_who_blocks_where_he_sits_and_what_can_be_done() {
         format!(
             "{} is being put in force: 2 tasks are not switched over\n\n\
              20 kworker/0:1\n\
-             sits in: no patched function just now; it has not been at a place where it can be switched\n\
+             sits in: no patched function at the moment; it has not reached a point where it can be switched\n\
              it is: a thread of the kernel\n\
              what you can do: wait; where it never leaves that function, take the live patch back (`kmend transition \
              roll-back`) and reboot into a patched kernel\n\

@@ -26,7 +26,7 @@ fn unload_disables_waits_and_removes() {
     );
     assert_eq!(system.in_force(), []);
     system.kmend(&["unload", &module]).ends(1).complains(&format!("patch module {module} is not loaded"));
-    system.kmend(&["unload", "a b"]).ends(1).complains("is no name of a module");
+    system.kmend(&["unload", "a b"]).ends(1).complains("is not the name of a module");
 }
 
 #[test]
