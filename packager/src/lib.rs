@@ -10,6 +10,7 @@ pub mod redhat;
 mod date;
 mod description;
 mod files;
+mod gpg;
 mod host_tool;
 mod index;
 mod module;

@@ -109,7 +109,7 @@ struct Place {
     /// The repository: a folder with packages and their index, created if it does not exist
     #[arg(short, long, value_name = "REPO")]
     output: PathBuf,
-    /// Sign packages and index with this OpenPGP secret key (ASCII-armored, without a passphrase)
+    /// Sign packages and index with the OpenPGP secret key in this file (without a passphrase)
     #[arg(long, value_name = "FILE")]
     gpg_key: Option<PathBuf>,
     /// From now on, leave this repository unsigned, although it was signed

@@ -69,7 +69,7 @@ fn seal(repomd: &Path, seconds: u32, key: Option<&Key>) -> Result<()> {
     let text = times.replace_all(&text, format!("<timestamp>{seconds}</timestamp>"));
     files::write(repomd, text.as_bytes())?;
     if let Some(key) = key {
-        let signature = key.detached(text.as_bytes(), seconds.into())?;
+        let signature = key.beside(text.as_bytes(), seconds.into())?;
         files::write(&repomd.with_extension("xml.asc"), signature.as_bytes())?;
     }
     Ok(())

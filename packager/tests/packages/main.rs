@@ -12,6 +12,7 @@ mod hostile;
 mod metapackage;
 mod rpm_file;
 mod samples;
+mod signing;
 mod subscribe;
 mod subscribe_apt;
 mod system;

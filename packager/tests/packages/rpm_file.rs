@@ -113,9 +113,9 @@ fn a_key_that_cannot_sign_is_refused() {
     let error = |path: &std::path::Path| format!("{:#}", Key::read(path).err().unwrap());
     assert!(error(&path).contains("cannot read"), "{}", error(&path));
     std::fs::write(&path, "no key").unwrap();
-    assert!(error(&path).contains("holds no ASCII-armored OpenPGP secret key"), "{}", error(&path));
+    assert!(error(&path).contains("holds no OpenPGP secret key"), "{}", error(&path));
     let (_, public) = samples::key(dir.path());
-    assert!(error(&public).contains("holds no ASCII-armored OpenPGP secret key"), "{}", error(&public));
+    assert!(error(&public).contains("holds no OpenPGP secret key"), "{}", error(&public));
     let (locked, _) = samples::key_of(dir.path(), "ed25519", "secret");
     assert!(error(&locked).contains("is locked by a passphrase"), "{}", error(&locked));
 }
