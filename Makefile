@@ -3,14 +3,31 @@
 
 CARGO ?= cargo
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# Tokens of make's job server, which cargo would share, are for make: cargo has all processors.
+ALONE := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
+RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+HOW := kmend needs Rust $(RUST) or later: `apt-get install rustc-web cargo-web` on Debian 12, or https://rustup.rs
+TARGET_DIR = $(shell $(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .PHONY: help demo test test-all deps build fmt lint unit tidy target kernel attack corpus qemu qemu-all nop hosts contrib
+.PHONY: rust linker demo-packages demo-programs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: deps ## from nothing to a real upstream fix at work in a booted stock kernel, step by step
-	$(CARGO) xtask demo
+demo: linker ## from nothing to a real upstream fix at work in a booted stock kernel, step by step
+	@$(SUDO) true
+	$(CARGO) build --package kmend-deps
+	@$(MAKE) --no-print-directory --jobs=2 demo-packages demo-programs
+	@$(TARGET_DIR)/debug/demo
+
+# What the demo needs is installed while it is compiled.
+demo-packages:
+	@$(ALONE) $(TARGET_DIR)/debug/kmend-deps demo
+
+# Of the whole workspace: a package by itself has other features, and `make test` would compile all again.
+demo-programs:
+	@$(ALONE) $(CARGO) build --workspace --bin kmend-build --bin demo
 
 test: deps ## everything, in the order below; can be broken off and run again
 	$(CARGO) xtask ci
@@ -18,24 +35,34 @@ test: deps ## everything, in the order below; can be broken off and run again
 test-all: deps ## the same with every scenario on every kernel
 	$(CARGO) xtask ci all
 
-deps: ## install what is missing (apt-get; only what is missing)
-	@command -v cc >/dev/null || $(SUDO) apt-get install -y gcc libc6-dev
-	$(CARGO) xtask deps
+deps: linker ## install what is missing (apt-get; only what is missing; nothing is removed)
+	$(CARGO) run --package kmend-deps
 
-build: ## kmend-build and kmend, optimised, in target/release
+rust:
+	@have=$$($(CARGO) --version 2>/dev/null | sed -n 's/^cargo \([0-9.]*\).*/\1/p'); \
+	if [ -z "$$have" ]; then echo '$(CARGO) is missing: $(HOW)' >&2; exit 1; fi; \
+	printf '%s\n' $(RUST) "$$have" | sort -CV || { echo "cargo $$have is too old: "'$(HOW)' >&2; exit 1; }
+
+linker: rust
+	@command -v cc >/dev/null || { echo "packages: installing gcc, which links Rust programs"; \
+	get="$(SUDO) apt-get install -qq -y --no-install-recommends --no-remove gcc libc6-dev"; \
+	DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; \
+	$$get >/dev/null 2>&1 || { $(SUDO) apt-get update -qq && $$get >/dev/null; }; }
+
+build: rust ## kmend-build and kmend, optimised, in target/release
 	$(CARGO) build --release --package kmend-builder --package kmend-manager
 
-fmt: ## rustfmt changes nothing
+fmt: rust ## rustfmt changes nothing
 	$(CARGO) fmt --all --check
 
-lint: ## clippy, warnings are errors
+lint: rust ## clippy, warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 unit: target ## the tests beside the code, the pairs, the command line
 	KMEND_TEST_TARGET=$(or $(KMEND_TEST_TARGET),debian:forky) \
 	KMEND_TEST_TARGET_WITHOUT_RUST=$(or $(KMEND_TEST_TARGET_WITHOUT_RUST),debian:bookworm) $(CARGO) test --workspace
 
-tidy: ## rules of this repository that no other tool knows
+tidy: rust ## rules of this repository that no other tool knows
 	$(CARGO) xtask tidy
 
 target: deps ## prepare the stock kernels that are tested

@@ -140,6 +140,16 @@ pub fn show(scenario: &Scenario, target: &Target) -> Result<(String, String)> {
     Ok((patch, sum))
 }
 
+/// Fetches what the cut of `scenario` takes beside a target of the older version, before there is that target.
+///
+/// # Errors
+/// There is no cut; its package cannot be had.
+pub fn fetch_newer(scenario: &Scenario) -> Result<()> {
+    let cut = load(&scenario.dir, "")?.with_context(|| format!("{} has no cut.toml", scenario.dir.display()))?;
+    let paths = cut.files.iter().map(|f| f.path.clone()).collect();
+    upstream::fetch(&cut.package, &cut.to, &paths).map(|_| ())
+}
+
 type Sources = BTreeMap<(String, Version), Result<Source, String>>;
 
 /// Each package once, with all the files that are wanted of it; not the one that the target is made of.

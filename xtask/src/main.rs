@@ -5,8 +5,6 @@ mod attack;
 mod ci;
 mod contrib;
 mod corpus;
-mod demo;
-mod deps;
 mod hosts;
 mod kernel;
 mod layers;
@@ -14,8 +12,10 @@ mod nop;
 mod package;
 mod proofs;
 mod prove;
-mod say;
 mod tidy;
+
+use kmend_deps as deps;
+use qemu_tests::{demo, say};
 
 use anyhow::{ensure, Context, Result};
 use std::path::{Path, PathBuf};

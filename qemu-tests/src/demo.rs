@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The demo: from nothing to a real upstream fix at work in a booted stock kernel, told step by step.
 
+use crate::cut::Done;
+use crate::guest::{self, Host, Limits};
+use crate::judge::{judge, Verdict};
+use crate::machine::Machine;
+use crate::protocol::{Fact, Kind};
 use crate::say::{self, Tone};
-use crate::target;
-use anyhow::{bail, Context, Result};
-use kmend_builder::files;
+use crate::scenario::{self, Scenario, Step};
+use crate::script::{self, Ready};
+use crate::shipped::Shipped;
+use crate::{builds, cli, cut};
+use anyhow::{bail, ensure, Context, Result};
 use kmend_builder::target::store;
-use qemu_tests::cut::Done;
-use qemu_tests::guest::{self, Host, Limits};
-use qemu_tests::judge::{judge, Verdict};
-use qemu_tests::machine::Machine;
-use qemu_tests::protocol::{Fact, Kind};
-use qemu_tests::scenario::{self, Scenario, Step};
-use qemu_tests::script::{self, Ready};
-use qemu_tests::shipped::Shipped;
-use qemu_tests::{builds, cli, cut};
+use kmend_builder::{files, progress};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// The real fix that is shown.
@@ -24,7 +24,7 @@ const FIX: &str = "freezable-wait";
 /// Tells the story; the argument names another real fix.
 pub fn run(args: &[String]) -> Result<()> {
     let name = args.first().map_or(FIX, String::as_str);
-    let scenario = scenario::load(&crate::home()?.join("qemu-tests/real").join(name))?;
+    let scenario = scenario::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("real").join(name))?;
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
 
     say::title("1. A kernel that really runs somewhere");
@@ -33,7 +33,12 @@ pub fn run(args: &[String]) -> Result<()> {
          built with. Fetched and prepared once; a second run does nothing.",
         cli::DEFAULT_TARGET
     );
-    target(&[cli::DEFAULT_TARGET.to_string()])?;
+    let kmend_build = builds::find_kmend_build()?;
+    std::thread::scope(|s| {
+        // Meanwhile. What goes wrong with it is told where the fix is cut.
+        s.spawn(|| progress::listen(|| cut::fetch_newer(&scenario)));
+        prepare(&kmend_build)
+    })?;
     let kernel = store::load(cli::DEFAULT_TARGET)?;
 
     say::title("2. A fix from the next release of its stable series");
@@ -58,6 +63,13 @@ pub fn run(args: &[String]) -> Result<()> {
             bail!("{}:\n{reason}", say::toned(Tone::Bad, "this is not what had to be seen"))
         }
     }
+}
+
+fn prepare(kmend_build: &Path) -> Result<()> {
+    let status = Command::new(kmend_build).args(["target", "add", cli::DEFAULT_TARGET]).status();
+    let status = status.with_context(|| format!("cannot start {}", kmend_build.display()))?;
+    ensure!(status.success(), "`kmend-build target add {}` ended with {status}", cli::DEFAULT_TARGET);
+    Ok(())
 }
 
 fn cut_fix(scenario: &Scenario, kernel: &kmend_builder::target::Target, work: &Path) -> Result<std::path::PathBuf> {
