@@ -322,9 +322,9 @@ fn damage(bench: &Bench, old: &Path, new: &Path, rounds: usize) {
             copy.truncate(random(copy.len()));
         }
         std::fs::write(&damaged, &copy).unwrap();
-        let _ =
-            kmend_builder::cli::diff::compare(old, &damaged, Some("jump_entry=16,fixup_entry=48,bug_entry=12"), &none);
-        let _ = kmend_builder::cli::diff::compare(&damaged, old, None, &none);
+        let layout = Some("jump_entry=16,fixup_entry=48,bug_entry=12");
+        let _ = kmend_builder::cli::diff::compare_and_show(old, &damaged, layout, &none, true);
+        let _ = kmend_builder::cli::diff::compare_and_show(&damaged, old, None, &none, true);
     }
 }
 

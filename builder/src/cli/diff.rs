@@ -111,8 +111,6 @@ pub struct Outcome {
     pub extract: Option<extract::Extract>,
     /// What a person should know beside it.
     pub notes: Vec<String>,
-    /// The code of the changed functions; [`FunctionCode::source`] is the patched object's name.
-    pub code: Vec<FunctionCode>,
 }
 
 impl Outcome {
@@ -124,8 +122,9 @@ impl Outcome {
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> Result<()> {
-    let outcome =
-        compare(&args.original, &args.patched, args.layout.as_deref(), &args.allow_layout.iter().cloned().collect())?;
+    let allowed = args.allow_layout.iter().cloned().collect();
+    let (outcome, code) =
+        compare_and_show(&args.original, &args.patched, args.layout.as_deref(), &allowed, args.report.is_some())?;
     for note in &outcome.notes {
         eprintln!("kmend-build: note: {note}");
     }
@@ -133,7 +132,7 @@ pub fn run(args: &DiffArgs) -> Result<()> {
         files::write_quickly(out, &elf::write::write(&extract.object)?)?;
     }
     if let Some(file) = &args.report {
-        report::diff_page(file, args.patched.display().to_string(), &outcome.report, &outcome.code)?;
+        report::diff_page(file, args.patched.display().to_string(), &outcome.report, &code)?;
     }
     if args.json {
         print_json!(serde_json::to_string_pretty(&outcome.report)?);
@@ -154,6 +153,21 @@ pub fn run(args: &DiffArgs) -> Result<()> {
 /// # Errors
 /// Files that cannot be read, or that are no objects of one architecture that kmend knows.
 pub fn compare(original: &Path, patched: &Path, layout: Option<&str>, allowed: &BTreeSet<String>) -> Result<Outcome> {
+    compare_and_show(original, patched, layout, allowed, false).map(|(outcome, _)| outcome)
+}
+
+/// The same; with `show`, also the code of the changed functions. [`FunctionCode::source`] is the patched object's name. It takes
+/// longer than the comparison of a small pair: a disassembler makes its tables first.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_and_show(
+    original: &Path,
+    patched: &Path,
+    layout: Option<&str>,
+    allowed: &BTreeSet<String>,
+    show: bool,
+) -> Result<(Outcome, Vec<FunctionCode>)> {
     let name = patched.display().to_string();
     let (original, original_bytes, layouts_o) = load(original)?;
     let (patched, patched_bytes, layouts_p) = load(patched)?;
@@ -196,8 +210,8 @@ pub fn compare(original: &Path, patched: &Path, layout: Option<&str>, allowed: &
     let mut report = report_of(&changes, special, &refusals, &causes);
     let callbacks = extracted.iter().flat_map(|e| &e.callbacks);
     report.callbacks = callbacks.map(|c| CallbackReport { kind: c.kind, function: c.function.clone() }).collect();
-    let code = explain::code(&name, &changes);
-    Ok(Outcome { report, extract: extracted, notes: changes.entries.notes.clone(), code })
+    let code = if show { explain::code(&name, &changes) } else { Vec::new() };
+    Ok((Outcome { report, extract: extracted, notes: changes.entries.notes.clone() }, code))
 }
 
 /// The most bytes of an object; the largest of a kernel with debug information have a tenth of that.
