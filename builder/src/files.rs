@@ -3,7 +3,7 @@
 //! and the cache folder in which the big ones live.
 
 use crate::progress;
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use kmend_shared::holder;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -124,6 +124,25 @@ pub fn check_writable(dir: &Path) -> Result<()> {
         .tempfile_in(there)
         .map(drop)
         .with_context(|| format!("cannot make a file in {}", there.display()))
+}
+
+/// Makes a folder and its parents; the error names it.
+pub fn make_dir(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make folder {}", dir.display()))
+}
+
+/// Removes a folder that may not be there. Refuses while something is mounted below it (a broken-off
+/// mmdebstrap may leave the machine's /dev there).
+pub fn remove_dir(dir: &Path) -> Result<()> {
+    if dir.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let inside = |l: &&str| l.split(' ').nth(4).is_some_and(|p| Path::new(p).starts_with(dir));
+    if let Some(mount) = mounts.lines().find(inside) {
+        bail!("{} is mounted below {}: umount it first", mount.split(' ').nth(4).unwrap_or(""), dir.display());
+    }
+    fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
 }
 
 /// Makes a folder and those above it that are missing. All can read them, whatever the umask is.

@@ -3,7 +3,7 @@
 //! half-written files that no process owns any more, out.
 
 use crate::files::{self, OWNER};
-use crate::target::{self, store};
+use crate::target::store;
 use anyhow::{Context, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ impl Leftover {
     /// It cannot be removed.
     pub fn remove(&self) -> Result<()> {
         match self.path.is_dir() {
-            true => target::remove_dir(&self.path),
+            true => files::remove_dir(&self.path),
             false => fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display())),
         }
     }

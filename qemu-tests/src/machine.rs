@@ -4,7 +4,7 @@
 
 use anyhow::{ensure, Context, Result};
 use kmend_builder::files;
-use kmend_builder::target::apt;
+use kmend_builder::target::distro::debian::apt;
 use kmend_shared::arch::ArchNames;
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@
 use crate::cut::Version;
 use anyhow::{bail, Context, Result};
 use flate2::read::GzDecoder;
-use kmend_builder::target::apt;
+use kmend_builder::target::distro::debian::apt;
 use kmend_builder::{files, progress, sandbox};
 use std::collections::BTreeSet;
 use std::io::Read;

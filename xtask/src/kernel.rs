@@ -12,8 +12,8 @@ use crate::home;
 use anyhow::{bail, ensure, Context, Result};
 use kmend_builder::image::vmlinuz;
 use kmend_builder::target::config::Config;
-use kmend_builder::target::debian::Added;
-use kmend_builder::target::{apt, buildroot, record, store, tree};
+use kmend_builder::target::distro::debian::{apt, roots};
+use kmend_builder::target::{record, store, tree, Added};
 use kmend_builder::{files, sandbox::Sandbox};
 use kmend_shared::arch::ArchNames;
 use source::{Fixup, Source};
@@ -133,12 +133,12 @@ fn make(kernel: &Kernel) -> Result<Added> {
     let machine = apt::machine_arch()?;
     let names = ArchNames::named(kernel.arch)?;
     let tools = apt::Archive::open(kernel.tools, &machine, None)?;
-    let wanted = buildroot::Wanted::current(&tools, kernel.cc, names.debian, &machine, recipe.has_rust())?;
+    let wanted = roots::Wanted::current(&tools, kernel.cc, names.debian, &machine, recipe.has_rust())?;
     let found = source::find(kernel.sources, &machine)?;
     // The build root keeps the processor busy while the network brings the source. A half-built kernel may
     // have that already: which one it is, the compilers tell.
     let (root, deb) = std::thread::scope(|s| {
-        let root = s.spawn(|| buildroot::make(&tools, &wanted));
+        let root = s.spawn(|| roots::make(&tools, &wanted));
         let deb = places.is_empty().then(|| found.fetch());
         (root.join().unwrap_or_else(|_| bail!("making the build root broke off")), deb.transpose())
     });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build cache: show, prune.
 
+use crate::target::distro::DISTROS;
 use crate::{files, leftovers};
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -22,13 +23,11 @@ enum Command {
     Prune,
 }
 
-/// What the folders of the cache hold.
+/// What the folders of the cache hold, beside those of the distributions.
 const FOLDERS: &[(&str, &str)] = &[
-    ("apt", "package lists"),
     ("bindings", "Rust bindings to headers"),
     ("commands", "kbuild's commands"),
     ("crates", "compiled Rust crates"),
-    ("debs", "packages of kernels and sources"),
     ("index", "which files include which, and the like"),
     ("kernels", "kernels built for tests"),
     ("layouts", "sizes of structs"),
@@ -53,7 +52,8 @@ fn show() -> Result<()> {
         let folder = path.file_name().unwrap_or_default().to_string_lossy();
         let bytes = leftovers::size(&path);
         total += bytes;
-        let what = FOLDERS.iter().find(|(name, _)| *name == folder).map_or("", |(_, what)| what);
+        let mut known = FOLDERS.iter().chain(DISTROS.iter().flat_map(|distro| distro.facts().cache));
+        let what = known.find(|(name, _)| *name == folder).map_or("", |(_, what)| what);
         println!("{}", format!("  {folder:10} {:>9}  {what}", in_units(bytes)).trim_end());
     }
     println!("  {:10} {:>9}", "all", in_units(total));

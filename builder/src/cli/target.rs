@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build target: add, list, show, remove.
 
-use crate::target::debian::{self, Added, Request};
-use crate::target::{store, tree, Target};
+use crate::target::distro::{self, DISTROS};
+use crate::target::{store, tree, Added, Target};
 use anyhow::{bail, Result};
-use clap::{Args, Subcommand};
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Subcommand};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -18,10 +19,7 @@ pub struct TargetArgs {
 #[derive(Subcommand)]
 enum Command {
     /// Add a target: a kernel with its source, compilers and image
-    #[command(after_help = "Examples:\n  \
-        kmend-build target add debian:forky                       the newest kernel of the suite\n  \
-        kmend-build target add debian:forky/7.2.12+deb14-amd64    this one\n  \
-        kmend-build target add --tree ~/linux --name mine         a kernel you built")]
+    #[command(after_help = examples())]
     Add(AddArgs),
     /// List the stored targets
     List {
@@ -31,7 +29,7 @@ enum Command {
     },
     /// Show everything that is known about one target
     Show {
-        /// debian:SUITE, debian:SUITE/RELEASE, tree:NAME
+        #[arg(help = format!("{}, tree:NAME", distro::names().join(", ")))]
         name: String,
         /// Print JSON
         #[arg(long)]
@@ -39,22 +37,17 @@ enum Command {
     },
     /// Remove a target and its files (the compilers stay: other targets may share them)
     Remove {
-        /// Its name, as listed by `target list`; debian:SUITE if there is only one of that suite
+        /// Its name, as listed by `target list`, or the start of it if that means one target
         name: String,
     },
 }
 
 #[derive(Args)]
 struct AddArgs {
-    /// debian:SUITE or debian:SUITE/RELEASE
-    #[arg(required_unless_present = "tree", conflicts_with = "tree")]
+    #[arg(required_unless_present = "tree", conflicts_with = "tree", help = distro::names().join(" or "))]
     name: Option<String>,
-    /// The kernel's architecture: x86_64 (amd64) or ppc64le (ppc64el) [default: this machine's]
-    #[arg(long, conflicts_with = "tree")]
-    arch: Option<String>,
-    /// An archive to use instead of the one in this machine's apt sources
-    #[arg(long, value_name = "URI", conflicts_with = "tree")]
-    mirror: Option<String>,
+    #[command(flatten)]
+    options: Options,
     /// A kernel source tree in which the kernel was built
     #[arg(long, value_name = "DIR")]
     tree: Option<PathBuf>,
@@ -67,6 +60,49 @@ struct AddArgs {
     /// The target is called tree:NAME [default: the folder's name]
     #[arg(long = "name", value_name = "NAME", requires = "tree")]
     tree_name: Option<String>,
+}
+
+/// What the distributions take, by the options' names.
+#[derive(Default)]
+struct Options(BTreeMap<&'static str, String>);
+
+/// All options of distributions; one that several take is there once.
+fn options() -> BTreeMap<&'static str, &'static distro::Opt> {
+    DISTROS.iter().flat_map(|d| d.facts().options).map(|option| (option.name, option)).collect()
+}
+
+impl FromArgMatches for Options {
+    fn from_arg_matches(given: &ArgMatches) -> Result<Self, clap::Error> {
+        let value = |name| Some((name, given.get_one::<String>(name)?.clone()));
+        Ok(Self(options().into_keys().filter_map(value).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, given: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(given)?;
+        Ok(())
+    }
+}
+
+impl Args for Options {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        options().into_values().fold(command, |command, option| {
+            let arg = Arg::new(option.name).long(option.name).value_name(option.value).help(option.help);
+            command.arg(arg.conflicts_with("tree"))
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+/// How targets are added, an example a line.
+fn examples() -> String {
+    let mut all: Vec<(&str, &str)> = DISTROS.iter().flat_map(|distro| distro.facts().examples).collect();
+    all.push(("--tree ~/linux --name mine", "a kernel you built"));
+    let width = all.iter().map(|(given, _)| given.len()).max().unwrap_or_default();
+    let line = |(given, what): &(&str, &str)| format!("\n  kmend-build target add {given:width$}    {what}");
+    format!("Examples:{}", all.iter().map(line).collect::<String>())
 }
 
 /// Runs `kmend-build target`.
@@ -86,13 +122,8 @@ fn run_add(args: &AddArgs) -> Result<()> {
     let begun = Instant::now();
     let added = match (&args.name, &args.tree) {
         (_, Some(dir)) => tree::add(dir, args.vmlinux.as_deref(), args.tree_name.as_deref(), args.root.as_deref())?,
-        (Some(name), None) => {
-            let Some(rest) = name.strip_prefix("debian:") else {
-                bail!("{name:?} is no target: names look like debian:forky or debian:forky/RELEASE; a kernel you built is added with --tree DIR")
-            };
-            debian::add(&Request::parse(rest, args.arch.as_deref(), args.mirror.as_deref())?)?
-        }
-        (None, None) => bail!("name a target (debian:forky) or a tree (--tree DIR)"),
+        (Some(name), None) => distro::add(name, args.options.0.clone())?,
+        (None, None) => bail!("name a target ({}) or a tree (--tree DIR)", distro::examples().join(", ")),
     };
     match added {
         Added::AlreadyThere(target) => println!("{} exists already", target.name),
@@ -112,7 +143,9 @@ fn list(json: bool) -> Result<()> {
     }
     let unfinished = store::unfinished()?;
     if targets.is_empty() && unfinished.is_empty() {
-        println!("there are no targets; `kmend-build target add debian:forky` adds one");
+        let examples: Vec<String> =
+            distro::examples().iter().map(|name| format!("`kmend-build target add {name}`")).collect();
+        println!("there are no targets; {} adds one", examples.join(" or "));
         return Ok(());
     }
     let mut rows = vec![["NAME", "ARCH", "RELEASE", "VERSION", "GCC", "RUST"].map(String::from)];

@@ -176,10 +176,10 @@ struct Library {
     edition: String,
 }
 
-/// Where Debian's rust-src has it.
+/// Where it is in the toolchain's build root.
 fn library(root: &Path) -> Result<Library> {
-    let library = crate::target::prepare::rust_library(root)?
-        .with_context(|| format!("there is no source of Rust's core in {}/usr/src", root.display()))?;
+    let library = crate::target::distro::rust_library(root)?
+        .with_context(|| format!("there is no source of Rust's core in {}", root.display()))?;
     let manifest = root.join(library.trim_start_matches('/')).join("core/Cargo.toml");
     let text = files::read_text(&manifest)?;
     let edition = text.lines().find_map(|line| line.strip_prefix("edition = \"")?.strip_suffix('"'));

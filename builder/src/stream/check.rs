@@ -9,7 +9,7 @@ use super::{names, Kernel, Release, Stream, StreamFix};
 use crate::hooks;
 use crate::reach::limit::Limit;
 use crate::source::{fix, patchfile, Part};
-use crate::target::store;
+use crate::target::{distro, store};
 use anyhow::Result;
 use kmend_packager::kernel_id;
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,14 +164,13 @@ impl Checker<'_> {
             );
             return None;
         }
-        let known = text.strip_prefix("debian:").and_then(|rest| rest.split_once('/'));
-        let release = known.map(|(_, release)| release.to_string()).filter(|r| !r.is_empty());
+        let release = distro::of_name(text).and_then(|(distro, rest)| distro.release(rest)).map(String::from);
         let named = text.strip_prefix("tree:").is_some_and(|rest| !rest.is_empty());
         if release.is_none() && !named || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             self.fault(
                 line,
                 format!("{text:?} names no kernel"),
-                "debian:SUITE/RELEASE or tree:NAME, as `kmend-build target list` shows it",
+                &format!("{} or tree:NAME, as `kmend-build target list` shows it", distro::whole_names().join(" or ")),
             );
         }
         release

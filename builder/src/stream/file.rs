@@ -2,9 +2,8 @@
 //! The form of a stream file: its text in, its tables with their places out. What they mean together is `check`'s.
 
 use super::fault::{line_of, Fault};
-use super::values::{
-    Cve, Date, Format, Function, Level, Name, OneLine, Packager, Sha256, Ticket, TypeName, Url, Version,
-};
+use super::values::{Cve, Date, Function, Level, Name, OneLine, Packager, Sha256, Ticket, TypeName, Url, Version};
+use crate::target::distro::Format;
 use kmend_packager::Severity;
 use serde::Deserialize;
 use std::num::NonZeroUsize;

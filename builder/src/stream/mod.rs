@@ -21,11 +21,12 @@ pub mod values;
 use crate::manifest::{NotCarried, StreamFacts};
 use crate::pipeline::Label;
 use crate::reach::limit::Limit;
+use crate::target::distro;
+pub use crate::target::distro::Format;
 use anyhow::{anyhow, Context, Result};
 use kmend_packager::Severity;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-pub use values::Format;
 use values::{Cve, Date, Function, Level, OneLine, Ticket, TypeName, Version};
 
 /// A stream as its file has it, all of it checked that can be checked without building.
@@ -191,7 +192,7 @@ impl Stream {
     /// # Errors
     /// A kernel of a tree, where the stream file does not say.
     pub fn format(&self, kernel: &Kernel) -> Result<Format> {
-        let known = kernel.target.starts_with("debian:").then_some(Format::Deb);
+        let known = distro::of_name(&kernel.target).map(|(distro, _)| distro.facts().format);
         self.packages.or(known).with_context(|| {
             let (file, target) = (self.path.display(), &kernel.target);
             format!("{file}: which packages {target} takes is not known: add packages = \"rpm\" or \"deb\"")

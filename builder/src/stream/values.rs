@@ -44,16 +44,6 @@ impl From<Version> for String {
     }
 }
 
-/// The form of packages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// For dnf.
-    Rpm,
-    /// For apt.
-    Deb,
-}
-
 /// A text with a form of its own: its name, its docs, and what is wrong with a text that has another form.
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $wrong:expr) => {

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A target: one kernel that really runs somewhere, with all that is needed to build for it and to
-//! prove against it. `store` keeps targets, `debian` makes them from a suite, `tree` from a folder.
+//! prove against it. `store` keeps targets, `distro` makes them from a distribution's packages, `tree` from a folder.
 
-pub mod apt;
+pub mod add;
 pub mod buildroot;
 pub mod config;
-pub mod debian;
+pub mod distro;
 pub mod kbuild;
-pub mod mmdebstrap;
 pub mod modules;
 pub mod prepare;
 pub mod record;
 #[cfg(test)]
 pub(crate) mod sample;
-pub mod sources;
 pub mod store;
 pub mod toolchain;
 pub mod tree;
@@ -21,7 +19,7 @@ pub mod tree;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-pub(crate) use apt::remove_dir;
+pub use add::Added;
 
 /// `program`, which ends when this process does, however that ends: what still writes must not do so
 /// into a folder whose lock is gone. (setpriv is part of util-linux.)
@@ -46,6 +44,8 @@ pub(crate) fn tied(program: &str) -> std::process::Command {
 pub struct Target {
     /// The name it is stored under: `debian:forky/7.2.12+deb14-amd64`, `tree:NAME`.
     pub name: String,
+    /// Where it is from.
+    pub origin: distro::Origin,
     /// Kernel architecture as `uname -m` has it: `x86_64`, `ppc64le`.
     pub arch: String,
     /// `uname -r` of the running kernel.

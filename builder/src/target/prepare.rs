@@ -3,14 +3,14 @@
 //! metadata and objtool out, all for the stock release string and with the stock compilers.
 
 use super::config::Config;
+use super::distro;
 use super::record::{self, Banner};
-use crate::sandbox::{self, Limits, Sandbox};
+use crate::sandbox::{Limits, Sandbox};
 use crate::{files, progress};
 use anyhow::{bail, ensure, Context, Result};
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
 
 /// Variables and environment that every `make` in the tree gets.
 #[derive(Clone, Debug)]
@@ -44,75 +44,12 @@ impl Make {
         ];
         if record::rustc_text(config)?.is_some() {
             vars.extend(["RUSTC=rustc", "HOSTRUSTC=rustc", "BINDGEN=bindgen"].map(String::from));
-            if let Some(source) = rust_library(root)? {
+            if let Some(source) = distro::rust_library(root)? {
                 env.push(("RUST_LIB_SRC".to_string(), source));
             }
         }
         Ok(Self { vars, env })
     }
-}
-
-/// Where Debian's rust-src has the library, as seen inside `root`; None leaves it to kbuild's default.
-pub fn rust_library(root: &Path) -> Result<Option<String>> {
-    let mut found: Vec<String> = fs::read_dir(root.join("usr/src"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|e| e.path().join("library/core/src/lib.rs").is_file())
-        .map(|e| format!("/usr/src/{}/library", e.file_name().to_string_lossy()))
-        .collect();
-    ensure!(found.len() < 2, "more than one Rust library source in {}: {}", root.display(), found.join(", "));
-    Ok(found.pop())
-}
-
-/// Unpacks the source tree out of a Debian linux-source package into `tree`, which must not exist yet.
-/// The tarball in the package goes through pipes and is never written.
-pub fn unpack_source(deb: &Path, version: &str, tree: &Path) -> Result<()> {
-    let member = format!("./usr/src/linux-source-{version}.tar.xz");
-    let new = tree.with_extension("unpacking");
-    super::apt::remove_dir(&new)?;
-    super::apt::make_dir(&new)?;
-    let mut package = super::apt::fsys_tarfile(deb).spawn().context("cannot start dpkg-deb")?;
-    let stdout = package.stdout.take().context("dpkg-deb gave no output")?;
-    let mut outer = super::tied("tar")
-        .args(["-x", "-O", "-f", "-", &member])
-        .stdin(stdout)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot start tar")?;
-    let stdout = outer.stdout.take().context("tar gave no output")?;
-    let mut xz = super::tied("xz")
-        .args(["-dc", "-T0"])
-        .stdin(stdout)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot start xz")?;
-    let stdout = xz.stdout.take().context("xz gave no output")?;
-    let inner = super::tied("tar")
-        .args(["-x", "--no-same-owner", "--strip-components=1", "-C"])
-        .arg(&new)
-        .stdin(stdout)
-        .output()
-        .context("cannot start tar")?;
-    let mut said = String::new();
-    let mut good = inner.status.success();
-    for child in [xz, outer, package] {
-        let out = child.wait_with_output().context("unpacking the source")?;
-        // A reader that stops early ends its writer with SIGPIPE; then the reader's word counts.
-        good &= out.status.success() || out.status.code().is_none();
-        said += &sandbox::tail(&out);
-    }
-    said += &sandbox::tail(&inner);
-    if !good || !new.join("Kbuild").is_file() {
-        // Half a tree helps nobody, least of all on a full disk.
-        let _ = super::apt::remove_dir(&new);
-        let full = said.contains("No space left");
-        let hint = if full { "the disk is full" } else { "is the package damaged?" };
-        bail!("cannot unpack {} of {}: {hint}\n{said}", member, deb.display());
-    }
-    fs::rename(&new, tree).with_context(|| format!("cannot rename {} to {}", new.display(), tree.display()))
 }
 
 /// Prepares `tree` (writable in `sandbox`, which starts in it) with `make` for the stock `config` and `symvers` files.

@@ -8,6 +8,7 @@ use std::path::Path;
 pub(crate) fn target(tree: &Path, root: &Path) -> Target {
     Target {
         name: "tree:test".into(),
+        origin: super::tree::origin("tree:test", tree, &tree.join("vmlinux"), root),
         arch: "x86_64".into(),
         release: "7.2.0-test".into(),
         version: String::new(),

@@ -3,14 +3,15 @@
 //!
 //! Layout: `<cache>/targets/<escaped name>/target.json`, written last; a folder without it is no target.
 
-use super::{record, Target};
+use super::distro::{self, Origin};
+use super::{record, tree, Target};
 use crate::image::vmlinuz;
 use crate::{files, sandbox};
 use anyhow::{bail, ensure, Context, Result};
+use serde_json::Value;
 use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// The record of a target, in its folder.
 pub const FILE: &str = "target.json";
@@ -66,7 +67,7 @@ pub fn get(name: &str) -> Result<Option<Target>> {
 }
 
 fn read(file: &Path) -> Result<Target> {
-    serde_json::from_str(&files::read_text(file)?).with_context(|| {
+    parse(&files::read_text(file)?).with_context(|| {
         let folder = file.parent().and_then(|d| d.file_name()).unwrap_or_default();
         let name = unescape(&folder.to_string_lossy());
         format!(
@@ -74,6 +75,27 @@ fn read(file: &Path) -> Result<Target> {
             file.display()
         )
     })
+}
+
+/// Reads a record. Those written before targets had an [`Origin`] get the one that their other fields tell.
+fn parse(text: &str) -> Result<Target> {
+    let mut record: Value = serde_json::from_str(text)?;
+    if let Some(fields) = record.as_object_mut().filter(|fields| !fields.contains_key("origin")) {
+        let get = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (name, path) = (get("name"), |field| Path::new(get(field)));
+        let origin = match distro::of_name(name) {
+            Some((distro, _)) => {
+                let mut added = vec![name.to_string()];
+                if get("arch") != kmend_shared::arch::host() {
+                    added.extend(["--arch", get("arch")].map(String::from));
+                }
+                Origin { distro: Some(distro.facts().name.into()), added }
+            }
+            None => tree::origin(name, path("tree"), path("vmlinux"), path("root")),
+        };
+        fields.insert("origin".into(), serde_json::to_value(origin)?);
+    }
+    Ok(serde_json::from_value(record)?)
 }
 
 /// The name that [`escape`] made `file_name` of.
@@ -145,9 +167,12 @@ pub fn resolve(name: &str) -> Result<Target> {
     let mut candidates = candidates.into_iter();
     let mut newest = candidates.next().ok_or_else(|| not_there(name, &all))?;
     for other in candidates {
-        let order = order(&newest.version, &other.version).with_context(|| {
-            format!("{name} means the newest of several kernels; name one: {} or {}", newest.name, other.name)
-        })?;
+        let order = distro::of_name(&newest.name)
+            .context("nothing says which of them is newer")
+            .and_then(|(distro, _)| distro.order(&newest.version, &other.version))
+            .with_context(|| {
+                format!("{name} means the newest of several kernels; name one: {} or {}", newest.name, other.name)
+            })?;
         if order == Ordering::Less {
             newest = other;
         }
@@ -163,32 +188,12 @@ fn not_there(name: &str, all: &[Target]) -> anyhow::Error {
     let have: Vec<&str> = all.iter().map(|t| t.name.as_str()).collect();
     let have =
         if have.is_empty() { "there is none yet".to_string() } else { format!("there are: {}", have.join(", ")) };
-    let how = match name.split_once(':') {
-        Some(("tree", _)) => "`kmend-build target add --tree DIR` makes one".to_string(),
-        Some(("debian", _)) => {
-            format!("if Debian has such a suite or kernel, `kmend-build target add {name}` makes it")
-        }
-        _ => "names look like debian:forky or tree:NAME".to_string(),
+    let how = match distro::of_name(name) {
+        Some((distro, _)) => format!("{}, `kmend-build target add {name}` makes it", distro.facts().missing),
+        None if name.starts_with("tree:") => "`kmend-build target add --tree DIR` makes one".to_string(),
+        None => format!("names look like {} or tree:NAME", distro::examples().join(" or ")),
     };
     anyhow::anyhow!("no target {name:?} is stored ({have}); {how}")
-}
-
-/// Debian's order of versions, as dpkg has it.
-///
-/// # Errors
-/// No dpkg; versions that it does not take.
-fn order(a: &str, b: &str) -> Result<Ordering> {
-    if a == b {
-        return Ok(Ordering::Equal);
-    }
-    for (op, order) in [("lt", Ordering::Less), ("eq", Ordering::Equal), ("gt", Ordering::Greater)] {
-        let asked = Command::new("dpkg").args(["--compare-versions", a, op, b]).stderr(Stdio::null()).status();
-        let status = asked.context("only dpkg knows the order of Debian's versions, and it cannot be started")?;
-        if status.success() {
-            return Ok(order);
-        }
-    }
-    bail!("dpkg does not know the order of the versions {a:?} and {b:?}")
 }
 
 /// Loads the target that `name` means, after a cheap look whether all of it still stands and its
@@ -204,12 +209,18 @@ pub fn load(name: &str) -> Result<Target> {
     Ok(target)
 }
 
+/// The commands that make `target` anew.
 pub(crate) fn again(target: &Target) -> String {
-    let n = &target.name;
-    if n.starts_with("tree:") {
-        format!("kmend-build target remove {n} && kmend-build target add --tree {}", target.tree.display())
-    } else {
-        format!("kmend-build target remove {n} && kmend-build target add {n}")
+    let added: Vec<String> = target.origin.added.iter().map(|word| quoted(word)).collect();
+    format!("kmend-build target remove {} && kmend-build target add {}", target.name, added.join(" "))
+}
+
+/// `word` as a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+~:/@%=,".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
@@ -273,7 +284,7 @@ pub fn remove(name: &str) -> Result<String> {
     let _lock = lock(&name)?;
     // The record goes first: what is half removed is no target.
     forget(&name)?;
-    super::apt::remove_dir(&dir(&name)?)?;
+    files::remove_dir(&dir(&name)?)?;
     Ok(name)
 }
 
@@ -291,13 +302,6 @@ pub fn forget(name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_ordered_by_dpkg_or_not_at_all() {
-        assert_eq!(order("7.2.9-1", "7.2.12-1").unwrap(), Ordering::Less);
-        assert_eq!(order("7.2.12-1", "7.2.12~rc1-1").unwrap(), Ordering::Greater);
-        assert_eq!(order("1:1-1", "1:1-01").unwrap(), Ordering::Equal);
-    }
 
     #[test]
     fn escaped_names() {
@@ -319,6 +323,30 @@ mod tests {
         assert!(is_below("debian:forky/7.2.12+deb14-amd64", "debian:forky"));
         assert!(!is_below("debian:forky-x/7.2", "debian:forky"));
         assert!(!is_below("debian:forky", "debian:forky"));
+    }
+
+    #[test]
+    fn records_of_before_origins_are_read() {
+        let (tree, root) = (Path::new("/src/linux"), Path::new("/root dir"));
+        let old = |change: &dyn Fn(&mut Target)| {
+            let mut target = crate::target::sample::target(tree, root);
+            target.vmlinux = tree.join("vmlinux");
+            change(&mut target);
+            let mut record = serde_json::to_value(&target).unwrap();
+            record.as_object_mut().unwrap().remove("origin").unwrap();
+            parse(&record.to_string()).unwrap()
+        };
+        let tree = old(&|_| {});
+        assert_eq!(tree.origin.distro, None);
+        let again = "kmend-build target remove tree:test && kmend-build target add --tree /src/linux --name test --root '/root dir'";
+        assert_eq!(super::again(&tree), again);
+        let debian = old(&|t| (t.name, t.arch) = ("debian:forky/7".into(), "m68k".into()));
+        assert_eq!(debian.origin.distro.as_deref(), Some("debian"));
+        assert_eq!(debian.origin.added, ["debian:forky/7", "--arch", "m68k"]);
+        // A record of today is taken at its word.
+        let made_by = Origin { distro: Some("debian".into()), added: vec!["debian:forky/7".into(), "--mirror".into()] };
+        let today = Target { origin: made_by.clone(), ..debian };
+        assert_eq!(parse(&serde_json::to_string(&today).unwrap()).unwrap().origin, made_by);
     }
 
     #[test]

@@ -2,18 +2,13 @@
 //! The Rust toolchain for kernels without CONFIG_RUST: one build root with rustc, the source of `core` and
 //! bindgen, which all such targets share. Which kernel it is for makes no difference to it.
 
-use super::apt::{self, Archive};
 use super::config::Config;
-use super::{buildroot, record, Target};
+use super::{distro, record, Target};
 use crate::files;
 use crate::sandbox::Sandbox;
 use anyhow::{ensure, Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// The suite that has it: rustc has to know what the kernels' flags come to, -Zfunction-return (1.76) and
-/// -Zpatchable-function-entry (1.83) among them.
-const SUITE: &str = "trixie";
 
 /// Which one is in use, in the folder of build roots.
 const RECORD: &str = "rust-toolchain.json";
@@ -38,9 +33,8 @@ impl Toolchain {
         if let Some(found) = Self::read(&record).filter(|t| t.check().is_ok()) {
             return Ok(Some(found));
         }
-        let archive = Archive::open(SUITE, &apt::machine_arch()?, None)
-            .context("the Rust toolchain for kernels without CONFIG_RUST cannot be had")?;
-        let root = buildroot::make(&archive, &buildroot::Wanted::rust(&archive)?)?;
+        let root = distro::of_machine().and_then(|distro| distro.rust_root());
+        let root = root.context("the Rust toolchain for kernels without CONFIG_RUST cannot be had")?;
         let rustc = Self::ask(&root)?;
         let made = Self { root, rustc };
         let text = serde_json::to_vec_pretty(&made).context("cannot write down the Rust toolchain")?;

@@ -3,10 +3,10 @@
 //! the compilers are the machine's own.
 
 use super::config::Config;
-use super::debian::Added;
+use super::distro::Origin;
 use super::prepare::{self, Make};
 use super::toolchain::Toolchain;
-use super::{record, store, Target};
+use super::{record, store, Added, Target};
 use crate::files;
 use crate::image::vmlinuz;
 use crate::sandbox::{self, Sandbox};
@@ -78,9 +78,11 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
     record::check_compilers(&found, &config, &place)?;
     let make = Make::new(&config, &banner, kbuild, &root)?;
     let boot = dir.join("arch/x86/boot/bzImage");
+    let origin = origin(&name, dir, &vmlinux, &root);
     let toolchain = Toolchain::provide(&config)?;
     Ok(Target {
         name,
+        origin,
         arch: arch.into(),
         release,
         version: String::new(),
@@ -100,6 +102,23 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
         toolchain,
         build_id,
     })
+}
+
+/// Where the target `name` of the kernel in `tree` is from.
+pub fn origin(name: &str, tree: &Path, vmlinux: &Path, root: &Path) -> Origin {
+    let text = |path: &Path| path.display().to_string();
+    let mut added = vec!["--tree".to_string(), text(tree)];
+    let called = name.split_once(':').map_or(name, |(_, name)| name);
+    if tree.file_name().is_none_or(|folder| folder != called) {
+        added.extend(["--name".into(), called.into()]);
+    }
+    if vmlinux != tree.join("vmlinux") {
+        added.extend(["--vmlinux".into(), text(vmlinux)]);
+    }
+    if root != Path::new("/") {
+        added.extend(["--root".into(), text(root)]);
+    }
+    Origin { distro: None, added }
 }
 
 /// The tree must be one in which a kernel was built, in place.
@@ -167,6 +186,15 @@ mod tests {
         check_is_built(dir.path()).unwrap();
         std::os::unix::fs::symlink("/", dir.path().join("source")).unwrap();
         assert!(said().contains("O="), "{}", said());
+    }
+
+    #[test]
+    fn what_makes_a_target_again() {
+        let (tree, root) = (Path::new("/src/linux"), Path::new("/"));
+        let added = |name, vmlinux: &str, root| origin(name, tree, Path::new(vmlinux), root).added;
+        assert_eq!(added("tree:linux", "/src/linux/vmlinux", root), ["--tree", "/src/linux"]);
+        let all = ["--tree", "/src/linux", "--name", "mine", "--vmlinux", "/boot/x", "--root", "/root"];
+        assert_eq!(added("tree:mine", "/boot/x", Path::new("/root")), all);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! A target of a few files: enough for all that kmend-build does before kbuild is asked.
 
 use super::tool::{folder, put};
-use kmend_builder::target::Target;
+use kmend_builder::target::{tree, Target};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -48,6 +48,7 @@ impl Fake {
         let image = put(dir.path(), "vmlinux", image());
         let target = Target {
             name: NAME.into(),
+            origin: tree::origin(NAME, &tree, &image, Path::new("/")),
             arch: "x86_64".into(),
             release: "7.2.0-fake".into(),
             version: String::new(),

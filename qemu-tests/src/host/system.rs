@@ -4,9 +4,10 @@
 
 use anyhow::{Context, Result};
 use kmend_builder::files;
+use kmend_builder::files::{make_dir, remove_dir};
 use kmend_builder::progress;
-use kmend_builder::target::apt::{make_dir, remove_dir, Archive};
-use kmend_builder::target::mmdebstrap::{self, Variant};
+use kmend_builder::target::distro::debian::apt::Archive;
+use kmend_builder::target::distro::debian::mmdebstrap::{self, Variant};
 use std::fs;
 use std::path::PathBuf;
 

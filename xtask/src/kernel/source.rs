@@ -2,8 +2,8 @@
 //! A test kernel's source: suites and fix-ups in, an unpacked and mended tree out.
 
 use anyhow::{bail, Context, Result};
-use kmend_builder::target::apt::Archive;
-use kmend_builder::target::prepare;
+use kmend_builder::target::distro::debian::apt::Archive;
+use kmend_builder::target::distro::debian::source;
 use kmend_builder::{files, progress};
 use qemu_tests::applies::{self, Stand};
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ pub fn unpack(deb: &Path, source: &Source, fixups: &[Fixup], tree: &Path) -> Res
         std::fs::remove_dir_all(&fresh).with_context(|| format!("cannot remove {}", fresh.display()))?;
     }
     let step = progress::step("unpacking the source");
-    prepare::unpack_source(deb, &source.series, &fresh)?;
+    source::unpack(deb, &source.series, &fresh)?;
     step.done("");
     for fixup in fixups {
         mend(&fresh, fixup)?;

@@ -100,7 +100,7 @@ impl Objects {
 
 /// Whether kmend made the target's tree itself, and so may let kbuild write to it.
 pub fn owns(target: &Target) -> bool {
-    !target.name.starts_with("tree:")
+    target.origin.distro.is_some()
 }
 
 /// A name for what is kept about a target's tree: the same only for the same kernel at the same place.

@@ -4,6 +4,7 @@
 use super::apt::Archive;
 use crate::progress::Step;
 use crate::sandbox;
+use crate::target::tied;
 use anyhow::{ensure, Context, Result};
 use std::collections::VecDeque;
 use std::fs;
@@ -57,7 +58,7 @@ pub fn run(archive: &Archive, variant: Variant, packages: &[String], dir: &Path,
         c.args(["--format=tar", suite, "-"]).args(lines).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut maker = c.spawn().context(start)?;
         let stream = maker.stdout.take().context("mmdebstrap gave no output")?;
-        let mut tar = super::tied("tar");
+        let mut tar = tied("tar");
         tar.args(["-x", "--exclude=./dev/*", "--no-same-owner", "-C"]).arg(dir).stdin(stream).stderr(Stdio::piped());
         let mut reader = tar.spawn().context("cannot start tar")?;
         // Both talk: whoever is not listened to would stop when its pipe is full.
@@ -84,9 +85,9 @@ fn maker() -> Command {
     let own_mounts =
         || Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|out| out.status.success());
     if !is_root() || !own_mounts() {
-        return super::tied("mmdebstrap");
+        return tied("mmdebstrap");
     }
-    let mut c = super::tied("unshare");
+    let mut c = tied("unshare");
     c.args(["--mount", "--", "mmdebstrap"]);
     c
 }

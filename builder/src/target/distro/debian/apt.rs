@@ -6,6 +6,8 @@
 //! machine's package lists nor its architecture matter, and nothing of the machine is changed.
 
 use super::sources::{self, Entry};
+use crate::files::{make_dir, remove_dir};
+use crate::target::tied;
 use crate::{files, sandbox};
 use anyhow::{bail, ensure, Context, Result};
 use std::fs;
@@ -115,7 +117,7 @@ impl Archive {
     }
 
     fn apt(&self, program: &str) -> Command {
-        let mut c = super::tied(program);
+        let mut c = tied(program);
         c.arg("-c").arg(self.conf()).env("LC_ALL", "C").env_remove("APT_CONFIG");
         c
     }
@@ -245,7 +247,7 @@ pub fn unpack(deb: &Path, dir: &Path, only: &[&str]) -> Result<()> {
     make_dir(dir)?;
     let mut reader = fsys_tarfile(deb).spawn().context("cannot start dpkg-deb")?;
     let stdout = reader.stdout.take().context("dpkg-deb gave no output")?;
-    let mut tar = super::tied("tar");
+    let mut tar = tied("tar");
     tar.args(["-x", "--no-same-owner", "-C"]).arg(dir).args(only).stdin(stdout);
     let done = sandbox::run(&mut tar, &format!("unpacking {}", deb.display()));
     // dpkg-deb's words tell more about a damaged package than tar's.
@@ -270,7 +272,7 @@ pub fn contents(deb: &Path) -> Result<Vec<String>> {
 
 /// `dpkg-deb --fsys-tarfile`: the package's files as a tar stream on a pipe.
 pub(super) fn fsys_tarfile(deb: &Path) -> Command {
-    let mut c = super::tied("dpkg-deb");
+    let mut c = tied("dpkg-deb");
     c.arg("--fsys-tarfile").arg(deb).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     c
 }
@@ -363,25 +365,6 @@ fn fetch_hint(said: &str, dir: &Path) -> String {
     } else {
         "apt says".into()
     }
-}
-
-/// Makes a folder and its parents; the error names it.
-pub fn make_dir(dir: &Path) -> Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("cannot make folder {}", dir.display()))
-}
-
-/// Removes a folder that may not be there. Refuses while something is mounted below it (a broken-off
-/// mmdebstrap may leave the machine's /dev there).
-pub fn remove_dir(dir: &Path) -> Result<()> {
-    if dir.symlink_metadata().is_err() {
-        return Ok(());
-    }
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let inside = |l: &&str| l.split(' ').nth(4).is_some_and(|p| Path::new(p).starts_with(dir));
-    if let Some(mount) = mounts.lines().find(inside) {
-        bail!("{} is mounted below {}: umount it first", mount.split(' ').nth(4).unwrap_or(""), dir.display());
-    }
-    fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
 }
 
 #[cfg(test)]

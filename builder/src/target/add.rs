@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What adding a target takes, whichever distribution its kernel is from: a name and a way to fill its folder in, a stored
+//! target out.
+//!
+//! Each step leaves a finished file or folder behind, so that a broken-off run goes on where it was.
+
+use super::config::Config;
+use super::distro::Origin;
+use super::prepare::{self, Make};
+use super::toolchain::Toolchain;
+use super::{record, store, Target};
+use crate::files::{self, make_dir, remove_dir};
+use crate::image::vmlinuz;
+use crate::sandbox::{self, Sandbox};
+use anyhow::{ensure, Context, Result};
+use kmend_shared::arch::ArchNames;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Added {
+    /// The target was there already and nothing was done.
+    AlreadyThere(Box<Target>),
+    /// It is there now.
+    New(Box<Target>),
+}
+
+/// The stored target of this name, looked over.
+///
+/// # Errors
+/// It is there and cannot be used.
+pub fn usable(name: &str) -> Result<Option<Target>> {
+    let Some(target) = store::get(name)? else { return Ok(None) };
+    store::check(&target)?;
+    let has_rust = target.rustc.is_some() || target.toolchain.is_some();
+    ensure!(has_rust, "it has no Rust toolchain, and its kernel has none of its own");
+    Ok(Some(target))
+}
+
+/// The target `name`: the stored one, else what `make` makes of the target's folder, which holds whatever a broken-off run left.
+///
+/// # Errors
+/// A full disk, and what `make` fails with.
+pub fn add(name: &str, make: impl FnOnce(&Path) -> Result<Target>) -> Result<Added> {
+    let _lock = store::lock(name)?;
+    let dir = store::dir(name)?;
+    match usable(name) {
+        Ok(Some(target)) => return Ok(Added::AlreadyThere(Box::new(target))),
+        Ok(None) => {}
+        Err(fault) => {
+            eprintln!("  target {name} is stored but can no longer be used ({fault:#}): making anew what is needed");
+            reset(name, &dir)?;
+        }
+    }
+    if !dir.exists() {
+        // A run that goes on where another broke off has taken its room already.
+        make_dir(&dir)?;
+        check_room(&dir)?;
+    }
+    let target = make(&dir)?;
+    store::save(&target)?;
+    Ok(Added::New(Box::new(target)))
+}
+
+/// Takes back a broken target. Where only the compilers are at fault, files and prepared tree stay.
+fn reset(name: &str, dir: &Path) -> Result<()> {
+    let files_are_good = store::get(name).ok().flatten().is_some_and(|t| store::check_files(&t).is_ok());
+    if files_are_good {
+        store::forget(name)
+    } else {
+        remove_dir(dir)
+    }
+}
+
+/// A build root, a source tree, an image with its modules, and packages on their way.
+const ROOM: u64 = 5 << 30;
+
+fn check_room(dir: &Path) -> Result<()> {
+    let out = sandbox::run(std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(dir), "df")?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    // A file system that df cannot size is not a full one.
+    let Some(free) = text.lines().last().and_then(|l| l.trim().parse::<u64>().ok()) else { return Ok(()) };
+    if free < ROOM {
+        let _ = fs::remove_dir(dir);
+    }
+    ensure!(
+        free >= ROOM,
+        "not enough room in {}: a target takes up to {} GB while it is made, {:.1} GB are free. \
+         Make room or name another cache folder in KMEND_CACHE",
+        dir.display(),
+        ROOM >> 30,
+        free as f64 / f64::from(1 << 30)
+    );
+    Ok(())
+}
+
+/// The places in a target's folder.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The source tree.
+    pub tree: PathBuf,
+    /// The shipped .config.
+    pub config: PathBuf,
+    /// The shipped Module.symvers.
+    pub symvers: PathBuf,
+    /// The image as it boots.
+    pub vmlinuz: PathBuf,
+    /// The ELF inside of it.
+    vmlinux: PathBuf,
+    /// The shipped modules: `lib/modules/<release>`.
+    pub modules: PathBuf,
+    preparing: PathBuf,
+    prepared: PathBuf,
+}
+
+impl Places {
+    /// Those in `dir` for the kernel `release`.
+    pub fn new(dir: &Path, release: &str) -> Self {
+        Self {
+            tree: dir.join("tree"),
+            config: dir.join("config"),
+            symvers: dir.join("Module.symvers"),
+            vmlinuz: dir.join("vmlinuz"),
+            vmlinux: dir.join("vmlinux"),
+            modules: dir.join("lib/modules").join(release),
+            preparing: dir.join(".preparing"),
+            prepared: dir.join(".prepared"),
+        }
+    }
+
+    /// Whether the tree is unpacked. A preparation that broke off may have left half-written files: only a fresh tree is
+    /// surely right, so that one is removed.
+    pub fn has_source(&self) -> Result<bool> {
+        if self.tree.exists() && self.preparing.exists() && !self.prepared.exists() {
+            remove_dir(&self.tree)?;
+        }
+        Ok(self.tree.exists())
+    }
+}
+
+/// What the shipped image says of itself.
+pub struct Shipped {
+    banner: record::Banner,
+    build_id: String,
+}
+
+impl Shipped {
+    /// Takes the ELF out of `vmlinuz`, and reads it.
+    ///
+    /// # Errors
+    /// An image of another kernel than `release` and `config`; no image.
+    pub fn read(places: &Places, release: &str, config: &Config) -> Result<Self> {
+        let (vmlinuz, vmlinux) = (&places.vmlinuz, &places.vmlinux);
+        if !vmlinux.exists() {
+            let elf = vmlinuz::extract(&files::read(vmlinuz)?).with_context(|| vmlinuz.display().to_string())?;
+            files::write(vmlinux, &elf)?;
+        }
+        let elf = files::read(vmlinux)?;
+        let banner = record::banner(&elf).with_context(|| vmlinuz.display().to_string())?;
+        record::check_banner(&banner, release, config)?;
+        let build_id = vmlinuz::build_id(&elf[..]).with_context(|| vmlinuz.display().to_string())?;
+        Ok(Self { banner, build_id })
+    }
+}
+
+/// What a target is made of once everything is fetched.
+pub struct Parts<'a> {
+    /// The target's name.
+    pub name: &'a str,
+    /// Where it is from.
+    pub origin: Origin,
+    /// The kernel's architecture.
+    pub arch: &'a ArchNames,
+    /// `uname -r`.
+    pub release: &'a str,
+    /// The package's version.
+    pub version: &'a str,
+    /// Its files; all are there, the tree unpacked.
+    pub places: Places,
+    /// Its .config.
+    pub config: &'a Config,
+    /// What its image says.
+    pub shipped: Shipped,
+    /// The build root with its compilers.
+    pub root: PathBuf,
+    /// What that is called in messages.
+    pub root_is: &'a str,
+    /// Its Rust toolchain, where the kernel has none.
+    pub toolchain: Option<Toolchain>,
+    /// Flags beside kbuild's own.
+    pub cc_flags: Vec<String>,
+}
+
+impl Parts<'_> {
+    /// Prepares the tree and makes the target of it all.
+    ///
+    /// # Errors
+    /// Other compilers than the kernel's; a source that cannot be configured as the kernel was.
+    pub fn finish(self) -> Result<Target> {
+        let cc = record::cc_program(self.config)?;
+        let found = record::compilers(&Sandbox::new(&self.root), cc, self.config.is_on("CONFIG_RUST"))?;
+        record::check_compilers(&found, self.config, self.root_is)?;
+        let make = Make::new(self.config, &self.shipped.banner, self.arch.kbuild, &self.root)?;
+        let places = self.places;
+        if !places.prepared.exists() {
+            files::write(&places.preparing, b"")?;
+            let sandbox = Sandbox::new(&self.root).writable(&places.tree, sandbox::TREE);
+            prepare::prepare(&places.tree, &sandbox, &make, &places.config, &places.symvers, self.release)?;
+            files::write(&places.prepared, b"")?;
+        }
+        Ok(Target {
+            name: self.name.into(),
+            origin: self.origin,
+            arch: self.arch.uname.into(),
+            release: self.release.into(),
+            version: self.version.into(),
+            tree: places.tree,
+            tree_inside: sandbox::TREE.into(),
+            root: self.root,
+            make_vars: make.vars,
+            make_env: make.env,
+            cc_flags: self.cc_flags,
+            vmlinuz: places.vmlinuz,
+            vmlinux: places.vmlinux,
+            modules: Some(places.modules),
+            symvers: places.symvers,
+            config: places.config,
+            cc: found.cc,
+            rustc: found.rustc,
+            toolchain: self.toolchain,
+            build_id: self.shipped.build_id,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Debian: suites, its archive by way of apt, its packages' names, its order of versions.
+
+mod add;
+pub mod apt;
+pub mod mmdebstrap;
+pub mod roots;
+pub mod source;
+mod sources;
+mod versions;
+
+use super::{Ask, Distro, Facts, Format, Opt};
+use crate::target::Added;
+use anyhow::Result;
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+
+/// The distribution.
+pub struct Debian;
+
+/// Facts about it.
+const FACTS: Facts = Facts {
+    name: "debian",
+    newest: "debian:SUITE",
+    one: "debian:SUITE/RELEASE",
+    examples: [("debian:forky", "the newest kernel of the suite"), ("debian:forky/7.2.12+deb14-amd64", "this one")],
+    missing: "if Debian has such a suite or kernel",
+    options: &[
+        Opt {
+            name: "arch",
+            value: "ARCH",
+            help: "The kernel's architecture: x86_64 (amd64), ppc64le (ppc64el); this machine's by default",
+        },
+        Opt {
+            name: "mirror",
+            value: "URI",
+            help: "An archive to use instead of the one in this machine's apt sources",
+        },
+    ],
+    format: Format::Deb,
+    cache: &[("apt", "package lists"), ("debs", "packages of kernels and sources")],
+    tool: "dpkg",
+};
+
+/// The suite that has the Rust toolchain for kernels without CONFIG_RUST: rustc has to know what the kernels' flags come to,
+/// -Zfunction-return (1.76) and -Zpatchable-function-entry (1.83) among them.
+const RUST_SUITE: &str = "trixie";
+
+impl Distro for Debian {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn add(&self, ask: &Ask) -> Result<Added> {
+        add::add(&add::Request::parse(ask)?)
+    }
+
+    fn release<'a>(&self, rest: &'a str) -> Option<&'a str> {
+        rest.split_once('/').map(|(_, release)| release).filter(|release| !release.is_empty())
+    }
+
+    fn order(&self, a: &str, b: &str) -> Result<Ordering> {
+        versions::order(a, b)
+    }
+
+    fn rust_root(&self) -> Result<PathBuf> {
+        let archive = apt::Archive::open(RUST_SUITE, &apt::machine_arch()?, None)?;
+        roots::make(&archive, &roots::Wanted::rust(&archive)?)
+    }
+
+    fn rust_sources(&self, root: &Path) -> Vec<String> {
+        // The package rust-src.
+        let found = std::fs::read_dir(root.join("usr/src")).into_iter().flatten().flatten();
+        found
+            .filter(|e| e.path().join("library/core/src/lib.rs").is_file())
+            .map(|e| format!("/usr/src/{}/library", e.file_name().to_string_lossy()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_in_names() {
+        assert_eq!(Debian.release("forky/7.2.12+deb14-amd64"), Some("7.2.12+deb14-amd64"));
+        assert_eq!(Debian.release("forky"), None);
+        assert_eq!(Debian.release("forky/"), None);
+    }
+}
