@@ -6,8 +6,9 @@ use crate::cut;
 use crate::judge::Verdict;
 use crate::scenario::{self, Scenario};
 use crate::suite::{self, Suite};
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use clap::Parser;
+use kmend_builder::parallel;
 use kmend_builder::target::store;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,9 @@ pub struct Options {
     /// Builds nothing: runs only what comes before the first live patch of each scenario.
     #[arg(long)]
     before: bool,
+    /// Boots also what passed before in a guest of the same bytes.
+    #[arg(long)]
+    fresh: bool,
     /// Keeps consoles and facts of guests in which something failed.
     #[arg(long, value_name = "DIR")]
     keep_logs: Option<PathBuf>,
@@ -98,35 +102,96 @@ fn try_run(options: &Options) -> Result<bool> {
         return show_cut(&scenarios, name, target);
     }
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let work = options.keep.as_deref().unwrap_or(scratch.path());
-    let kmend_build = builds::find_kmend_build()?;
+    let how = How {
+        work: options.keep.as_deref().unwrap_or(scratch.path()),
+        before: options.before,
+        keep_logs: options.keep_logs.as_deref(),
+        fresh: options.fresh,
+    };
     let groups = by_target(&scenarios, &options.targets);
     let several = groups.len() > 1;
-    let mut good = true;
-    for (target, group) in groups {
-        let target = store::load(&target)?;
-        if several {
-            println!("{} ({} {}):", target.name, target.release, target.arch);
-        }
+    let all = run_groups(&groups, &how)?;
+    // A run in which nothing was proven is no good one, unless it was asked for what is not for this target.
+    let proved = |verdicts: &[Verdict]| verdicts.iter().any(Verdict::is_good) || (several && !options.only.is_empty());
+    Ok(all.iter().all(|verdicts| !has_failed(verdicts) && proved(verdicts)))
+}
+
+fn has_failed(verdicts: &[Verdict]) -> bool {
+    verdicts.iter().any(|v| matches!(v, Verdict::Fail(_)))
+}
+
+/// How scenarios are run, whatever the target.
+struct How<'a> {
+    work: &'a Path,
+    before: bool,
+    keep_logs: Option<&'a Path>,
+    fresh: bool,
+}
+
+/// A kernel, and the names of the scenarios that run on it: all where none is named.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel<'a> {
+    /// The target.
+    pub target: &'a str,
+    /// The scenarios.
+    pub only: &'a [&'a str],
+}
+
+/// Runs scenarios on several kernels; with `fresh` also those that passed before in a guest of the same bytes.
+///
+/// # Errors
+/// A scenario failed, or on a kernel none passed: the names of the kernels are in it, and all were run.
+pub fn run_kernels(kernels: &[Kernel], fresh: bool) -> Result<()> {
+    let scenarios = all_scenarios()?;
+    let group = |kernel: &Kernel| {
+        let runs = |s: &&Scenario| kernel.only.is_empty() || kernel.only.contains(&s.name.as_str());
+        let is_on = |s: &&Scenario| s.target.as_ref().is_none_or(|own| own == kernel.target);
+        (kernel.target.to_string(), scenarios.iter().filter(runs).filter(is_on).cloned().collect())
+    };
+    let groups: Vec<(String, Vec<Scenario>)> = kernels.iter().map(group).collect();
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let how = How { work: scratch.path(), before: false, keep_logs: None, fresh };
+    let all = run_groups(&groups, &how)?;
+    let bad = groups.iter().zip(&all).filter(|(_, v)| has_failed(v) || !v.iter().any(Verdict::is_good));
+    let bad: Vec<&str> = bad.map(|((target, _), _)| target.as_str()).collect();
+    ensure!(bad.is_empty(), "not everything passed on {}", bad.join(", "));
+    Ok(())
+}
+
+/// The verdicts of each group of scenarios on its target. A guest keeps one processor busy, so several targets run side by
+/// side, and what one came to is printed as a whole.
+fn run_groups(groups: &[(String, Vec<Scenario>)], how: &How) -> Result<Vec<Vec<Verdict>>> {
+    let kmend_build = builds::find_kmend_build()?;
+    parallel::map(groups, |_, (name, group)| {
+        let target = store::load(name)?;
+        let work = how.work.join(name.replace([':', '/'], "-"));
         let suite = Suite {
             target: &target,
             kmend_build: &kmend_build,
-            work,
-            before: options.before,
-            keep_logs: options.keep_logs.as_deref(),
+            work: &work,
+            before: how.before,
+            keep_logs: how.keep_logs,
+            fresh: how.fresh,
         };
-        let verdicts = suite::run(&suite, &group, &mut |scenario, verdict| tell(scenario, verdict))?;
-        println!("{}", sum(&verdicts));
-        good &= !verdicts.iter().any(|v| matches!(v, Verdict::Fail(_)));
-        // A run in which nothing was proven is no good one, unless it was asked for what is not for this target.
-        good &= verdicts.contains(&Verdict::Pass) || (several && !options.only.is_empty());
-    }
-    Ok(good)
+        let mut text = format!("\n{} ({} {}):\n", target.name, target.release, target.arch);
+        let verdicts = suite::run(&suite, group, &mut |scenario, verdict| {
+            if groups.len() == 1 {
+                print!("{}", line(scenario, verdict));
+            } else {
+                text += &line(scenario, verdict);
+            }
+        })?;
+        let head = if groups.len() == 1 { "" } else { text.as_str() };
+        println!("{head}{}", sum(&verdicts));
+        Ok(verdicts)
+    })
 }
 
-/// `3 passed, 0 failed, 1 not for ppc64le, 2 already in this kernel`: each kind of left out ones by itself.
+/// `3 passed, 5 as before, 0 failed, 1 not for ppc64le, 2 already in this kernel`: each kind of left out ones by itself.
 fn sum(verdicts: &[Verdict]) -> String {
     let passed = verdicts.iter().filter(|v| **v == Verdict::Pass).count();
+    let before = verdicts.iter().filter(|v| **v == Verdict::AsBefore).count();
+    let before = if before == 0 { String::new() } else { format!(" {before} as before,") };
     let failed = verdicts.iter().filter(|v| matches!(v, Verdict::Fail(_))).count();
     let mut left_out: BTreeMap<&str, usize> = BTreeMap::new();
     for verdict in verdicts {
@@ -135,7 +200,7 @@ fn sum(verdicts: &[Verdict]) -> String {
         }
     }
     let left_out: String = left_out.iter().map(|(why, n)| format!(", {n} {why}")).collect();
-    format!("{passed} passed, {failed} failed{left_out}")
+    format!("{passed} passed,{before} {failed} failed{left_out}")
 }
 
 /// What runs on which target: each scenario on all of them, or on the one that it names itself.
@@ -155,13 +220,16 @@ fn by_target(scenarios: &[Scenario], targets: &[String]) -> Vec<(String, Vec<Sce
     groups
 }
 
-fn tell(scenario: &Scenario, verdict: &Verdict) {
+/// A scenario's line with its verdict, and further ones where it failed.
+fn line(scenario: &Scenario, verdict: &Verdict) -> String {
+    let line = |word: &str, text: &str| format!("{word:<4} {:<24} {text}\n", scenario.name);
     match verdict {
-        Verdict::Pass => println!("PASS {:<24} {}", scenario.name, scenario.title),
-        Verdict::NotHere(why) => println!("     {:<24} {why}", scenario.name),
+        Verdict::Pass => line("PASS", &scenario.title),
+        Verdict::AsBefore => line("same", &format!("{} (passed before, not booted)", scenario.title)),
+        Verdict::NotHere(why) => line("", why),
         Verdict::Fail(reason) => {
-            println!("FAIL {:<24} {}", scenario.name, scenario.title);
-            reason.lines().for_each(|line| println!("     {line}"));
+            let reason: String = reason.lines().map(|l| format!("     {l}\n")).collect();
+            line("FAIL", &scenario.title) + &reason
         }
     }
 }
@@ -216,5 +284,6 @@ mod tests {
         ];
         assert_eq!(sum(&verdicts), "1 passed, 1 failed, 1 already in this kernel, 2 not for ppc64le");
         assert_eq!(sum(&[]), "0 passed, 0 failed");
+        assert_eq!(sum(&[Verdict::Pass, Verdict::AsBefore, Verdict::AsBefore]), "1 passed, 2 as before, 0 failed");
     }
 }

@@ -55,7 +55,7 @@ pub fn run(args: &[String]) -> Result<()> {
     println!("   What is looked at: {}.", scenario.title);
     narrate(&scenario, &facts.0);
     match judge(&scenario, &facts.0, &facts.1) {
-        Verdict::Pass => {
+        Verdict::Pass | Verdict::AsBefore => {
             println!("\n{}", say::toned(Tone::Good, "The fix worked in the running kernel, and went without a trace."));
             Ok(())
         }

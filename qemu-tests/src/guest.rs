@@ -107,6 +107,15 @@ pub fn boot_more(kernel: &Path, initramfs: &[u8], host: Host, limits: Limits, mo
     Ok(Outcome { end, facts, console: String::from_utf8_lossy(&files::read(&console)?).into_owned() })
 }
 
+/// What QEMU is told for every guest of `machine`.
+pub(crate) fn arguments(machine: &Machine, accel: Accel) -> impl Iterator<Item = &'static str> {
+    // One thread for all processors: with more, a processor can run an int3 of a text patch that is long done
+    // (its translated copy of the code is stale), and the guest dies of it.
+    let accel = if accel == Accel::Kvm { "kvm" } else { "tcg,thread=single" };
+    let always = ["-smp", "2", "-m", "1G", "-accel", accel, "-display", "none", "-monitor", "none", "-nic", "none"];
+    machine.args.iter().copied().chain(always)
+}
+
 /// A running QEMU, ended when dropped.
 struct Guest {
     child: Child,
@@ -135,17 +144,13 @@ fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path, more: More) 
     let stderr = std::fs::File::create(&errors).with_context(|| format!("cannot write {}", errors.display()))?;
     let machine = host.machine;
     let mut qemu = Command::new(machine.qemu);
-    qemu.args(machine.args).args(["-smp", "2", "-m", "1G"]);
+    qemu.args(arguments(machine, host.accel));
     // A pseries kernel tells the hypervisor that it dies, and QEMU would end then.
     qemu.args(if more.reboots { &["-action", "panic=none"][..] } else { &["-no-reboot"] });
     for disk in more.disks {
         // What a guest that is killed had written is there at its next start.
         qemu.arg("-drive").arg(format!("file={},format=raw,if=virtio,cache=unsafe", disk.display()));
     }
-    // One thread for all processors: with more, a processor can run an int3 of a text patch that is long done
-    // (its translated copy of the code is stale), and the guest dies of it.
-    qemu.args(["-accel", if host.accel == Accel::Kvm { "kvm" } else { "tcg,thread=single" }]);
-    qemu.args(["-display", "none", "-monitor", "none", "-nic", "none"]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(ramdisk);
     // A WARN stays in the log and is found there; an Oops ends the guest at once.
     let console_name = machine.console;

@@ -12,10 +12,19 @@ use std::collections::BTreeMap;
 pub enum Verdict {
     /// Everything was as declared.
     Pass,
+    /// Everything was as declared in a run before, in a guest of the same bytes; it was not booted again.
+    AsBefore,
     /// Something was not; the text says what, over as many lines as it takes.
     Fail(String),
     /// It was not run, because it makes no sense on this kernel; the text says why.
     NotHere(String),
+}
+
+impl Verdict {
+    /// Whether everything was as declared, in this run or in one before.
+    pub fn is_good(&self) -> bool {
+        matches!(self, Verdict::Pass | Verdict::AsBefore)
+    }
 }
 
 /// Judges `scenario` by the facts of its guest and by what the kernel said meanwhile.

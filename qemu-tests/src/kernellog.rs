@@ -68,6 +68,11 @@ pub fn of_scenario<'a>(console: &'a str, scenario: &str) -> &'a str {
     whole_line(rest, &end).map_or(rest, |(at, _)| &rest[..at])
 }
 
+/// The part of `console` in which [`of_scenario`] finds the same.
+pub fn part_of_scenario(console: &str, scenario: &str) -> String {
+    format!("kmend-test: begin {scenario}{}kmend-test: end {scenario}\n", of_scenario(console, scenario))
+}
+
 /// What the kernel said before any scenario ran.
 pub fn of_boot(console: &str) -> &str {
     console.find("kmend-test: begin ").map_or(console, |at| &console[..at])

@@ -19,6 +19,7 @@ pub mod kernellog;
 pub mod loads;
 pub mod machine;
 pub mod nop;
+pub mod passes;
 pub mod protocol;
 pub mod say;
 pub mod scenario;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The guest's words: a line of its second serial port in, a [`Fact`] out.
 
+use serde::{Deserialize, Serialize};
+
 /// One fact that the guest told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
     /// What it is about.
     pub kind: Kind,
@@ -15,7 +17,7 @@ pub struct Fact {
 }
 
 /// Kinds of facts, as guest/lib.sh names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// The guest runs; the text is its release.
     Up,

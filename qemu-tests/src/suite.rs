@@ -7,6 +7,7 @@ use crate::guest::{self, End, Host, Limits, Outcome};
 use crate::judge::{judge, Verdict};
 use crate::kernellog;
 use crate::machine::Machine;
+use crate::passes::{Pass, Recipe};
 use crate::protocol::Kind;
 use crate::scenario::Scenario;
 use crate::script::{self, Ready};
@@ -34,6 +35,17 @@ pub struct Suite<'a> {
     pub before: bool,
     /// Where the logs of failed guests are kept.
     pub keep_logs: Option<&'a Path>,
+    /// Boots also what passed before in a guest of the same bytes.
+    pub fresh: bool,
+}
+
+/// A scenario that waits for its guest.
+struct Waiting {
+    /// Its number.
+    at: usize,
+    ready: Ready,
+    /// What a guest with it alone is made of.
+    recipe: Recipe,
 }
 
 /// Runs `scenarios` and hands each verdict to `tell` as soon as it stands. The verdicts come back in their order.
@@ -44,16 +56,16 @@ pub fn run(suite: &Suite, scenarios: &[Scenario], tell: &mut dyn FnMut(&Scenario
         true => BTreeMap::new(),
         false => cut::cut_all(&here, suite.target, &suite.work.join("cut")),
     };
-    let mut waiting: Vec<(usize, Ready)> = Vec::new();
+    let mut built: Vec<(usize, Ready)> = Vec::new();
     for (i, scenario) in scenarios.iter().enumerate() {
         match prepare(suite, scenario, cuts.get(&scenario.name)) {
-            Ok(Prepared::Ready(ready)) => waiting.push((i, *ready)),
+            Ok(Prepared::Ready(ready)) => built.push((i, *ready)),
             Ok(Prepared::Settled(verdict)) => settle(&mut verdicts[i], scenario, verdict, tell),
             Err(error) => settle(&mut verdicts[i], scenario, Verdict::Fail(format!("{error:#}")), tell),
         }
     }
-    if !waiting.is_empty() {
-        boot_all(suite, scenarios, waiting, &mut verdicts, tell)?;
+    if !built.is_empty() {
+        boot_all(suite, scenarios, built, &mut verdicts, tell)?;
     }
     let unjudged = || Verdict::Fail("it was never run".into());
     Ok(verdicts.into_iter().map(|v| v.unwrap_or_else(unjudged)).collect())
@@ -102,7 +114,7 @@ fn prepare(suite: &Suite, scenario: &Scenario, cut: Option<&Done>) -> Result<Pre
     };
     let out = suite.work.join("built").join(&scenario.name);
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
-    let step = progress::step(format!("building {}", scenario.name));
+    let step = progress::step(format!("{}: building {}", suite.target.name, scenario.name));
     let ready = builds::build(scenario, suite.target, suite.kmend_build, cut, &out)?;
     step.done("");
     // Where every build had to be refused there is nothing to boot.
@@ -112,7 +124,7 @@ fn prepare(suite: &Suite, scenario: &Scenario, cut: Option<&Done>) -> Result<Pre
 fn boot_all(
     suite: &Suite,
     scenarios: &[Scenario],
-    mut waiting: Vec<(usize, Ready)>,
+    built: Vec<(usize, Ready)>,
     verdicts: &mut [Option<Verdict>],
     tell: &mut dyn FnMut(&Scenario, &Verdict),
 ) -> Result<()> {
@@ -121,27 +133,42 @@ fn boot_all(
     let accel = guest::choose_accel(&suite.target.vmlinuz, machine, scratch.path())?;
     let host = Host { machine, accel, scratch: scratch.path() };
     let shipped = Shipped::of(suite.target)?;
+    let recipe = Recipe::new(&suite.target.vmlinuz, machine, accel)?;
+    let mut waiting = Vec::new();
+    for (at, ready) in built {
+        let recipe = recipe.clone().with("initramfs", &script::initramfs(&[&ready], machine, &shipped)?);
+        let before = if suite.fresh { None } else { recipe.passed()? };
+        if before.is_some_and(|pass| judge(&ready.scenario, &pass.facts, &pass.console) == Verdict::Pass) {
+            settle(&mut verdicts[at], &scenarios[at], Verdict::AsBefore, tell);
+        } else {
+            waiting.push(Waiting { at, ready, recipe });
+        }
+    }
     let mut guests = 0;
     while !waiting.is_empty() {
-        let group: Vec<(usize, Ready)> = waiting.drain(..waiting.len().min(PER_GUEST)).collect();
+        let group: Vec<Waiting> = waiting.drain(..waiting.len().min(PER_GUEST)).collect();
         guests += 1;
-        let ready: Vec<&Ready> = group.iter().map(|(_, r)| r).collect();
+        let ready: Vec<&Ready> = group.iter().map(|w| &w.ready).collect();
         let outcome = boot(suite, &ready, &shipped, host)?;
         let over = over(&ready, &outcome);
         let mut failed = false;
         let mut again = Vec::new();
-        for (at, (i, ready)) in group.into_iter().enumerate() {
-            if at >= over {
-                again.push((i, ready));
+        for (place, waits) in group.into_iter().enumerate() {
+            if place >= over {
+                again.push(waits);
                 continue;
             }
-            let verdict =
-                blame(judge(&ready.scenario, &outcome.facts, &outcome.console), &ready, at + 1 == over, &outcome);
+            let scenario = &waits.ready.scenario;
+            let verdict = judge(scenario, &outcome.facts, &outcome.console);
+            let verdict = blame(verdict, &waits.ready, place + 1 == over, &outcome);
             failed |= verdict != Verdict::Pass;
-            settle(&mut verdicts[i], &scenarios[i], verdict, tell);
+            if verdict == Verdict::Pass {
+                waits.recipe.keep(&told(&scenario.name, &outcome))?;
+            }
+            settle(&mut verdicts[waits.at], &scenarios[waits.at], verdict, tell);
         }
         if let (true, Some(keep)) = (failed, suite.keep_logs) {
-            keep_logs(keep, guests, &outcome)?;
+            keep_logs(keep, &format!("{}-guest-{guests}", suite.target.release), &outcome)?;
         }
         again.append(&mut waiting);
         waiting = again;
@@ -149,9 +176,15 @@ fn boot_all(
     Ok(())
 }
 
+/// What the guest told of one scenario.
+fn told(scenario: &str, outcome: &Outcome) -> Pass {
+    let facts = outcome.facts.iter().filter(|f| f.scenario == scenario).cloned().collect();
+    Pass { facts, console: kernellog::part_of_scenario(&outcome.console, scenario) }
+}
+
 fn boot(suite: &Suite, ready: &[&Ready], shipped: &Shipped, host: Host) -> Result<Outcome> {
-    let (release, accel) = (&suite.target.release, host.accel.name());
-    let step = progress::step(format!("booting {release} with {} scenarios ({accel})", ready.len()));
+    let (name, accel) = (&suite.target.name, host.accel.name());
+    let step = progress::step(format!("{name}: booting with {} scenarios ({accel})", ready.len()));
     let initramfs = script::initramfs(ready, host.machine, shipped)?;
     let silence = Duration::from_secs(180);
     let limits = Limits { silence, life: silence + Duration::from_secs(150) * ready.len() as u32 };
@@ -194,16 +227,16 @@ fn blame(verdict: Verdict, ready: &Ready, last: bool, outcome: &Outcome) -> Verd
     let tail = kernellog::tail(&outcome.console, 25);
     let before = match verdict {
         Verdict::Fail(text) => format!("{text}\n"),
-        Verdict::Pass | Verdict::NotHere(_) => String::new(),
+        Verdict::Pass | Verdict::AsBefore | Verdict::NotHere(_) => String::new(),
     };
     Verdict::Fail(format!("{before}{what}{when}; the last of its console:\n{}", tail.trim_end()))
 }
 
-fn keep_logs(keep: &Path, number: usize, outcome: &Outcome) -> Result<()> {
-    files::write(&keep.join(format!("guest-{number}.console")), outcome.console.as_bytes())?;
+fn keep_logs(keep: &Path, guest: &str, outcome: &Outcome) -> Result<()> {
+    files::write(&keep.join(format!("{guest}.console")), outcome.console.as_bytes())?;
     let facts: String =
         outcome.facts.iter().map(|f| format!("{:?}\t{}\t{}\t{}\n", f.kind, f.scenario, f.step, f.text)).collect();
-    files::write(&keep.join(format!("guest-{number}.facts")), facts.as_bytes())
+    files::write(&keep.join(format!("{guest}.facts")), facts.as_bytes())
 }
 
 #[cfg(test)]
@@ -240,6 +273,21 @@ mod tests {
             Verdict::Fail(text) => assert!(text.contains("died") && text.contains("not syncing: x"), "{text}"),
             other => panic!("{other:?} in a dead guest"),
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_guest_is_one_scenario_and_judged_as_all_was() {
+        let facts = vec![fact(Kind::Up, ""), fact(Kind::Begin, "a"), fact(Kind::End, "a"), fact(Kind::Begin, "ab")];
+        let console = "kmend-test: begin ab\n[1] WARNING: x\nkmend-test: end ab\nkmend-test: begin a\r\n[2] y\r\nkmend-test: end a\r\n";
+        let outcome = Outcome { end: End::Done, facts, console: console.into() };
+        let pass = told("a", &outcome);
+        assert_eq!(pass.facts.len(), 2);
+        assert!(!pass.console.contains("WARNING"), "{}", pass.console);
+        for name in ["a", "ab"] {
+            let pass = told(name, &outcome);
+            assert_eq!(kernellog::of_scenario(&pass.console, name), kernellog::of_scenario(console, name));
+        }
+        assert!(told("ab", &outcome).console.contains("WARNING"));
     }
 
     #[test]

@@ -4,20 +4,33 @@
 use crate::say::{self, Tone};
 use crate::{attack, cargo, corpus, deps, hosts, kernel, nop, proofs, shell, target, tidy};
 use anyhow::{bail, Context, Result};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-type Part = (&'static str, fn() -> Result<()>);
+/// How much is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Extent {
+    /// Every scenario on every kernel.
+    all: bool,
+    /// Guests are booted also where one of the same bytes passed before.
+    fresh: bool,
+}
+
+type Part = (&'static str, fn(Extent) -> Result<()>);
 
 const PARTS: &[Part] = &[
-    ("deps", || deps::run(&[])),
-    ("fmt", || shell(&cargo(), &["fmt", "--all", "--check"])),
-    ("lint", || shell(&cargo(), LINT)),
-    ("tidy", || tidy::run(&[])),
-    ("target", || target(&[])),
-    ("kernel", || kernel::run(&[])),
-    ("unit", unit),
-    ("attack", || attack::run(&[])),
-    ("corpus", || corpus::run(&["check".into()])),
+    ("deps", |_| deps::run(&[])),
+    ("fmt", |_| shell(&cargo(), &["fmt", "--all", "--check"])),
+    ("lint", |_| shell(&cargo(), LINT)),
+    ("tidy", |_| tidy::run(&[])),
+    ("target", |_| target(&[])),
+    ("kernel", |_| kernel::run(&[])),
+    ("unit", |_| unit()),
+    ("attack", |_| attack::run(&[])),
+    ("corpus", |_| corpus::run(&["check".into()])),
+    ("qemu", |extent| proofs::run(&words(extent))),
+    // A small sample of what docs/proof.md shows at scale.
+    ("nop", |_| nop::run(&["--units", "6", "--seed", "make-test"].map(String::from))),
+    ("hosts", |extent| hosts::run(&words(Extent { all: false, ..extent }))),
 ];
 
 /// The tests of contrib/, which `cargo xtask contrib` runs, are checked here too.
@@ -33,15 +46,10 @@ const LINT: &[&str] = &[
     "warnings",
 ];
 
-/// The part that boots, as `make test` and as `make test-all` have it.
-const QEMU: Part = ("qemu", || proofs::run(&[]));
-const QEMU_ALL: Part = ("qemu-all", || proofs::run(&["all".into()]));
-
-/// A small sample of what docs/proof.md shows at scale.
-const NOP: Part = ("nop", || nop::run(&["--units", "6", "--seed", "make-test"].map(String::from)));
-
-/// What comes last.
-const HOSTS: Part = ("hosts", || hosts::run(&[]));
+/// The arguments of a chore that boots guests.
+fn words(extent: Extent) -> Vec<String> {
+    [("all", extent.all), ("--fresh", extent.fresh)].iter().filter(|(_, on)| *on).map(|(w, _)| w.to_string()).collect()
+}
 
 /// All tests of cargo's, those on a prepared kernel too.
 fn unit() -> Result<()> {
@@ -50,18 +58,55 @@ fn unit() -> Result<()> {
     shell("env", &[&target, &without_rust, &cargo(), "test", "--quiet", "--workspace"])
 }
 
-/// Runs all parts; the first that fails ends it. With `all` every scenario runs on every kernel.
+/// Runs all parts; the first that fails ends it. With `all` every scenario runs on every kernel, in guests that are booted
+/// anew; `--fresh` boots them anew without the other scenarios.
 pub fn run(args: &[String]) -> Result<()> {
-    let qemu = match args {
-        [] => QEMU,
-        [all] if all == "all" => QEMU_ALL,
-        _ => bail!("`ci` takes nothing or `all`, not `{}`", args.join(" ")),
+    let extent = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Extent::default(),
+        ["--fresh"] => Extent { all: false, fresh: true },
+        ["all"] | ["all", "--fresh"] => Extent { all: true, fresh: true },
+        _ => bail!("`ci` takes nothing, `all` or `--fresh`, not `{}`", args.join(" ")),
     };
-    for (name, part) in PARTS.iter().chain([&qemu, &NOP, &HOSTS]) {
+    let mut took = Vec::new();
+    for (name, part) in PARTS {
         say::title(name);
         let begun = Instant::now();
-        part().with_context(|| format!("{} (again by itself: make {name})", say::toned(Tone::Bad, "failed")))?;
+        let result = part(extent);
+        took.push((*name, begun.elapsed()));
+        if let Err(error) = result {
+            print!("{}", table(&took));
+            return Err(error)
+                .with_context(|| format!("{} (again by itself: make {name})", say::toned(Tone::Bad, "failed")));
+        }
         println!("{name}: {} [{:.0} s]", say::toned(Tone::Good, "ok"), begun.elapsed().as_secs_f32());
     }
+    print!("{}", table(&took));
     Ok(())
+}
+
+/// What each part took, and all of them, in seconds.
+fn table(took: &[(&str, Duration)]) -> String {
+    let all: Duration = took.iter().map(|(_, time)| *time).sum();
+    let line = |(name, time): &(&str, Duration)| format!("{name:<8} {:>6.0} s\n", time.as_secs_f32());
+    let lines: String = took.iter().chain([&("all", all)]).map(line).collect();
+    format!("\n{}\n{lines}", say::toned(Tone::Title, "what each part took"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_ends_with_the_sum() {
+        let table = table(&[("deps", Duration::from_secs(1)), ("qemu", Duration::from_millis(620_400))]);
+        let rows: Vec<Vec<&str>> = table.lines().skip(2).map(|l| l.split_whitespace().collect()).collect();
+        assert_eq!(rows, [["deps", "1", "s"], ["qemu", "620", "s"], ["all", "621", "s"]]);
+    }
+
+    #[test]
+    fn each_part_that_boots_is_told_what_was_asked_for() {
+        assert!(words(Extent::default()).is_empty());
+        assert_eq!(words(Extent { all: true, fresh: true }), ["all", "--fresh"]);
+        assert_eq!(words(Extent { all: false, fresh: true }), ["--fresh"]);
+    }
 }

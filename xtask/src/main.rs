@@ -40,12 +40,12 @@ const CHORES: &[Chore] = &[
     Chore {
         name: "qemu",
         run: proofs::run,
-        help: "boot the kernels with scenarios and real fixes; `qemu all` with every one; `qemu --help` for more",
+        help: "boot the kernels with scenarios and real fixes; `qemu all` with every one, `qemu --fresh` also those that passed before; `qemu --help` for more",
     },
     Chore {
         name: "hosts",
         run: hosts::run,
-        help: "boot whole hosts that are subscribed to a stream: `hosts [TARGET]… [--keep-logs DIR]`",
+        help: "boot whole hosts that are subscribed to a stream: `hosts [TARGET]… [--fresh] [--keep-logs DIR]`",
     },
     Chore {
         name: "corpus",
@@ -82,7 +82,7 @@ const CHORES: &[Chore] = &[
         name: "ci",
         run: ci::run,
         help:
-            "all that has to hold: format, lints, tidy, target, kernel, unit tests, qemu, nop, hosts; `ci all`: qemu in full",
+            "all that has to hold, from the format to whole hosts; `ci --fresh` boots also what passed before, `ci all` all of it",
     },
 ];
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which kernels the scenarios run on, and how many of them each time: guests take most of the time of all tests.
 
-use crate::{kernel, say};
+use crate::kernel;
 use anyhow::{ensure, Result};
-use qemu_tests::cli::{DEFAULT_TARGET, STOCK};
+use qemu_tests::cli::{self, Kernel, DEFAULT_TARGET, STOCK};
 use std::process::ExitCode;
 
 /// How much of the scenarios runs on a kernel in `make test`; `make test-all` runs all on each.
@@ -39,38 +39,30 @@ const CHOSEN: &[&str] = &[
 fn kernels() -> Vec<(String, Extent)> {
     let names = STOCK.iter().map(|name| name.to_string()).chain(kernel::targets());
     let extent = |name: &str| if WHOLE.contains(&name) { Extent::All } else { Extent::Chosen };
-    names.map(|name| (name.clone(), extent(&name))).collect()
+    let mut all: Vec<(String, Extent)> = names.map(|name| (name.clone(), extent(&name))).collect();
+    // They run side by side: those that take longest begin.
+    all.sort_by_key(|(_, extent)| *extent == Extent::Chosen);
+    all
 }
 
-/// Without arguments what `make test` runs; with `all` everything on every kernel. Other arguments are those of
-/// qemu-tests, on every kernel where none is named.
+/// Without arguments what `make test` runs; with `all` everything on every kernel; `--fresh` boots also what passed before.
+/// Other arguments are those of qemu-tests, on every kernel where none is named.
 pub fn run(args: &[String]) -> Result<()> {
-    match args {
-        [] => each(|extent| extent),
-        [all] if all == "all" => each(|_| Extent::All),
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => each(|extent| extent, false),
+        ["--fresh"] => each(|extent| extent, true),
+        ["all"] => each(|_| Extent::All, false),
+        ["all", "--fresh"] | ["--fresh", "all"] => each(|_| Extent::All, true),
         _ => ensure_passed(&with_kernels(args)),
     }
 }
 
-/// A run for each kernel, so that one on which nothing passes is a failure of its own; all are run before that is said.
-fn each(extent: impl Fn(Extent) -> Extent) -> Result<()> {
-    let mut failed = Vec::new();
-    for (name, in_test) in kernels() {
-        say::title(&name);
-        if ensure_passed(&line(&name, extent(in_test))).is_err() {
-            failed.push(name);
-        }
-    }
-    ensure!(failed.is_empty(), "not everything passed on {}", failed.join(", "));
-    Ok(())
-}
-
-fn line(name: &str, extent: Extent) -> Vec<String> {
-    let mut line = vec!["--target".to_string(), name.to_string()];
-    if extent == Extent::Chosen {
-        line.extend(CHOSEN.iter().flat_map(|only| ["--only".to_string(), only.to_string()]));
-    }
-    line
+fn each(extent: impl Fn(Extent) -> Extent, fresh: bool) -> Result<()> {
+    let kernels = kernels();
+    let only = |in_test: Extent| if extent(in_test) == Extent::All { &[] } else { CHOSEN };
+    let runs: Vec<Kernel> =
+        kernels.iter().map(|(name, in_test)| Kernel { target: name, only: only(*in_test) }).collect();
+    cli::run_kernels(&runs, fresh)
 }
 
 fn with_kernels(args: &[String]) -> Vec<String> {
@@ -84,7 +76,7 @@ fn with_kernels(args: &[String]) -> Vec<String> {
 
 fn ensure_passed(args: &[String]) -> Result<()> {
     let line: Vec<String> = ["cargo xtask qemu".to_string()].into_iter().chain(args.iter().cloned()).collect();
-    ensure!(qemu_tests::cli::run_with(&line) == ExitCode::SUCCESS, "not everything passed");
+    ensure!(cli::run_with(&line) == ExitCode::SUCCESS, "not everything passed");
     Ok(())
 }
 
@@ -113,7 +105,5 @@ mod tests {
         let args = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
         assert_eq!(with_kernels(&args("--only a -t x")), args("--only a -t x"));
         assert_eq!(with_kernels(&args("--before")).len(), 1 + 2 * kernels().len());
-        assert_eq!(line("x", Extent::All), args("--target x"));
-        assert_eq!(line("x", Extent::Chosen).len(), 2 + 2 * CHOSEN.len());
     }
 }

@@ -110,6 +110,11 @@ impl System {
         std::os::unix::fs::symlink(to, &path).with_context(|| format!("cannot make the link {}", path.display()))
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Writes the image of a disk with all of it.
     pub fn into_disk(self, image: &Path) -> Result<()> {
         filesystem(Some(&self.folder), image, "1G")?;

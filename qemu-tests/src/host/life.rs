@@ -7,6 +7,7 @@ use crate::guest::{self, End, Host, Limits, More};
 use crate::judge::Verdict;
 use crate::kernellog;
 use crate::machine::Machine;
+use crate::passes::{Pass, Recipe};
 use crate::protocol::Fact;
 use crate::script;
 use crate::shipped::Shipped;
@@ -33,7 +34,15 @@ pub struct Made<'a> {
     pub files: &'a [(String, PathBuf)],
     /// Where consoles and what it told are kept.
     pub keep_logs: Option<&'a Path>,
+    /// Boots it also where a host of the same bytes passed before.
+    pub fresh: bool,
 }
+
+/// The size of the host's second disk, which is empty, as mke2fs takes it.
+const SPARE: &str = "32M";
+
+/// Words for the kernel's command line on all boots.
+const APPEND: &str = "systemd.show_status=no";
 
 /// Lets the host live; the stages' verdicts, in order.
 pub fn live(made: &Made) -> Result<Vec<Verdict>> {
@@ -45,16 +54,27 @@ pub fn live(made: &Made) -> Result<Vec<Verdict>> {
     let (mut facts, mut console) = (Vec::new(), String::new());
     let mut boots: Vec<&str> = made.stages.iter().map(|s| s.boot.as_str()).collect();
     boots.dedup();
-    write_disk(made, machine, scratch.path(), &boots, &disks[0])?;
-    disk::filesystem(None, &disks[1], "32M")?;
+    let system = system(made, machine, scratch.path(), &boots)?;
     let initramfs = initramfs(target, machine)?;
+    let recipe = Recipe::new(&target.vmlinuz, machine, accel)?
+        .with("initramfs", &initramfs)
+        .with_tree("disk", system.folder())?
+        .with("boots", format!("{boots:?} {APPEND} {SPARE}").as_bytes());
+    let before = if made.fresh { None } else { recipe.passed()? };
+    if before.is_some_and(|pass| made.stages.iter().all(|s| verdict(s, &pass.facts, &pass.console) == Verdict::Pass)) {
+        return Ok(vec![Verdict::AsBefore; made.stages.len()]);
+    }
+    let step = progress::step(format!("{}: making the host's disk", target.name));
+    system.into_disk(&disks[0])?;
+    disk::filesystem(None, &disks[1], SPARE)?;
+    step.done("");
     let mut end = End::Done;
     for (number, append) in boots.iter().enumerate() {
         if end != End::Done {
             break;
         }
-        let step = progress::step(format!("a host with {} {append} ({})", target.release, accel.name()));
-        let append = format!("{append} kmend.boot={number} systemd.show_status=no");
+        let step = progress::step(format!("{}: a host {append} ({})", target.name, accel.name()));
+        let append = format!("{append} kmend.boot={number} {APPEND}");
         let limits = Limits { silence: Duration::from_secs(180), life: Duration::from_secs(2400) };
         let more = More { append: &append, disks: &disks, reboots: true };
         let host = Host { machine, accel, scratch: scratch.path() };
@@ -65,9 +85,9 @@ pub fn live(made: &Made) -> Result<Vec<Verdict>> {
         step.done(if end == End::Done { "switched itself off" } else { "came to a bad end" });
     }
     if let Some(keep) = made.keep_logs {
-        files::write(&keep.join("host.console"), console.as_bytes())?;
+        files::write(&keep.join(format!("{}-host.console", target.release)), console.as_bytes())?;
         let lines: String = facts.iter().map(|f| format!("{:?}\t{}\t{}\n", f.kind, f.scenario, f.text)).collect();
-        files::write(&keep.join("host.facts"), lines.as_bytes())?;
+        files::write(&keep.join(format!("{}-host.facts", target.release)), lines.as_bytes())?;
     }
     let mut verdicts: Vec<Verdict> = made.stages.iter().map(|s| verdict(s, &facts, &console)).collect();
     if end != End::Done {
@@ -81,6 +101,9 @@ pub fn live(made: &Made) -> Result<Vec<Verdict>> {
             };
             *verdict = Verdict::Fail(before + &why);
         }
+    }
+    if verdicts.iter().all(|v| *v == Verdict::Pass) {
+        recipe.keep(&Pass { facts, console })?;
     }
     Ok(verdicts)
 }
@@ -117,8 +140,7 @@ fn initramfs(target: &Target, machine: &Machine) -> Result<Vec<u8>> {
     Ok(archive.finish())
 }
 
-fn write_disk(made: &Made, machine: &Machine, scratch: &Path, boots: &[&str], image: &Path) -> Result<()> {
-    let step = progress::step("making the host's disk");
+fn system(made: &Made, machine: &Machine, scratch: &Path, boots: &[&str]) -> Result<System> {
     let system = System::new(made.target, scratch.join("system"))?;
     system.program("story/run", RUN)?;
     system.file("etc/systemd/system/kmend-story.service", UNIT)?;
@@ -140,7 +162,5 @@ fn write_disk(made: &Made, machine: &Machine, scratch: &Path, boots: &[&str], im
     for (name, place) in made.files {
         system.file(&format!("story/{name}"), &files::read(place)?)?;
     }
-    system.into_disk(image)?;
-    step.done("");
-    Ok(())
+    Ok(system)
 }

@@ -26,9 +26,9 @@ pub fn make(
     let stream = fill(target, &story.join(STREAM), &work.join(STREAM))?;
     let repository = work.join("repository");
     fs::create_dir_all(&repository).with_context(|| format!("cannot make folder {}", repository.display()))?;
-    let (key, certificate) = key(work)?;
+    let (key, certificate) = key()?;
     for version in versions {
-        let step = progress::step(format!("releasing version {version} of {}", stream.display()));
+        let step = progress::step(format!("{}: releasing version {version} of the hosts' stream", target.name));
         let mut release = Command::new(kmend_build);
         release.args(["stream", "release", "--version", version, "--output"]).arg(&repository).arg(&stream);
         release.arg("--sign-key").arg(&key).arg("--sign-cert").arg(&certificate);
@@ -47,12 +47,26 @@ pub fn make(
     Ok(found)
 }
 
-/// A key to sign modules with that no kernel knows, and its certificate.
-fn key(work: &Path) -> Result<(PathBuf, PathBuf)> {
-    let (key, certificate) = (work.join("key.pem"), work.join("certificate.pem"));
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=kmend's tests"]);
-    sandbox::run(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate), "openssl")?;
+/// A key to sign modules with that no kernel knows, and its certificate. They are kept, so that the same modules are the same
+/// packages in the next run.
+fn key() -> Result<(PathBuf, PathBuf)> {
+    let folder = files::cache_dir()?.join("hosts-key");
+    let _lock = files::lock(&folder.join("lock"), "makes the same key")?;
+    let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
+    let openssl = |args: &[&str]| {
+        let mut openssl = Command::new("openssl");
+        openssl.args(args);
+        openssl
+    };
+    let is_good = |args: &[&str], file: &Path| sandbox::run(openssl(args).arg("-in").arg(file), "openssl").is_ok();
+    let day = ["x509", "-noout", "-checkend", "86400"];
+    if is_good(&["pkey", "-noout"], &key) && is_good(&day, &certificate) {
+        return Ok((key, certificate));
+    }
+    let subject = "/CN=kmend's tests";
+    let mut make =
+        openssl(&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", subject, "-keyout"]);
+    sandbox::run(make.arg(&key).arg("-out").arg(&certificate), "openssl")?;
     Ok((key, certificate))
 }
 

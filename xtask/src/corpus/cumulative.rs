@@ -51,7 +51,7 @@ impl Cumulative {
     /// The paragraph about it.
     pub fn text(&self) -> String {
         let good = match &self.verdict {
-            (Verdict::Pass, End::Done) => {
+            (Verdict::Pass | Verdict::AsBefore, End::Done) => {
                 "the transition completed, all functions were listed, each module was patched \
                                            as it came, the log stayed clean, and it was reverted"
                     .to_string()
