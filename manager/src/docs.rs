@@ -2,13 +2,16 @@
 //! Man pages and shell completions: a command line in, files out, laid out as /usr/share is. Packagers call it
 //! (`examples/docs.rs`); the program itself has none of it.
 
+mod page;
+
 use crate::{cli, files};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Command;
 use clap_complete::{generate, Shell};
-use clap_mangen::Man;
 use jiff::tz::Offset;
 use jiff::Timestamp;
+use kmend_shared::manual::Page;
+use page::Marks;
 use std::path::{Path, PathBuf};
 
 /// Another name of kmend.
@@ -19,20 +22,34 @@ const ALIAS: &str = "kpatch";
 /// # Errors
 /// Whatever the file system says.
 pub fn write_docs(dir: &Path) -> Result<Vec<PathBuf>> {
-    write(dir, &cli::command(), "8", env!("CARGO_PKG_VERSION"), &[ALIAS])
+    let manual = Manual { section: "8", version: env!("CARGO_PKG_VERSION"), pages: cli::manual::PAGES };
+    write(dir, &cli::command(), &manual, &[ALIAS])
+}
+
+/// What pages say beyond the help of a command line.
+#[derive(Clone, Copy, Debug)]
+pub struct Manual<'a> {
+    /// The section: 8
+    pub section: &'a str,
+    /// The program's version.
+    pub version: &'a str,
+    /// What is added to the page of each command.
+    pub pages: &'a [Page],
 }
 
 /// Writes those of any command line: a page for it and for each of its commands (`man8/kmend-status.8`), a page that
-/// leads to it for each other name, completions for bash, zsh and fish by each name. Returns the files, in order.
+/// leads to it for each other name; completions for bash, zsh and fish by each name. Returns the files, in order.
 ///
 /// # Errors
 /// Whatever the file system says.
-pub fn write(dir: &Path, command: &Command, section: &str, version: &str, names: &[&str]) -> Result<Vec<PathBuf>> {
+pub fn write(dir: &Path, command: &Command, manual: &Manual, names: &[&str]) -> Result<Vec<PathBuf>> {
     let name = command.get_name().to_string();
+    let section = manual.section;
     let mut built = command.clone().disable_help_subcommand(true);
     built.build();
     let mut out = Vec::new();
-    pages(&built, section, &format!("{name} {version}"), &mut out)?;
+    let marks = Marks { section, source: &format!("{name} {}", manual.version), date: date() };
+    pages(&built, manual.pages, &marks, &mut out)?;
     let folder = format!("man/man{section}");
     for other in names {
         out.push((format!("{folder}/{other}.{section}"), format!(".so man{section}/{name}.{section}\n").into_bytes()));
@@ -65,15 +82,12 @@ fn date() -> String {
     time.map_or(" ".into(), |time| Offset::UTC.to_datetime(time).date().to_string())
 }
 
-type Page = (String, Vec<u8>);
-
-fn pages(command: &Command, section: &str, source: &str, out: &mut Vec<Page>) -> Result<()> {
+fn pages(command: &Command, manual: &[Page], marks: &Marks, out: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     let name = command.get_display_name().unwrap_or(command.get_name()).to_string();
-    let man = Man::new(command.clone()).title(name.to_uppercase()).section(section).date(date());
-    let mut text = Vec::new();
-    man.source(source).manual("kmend").render(&mut text).with_context(|| format!("no man page of {name}"))?;
-    out.push((format!("man/man{section}/{name}.{section}"), text));
-    command.get_subcommands().filter(|c| !c.is_hide_set()).try_for_each(|c| pages(c, section, source, out))
+    let section = marks.section;
+    let own = manual.iter().find(|p| command.get_bin_name() == Some(p.command));
+    out.push((format!("man/man{section}/{name}.{section}"), page::write(command, &name, own, marks)?));
+    command.get_subcommands().filter(|c| !c.is_hide_set()).try_for_each(|c| pages(c, manual, marks, out))
 }
 
 #[cfg(test)]
@@ -104,6 +118,10 @@ mod tests {
             assert!(files.contains(&dir.path().join(format!("man/man8/kmend-{}.8", command.get_name()))));
         }
         assert!(files.contains(&dir.path().join("man/man8/kmend-force-unload.8")));
+        for section in ["EXIT STATUS", "FILES", "EXAMPLES", "SEE ALSO"] {
+            assert!(page.contains(section) && text("man/man8/kmend.8").contains(section), "{section}");
+        }
+        assert!(!page.contains("Exit codes") && page.contains("livepatch.html"), "{page}");
         // The same command line, the same bytes.
         let again = tempfile::tempdir().unwrap();
         for (file, other) in files.iter().zip(write_docs(again.path()).unwrap()) {

@@ -2,12 +2,11 @@
 //! What the packages of the host tool, kmend, are made from. It takes kpatch's place on a host: same command, same
 //! unit.
 
+use crate::contents::{shared, Contents};
 use crate::description::{self, Origin};
-use crate::module::{self, Needs};
-use crate::{files, text};
+use crate::{files, module, text};
 use anyhow::{ensure, Context, Result};
-use kmend_shared::arch::ArchNames as Arch;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The version of kpatch that kmend stands in for; packages of live patches ask for 0.6.1-1 or later.
 pub(crate) const KPATCH: &str = "0.9.11-1";
@@ -55,30 +54,14 @@ pub struct HostTool {
     pub origin: Origin,
 }
 
-/// What is put where.
-pub(crate) struct Contents {
-    pub needs: Needs,
-    /// Path on the host, mode, data.
-    pub files: Vec<(String, u16, Vec<u8>)>,
-    /// Path on the host, where it leads.
-    pub links: Vec<(String, String)>,
-}
-
 pub(crate) const SUMMARY: &str = "Installs, loads and watches live patches";
 pub(crate) const DESCRIPTION: &str =
     "kmend manages live patches of the running kernel. It answers to the name kpatch as well.";
 
 impl HostTool {
-    /// Refuses a version or an origin that cannot be in the package `name`.
+    /// Refuses what cannot be in the package `name`.
     pub(crate) fn check(&self, name: &str) -> Result<()> {
-        self.origin.check().with_context(|| format!("package {name}"))?;
-        text::word("version", &self.version, ".+~")?;
-        ensure!(
-            self.version.starts_with(|c: char| c.is_ascii_digit()),
-            "version {:?} starts without a digit",
-            self.version
-        );
-        description::dist(&self.dist)
+        check(name, &self.version, &self.dist, &self.origin)
     }
 
     /// Refuses what cannot be packaged, and reads the rest.
@@ -104,55 +87,10 @@ impl HostTool {
     }
 }
 
-impl Contents {
-    /// The newest version of glibc's symbols that the program uses: 2.34
-    pub(crate) fn glibc(&self) -> Option<String> {
-        let numbers = |version: &str| version.split('.').map(|n| n.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>();
-        self.needs
-            .versions
-            .iter()
-            .filter_map(|(_, version)| {
-                version.strip_prefix("GLIBC_").filter(|v| v.starts_with(|c: char| c.is_ascii_digit()))
-            })
-            .max_by_key(|version| numbers(version))
-            .map(str::to_owned)
-    }
-
-    /// The program's architecture.
-    pub(crate) fn arch(&self) -> Arch {
-        self.needs.arch
-    }
-}
-
-/// Folders of /usr/share that man pages and completions are in; the second part is the folder within, or how it begins.
-const SHARED: &[(&str, &str)] =
-    &[("man", "man"), ("bash-completion", "completions"), ("zsh", "site-functions"), ("fish", "vendor_completions.d")];
-
-/// Files of a folder that is laid out as /usr/share is: place in it, path; in the order of their places.
-fn shared(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut found = Vec::new();
-    for (above, path) in entries(folder)? {
-        for (within, path) in entries(&path)? {
-            let known = SHARED.iter().any(|(a, w)| *a == above && within.starts_with(w));
-            ensure!(known, "{} is no folder of man pages or completions in /usr/share", path.display());
-            for (name, path) in entries(&path)? {
-                found.push((format!("{above}/{within}/{name}"), path));
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// What is in a folder: names of harmless characters, paths.
-fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let cannot = || format!("cannot read folder {}", folder.display());
-    let paths = std::fs::read_dir(folder).with_context(cannot)?.map(|e| e.map(|e| e.path()));
-    let named = |path: PathBuf| {
-        let name = path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
-        let name = name.with_context(|| format!("{} has a strange name", path.display()))?;
-        text::word("file name", &name, "-._")?;
-        Ok((name, path))
-    };
-    paths.collect::<std::io::Result<Vec<_>>>().with_context(cannot)?.into_iter().map(named).collect()
+/// Refuses a version or an origin that cannot be in the package `name`.
+pub(crate) fn check(name: &str, version: &str, dist: &str, origin: &Origin) -> Result<()> {
+    origin.check().with_context(|| format!("package {name}"))?;
+    text::word("version", version, ".+~")?;
+    ensure!(version.starts_with(|c: char| c.is_ascii_digit()), "version {version:?} starts without a digit");
+    description::dist(dist)
 }

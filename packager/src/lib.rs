@@ -7,6 +7,8 @@
 pub mod debian;
 pub mod redhat;
 
+mod build_tool;
+mod contents;
 mod date;
 mod description;
 mod files;
@@ -21,6 +23,7 @@ mod signing;
 mod text;
 mod version;
 
+pub use build_tool::BuildTool;
 pub use description::{Entry, Line, LivePatch, Origin};
 pub use files::Built;
 pub use host_tool::HostTool;

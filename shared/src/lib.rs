@@ -6,6 +6,7 @@
 pub mod arch;
 pub mod holder;
 pub mod manifest;
+pub mod manual;
 pub mod names;
 pub mod paint;
 pub mod text;

@@ -75,7 +75,7 @@ const CHORES: &[Chore] = &[
     Chore {
         name: "package",
         run: package::run,
-        help: "pack kmend for hosts as RPM and deb: `package --packager 'Name <mail>' --url URL [-o DIR] [ARCH]…`",
+        help: "pack kmend and kmend-build as RPM and deb: `package [--packager 'Name <mail>'] [--url URL] [-o DIR] [ARCH]…`",
     },
     Chore { name: "demo", run: demo::run, help: "from nothing to a real fix at work in a booted kernel, narrated" },
     Chore {

@@ -19,6 +19,7 @@ mod cache;
 pub mod diff;
 pub mod inspect;
 mod kernels;
+pub mod manual;
 mod output;
 mod patches;
 pub mod prove;

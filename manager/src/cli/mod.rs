@@ -7,6 +7,7 @@ mod info;
 mod install;
 mod list;
 mod load;
+pub mod manual;
 mod monitor;
 mod status;
 mod step_back;

@@ -7,7 +7,7 @@ use crate::date;
 use crate::files::{self, Built};
 use crate::host_tool::{HostTool, DEB_ONLY, DESCRIPTION, KPATCH, SUMMARY, VENDOR};
 use crate::scriptlets;
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes the deb. It provides kpatch and takes the place of any other, as both have /usr/sbin/kpatch. Libraries whose
@@ -17,22 +17,7 @@ pub fn host_tool(tool: &HostTool) -> Result<Built> {
     for (name, place, mode) in DEB_ONLY {
         contents.files.push((place.into(), mode, files::read(&tool.unit.with_file_name(name))?));
     }
-    for library in &contents.needs.libraries {
-        let known =
-            ["libc.so.", "libm.so.", "libgcc_s.so.", "ld-linux-", "ld64.so."].iter().any(|l| library.starts_with(l));
-        ensure!(
-            known,
-            "{} needs {library}, and which Debian package that is in is not known\n  what you can do: link it statically",
-            tool.binary.display()
-        );
-    }
-    let mut depends = Vec::new();
-    if let Some(version) = contents.glibc() {
-        depends.push(format!("libc6 (>= {version})"));
-    }
-    if contents.needs.libraries.iter().any(|library| library.starts_with("libgcc_s.so.")) {
-        depends.push("libgcc-s1".into());
-    }
+    let depends = contents.debian_libraries(&tool.binary)?;
     let (arch, version) = (contents.arch().debian, format!("{}-{}", tool.version, tool.release));
     let mut control = Control::default()
         .field("Package", "kmend")?

@@ -2,8 +2,9 @@
 //! The RPM of kmend.
 
 use super::{builder, finish, script, About};
+use crate::contents::Contents;
 use crate::files::Built;
-use crate::host_tool::{Contents, HostTool, DESCRIPTION, KPATCH, SUMMARY, VENDOR};
+use crate::host_tool::{HostTool, DESCRIPTION, KPATCH, SUMMARY, VENDOR};
 use crate::scriptlets;
 use crate::signing::Key;
 use anyhow::{Context, Result};
@@ -27,11 +28,8 @@ pub fn host_tool(tool: &HostTool, key: Option<&Key>) -> Result<Built> {
         .post_trans_script(script(scriptlets::tool_rpm_posttrans()))
         .pre_uninstall_script(script(scriptlets::tool_rpm_preun()))
         .post_uninstall_script(script(scriptlets::TOOL_RELOAD));
-    for library in &contents.needs.libraries {
-        package.requires(Dependency::any(format!("{library}()(64bit)")));
-    }
-    for (library, version) in &contents.needs.versions {
-        package.requires(Dependency::any(format!("{library}({version})(64bit)")));
+    for library in contents.rpm_libraries() {
+        package.requires(Dependency::any(library));
     }
     let file = format!("kmend-{}-{release}.{arch}.rpm", tool.version);
     put(&mut package, contents).with_context(|| format!("cannot make {file}"))?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! RPMs, and repositories of them.
 
+mod build_tool;
 mod companions;
 mod host_tool;
 mod live_patch;
@@ -9,6 +10,7 @@ mod repository;
 mod signed;
 mod updateinfo;
 
+pub use build_tool::build_tool;
 pub use companions::{dnf_plugin, kpatch};
 pub use host_tool::host_tool;
 pub use live_patch::live_patch;

@@ -2,6 +2,7 @@
 //! Packages and repositories, read and installed by the programs that they are for.
 
 mod apt;
+mod build_tool;
 mod companions;
 mod deb;
 mod dnf;

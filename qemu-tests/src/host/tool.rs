@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The host tool as it is shipped: an architecture in, a static `kmend` out. For a foreign architecture the compilers of
-//! a target's build root make it, with Debian's standard library for that architecture.
+//! The programs as they are shipped: an architecture in, a static program out. For a foreign architecture the compilers of
+//! a target's build root make the host tool, with Debian's standard library for that architecture.
 
 use super::system;
 use anyhow::{ensure, Context, Result};
@@ -13,8 +13,18 @@ use kmend_shared::arch::ArchNames;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The package that holds it.
-const PACKAGE: &str = "kmend-manager";
+/// A program, and cargo's package that holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    package: &'static str,
+    name: &'static str,
+}
+
+/// The host tool.
+pub const KMEND: Program = Program { package: "kmend-manager", name: "kmend" };
+
+/// What builds live patches.
+pub const KMEND_BUILD: Program = Program { package: "kmend-builder", name: "kmend-build" };
 
 /// Where the pieces stand inside of the sandbox.
 const SOURCE: &str = "/tmp/kmend/source";
@@ -23,30 +33,30 @@ const OUT: &str = "/tmp/kmend/out";
 const CARGO_HOME: &str = "/tmp/kmend/cargo";
 const CARGO: &str = "/tmp/kmend/bin/cargo";
 
-/// Builds `kmend` for hosts of this machine's architecture, static and optimised.
+/// Builds a program for this machine's architecture, static and optimised.
 ///
 /// # Errors
 /// It does not compile.
-pub fn here() -> Result<PathBuf> {
+pub fn here(program: Program) -> Result<PathBuf> {
     let arch = arch::host();
     // Rust's name, where it is another.
     let machine = if arch == "ppc64le" { "powerpc64le" } else { arch };
-    build(arch, &format!("{machine}-unknown-linux-gnu"), native)
+    build(program, arch, &format!("{machine}-unknown-linux-gnu"), native)
 }
 
-/// The same for hosts with `target`'s kernel.
+/// Builds `kmend` for hosts with `target`'s kernel, static and optimised.
 ///
 /// # Errors
 /// It does not compile; a target of a foreign architecture without a Rust compiler in its build root.
 pub fn for_target(target: &Target) -> Result<PathBuf> {
     if target.arch == arch::host() {
-        return here();
+        return here(KMEND);
     }
     let triple = match target.arch.as_str() {
         "ppc64le" => "powerpc64le-unknown-linux-gnu".to_string(),
         arch => format!("{arch}-unknown-linux-gnu"),
     };
-    build(&target.arch, &triple, |cargo| foreign(target, cargo))
+    build(KMEND, &target.arch, &triple, |cargo| foreign(target, cargo))
 }
 
 /// What goes into the host tool's packages besides its program: `share` are man pages and completions, `origin` says who
@@ -77,18 +87,19 @@ struct Cargo<'a> {
     args: &'a [&'a str],
 }
 
-fn build(arch: &str, triple: &str, command: impl Fn(&Cargo) -> Result<Command>) -> Result<PathBuf> {
-    let step = progress::step(format!("building kmend for hosts of {arch}"));
+fn build(program: Program, arch: &str, triple: &str, command: impl Fn(&Cargo) -> Result<Command>) -> Result<PathBuf> {
+    let Program { package, name } = program;
+    let step = progress::step(format!("building {name} for {arch}"));
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository's folder")?;
     let out = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| home.join("target"), PathBuf::from).join("hosts");
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
-    let args = ["build", "--release", "--quiet", "--locked", "--package", PACKAGE, "--target", triple];
+    let args = ["build", "--release", "--quiet", "--locked", "--package", package, "--target", triple];
     let mut command = command(&Cargo { home, out: &out, triple, args: &args })?;
     let said = command.stdin(Stdio::null()).output().context("cannot start cargo")?;
     let words = String::from_utf8_lossy(&said.stderr);
-    ensure!(said.status.success(), "kmend does not build for {triple} ({}):\n{words}", said.status);
+    ensure!(said.status.success(), "{name} does not build for {triple} ({}):\n{words}", said.status);
     step.done("");
-    Ok(out.join(triple).join("release/kmend"))
+    Ok(out.join(triple).join("release").join(name))
 }
 
 /// The name of a variable that cargo reads for one triple.

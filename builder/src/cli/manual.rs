@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the manual pages of kmend-build say beyond the help of its commands.
+
+use kmend_shared::manual::Page;
+
+/// Most commands have no others.
+const EXITS: &[(&str, &str)] = &[("0", "done"), ("1", "an error: a file, a disk, a target, the command line")];
+
+/// Commands that judge a fix.
+const JUDGES: &[(&str, &str)] = &[
+    ("0", "built; for diff: can be live patched"),
+    ("1", "an error: a file, a disk, a target, the command line"),
+    ("2", "refused: the fix cannot be live patched as it is"),
+    ("3", "nothing changed: the fix compiles to the same code"),
+];
+
+const STREAM_EXITS: &[(&str, &str)] = &[
+    ("0", "done for all kernels"),
+    ("1", "the stream file is wrong, or there was an error with a kernel"),
+    ("2", "kernels were refused, the ledger is not kept, or the repository is not as it was released"),
+];
+
+const CACHE: (&str, &str) = ("~/.cache/kmend", "targets, build roots and compiled objects");
+
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("KMEND_CACHE", "the cache folder, in place of $XDG_CACHE_HOME/kmend or ~/.cache/kmend"),
+    ("NO_COLOR", "no colours, also on a terminal"),
+];
+
+/// A page for each command.
+pub const PAGES: &[Page] = &[
+    Page {
+        command: "kmend-build",
+        exits: JUDGES,
+        environment: ENVIRONMENT,
+        files: &[CACHE],
+        examples: &[
+            ("Prepare Debian forky's kernel, once:", "kmend-build target add debian:forky"),
+            ("Build a live patch of a fix for it:", "kmend-build build -t debian:forky -n kmend_demo fix.patch"),
+            ("See what it holds, and whether it fits the kernel:", "kmend-build inspect -t debian:forky kmend_demo.ko"),
+        ],
+        see: &["kmend(8)", "/usr/share/doc/kmend-build", "https://docs.kernel.org/livepatch/livepatch.html"],
+    },
+    Page {
+        command: "kmend-build build",
+        exits: JUDGES,
+        environment: ENVIRONMENT,
+        files: &[
+            ("NAME.ko", "the live patch, in the folder of --output"),
+            ("NAME.report.html", "what --report writes, by the name that it is given"),
+            CACHE,
+        ],
+        examples: &[
+            ("One fix:", "kmend-build build -t debian:forky -n kmend_demo fix.patch"),
+            (
+                "Two fixes in one cumulative live patch, with a report:",
+                "kmend-build build -t debian:forky -n kmend_2 --report kmend_2.html first.patch second.patch",
+            ),
+            ("A fix from standard input, and the manifest as JSON:", "kmend-build build -t debian:forky --json -"),
+        ],
+        see: &["patch(1)", "/usr/share/doc/kmend-build/authors.md"],
+    },
+    Page {
+        command: "kmend-build cache",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[CACHE],
+        examples: &[("What is in the cache, and how large it is:", "kmend-build cache show")],
+        ..NONE
+    },
+    Page {
+        command: "kmend-build cache show",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[CACHE],
+        examples: &[("What is in the cache, and how large it is:", "kmend-build cache show")],
+        ..NONE
+    },
+    Page {
+        command: "kmend-build cache prune",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[CACHE],
+        examples: &[("Remove what killed runs left:", "kmend-build cache prune")],
+        ..NONE
+    },
+    Page {
+        command: "kmend-build diff",
+        exits: JUDGES,
+        environment: ENVIRONMENT,
+        files: &[("FILE", "the extracted object that -o writes")],
+        examples: &[
+            ("What a live patch would have to carry:", "kmend-build diff original.o patched.o"),
+            ("The same with the extracted object:", "kmend-build diff -o extracted.o original.o patched.o"),
+        ],
+        see: &["/usr/share/doc/kmend-build/constructs.md"],
+    },
+    Page {
+        command: "kmend-build inspect",
+        exits: &[
+            ("0", "a live patch; with -t or --verify-cert: and it fits, or the key has signed it"),
+            ("1", "an error, or no live patch"),
+            ("2", "it does not fit that kernel, or that key has not signed it"),
+        ],
+        environment: ENVIRONMENT,
+        files: &[CACHE],
+        examples: &[
+            ("What a live patch holds:", "kmend-build inspect kmend_demo.ko"),
+            ("Whether it fits a kernel:", "kmend-build inspect -t debian:forky kmend_demo.ko"),
+            ("Whether a key has signed it:", "kmend-build inspect --verify-cert live.pem kmend_demo.ko"),
+        ],
+        see: &["modinfo(8)", "/usr/share/doc/kmend-build/inspect.md"],
+    },
+    Page {
+        command: "kmend-build prove",
+        exits: &[
+            ("0", "all functions and data of the files are proven"),
+            ("1", "an error"),
+            ("2", "something is not proven"),
+        ],
+        environment: ENVIRONMENT,
+        files: &[CACHE],
+        examples: &[("Two files of a kernel:", "kmend-build prove -t debian:forky fs/proc/cmdline.c net/core/dev.c")],
+        see: &["/usr/share/doc/kmend-build/proof.md"],
+    },
+    Page {
+        command: "kmend-build sign",
+        exits: EXITS,
+        environment: &[("KBUILD_SIGN_PIN", "the PIN of a token, or the passphrase of a key")],
+        files: &[],
+        examples: &[
+            ("By a key in a file:", "kmend-build sign --key live.key --cert live.pem kmend_demo.ko"),
+            (
+                "By a key on a token:",
+                "kmend-build sign --key pkcs11:token=live;object=live --cert live.pem -o signed.ko kmend_demo.ko",
+            ),
+        ],
+        see: &["openssl-cms(1)", "/usr/share/doc/kmend-build/streams.md"],
+    },
+    Page {
+        command: "kmend-build stream",
+        exits: STREAM_EXITS,
+        environment: ENVIRONMENT,
+        files: &[("stream.toml", "the stream file"), CACHE],
+        examples: &[("Check a stream file:", "kmend-build stream check stream.toml")],
+        see: &["/usr/share/doc/kmend-build/streams.md"],
+    },
+    Page {
+        command: "kmend-build stream check",
+        exits: STREAM_EXITS,
+        environment: ENVIRONMENT,
+        files: &[("stream.toml", "the stream file")],
+        examples: &[("Check a stream file:", "kmend-build stream check stream.toml")],
+        see: &["/usr/share/doc/kmend-build/streams.md"],
+    },
+    Page {
+        command: "kmend-build stream build",
+        exits: STREAM_EXITS,
+        environment: ENVIRONMENT,
+        files: &[("stream.toml", "the stream file"), CACHE],
+        examples: &[
+            ("The newest version for all kernels:", "kmend-build stream build -o out stream.toml"),
+            (
+                "One version for one kernel, with JSON:",
+                "kmend-build stream build --version 1-3 -k debian:forky/7.2.12+deb14-amd64 --json -o out stream.toml",
+            ),
+        ],
+        see: &["/usr/share/doc/kmend-build/streams.md"],
+    },
+    Page {
+        command: "kmend-build stream release",
+        exits: STREAM_EXITS,
+        environment: ENVIRONMENT,
+        files: &[
+            ("stream.toml", "the stream file"),
+            ("ledger.json", "beside the stream file: what was released; it belongs under version control"),
+            ("REPO", "the repository: packages and their index"),
+            CACHE,
+        ],
+        examples: &[
+            (
+                "Build, sign, pack and publish the newest version:",
+                "kmend-build stream release -o repo --gpg-key repo.asc --sign-key live.key --sign-cert live.pem stream.toml",
+            ),
+        ],
+        see: &["dnf(8)", "apt-get(8)", "/usr/share/doc/kmend-build/packages.md"],
+    },
+    Page {
+        command: "kmend-build stream renew",
+        exits: STREAM_EXITS,
+        environment: ENVIRONMENT,
+        files: &[("REPO", "the repository: packages and their index")],
+        examples: &[
+            ("A new index, with a new date:", "kmend-build stream renew -o repo --gpg-key repo.asc stream.toml"),
+        ],
+        see: &["/usr/share/doc/kmend-build/streams.md"],
+    },
+    Page {
+        command: "kmend-build target",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[("~/.cache/kmend/targets", "the targets"), ("~/.cache/kmend/roots", "their build roots")],
+        examples: &[("Prepare Debian forky's kernel:", "kmend-build target add debian:forky")],
+        see: &["/usr/share/doc/kmend-build/authors.md"],
+    },
+    Page {
+        command: "kmend-build target add",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[("~/.cache/kmend/targets", "the targets"), ("~/.cache/kmend/roots", "their build roots")],
+        examples: &[
+            ("The newest kernel of a suite of Debian:", "kmend-build target add debian:forky"),
+            ("This one:", "kmend-build target add debian:forky/7.2.12+deb14-amd64"),
+            ("A kernel that you built:", "kmend-build target add --tree linux --name mine"),
+        ],
+        see: &["/usr/share/doc/kmend-build/authors.md"],
+    },
+    Page {
+        command: "kmend-build target list",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[("~/.cache/kmend/targets", "the targets")],
+        examples: &[("All targets:", "kmend-build target list"), ("As JSON:", "kmend-build target list --json")],
+        ..NONE
+    },
+    Page {
+        command: "kmend-build target show",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[("~/.cache/kmend/targets", "the targets")],
+        examples: &[("All that is known of one:", "kmend-build target show debian:forky")],
+        ..NONE
+    },
+    Page {
+        command: "kmend-build target remove",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[("~/.cache/kmend/targets", "the targets")],
+        examples: &[("One that is no longer needed:", "kmend-build target remove tree:mine")],
+        ..NONE
+    },
+];
+
+const NONE: Page = Page { command: "", exits: &[], environment: &[], files: &[], examples: &[], see: &[] };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Command;
+    use kmend_shared::manual::faults;
+
+    fn commands(command: &Command, above: &str, hidden: bool, out: &mut Vec<(String, bool)>) {
+        let name = format!("{above}{}", command.get_name());
+        let hidden = hidden || command.is_hide_set();
+        out.push((name.clone(), !hidden));
+        let below = command.get_subcommands().filter(|c| c.get_name() != "help");
+        below.for_each(|c| commands(c, &format!("{name} "), hidden, out));
+    }
+
+    #[test]
+    fn each_command_has_a_page_with_an_example() {
+        let mut all = Vec::new();
+        commands(&crate::cli::command(), "", false, &mut all);
+        assert_eq!(faults(PAGES, &all), Vec::<String>::new());
+    }
+
+    #[test]
+    fn examples_are_command_lines() {
+        for (_, line) in PAGES.iter().flat_map(|p| p.examples) {
+            let parsed = crate::cli::command().try_get_matches_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+}
