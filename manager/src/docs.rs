@@ -2,6 +2,7 @@
 //! Man pages and shell completions: a command line in, files out, laid out as /usr/share is. Packagers call it
 //! (`examples/docs.rs`); the program itself has none of it.
 
+mod names;
 mod page;
 
 use crate::{cli, files};
@@ -12,6 +13,8 @@ use jiff::tz::Offset;
 use jiff::Timestamp;
 use kmend_shared::manual::Page;
 use page::Marks;
+
+pub use names::Names;
 use std::path::{Path, PathBuf};
 
 /// Another name of kmend.
@@ -22,7 +25,7 @@ const ALIAS: &str = "kpatch";
 /// # Errors
 /// Whatever the file system says.
 pub fn write_docs(dir: &Path) -> Result<Vec<PathBuf>> {
-    let manual = Manual { section: "8", version: env!("CARGO_PKG_VERSION"), pages: cli::manual::PAGES };
+    let manual = Manual { section: "8", version: env!("CARGO_PKG_VERSION"), pages: cli::manual::PAGES, names: NAMES };
     write(dir, &cli::command(), &manual, &[ALIAS])
 }
 
@@ -35,7 +38,18 @@ pub struct Manual<'a> {
     pub version: &'a str,
     /// What is added to the page of each command.
     pub pages: &'a [Page],
+    /// Where completions offer names.
+    pub names: Names<'a>,
 }
+
+/// Where kmend takes the name of a live patch.
+const NAMES: Names = Names {
+    ask: "names",
+    value: "MODULE",
+    options: &[],
+    commands: &["load", "unload", "info", "install", "uninstall", "retry", "forget"],
+    or_files: true,
+};
 
 /// Writes those of any command line: a page for it and for each of its commands (`man8/kmend-status.8`), a page that
 /// leads to it for each other name; completions for bash, zsh and fish by each name. Returns the files, in order.
@@ -62,7 +76,8 @@ pub fn write(dir: &Path, command: &Command, manual: &Manual, names: &[&str]) -> 
         ] {
             let mut text = Vec::new();
             generate(shell, &mut command.clone(), *name, &mut text);
-            out.push((file, text));
+            let text = String::from_utf8_lossy(&text);
+            out.push((file, names::add(&text, shell, name, &manual.names).into_bytes()));
         }
     }
     out.sort();
@@ -85,7 +100,7 @@ fn date() -> String {
 fn pages(command: &Command, manual: &[Page], marks: &Marks, out: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     let name = command.get_display_name().unwrap_or(command.get_name()).to_string();
     let section = marks.section;
-    let own = manual.iter().find(|p| command.get_bin_name() == Some(p.command));
+    let own = manual.iter().find(|p| command.get_bin_name().unwrap_or(command.get_name()) == p.command);
     out.push((format!("man/man{section}/{name}.{section}"), page::write(command, &name, own, marks)?));
     command.get_subcommands().filter(|c| !c.is_hide_set()).try_for_each(|c| pages(c, manual, marks, out))
 }
@@ -127,6 +142,30 @@ mod tests {
         for (file, other) in files.iter().zip(write_docs(again.path()).unwrap()) {
             assert_eq!(fs::read(file).unwrap(), fs::read(other).unwrap());
         }
+    }
+
+    /// bash itself completes names, also behind a colon.
+    #[test]
+    fn bash_completes_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let names =
+            Names { ask: "names", value: "TARGET", options: &[('t', "target")], commands: &["show"], or_files: false };
+        let script = dir.path().join("script");
+        fs::write(&script, names::add("_x() { COMPREPLY=(static); }\n", Shell::Bash, "x", &names)).unwrap();
+        let complete = |line: &str| {
+            let script = format!(
+                "x() {{ [ \"$1\" = names ] && printf '%s\\n' debian:forky debian:trixie tree:mine; }}; source {}; \
+                 COMP_WORDBREAKS=$' \\t\\n:='; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; _x_names x; \
+                 echo \"${{COMPREPLY[@]}}\"",
+                script.display()
+            );
+            run("bash", &["-c", &script])
+        };
+        assert_eq!(complete("x -t debian:f"), "forky\n");
+        assert_eq!(complete("x --target  deb"), "debian:forky debian:trixie\n");
+        assert_eq!(complete("x show "), "debian:forky debian:trixie tree:mine\n");
+        assert_eq!(complete("x -t nothing"), "\n");
+        assert_eq!(complete("x sho"), "static\n");
     }
 
     /// bash itself completes the commands, by both names.

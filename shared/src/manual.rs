@@ -23,15 +23,18 @@ pub struct Page {
 pub fn faults(pages: &[Page], commands: &[(String, bool)]) -> Vec<String> {
     let mut faults = Vec::new();
     for (command, is_called) in commands {
-        match pages.iter().filter(|p| p.command == command).collect::<Vec<_>>()[..] {
-            [] if *is_called => faults.push(format!("{command} has no page")),
-            [page] if *is_called => {
+        let own_pages: Vec<&Page> = pages.iter().filter(|p| p.command == command).collect();
+        match (own_pages.as_slice(), *is_called) {
+            ([], false) => {}
+            ([], true) => faults.push(format!("{command} has no page")),
+            ([page], true) => {
                 let own = |line: &&str| line.split(' ').take(command.split(' ').count()).eq(command.split(' '));
                 if !page.examples.iter().any(|(_, line)| own(line)) {
                     faults.push(format!("the page of {command} has no example of it"));
                 }
             }
-            _ => faults.push(format!("{command} has several pages, or is hidden and has one")),
+            ([_], false) => faults.push(format!("{command} is hidden and has a page")),
+            _ => faults.push(format!("{command} has several pages")),
         }
     }
     let is_known = |page: &&Page| commands.iter().any(|(command, _)| command == page.command);

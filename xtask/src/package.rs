@@ -6,7 +6,7 @@ use crate::home;
 use anyhow::{bail, ensure, Context, Result};
 use kmend_builder::target::store;
 use kmend_builder::{cli, files};
-use kmend_manager::docs::Manual;
+use kmend_manager::docs::{Manual, Names};
 use kmend_packager::{debian, redhat, BuildTool, Origin};
 use kmend_shared::arch;
 use qemu_tests::host::tool;
@@ -18,6 +18,15 @@ const FOREIGN: &[(&str, &str)] = &[("ppc64le", "tree:ppc64le")];
 
 /// What packages have as their address where none is named (RFC 2606: a name that leads nowhere).
 const NO_URL: &str = "https://kmend.invalid/";
+
+/// Where kmend-build takes the name of a target.
+const NAMES: Names = Names {
+    ask: "names",
+    value: "TARGET",
+    options: &[('t', "target")],
+    commands: &["target show", "target remove"],
+    or_files: false,
+};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -46,7 +55,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let share = tempfile::tempdir().context("cannot make a temporary folder")?;
     let (hosts, builders) = (share.path().join("kmend"), share.path().join("kmend-build"));
     kmend_manager::docs::write_docs(&hosts)?;
-    let manual = Manual { section: "1", version: VERSION, pages: cli::manual::PAGES };
+    let manual = Manual { section: "1", version: VERSION, pages: cli::manual::PAGES, names: NAMES };
     kmend_manager::docs::write(&builders, &cli::command(), &manual, &[])?;
     for (folder, name) in [(&hosts, "kmend"), (&builders, "kmend-build")] {
         documents(&folder.join("doc").join(name))?;

@@ -20,6 +20,7 @@ pub mod diff;
 pub mod inspect;
 mod kernels;
 pub mod manual;
+mod names;
 mod output;
 mod patches;
 pub mod prove;
@@ -52,6 +53,9 @@ enum Command {
     Cache(cache::CacheArgs),
     Diff(diff::DiffArgs),
     Inspect(inspect::InspectArgs),
+    /// The names of the targets, for the shells' completions
+    #[command(hide = true)]
+    Names,
     Prove(prove::ProveArgs),
     Sign(sign::SignArgs),
     Stream(stream::StreamArgs),
@@ -77,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Cache(args) => cache::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Names => names::run(),
         Command::Prove(args) => prove::run(args),
         Command::Sign(args) => sign::run(args),
         Command::Stream(args) => stream::run(args),

@@ -29,7 +29,7 @@ enum Command {
     },
     /// Show everything that is known about one target
     Show {
-        #[arg(help = format!("{}, tree:NAME", distro::names().join(", ")))]
+        #[arg(id = "target", value_name = "TARGET", help = format!("{}, tree:NAME", distro::names().join(", ")))]
         name: String,
         /// Print JSON
         #[arg(long)]
@@ -38,6 +38,7 @@ enum Command {
     /// Remove a target and its files (the compilers stay: other targets may share them)
     Remove {
         /// Its name, as listed by `target list`, or the start of it if that means one target
+        #[arg(id = "target", value_name = "TARGET")]
         name: String,
     },
 }

@@ -9,6 +9,7 @@ mod list;
 mod load;
 pub mod manual;
 mod monitor;
+mod names;
 mod status;
 mod step_back;
 mod subscribe;
@@ -76,6 +77,9 @@ enum Command {
     },
     /// Forget failed installs and loads, which `status` shows until they succeed
     Forget(Which),
+    /// The names of loaded and installed live patches, for the shells' completions
+    #[command(hide = true)]
+    Names,
     /// Look whether loads are known to be good by now; systemd runs it
     #[command(hide = true)]
     Settle,
@@ -188,6 +192,7 @@ fn run(run: &Run<'_>, cli: &Cli, program: &str) -> Result<u8> {
         Some(Command::StepBack(args)) => step_back::run(run, args)?,
         Some(Command::Retry { module }) => load::retry(run, module)?,
         Some(Command::Forget(which)) => forget::run(run, which)?,
+        Some(Command::Names) => names::run(run)?,
         Some(Command::Settle) => breaker::settle(run)?,
         Some(Command::ShutdownMark) => breaker::shutdown_mark(run)?,
         Some(Command::Signal) => crate::transition::signal(run)?,

@@ -75,7 +75,8 @@ pub fn live(made: &Made) -> Result<Vec<Verdict>> {
         }
         let step = progress::step(format!("{}: a host {append} ({})", target.name, accel.name()));
         let append = format!("{append} kmend.boot={number} {APPEND}");
-        let limits = Limits { silence: Duration::from_secs(180), life: Duration::from_secs(2400) };
+        // A busy machine starts a system slowly, and says little meanwhile.
+        let limits = Limits { silence: Duration::from_secs(400), life: Duration::from_secs(2400) };
         let more = More { append: &append, disks: &disks, reboots: true };
         let host = Host { machine, accel, scratch: scratch.path() };
         let outcome = guest::boot_more(&target.vmlinuz, &initramfs, host, limits, more)?;

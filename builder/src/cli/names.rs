@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! kmend-build names: the targets, a name a line. The shells' completions ask for it.
+
+use crate::target::store;
+use anyhow::Result;
+
+/// Runs `kmend-build names`. Broken targets are left out: `target list` speaks of them.
+pub fn run() -> Result<()> {
+    let (targets, _) = store::list()?;
+    for target in targets.iter().filter(|t| is_harmless(&t.name)) {
+        println!("{}", target.name);
+    }
+    Ok(())
+}
+
+/// Whether a shell takes a word as it is: bash expands those that it is given to choose from.
+fn is_harmless(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/+~".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_a_shell_would_expand_are_left_out() {
+        assert!(is_harmless("debian:forky/7.2.12+deb14-amd64"));
+        for name in ["$(reboot)", "`reboot`", "a b", "a\nb", "a*", "ä", "a;b"] {
+            assert!(!is_harmless(name), "{name}");
+        }
+    }
+}
