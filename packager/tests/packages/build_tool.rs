@@ -61,7 +61,7 @@ fn the_deb_has_the_same() {
     let path = made.write(dir.path()).unwrap();
     let listed = run(program("dpkg-deb").arg("-c").arg(&path)).ok();
     for file in FILES {
-        assert!(listed.lines().any(|l| l.ends_with(&format!(".{file}"))), "{file}: {listed}");
+        assert!(listed.lines().any(|l| l.ends_with(&format!(" {}", &file[1..]))), "{file}: {listed}");
     }
     let depends = run(program("dpkg-deb").arg("-f").arg(&path).arg("Depends")).ok();
     let depends: Vec<&str> = depends.trim().split(", ").collect();

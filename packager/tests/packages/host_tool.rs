@@ -258,7 +258,7 @@ fn what_is_no_program_or_has_no_place_is_refused() {
     assert!(refused(&|tool| tool.unit = "/nonexistent/kpatch.service".into()).contains("cannot read /nonexistent"));
     assert!(refused(&|tool| tool.version = "0.1 0".into()).contains("version \"0.1 0\""));
     fs::write(dir.path().join("share/man/evil"), "").unwrap();
-    assert!(refused(&|_| ()).contains("is no folder of man pages or completions"));
+    assert!(refused(&|_| ()).contains("share/man/evil is no folder of man pages"));
 }
 
 /// apt removes Debian's kpatch before it unpacks kmend, and that masks its unit then.
