@@ -303,10 +303,10 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "0123456789").unwrap();
         assert_eq!(read(&file, 10).unwrap(), b"0123456789");
-        assert!(read(&file, 9).unwrap_err().to_string().contains("10 bytes are too many"));
+        assert!(read(&file, 9).unwrap_err().to_string().contains("too large: 10 bytes"));
         // It has no size before it is read.
         assert!(!read(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
-        assert!(read(Path::new("/proc/self/status"), 10).unwrap_err().to_string().contains("too many"));
+        assert!(read(Path::new("/proc/self/status"), 10).unwrap_err().to_string().contains("too large"));
     }
 
     #[test]

@@ -94,6 +94,6 @@ mod tests {
         assert_eq!(against(&callback("vmlinux", "pre_patch"), &callback("vmlinux", "pre_patch")), "");
         let mut beside = plain.clone();
         beside.replace = false;
-        assert!(super::against(&plain, &beside)[0].contains("does not take the place of others"));
+        assert!(super::against(&plain, &beside)[0].contains("does not replace others"));
     }
 }

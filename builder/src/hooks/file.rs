@@ -305,9 +305,9 @@ mod tests {
             ("zram: Limit", "vmlinux: Limit", 11, "vmlinux is named twice"),
             ("LIMIT: 2", "0: 2", 12, "cannot be 0"),
             ("LIMIT: 2", "7: 2", 12, "declared twice"),
-            ("LIMIT: 2", "LIMIT: 4294967296", 12, "32 bits"),
-            ("LIMIT: 2", "LEVEL: 2", 12, "LEVEL has to be a number"),
-            ("= 0x6b6d_0001", "= 1 + 1", 12, "LIMIT has to be a number"),
+            ("LIMIT: 2", "LIMIT: 4294967296", 12, "32-bit"),
+            ("LIMIT: 2", "LEVEL: 2", 12, "LEVEL must be a number"),
+            ("= 0x6b6d_0001", "= 1 + 1", 12, "LIMIT must be a number"),
             ("states:", "stats:", 12, "are known"),
             ("fn pre_patch(", "fn pre_patch", 8, "no Rust"),
         ] {

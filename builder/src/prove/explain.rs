@@ -134,14 +134,14 @@ mod tests {
             let cause = evidence.cause(proof, "a");
             assert!(cause.contains(words), "{cause}");
         };
-        says(&none, &proof(9, &["a"]), "the other 9 functions of this file stand");
+        says(&none, &proof(9, &["a"]), "the other 9 functions of this file");
         says(&none, &proof(0, &["a"]), "the only function of this file");
         says(&none, &proof(1, &["a", "b", "c"]), "only 1 of the 4 functions");
         says(&none, &proof(9, &["a", "b"]), "9 of the 11 functions");
         let options = Evidence { options: (0..6).map(|n| format!("CONFIG_{n}")).collect(), ..none };
         says(&options, &proof(9, &["a"]), "differs in CONFIG_0, CONFIG_1, CONFIG_2, CONFIG_3 and 2 more");
         let compilers = Evidence { compilers: Some(("gcc 1".into(), "gcc 2".into())), ..options };
-        says(&compilers, &proof(9, &["a"]), "compiled by \"gcc 1\", the target has \"gcc 2\"");
+        says(&compilers, &proof(9, &["a"]), "compiled with \"gcc 1\", the target has \"gcc 2\"");
     }
 
     #[test]

@@ -123,7 +123,7 @@ mod tests {
         let said = code(limit.check_units(&touched, "; so", 101));
         assert!(
             said.contains("101 units")
-                && said.contains("at most 100 are looked at; so")
+                && said.contains("at most 100 are examined; so")
                 && said.contains("--max-units 11"),
             "{said}"
         );

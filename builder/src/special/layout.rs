@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        assert!(Layouts::parse("jump=16").unwrap_err().to_string().contains("none of the structs"));
+        assert!(Layouts::parse("jump=16").unwrap_err().to_string().contains("\"jump\" is not one of the structs"));
         assert!(Layouts::parse("jump_entry=0").is_err());
         assert!(Layouts::parse("jump_entry").is_err());
     }

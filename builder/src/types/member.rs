@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(of("table", Some(15)), is("table[1].a", "u32", "enum e"));
         assert_eq!(of("table", Some(20)), is("table[1].in.d", "u32", "u32"));
         assert_eq!(of("table", Some(4)), is("table[0]", "struct s", "struct s"), "two bit fields share the byte");
-        assert_eq!(of("table", Some(99)), is("table", "struct s[2]", "struct s[2]"));
+        assert_eq!(of("table", Some(99)), is("table", "struct s [2]", "struct s [2]"));
         assert_eq!(of("number.7", None), is("number", "u32", "u64"));
         assert_eq!(of("number", None), None, "that would be another variable");
         assert_eq!(of("two.1", None), None, "there are two of them");

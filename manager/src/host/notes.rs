@@ -262,9 +262,9 @@ mod tests {
             assert!(error.starts_with("/var/lib/kmend/failures.json is damaged"), "{error}");
         }
         File::create(&path).unwrap().set_len(LARGEST + 1).unwrap();
-        assert!(format!("{:#}", read::<Failures>(&host).unwrap_err()).contains("too many"));
+        assert!(format!("{:#}", read::<Failures>(&host).unwrap_err()).contains("too large"));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(format!("{:#}", read::<Failures>(&host).unwrap_err()).contains("no regular file"));
+        assert!(format!("{:#}", read::<Failures>(&host).unwrap_err()).contains("not a regular file"));
     }
 }

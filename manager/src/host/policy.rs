@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(parse("live-patch-signatures = /etc/a.pem"), Ok(Policy::Certificate("/etc/a.pem".into())));
         assert_eq!(parse("live-patch-signatures = any"), Ok(Policy::Any));
         for (bad, words) in [
-            ("live-patch-signature = kernel", "line 1: \"live-patch-signature\" is no setting"),
+            ("live-patch-signature = kernel", "line 1: \"live-patch-signature\" is not a setting"),
             ("\nlive-patch-signatures = Kernel", "line 2: "),
             ("live-patch-signatures", "line 1: "),
             ("live-patch-signatures = a.pem", "or the path of a certificate"),

@@ -96,11 +96,11 @@ mod tests {
     fn the_faults_are_those_of_a_manifest() {
         let good = Ko::with_manifest("m", "r", &["one"]).manifest.unwrap();
         for (from, to, said) in [
-            ("\"schema\":1", "\"schema\":2", "schema 2, this kmend knows 1"),
-            ("\"title\"", "\"cves\":[\"CVE-1\"],\"title\"", "\"CVE-1\" is no CVE id"),
+            ("\"schema\":1", "\"schema\":2", "schema 2, and this kmend knows 1"),
+            ("\"title\"", "\"cves\":[\"CVE-1\"],\"title\"", "\"CVE-1\" is not a CVE id"),
             ("\"title\"", "\"severity\":\"bad\",\"title\"", "unknown variant `bad`"),
-            ("\"title\"", "\"since\":\"\\n\",\"title\"", "is not a text of one line"),
-            ("\"title\"", "\"tickets\":[\"\"],\"title\"", "is not a text of one line"),
+            ("\"title\"", "\"since\":\"\\n\",\"title\"", "is not a single line of text"),
+            ("\"title\"", "\"tickets\":[\"\"],\"title\"", "is not a single line of text"),
             ("\"units\"", "\"stream\":{},\"units\"", "missing field `name`"),
             ("\"one\"", "\"one", "the manifest is damaged"),
         ] {

@@ -101,7 +101,7 @@ mod tests {
             "XVE-2026-1234",
             "CVE-٢٠٢٦-1234",
         ] {
-            assert!(said(none).unwrap_err().contains("is no CVE id"), "{none:?}");
+            assert!(said(none).unwrap_err().contains("is not a CVE id"), "{none:?}");
         }
         let long = said(&"\x1b".repeat(10_000)).unwrap_err();
         assert!(long.len() < 400 && !long.contains('\x1b'), "{long}");

@@ -150,14 +150,14 @@ mod tests {
             "fixed_by_kernel": ["CVE-2026-1"], "not_carried": [],
         });
         for (field, value, said) in [
-            ("date", json!("2026-13-02"), "\"2026-13-02\" is no date"),
+            ("date", json!("2026-13-02"), "\"2026-13-02\" is not a date"),
             ("date", json!(7), "expected a string"),
-            ("supported_until", json!("soon"), "\"soon\" is no date"),
-            ("fixed_by_kernel", json!(["CVE-2026-1"]), "\"CVE-2026-1\" is no CVE id"),
-            ("not_carried", json!([{"cve": "none", "reason": "x"}]), "\"none\" is no CVE id"),
+            ("supported_until", json!("soon"), "\"soon\" is not a date"),
+            ("fixed_by_kernel", json!(["CVE-2026-1"]), "\"CVE-2026-1\" is not a CVE id"),
+            ("not_carried", json!([{"cve": "none", "reason": "x"}]), "\"none\" is not a CVE id"),
             ("not_carried", json!([{"cve": "CVE-2026-1234"}]), "missing field `reason`"),
-            ("level", json!("7\u{1b}[31m"), "is not a text of one line"),
-            ("name", json!(" "), "is not a text of one line"),
+            ("level", json!("7\u{1b}[31m"), "is not a single line of text"),
+            ("name", json!(" "), "is not a single line of text"),
         ] {
             let mut bad = good.clone();
             bad["fixed_by_kernel"] = json!(["CVE-2026-1234"]);

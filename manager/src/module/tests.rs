@@ -74,7 +74,7 @@ fn each_reason_against_a_module_is_told() {
         (changed(&|ko| ko.machine = 183), "ELF header: it is for aarch64, this machine is x86_64"),
         (changed(&|ko| ko.machine = 21), "ELF header: it is for ppc64le, this machine is x86_64"),
         (changed(&|ko| ko.modinfo.retain(|t| !t.starts_with("livepatch"))), "livepatch=Y is missing"),
-        (changed(&|ko| ko.modinfo.retain(|t| !t.starts_with("vermagic"))), "there is no vermagic"),
+        (changed(&|ko| ko.modinfo.retain(|t| !t.starts_with("vermagic"))), "no vermagic"),
         (changed(&|ko| ko.modinfo.retain(|t| !t.starts_with("name"))), "it does not say the module's name"),
         (changed(&|ko| ko.modinfo[0] = "name=a/b".into()), "\"a/b\" is no name of a module"),
         (
@@ -88,7 +88,7 @@ fn each_reason_against_a_module_is_told() {
         (replace("\"kpatch_a\"", "\"kpatch_b\""), "its name is kpatch_b there, kpatch_a here"),
         (replace("5.14.0", "5.15.0"), "its kernel is 5.15.0"),
         (replace("\"x86_64\"", "\"ppc64le\""), "its architecture is ppc64le there, x86_64 here"),
-        (replace("\"schema\":1", "\"schema\":2"), "schema 2, this kmend knows 1"),
+        (replace("\"schema\":1", "\"schema\":2"), "schema 2, and this kmend knows 1"),
         (replace("\"schema\"", "\"scheme\""), "the manifest is damaged"),
         (replace("{", "["), "the manifest is damaged"),
     ] {
@@ -111,12 +111,12 @@ fn without_a_known_build_id_nothing_proven_is_loaded() {
 fn what_is_no_module_is_told() {
     for (bytes, expected) in [
         (Vec::new(), "the file is empty"),
-        (b"#!/bin/sh\n".to_vec(), "it does not begin as ELF files do"),
+        (b"#!/bin/sh\n".to_vec(), "it does not begin like an ELF file"),
         (b"\x7fELF".to_vec(), "the file is of 4 bytes in all"),
-        (elf(62, vec![(".text", 1, vec![])]), "there is no section .modinfo"),
+        (elf(62, vec![(".text", 1, vec![])]), "no section .modinfo"),
         (
             elf(62, vec![(".modinfo", 1, b"name=a\0".to_vec()), (".note.kmend", 7, vec![1, 2, 3])]),
-            "no manifest of kmend's",
+            "no manifest written by kmend",
         ),
     ] {
         let said = verdict(&bytes, &kernel());
@@ -128,7 +128,7 @@ fn what_is_no_module_is_told() {
     program[5] = 2;
     assert!(verdict(&program, &kernel()).contains("not little-endian"));
     program[4] = 1;
-    assert!(verdict(&program, &kernel()).contains("not that of a 64-bit ELF file"));
+    assert!(verdict(&program, &kernel()).contains("64-bit ELF"));
 }
 
 /// The section table stands at the end of these files, so that each cut is seen.

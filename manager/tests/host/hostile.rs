@@ -198,7 +198,7 @@ fn pipes_and_devices_among_the_modules_are_told_and_nothing_waits_for_them() {
     }
     let named = system.root().join("named.ko");
     fifo(&named);
-    timed(&["install", named.to_str().unwrap()]).ends(1).complains("no regular file");
+    timed(&["install", named.to_str().unwrap()]).ends(1).complains("not a regular file");
     // One in the place of a file that kmend keeps, or that the kernel should have.
     for path in ["var/lib/kmend/breaker.json", "var/lib/kmend/failures.json", "proc/uptime", "sys/kernel/notes"] {
         let path = system.root().join(path);
