@@ -36,8 +36,12 @@ pub fn run(args: &[String]) -> Result<()> {
     let kmend_build = builds::find_kmend_build()?;
     std::thread::scope(|s| {
         // Meanwhile. What goes wrong with it is told where the fix is cut.
-        s.spawn(|| progress::listen(|| cut::fetch_newer(&scenario)));
-        prepare(&kmend_build)
+        let fetched = s.spawn(|| progress::listen(|| cut::fetch_newer(&scenario)));
+        prepare(&kmend_build)?;
+        if !fetched.is_finished() {
+            println!("   Waiting for the source of the next release, which has the fix …");
+        }
+        anyhow::Ok(())
     })?;
     let kernel = store::load(cli::DEFAULT_TARGET)?;
 
