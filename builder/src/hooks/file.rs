@@ -309,7 +309,7 @@ mod tests {
             ("LIMIT: 2", "LEVEL: 2", 12, "LEVEL must be a number"),
             ("= 0x6b6d_0001", "= 1 + 1", 12, "LIMIT must be a number"),
             ("states:", "stats:", 12, "are known"),
-            ("fn pre_patch(", "fn pre_patch", 8, "no Rust"),
+            ("fn pre_patch(", "fn pre_patch", 8, "not valid Rust"),
         ] {
             assert!(GOOD.contains(from), "{from}");
             let error = declared(&GOOD.replacen(from, to, 1)).unwrap_err();
