@@ -19,7 +19,7 @@ pub struct Refusal {
     pub hint: String,
     /// Of `data-changed`: the member that changed, where debug information tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub member: Option<ChangedMember>,
+    pub member: Option<Box<ChangedMember>>,
 }
 
 /// A member of a variable whose initial value changed.

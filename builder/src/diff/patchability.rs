@@ -58,7 +58,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
             format!("the fix changes existing data: {}{member}", datum.difference.why),
             "the running kernel already uses this data; change it at run time instead, in code that the fix changes or in a callback",
         );
-        refusal.member.clone_from(&datum.member);
+        refusal.member = datum.member.clone().map(Box::new);
         found.push(refusal);
     }
     for (section, why) in &changes.unnamed_code {

@@ -116,8 +116,8 @@ fn additions_to_a_header_that_all_include() {
     let fix = put(kernel.dir.path(), "both.patch", format!("{header}{user}"));
     let ran = kernel.build(&fix, &["-n", "both"]);
     let said = ran.succeeds().out.clone();
-    assert!(said.contains("changed  cmdline_proc_show") && said.contains("see nothing of what is changed"), "{said}");
+    assert!(said.contains("changed  cmdline_proc_show") && said.contains("do not use what changes"), "{said}");
     fs::remove_dir_all(kernel.out()).unwrap();
     let fix = kernel.patch("the-fix.patch", wide, &text, &format!("{head}/* A remark. */\n{tail}"));
-    kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", "see nothing of what is changed"]);
+    kernel.build::<&str>(&fix, &[]).fails(3, &["nothing to patch", "do not use what changes"]);
 }
