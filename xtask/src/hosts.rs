@@ -67,6 +67,8 @@ fn one(target: &str, kmend_build: &Path, keep_logs: Option<&Path>, fresh: bool) 
         }
     }
     text.extend(others.iter().map(|stage| format!("     {} (not for {})\n", stage.title(), target.arch)));
-    println!("{text}{} of {} stages passed", stages.len() - failed, stages.len());
+    let before = verdicts.iter().filter(|v| **v == Verdict::AsBefore).count();
+    let before = if before == 0 { String::new() } else { format!(", {before} as before") };
+    println!("{text}{} of {} stages passed{before}", stages.len() - failed, stages.len());
     Ok(failed)
 }

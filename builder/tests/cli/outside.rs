@@ -72,7 +72,8 @@ fn texts_that_code_is_made_of() {
     // The remark becomes the number of the error.
     let fix = [("cpu_to_le32(0xC0000022) // -EACCES", "cpu_to_le32(0xC0000022) // -EPERM")];
     let file = "fs/smb/common/smb2status.h";
-    let says = "  [generated-header] fs/smb/common/smb2status.h: kbuild generates fs/smb/client/smb2_mapping_table.c from ";
+    let says =
+        "  [generated-header] fs/smb/common/smb2status.h: kbuild generates fs/smb/client/smb2_mapping_table.c from ";
     build_change(&target, dir.path(), file, &fix, None).fails(2, &[says]);
     let fix = [("Table: one byte opcode", "Table: one  byte opcode")];
     build_change(&target, dir.path(), "arch/x86/lib/x86-opcode-map.txt", &fix, None)
