@@ -46,6 +46,10 @@ impl Recipe {
         let mut recipe = Self { parts: vec![files::sha256(&files::read(kernel)?)] };
         recipe.parts.push(files::sha256(&files::read(&emulator)?));
         recipe.parts.extend(guest::arguments(machine, accel).map(String::from));
+        if accel == Accel::Kvm {
+            recipe.parts.push(processor(&files::read_text(Path::new("/proc/cpuinfo"))?));
+            recipe.parts.push(files::read_text(Path::new("/proc/sys/kernel/osrelease"))?);
+        }
         Ok(recipe)
     }
 
@@ -105,6 +109,14 @@ fn program(name: &str) -> Result<PathBuf> {
     found.with_context(|| format!("{name} is not in PATH: install it (`cargo xtask deps`)"))
 }
 
+/// What a guest sees of this machine's processor where that runs it: of `cpuinfo`, the first processor's lines that stay the
+/// same while it runs.
+fn processor(cpuinfo: &str) -> String {
+    let first = cpuinfo.split("\n\n").next().unwrap_or_default();
+    let moves = |line: &&str| ["cpu MHz", "bogomips", "clock"].iter().any(|word| line.starts_with(word));
+    first.lines().filter(|line| !moves(line)).map(|line| format!("{line}\n")).collect()
+}
+
 /// A line for each thing below `folder`: its mode, its path below `top`, and the sum of its bytes or where it leads to.
 fn add_tree(top: &Path, folder: &Path, list: &mut String) -> Result<()> {
     let cannot = |path: &Path| format!("cannot read {}", path.display());
@@ -147,6 +159,15 @@ mod tests {
         }
         assert_eq!(unpacked(&entry[..entry.len() - 1]), None);
         assert_eq!(unpacked(b""), None);
+    }
+
+    #[test]
+    fn a_processor_is_the_same_at_another_speed() {
+        let info = |mhz: &str, flags: &str| {
+            format!("processor\t: 0\nmodel name\t: x\ncpu MHz\t\t: {mhz}\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
+        };
+        assert_eq!(processor(&info("1", "a")), processor(&info("2", "a")));
+        assert_ne!(processor(&info("1", "a")), processor(&info("1", "a b")));
     }
 
     #[test]
