@@ -4,6 +4,7 @@
 //! a shell waits at a pipe until it is closed, and removes the folder then; the agent ends with that shell and with its socket.
 
 use anyhow::{bail, ensure, Context, Result};
+use kmend_shared::programs;
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -139,8 +140,7 @@ impl Drop for Home {
 
 /// Whether the programs are there.
 fn present(path: &OsStr) -> Result<()> {
-    let found = |name: &str| std::env::split_paths(path).any(|folder| folder.join(name).is_file());
-    let missing: Vec<_> = PROGRAMS.iter().filter(|(name, _)| !found(name)).collect();
+    let missing: Vec<_> = PROGRAMS.iter().filter(|(name, _)| programs::find_in(path, name).is_none()).collect();
     let Some((name, _)) = missing.first() else { return Ok(()) };
     let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
     bail!(

@@ -10,6 +10,7 @@ use crate::machine::Machine;
 use crate::protocol::Fact;
 use anyhow::{Context, Result};
 use kmend_builder::files;
+use kmend_shared::programs;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -104,9 +105,7 @@ fn unpacked(bytes: &[u8]) -> Option<Pass> {
 
 /// The program `name` in PATH.
 fn program(name: &str) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.with_context(|| format!("{name} is not in PATH: install it (`cargo xtask deps`)"))
+    programs::find(name).with_context(|| format!("{name} is not in PATH: install it (`cargo xtask deps`)"))
 }
 
 /// What a guest sees of this machine's processor where that runs it: of `cpuinfo`, the first processor's lines that stay the

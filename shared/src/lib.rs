@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the builder, the packager and the host tool have to call alike: architectures, names made of a kernel's release,
-//! limits of the kernel, words of the manifest. And what two of them would write alike: who holds a lock, which characters
-//! do not show, how a terminal shows what matters.
+//! limits of the kernel, words of the manifest. And what two of them would write alike: where a program is, who holds a lock, which
+//! characters do not show, how a terminal shows what matters.
 
 pub mod arch;
 pub mod holder;
@@ -9,4 +9,5 @@ pub mod manifest;
 pub mod manual;
 pub mod names;
 pub mod paint;
+pub mod programs;
 pub mod text;

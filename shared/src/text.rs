@@ -13,3 +13,9 @@ pub fn is_hidden(c: char) -> bool {
         )
         || u32::from(c) & 0xfffe == 0xfffe
 }
+
+/// Whether `name` has ASCII letters, digits and the characters of `others` alone. With none that means something to a shell
+/// among these, the shell takes the word as it is; bash expands the words that a completion chooses from.
+pub fn is_plain(name: &str, others: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}

@@ -3,8 +3,9 @@
 
 use crate::target::store;
 use anyhow::Result;
+use kmend_shared::text::is_plain;
 
-/// Runs `kmend-build names`. Broken targets are left out: `target list` speaks of them.
+/// Runs `kmend-build names`. Broken targets are left out; `target list` reports them.
 pub fn run() -> Result<()> {
     let (targets, _) = store::list()?;
     for target in targets.iter().filter(|t| is_harmless(&t.name)) {
@@ -13,9 +14,9 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Whether a shell takes a word as it is: bash expands those that it is given to choose from.
+/// Whether a shell takes the name of a target as it is.
 fn is_harmless(name: &str) -> bool {
-    name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/+~".contains(c))
+    is_plain(name, "-_.:/+~")
 }
 
 #[cfg(test)]

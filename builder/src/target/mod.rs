@@ -16,6 +16,7 @@ pub mod store;
 pub mod toolchain;
 pub mod tree;
 
+use kmend_shared::programs;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -25,10 +26,8 @@ pub use add::Added;
 /// into a folder whose lock is gone. (setpriv is part of util-linux.)
 pub(crate) fn tied(program: &str) -> std::process::Command {
     use std::process::{Command, Stdio};
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
     // A program that is missing is better missed by name.
-    let mut c = if is_there("setpriv") && is_there(program) {
+    let mut c = if programs::find("setpriv").is_some() && programs::find(program).is_some() {
         let mut c = Command::new("setpriv");
         c.args(["--pdeathsig", "TERM", "--", program]);
         c

@@ -4,6 +4,7 @@
 use crate::host::{livepatch, store};
 use crate::Run;
 use anyhow::Result;
+use kmend_shared::text::is_plain;
 use std::collections::BTreeSet;
 
 /// Runs the command.
@@ -16,10 +17,9 @@ pub fn run(run: &Run<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether a shell takes a word as it is: bash expands those that it is given to choose from, and whoever can put a file
-/// beside the live patches would have it run commands.
+/// Whether a shell takes the name of a live patch as it is. Whoever can put a file beside the live patches chooses it.
 fn is_harmless(name: &str) -> bool {
-    name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    is_plain(name, "-_.")
 }
 
 #[cfg(test)]

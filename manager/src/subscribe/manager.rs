@@ -5,8 +5,7 @@
 use super::Offer;
 use crate::host::Host;
 use anyhow::{bail, ensure, Context, Result};
-use kmend_shared::names;
-use std::path::PathBuf;
+use kmend_shared::{names, programs};
 use std::process::{Command, Stdio};
 
 /// Which one it is.
@@ -198,8 +197,7 @@ fn offer(package: &str, version: &str) -> Option<Offer> {
 }
 
 fn in_path(program: &str) -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).map(|folder: PathBuf| folder.join(program)).any(|path| path.is_file())
+    programs::find(program).is_some()
 }
 
 /// Waits for dpkg: a kernel's hook asks while dpkg still installs the kernel.

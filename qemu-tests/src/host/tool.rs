@@ -10,6 +10,7 @@ use kmend_builder::{files, progress};
 use kmend_packager::{HostTool, Origin};
 use kmend_shared::arch;
 use kmend_shared::arch::ArchNames;
+use kmend_shared::programs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -161,7 +162,5 @@ fn real_cargo(cargo: &std::ffi::OsStr) -> Result<PathBuf> {
             return Ok(PathBuf::from(String::from_utf8_lossy(&said.stdout).trim()));
         }
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|d| d.join(cargo)).find(|p| p.is_file());
-    found.context("no cargo in PATH")
+    programs::find(cargo).context("no cargo in PATH")
 }

@@ -9,6 +9,7 @@ pub mod debian;
 
 use super::Added;
 use anyhow::{bail, ensure, Context, Result};
+use kmend_shared::programs;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -165,9 +166,7 @@ pub fn names() -> Vec<&'static str> {
 /// # Errors
 /// One that kmend does not know.
 pub fn of_machine() -> Result<&'static dyn Distro> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_here = |tool: &str| std::env::split_paths(&path).any(|dir| dir.join(tool).is_file());
-    let found = DISTROS.iter().find(|d| is_here(d.facts().tool));
+    let found = DISTROS.iter().find(|d| programs::find(d.facts().tool).is_some());
     found.copied().with_context(|| {
         let tools: Vec<&str> = DISTROS.iter().map(|d| d.facts().tool).collect();
         format!("kmend cannot fetch packages on this machine: there is no {} on it", tools.join(" or "))
