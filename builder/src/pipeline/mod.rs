@@ -141,7 +141,8 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
     seen.fixes = parts.iter().map(|part| part.fix.clone()).collect();
     let tree = source::apply_parts(target, &parts, work.path())?;
     let mut absent = BTreeMap::new();
-    let reached = affected(request, &tree, &mut absent, work.path());
+    let mut known = request.image.clone();
+    let reached = affected(request, &tree, &mut absent, &mut known, work.path());
     let narrowed = reached.and_then(|affected| narrow(target, &tree, affected, request.limit, work.path()));
     let mut affected = narrowed.inspect_err(|error| {
         if fixes::change_no_code(error) {
@@ -149,8 +150,8 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
         }
     })?;
     let units = compile_units(target, &tree, &affected, work.path())?;
-    let image = match &request.image {
-        Some(image) => Arc::clone(image),
+    let image = match known {
+        Some(image) => image,
         None => image(target, units.first().map(|u| &u.pair.unit))?,
     };
     let mut units = units::with_changes(units, &tree, &image, &mut affected.notes)?;
@@ -204,18 +205,26 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
     result
 }
 
-/// The units that the fixes reach.
+/// The units that the fixes reach. `known` is the shipped image, where it had to be read.
 fn affected(
     request: &Request,
     tree: &PatchedTree,
     absent: &mut BTreeMap<String, String>,
+    known: &mut Option<Arc<Image>>,
     work: &Path,
 ) -> Result<Affected> {
     let target = &request.target;
     let affected = affected::units(target, tree, request.limit, absent)
         .map_err(|error| types::far::telling(error, target, tree, &request.allow_layout, work))?;
     types::far::ask(target, tree, &affected, &request.allow_layout, work)?;
-    untraced::ask(target, tree, &affected, work)?;
+    let asked = untraced::asked(target, tree, &affected);
+    if let Some(first) = asked.first() {
+        let image = match known.take() {
+            Some(image) => image,
+            None => image(target, Some(first))?,
+        };
+        untraced::ask(target, tree, &asked, &known.insert(image).layouts, work)?;
+    }
     Ok(affected)
 }
 

@@ -288,6 +288,14 @@ fn files_without_ftrace() {
     assert_eq!(json["changes"].as_array().map_or(0, Vec::len), 0, "{json}");
     let ran = kernel.build(&with("\treturn -EINVAL;", "\treturn -EINVAL; /* no number */"), &["-n", "same_code"]);
     ran.succeeds();
+    // A remark moves the WARN()s below it, whose lines are in a table.
+    let warns = "lib/kobject_uevent.c";
+    let text = kernel.source(warns);
+    let (head, tail) = text.split_at(text.find("int add_uevent_var(").unwrap());
+    let moved = format!("{head}{}", tail.replacen("\n{\n", "\n{\n\t/* A remark. */\n\n", 1));
+    let other = fs::read_to_string(kernel.patch("warns.patch", warns, &text, &moved)).unwrap();
+    let both = put(kernel.dir.path(), "both.patch", other + &fs::read_to_string(&small).unwrap());
+    kernel.build(&both, &["-n", "same_lines"]).succeeds();
 }
 
 /// On a terminal long lines of source are cut.
