@@ -42,8 +42,9 @@ pub fn post_link(ko: &[u8], klp: &BTreeMap<String, KlpSymbol>) -> Result<Livepat
 
     let mut meaning: HashMap<SymId, &KlpSymbol> = HashMap::new();
     for (id, symbol) in object.symbols.iter().enumerate() {
-        if symbol.name.starts_with(TOMBSTONE) {
-            let known = klp.get(&symbol.name).with_context(|| format!("symbol {} stands for nothing", symbol.name))?;
+        let known = klp.get(&symbol.name);
+        if known.is_some() || symbol.name.starts_with(TOMBSTONE) {
+            let known = known.with_context(|| format!("symbol {} stands for nothing", symbol.name))?;
             ensure!(symbol.is_undefined(), "symbol {} is defined", symbol.name);
             meaning.insert(id, known);
         }

@@ -97,7 +97,7 @@ fn record(target: &Target, args: &[&str], new: &Path) -> Result<()> {
     let make = format!("MAKE=sh {WORK}/make");
     let all: Vec<&str> = [make.as_str()].into_iter().chain(args.iter().copied()).collect();
     let out = sandbox.run("make", &all).with_context(|| format!("cannot make a module for {}", target.name))?;
-    super::complaints("a module of kmend's", &String::from_utf8_lossy(&out.stderr))?;
+    super::complaints("a module of kmend's", &String::from_utf8_lossy(&out.stderr), &[])?;
     ensure!(dir.path().join("trial.ko").exists(), "kbuild of {} makes no modules", target.name);
     let written = (0..).map(|n| calls.join(n.to_string())).take_while(|file| file.exists());
     let written = written.map(|file| read(&files::read(&file)?)).collect::<Result<Vec<_>>>()?;

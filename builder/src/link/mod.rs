@@ -37,7 +37,8 @@ const OFF: [&str; 3] = ["CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF=", "CONFIG_
 /// Where kbuild's own calls of make stand in the sandbox.
 const CALLS: &str = "/tmp/kmend/calls";
 
-/// Links the module `name` of its Rust `source` and the payload objects, in that order.
+/// Links the module `name` of its Rust `source` and the payload objects, in that order. `undefined` are the symbols of these that
+/// nothing in the module has, nor anything that it loads with.
 ///
 /// Returns the bytes of NAME.ko, without debug sections and with all its symbols. Livepatch
 /// relocations are not in it yet: what is to become one is still a plain relocation to a weak
@@ -48,6 +49,7 @@ pub fn link(
     source: &str,
     hooks: Option<&HooksFile>,
     payloads: &[Vec<u8>],
+    undefined: &[&str],
 ) -> Result<Vec<u8>> {
     check_module_name(name)?;
     let config = Config::parse(&files::read_text(&target.config)?);
@@ -71,6 +73,8 @@ pub fn link(
     args.push(format!("KERNELRELEASE={}", target.release));
     args.extend(OFF.map(String::from));
     args.extend(symvers);
+    // What modpost misses is compared with `undefined` here.
+    args.push("KBUILD_MODPOST_WARN=1".into());
     args.push("modules".into());
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     // kbuild's makes, the short way where it is known, and strip in one go.
@@ -86,7 +90,7 @@ pub fn link(
     let words = [&["-c", &*script, "sh"], strip.as_slice()].concat();
     let out = author::run(&sandbox, "sh", &words, hooks)
         .map_err(|e| author::ours(e, || format!("cannot build module {name} for {}", target.name)))?;
-    complaints(&format!("module {name}"), &String::from_utf8_lossy(&out.stderr))?;
+    complaints(&format!("module {name}"), &String::from_utf8_lossy(&out.stderr), undefined)?;
     files::read(&dir.path().join(format!("{name}.ko")))
 }
 
@@ -144,14 +148,18 @@ fn strip(make_vars: &[String]) -> String {
 
 /// Fails on what the tools wrote without failing themselves: a live patch that the compiler, objtool
 /// or modpost has doubts about is not one to be loaded.
-fn complaints(what: &str, stderr: &str) -> Result<()> {
+fn complaints(what: &str, stderr: &str, undefined: &[&str]) -> Result<()> {
     // Each block goes on in indented lines.
     let mut in_block = false;
     let found: Vec<&str> = stderr
         .lines()
         .filter(|line| {
             in_block = begins_known_block(line) || (in_block && line.starts_with("  "));
-            !in_block && !line.trim().is_empty() && !is_about_clocks(line) && !is_about_our_sites(line)
+            !in_block
+                && !line.trim().is_empty()
+                && !is_about_clocks(line)
+                && !is_about_our_sites(line)
+                && !is_meant(line, undefined)
         })
         .collect();
     let only_counts = found.iter().all(|line| is_rustc_count(line));
@@ -176,6 +184,12 @@ fn is_rustc_count(line: &str) -> bool {
 /// them as they are, as it has to.
 fn is_about_our_sites(line: &str) -> bool {
     line.ends_with(": warning: objtool: file already has .static_call_sites section, skipping")
+}
+
+/// modpost's word about a symbol that is meant to be undefined: `WARNING: modpost: "do_exit" [/tmp/kmend/work/x.ko] undefined!`.
+fn is_meant(line: &str, undefined: &[&str]) -> bool {
+    let name = line.strip_prefix("WARNING: modpost: \"").and_then(|rest| rest.split_once("\" ["));
+    name.is_some_and(|(name, rest)| rest.ends_with("] undefined!") && undefined.contains(&name))
 }
 
 /// make's own words about files from the future: every run is a fresh one, so it rebuilds nothing.
@@ -241,17 +255,20 @@ mod tests {
         let known = "WARNING: /k/Module.symvers is missing.\n         Modules may not have dependencies.\n\n\
             make[2]: Warning: File 'Kbuild' has modification time 3 s in the future\n\
             make[2]: warning:  Clock skew detected.  Your build may be incomplete.\n";
-        complaints("module x", known).unwrap();
+        complaints("module x", known, &[]).unwrap();
         let objtool = "x.o: warning: objtool: .rodata+0x40: data relocation to !ENDBR: f+0x0";
-        let error = complaints("module x", &format!("{known}{objtool}\n")).unwrap_err().to_string();
+        let error = complaints("module x", &format!("{known}{objtool}\n"), &[]).unwrap_err().to_string();
         assert!(error.ends_with(&format!("module x:\n    {objtool}")), "{error}");
         let features = "warning: unstable feature specified for `-Ctarget-feature`: `vsx`\n  |\n  = note: this\n\n\
             warning: 1 warning emitted\n\n";
-        complaints("module x", features).unwrap();
+        complaints("module x", features, &[]).unwrap();
         let sites = "/w/x_payload0.o: warning: objtool: file already has .static_call_sites section, skipping";
-        complaints("module x", sites).unwrap();
-        complaints("module x", &sites.replace("static_call", "orc")).unwrap_err();
-        complaints("module x", &format!("{features}warning: unused variable: `x`\n  |\n")).unwrap_err();
-        complaints("module x", "WARNING: modpost: missing MODULE_LICENSE() in x.o\n").unwrap_err();
+        complaints("module x", sites, &[]).unwrap();
+        complaints("module x", &sites.replace("static_call", "orc"), &[]).unwrap_err();
+        complaints("module x", &format!("{features}warning: unused variable: `x`\n  |\n"), &[]).unwrap_err();
+        complaints("module x", "WARNING: modpost: missing MODULE_LICENSE() in x.o\n", &[]).unwrap_err();
+        let undefined = "WARNING: modpost: \"do_exit\" [/tmp/kmend/work/x.ko] undefined!\n";
+        complaints("module x", undefined, &["do_exit"]).unwrap();
+        complaints("module x", undefined, &["do_exi"]).unwrap_err();
     }
 }

@@ -118,7 +118,7 @@ impl Compiler<'_> {
     fn rustc(&self, sandbox: &Sandbox, args: &[&str], hooks: Option<&HooksFile>) -> Result<()> {
         let all: Vec<&str> = self.flags.iter().map(String::as_str).chain(args.iter().copied()).collect();
         let out = author::run(sandbox, "rustc", &all, hooks)?;
-        super::complaints("the Rust in kmod", &String::from_utf8_lossy(&out.stderr))
+        super::complaints("the Rust in kmod", &String::from_utf8_lossy(&out.stderr), &[])
     }
 
     /// The folder of `core` and of the crate that rustc wants beside it.

@@ -35,6 +35,7 @@ use crate::resolve::{self, Resolved, World};
 use crate::source::{self, Fix, Part, PatchedTree};
 use crate::target::kbuild;
 use crate::target::modules;
+use crate::target::objtool;
 use crate::target::Target;
 use crate::{files, link, progress, types, verify};
 use anyhow::{bail, Context, Result};
@@ -266,7 +267,8 @@ fn carry_over(
     let proven = prove_units(request, units, &mut shipped, changes, &extracts, &world)?;
     check_inlining(units, &shipped, changes)?;
     let world = World { image, modules: &modules, symvers };
-    let mut resolved = resolve_all(units, changes, &shipped, &extracts, &proven, &world)?;
+    let noreturns = objtool::noreturns(target);
+    let mut resolved = resolve_all(units, changes, &shipped, &extracts, &proven, &world, &noreturns)?;
     let mut registration = register(request, changed, &extracts, &proven, &modules)?;
     registration.hook(hooks, hooks_file.is_some());
     if registration.objects.is_empty() {
@@ -281,7 +283,8 @@ fn carry_over(
     let causes = units::causes(target, changed)?;
     let effects = effect::effects(target, changed.parts, changed, &extracts, work)?;
     let step = progress::step(format!("linking {}.ko", request.name));
-    let linked = link::link(target, &request.name, &source, hooks_file.as_ref(), &payloads)?;
+    let undefined: Vec<&str> = resolved.klp.keys().map(String::as_str).collect();
+    let linked = link::link(target, &request.name, &source, hooks_file.as_ref(), &payloads, &undefined)?;
     let livepatch = post_link(&linked, &resolved.klp)?;
     let found = facts::Found {
         fixes: &effects,
@@ -484,6 +487,7 @@ fn resolve_all(
     extracts: &[Extract],
     proven: &Proven,
     world: &World<'_>,
+    noreturns: &BTreeSet<String>,
 ) -> Result<Resolved> {
     let all: Vec<resolve::Unit<'_>> = units
         .iter()
@@ -500,7 +504,7 @@ fn resolve_all(
             new_exports: patchability::new_exports(changes),
         })
         .collect();
-    Ok(resolve::resolve(&all, world).map_err(Refused)?)
+    Ok(resolve::resolve(&all, world, noreturns).map_err(Refused)?)
 }
 
 /// Refuses where what is compared and what is proven differ in how functions are inlined.

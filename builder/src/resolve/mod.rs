@@ -76,7 +76,8 @@ pub struct World<'a> {
 pub struct Resolved {
     /// One object a unit.
     pub payloads: Vec<Object>,
-    /// Livepatch symbols by the name that stands for each in the payloads.
+    /// Livepatch symbols by the name that stands for each in the payloads: with [`TOMBSTONE`] before it, or where objtool has to
+    /// know it, its own.
     pub klp: BTreeMap<String, KlpSymbol>,
     /// The livepatch symbol for each name that a unit (by its number) refers to.
     pub found: BTreeMap<(usize, String), KlpSymbol>,
@@ -147,11 +148,11 @@ fn is_found(module: Option<&str>, external: &External, symvers: &Symvers, provid
         && (provided.unit(module, name, symvers).is_some() || (symvers.is_open(name) && !is_own))
 }
 
-/// Resolves all units.
+/// Resolves all units. `noreturns` are the functions that objtool knows by name not to return.
 ///
 /// # Errors
 /// Symbols that cannot be told, or that livepatch would resolve too late.
-pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Refusal>> {
+pub fn resolve(units: &[Unit<'_>], world: &World<'_>, noreturns: &BTreeSet<String>) -> Result<Resolved, Vec<Refusal>> {
     let provided = Provided::new(units.iter().map(|u| (u.module, u.extract)));
     let mut out = Resolved::default();
     let mut refusals = Vec::new();
@@ -174,7 +175,8 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>) -> Result<Resolved, Vec<Re
                 Ok(Some(klp)) => {
                     known.extend(places::of_klp(&klp, world).map(|place| (external.name.clone(), place)));
                     out.found.insert((n, external.name.clone()), klp.clone());
-                    rename(&mut object, &external.name, &stand_in(&mut out.klp, &own, klp.clone()));
+                    let is_noreturn = noreturns.contains(&klp.name) && world.symvers.get(&klp.name).is_none();
+                    rename(&mut object, &external.name, &stand_in(&mut out.klp, &own, klp.clone(), is_noreturn));
                 }
                 Err(refusal) => refusals.push(refusal),
             }
@@ -345,7 +347,20 @@ fn find(
 
 /// The name that stands for a livepatch symbol in the payloads. objtool takes the prefix off: without it the name must not be one of
 /// the payloads' `own`, whose cold parts it would give to the running kernel's function.
-fn stand_in(klp: &mut BTreeMap<String, KlpSymbol>, own: &HashSet<&str>, symbol: KlpSymbol) -> String {
+///
+/// A function that objtool knows by its name not to return keeps it where nothing else has it. Under another one objtool would take
+/// the code behind the call for what runs next, and complain where the stack is another one there.
+fn stand_in(
+    klp: &mut BTreeMap<String, KlpSymbol>,
+    own: &HashSet<&str>,
+    symbol: KlpSymbol,
+    is_noreturn: bool,
+) -> String {
+    if is_noreturn && !own.contains(&*symbol.name) && klp.get(&symbol.name).is_none_or(|known| *known == symbol) {
+        let name = symbol.name.clone();
+        klp.insert(name.clone(), symbol);
+        return name;
+    }
     let mut name = format!("{TOMBSTONE}{}", symbol.name);
     let mut n = 0;
     while own.contains(&name[TOMBSTONE.len()..]) || klp.get(&name).is_some_and(|known| *known != symbol) {
@@ -359,6 +374,7 @@ fn stand_in(klp: &mut BTreeMap<String, KlpSymbol>, own: &HashSet<&str>, symbol: 
 fn rename(object: &mut Object, from: &str, to: &str) {
     for symbol in object.symbols.iter_mut().filter(|s| s.is_undefined() && s.name == from) {
         symbol.name = to.into();
-        symbol.bind = Bind::Weak;
+        // Up to Linux 6.3 objtool asks no weak symbol whether it returns.
+        symbol.bind = if to.starts_with(TOMBSTONE) { Bind::Weak } else { Bind::Global };
     }
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod distro;
 pub mod kbuild;
 pub mod modules;
+pub mod objtool;
 pub mod prepare;
 pub mod record;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! A live patch for the prepared kernel without CONFIG_RUST that KMEND_TEST_TARGET_WITHOUT_RUST names, beside one in C
 //! that does the same: how large it is, and what it holds.
 
+use super::kernel::{build_change, stored};
 use super::tool::{collect, command, folder, put};
 use super::Test;
 use kmend_builder::elf::{self, read::Take};
@@ -10,7 +11,10 @@ use kmend_builder::sandbox::WORK;
 use kmend_builder::target::{store, Target};
 use similar::TextDiff;
 
-pub const TESTS: &[Test] = &[("no_more_than_twice_the_size_of_c", no_more_than_twice_the_size_of_c)];
+pub const TESTS: &[Test] = &[
+    ("no_more_than_twice_the_size_of_c", no_more_than_twice_the_size_of_c),
+    ("a_call_that_does_not_return", a_call_that_does_not_return),
+];
 
 const UNIT: &str = "fs/proc/cmdline.c";
 const OLD: &str = "\tseq_puts(m, saved_command_line);\n\tseq_putc(m, '\\n');\n";
@@ -92,4 +96,15 @@ fn no_more_than_twice_the_size_of_c() {
         names
     };
     assert_eq!(undefined(&rust), undefined(&c), "both call the same functions of the kernel");
+}
+
+/// do_exit(), which this kernel does not export: objtool has to know behind the call that nothing runs there. Here code of another
+/// stack follows.
+fn a_call_that_does_not_return() {
+    let (target, dir) = (stored("KMEND_TEST_TARGET_WITHOUT_RUST"), folder());
+    let begins = "int reboot_pid_ns(struct pid_namespace *pid_ns, int cmd)\n{\n";
+    let edits = [(begins, &*format!("{begins}\tasm volatile(\"nop\");\n"))];
+    let ran = build_change(&target, dir.path(), "kernel/pid_namespace.c", &edits, None);
+    ran.succeeds();
+    assert!(ran.out.contains("reboot_pid_ns  "), "{}", ran.out);
 }
