@@ -12,6 +12,7 @@ mod nop;
 mod package;
 mod proofs;
 mod prove;
+mod rpm;
 mod tidy;
 
 use kmend_deps as deps;
@@ -76,6 +77,11 @@ const CHORES: &[Chore] = &[
         name: "package",
         run: package::run,
         help: "pack kmend and kmend-build as RPM and deb: `package [--packager 'Name <mail>'] [--url URL] [-o DIR] [ARCH]…`",
+    },
+    Chore {
+        name: "rpm",
+        run: rpm::run,
+        help: "a stock kernel packed as RPMs, added by these, built for and booted: `rpm [--keep]`",
     },
     Chore { name: "demo", run: demo::run, help: "from nothing to a real fix at work in a booted kernel, narrated" },
     Chore {

@@ -2,11 +2,12 @@
 //! kmend-build target: add, list, show, remove.
 
 use crate::target::distro::{self, DISTROS};
-use crate::target::{store, tree, Added, Target};
+use crate::target::options::{self, Given, Opt};
+use crate::target::{given_files, store, tree, Added, Target};
 use anyhow::{bail, Result};
-use clap::{Arg, ArgMatches, Args, FromArgMatches, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Arguments of `kmend-build target`.
@@ -45,7 +46,7 @@ enum Command {
 
 #[derive(Args)]
 struct AddArgs {
-    #[arg(required_unless_present = "tree", conflicts_with = "tree", help = distro::names().join(" or "))]
+    #[arg(required_unless_present = "tree", conflicts_with = "tree", help = what_names())]
     name: Option<String>,
     #[command(flatten)]
     options: Options,
@@ -55,27 +56,35 @@ struct AddArgs {
     /// The kernel image that runs (ELF) [default: DIR/vmlinux]
     #[arg(long, value_name = "FILE", requires = "tree")]
     vmlinux: Option<PathBuf>,
-    /// The build root in which the kernel was built [default: this machine]
-    #[arg(long, value_name = "DIR", requires = "tree")]
-    root: Option<PathBuf>,
     /// The target is called tree:NAME [default: the folder's name]
     #[arg(long = "name", value_name = "NAME", requires = "tree")]
     tree_name: Option<String>,
 }
 
-/// What the distributions take, by the options' names.
-#[derive(Default)]
-struct Options(BTreeMap<&'static str, String>);
+/// What names of targets to add look like.
+fn what_names() -> String {
+    format!("{} or tree:NAME", distro::names().join(", "))
+}
 
-/// All options of distributions; one that several take is there once.
-fn options() -> BTreeMap<&'static str, &'static distro::Opt> {
-    DISTROS.iter().flat_map(|d| d.facts().options).map(|option| (option.name, option)).collect()
+/// What each kind of target takes beside what is in [`AddArgs`].
+#[derive(Default)]
+struct Options(Given);
+
+/// All of these options; one that several take is there once.
+fn options() -> BTreeMap<&'static str, &'static Opt> {
+    let of_distros = DISTROS.iter().flat_map(|d| d.facts().options);
+    of_distros.chain(given_files::OPTIONS).map(|option| (option.name, option)).collect()
 }
 
 impl FromArgMatches for Options {
     fn from_arg_matches(given: &ArgMatches) -> Result<Self, clap::Error> {
-        let value = |name| Some((name, given.get_one::<String>(name)?.clone()));
-        Ok(Self(options().into_keys().filter_map(value).collect()))
+        let mut all = Given::default();
+        for name in options().into_keys() {
+            if let Some(values) = given.get_many::<String>(name) {
+                all.set(name, values.cloned().collect());
+            }
+        }
+        Ok(Self(all))
     }
 
     fn update_from_arg_matches(&mut self, given: &ArgMatches) -> Result<(), clap::Error> {
@@ -88,7 +97,7 @@ impl Args for Options {
     fn augment_args(command: clap::Command) -> clap::Command {
         options().into_values().fold(command, |command, option| {
             let arg = Arg::new(option.name).long(option.name).value_name(option.value).help(option.help);
-            command.arg(arg.conflicts_with("tree"))
+            command.arg(if option.many { arg.action(ArgAction::Append).num_args(1..) } else { arg })
         })
     }
 
@@ -101,6 +110,7 @@ impl Args for Options {
 fn examples() -> String {
     let mut all: Vec<(&str, &str)> = DISTROS.iter().flat_map(|distro| distro.facts().examples).collect();
     all.push(("--tree ~/linux --name mine", "a kernel you built"));
+    all.push((given_files::EXAMPLE, "a kernel of which you have these files"));
     let width = all.iter().map(|(given, _)| given.len()).max().unwrap_or_default();
     let line = |(given, what): &(&str, &str)| format!("\n  kmend-build target add {given:width$}    {what}");
     format!("Examples:{}", all.iter().map(line).collect::<String>())
@@ -122,7 +132,13 @@ pub fn run(args: &TargetArgs) -> Result<()> {
 fn run_add(args: &AddArgs) -> Result<()> {
     let begun = Instant::now();
     let added = match (&args.name, &args.tree) {
-        (_, Some(dir)) => tree::add(dir, args.vmlinux.as_deref(), args.tree_name.as_deref(), args.root.as_deref())?,
+        (_, Some(dir)) => {
+            let given = &args.options.0;
+            given.check(&[options::ROOT], "a kernel that was built in its tree (--tree)")?;
+            let root = given.one(options::ROOT.name).map(Path::new);
+            tree::add(dir, args.vmlinux.as_deref(), args.tree_name.as_deref(), root)?
+        }
+        (Some(name), None) if name.starts_with(given_files::PREFIX) => given_files::add(name, &args.options.0)?,
         (Some(name), None) => distro::add(name, args.options.0.clone())?,
         (None, None) => bail!("name a target ({}) or a tree (--tree DIR)", distro::examples().join(", ")),
     };

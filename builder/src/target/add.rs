@@ -14,6 +14,7 @@ use crate::image::vmlinuz;
 use crate::sandbox::{self, Sandbox};
 use anyhow::{ensure, Context, Result};
 use kmend_shared::arch::ArchNames;
+use memchr::memmem;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -143,25 +144,59 @@ impl Places {
 pub struct Shipped {
     banner: record::Banner,
     build_id: String,
+    arch: &'static ArchNames,
+    /// Whether `__FILE__` of a header begins with `./` in it.
+    has_dots: bool,
 }
 
 impl Shipped {
-    /// Takes the ELF out of `vmlinuz`, and reads it.
-    ///
-    /// # Errors
-    /// An image of another kernel than `release` and `config`; no image.
-    pub fn read(places: &Places, release: &str, config: &Config) -> Result<Self> {
+    /// The ELF of `vmlinuz`, taken out of it where that was not done yet.
+    fn elf(places: &Places) -> Result<Vec<u8>> {
         let (vmlinuz, vmlinux) = (&places.vmlinuz, &places.vmlinux);
         if !vmlinux.exists() {
             let elf = vmlinuz::extract(&files::read(vmlinuz)?).with_context(|| vmlinuz.display().to_string())?;
             files::write(vmlinux, &elf)?;
         }
-        let elf = files::read(vmlinux)?;
+        files::read(vmlinux)
+    }
+
+    /// Takes the ELF out of `vmlinuz`, and reads it.
+    ///
+    /// # Errors
+    /// An image of another kernel than `release` and `config`; no image.
+    pub fn read(places: &Places, release: &str, config: &Config) -> Result<Self> {
+        let vmlinuz = &places.vmlinuz;
+        let elf = Self::elf(places)?;
         let banner = record::banner(&elf).with_context(|| vmlinuz.display().to_string())?;
         record::check_banner(&banner, release, config)?;
         let build_id = vmlinuz::build_id(&elf[..]).with_context(|| vmlinuz.display().to_string())?;
-        Ok(Self { banner, build_id })
+        let arch = architecture(&elf).with_context(|| vmlinuz.display().to_string())?;
+        let has_dots = [&b"\0./include/"[..], b"\0./arch/"].iter().any(|start| memmem::find(&elf, start).is_some());
+        Ok(Self { banner, build_id, arch, has_dots })
     }
+
+    /// The architecture of the image.
+    pub fn arch(&self) -> &'static ArchNames {
+        self.arch
+    }
+
+    /// Flags that every compile gets beside kbuild's own. kbuild takes the tree's path off `__FILE__` where it builds outside of
+    /// the tree, as distributions do, and up to Linux 6.12 inside of it too: then no path in the image begins with a dot.
+    fn cc_flags(&self) -> Vec<String> {
+        if self.has_dots {
+            Vec::new()
+        } else {
+            vec!["-fmacro-prefix-map=./=".into()]
+        }
+    }
+}
+
+/// The architecture of an ELF image.
+fn architecture(elf: &[u8]) -> Result<&'static ArchNames> {
+    const LITTLE: u8 = 1;
+    let machine = elf.get(18..20).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes);
+    let found = machine.filter(|_| elf.get(5) == Some(&LITTLE)).and_then(ArchNames::of_machine);
+    found.context("the image is for an architecture that is not supported")
 }
 
 /// What a target is made of once everything is fetched.
@@ -170,8 +205,6 @@ pub struct Parts<'a> {
     pub name: &'a str,
     /// Where it is from.
     pub origin: Origin,
-    /// The kernel's architecture.
-    pub arch: &'a ArchNames,
     /// `uname -r`.
     pub release: &'a str,
     /// The package's version.
@@ -188,8 +221,6 @@ pub struct Parts<'a> {
     pub root_is: &'a str,
     /// Its Rust toolchain, where the kernel has none.
     pub toolchain: Option<Toolchain>,
-    /// Flags beside kbuild's own.
-    pub cc_flags: Vec<String>,
 }
 
 impl Parts<'_> {
@@ -201,18 +232,19 @@ impl Parts<'_> {
         let cc = record::cc_program(self.config)?;
         let found = record::compilers(&Sandbox::new(&self.root), cc, self.config.is_on("CONFIG_RUST"))?;
         record::check_compilers(&found, self.config, self.root_is)?;
-        let make = Make::new(self.config, &self.shipped.banner, self.arch.kbuild, &self.root)?;
+        let make = Make::new(self.config, &self.shipped.banner, self.shipped.arch.kbuild, &self.root)?;
         let places = self.places;
         if !places.prepared.exists() {
             files::write(&places.preparing, b"")?;
             let sandbox = Sandbox::new(&self.root).writable(&places.tree, sandbox::TREE);
+            prepare::clean(&places.tree, &sandbox, &make)?;
             prepare::prepare(&places.tree, &sandbox, &make, &places.config, &places.symvers, self.release)?;
             files::write(&places.prepared, b"")?;
         }
         Ok(Target {
             name: self.name.into(),
             origin: self.origin,
-            arch: self.arch.uname.into(),
+            arch: self.shipped.arch.uname.into(),
             release: self.release.into(),
             version: self.version.into(),
             tree: places.tree,
@@ -220,7 +252,7 @@ impl Parts<'_> {
             root: self.root,
             make_vars: make.vars,
             make_env: make.env,
-            cc_flags: self.cc_flags,
+            cc_flags: self.shipped.cc_flags(),
             vmlinuz: places.vmlinuz,
             vmlinux: places.vmlinux,
             modules: Some(places.modules),
@@ -231,5 +263,20 @@ impl Parts<'_> {
             toolchain: self.toolchain,
             build_id: self.shipped.build_id,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_other_machines_are_refused() {
+        let mut elf = vec![0; 64];
+        elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        elf[18] = 62;
+        assert_eq!(architecture(&elf).unwrap().uname, "x86_64");
+        elf[5] = 2;
+        assert!(architecture(&elf).is_err() && architecture(b"").is_err());
     }
 }

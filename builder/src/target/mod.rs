@@ -6,9 +6,11 @@ pub mod add;
 pub mod buildroot;
 pub mod config;
 pub mod distro;
+pub mod given_files;
 pub mod kbuild;
 pub mod modules;
 pub mod objtool;
+pub mod options;
 pub mod prepare;
 pub mod record;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! Finds and reads the shipped files of modules: a target and a name in, the module out.
 
 use super::Target;
+use crate::elf::modinfo::modinfo;
 use crate::elf::read::{read, Take};
 use crate::files;
 use crate::image::module::Module;
@@ -89,6 +90,25 @@ pub fn below(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
 fn module_name(file: &str) -> Option<String> {
     let (stem, end) = file.split_once(".ko")?;
     (!stem.is_empty() && matches!(end, "" | ".xz" | ".zst" | ".gz")).then(|| stem.replace('-', "_"))
+}
+
+/// Checks that the modules in `folder` are those of the kernel `release`, by the first of them.
+///
+/// # Errors
+/// There are none; that one is for another kernel, or cannot be read.
+pub fn check_release(folder: &Path, release: &str) -> Result<()> {
+    let all = below(folder)?;
+    let (_, first) = all.first_key_value().with_context(|| format!("there are no modules in {}", folder.display()))?;
+    let module = read_module(first)?;
+    let info = modinfo(&module.object);
+    let vermagic = info.iter().find(|(name, _)| name == "vermagic").map_or("", |(_, value)| value);
+    let has = vermagic.split(' ').next().unwrap_or_default();
+    ensure!(
+        has == release,
+        "{} is a module of the kernel {has:?}, the image is {release}: they do not belong together",
+        first.display()
+    );
+    Ok(())
 }
 
 /// The bytes of a module file, decompressed.

@@ -52,6 +52,19 @@ impl Make {
     }
 }
 
+/// Removes from `tree` (writable in `sandbox`, which starts in it) what another build left there.
+///
+/// # Errors
+/// make fails.
+pub fn clean(tree: &Path, sandbox: &Sandbox, make: &Make) -> Result<()> {
+    if [".config", "include/config", "include/generated"].iter().any(|left| tree.join(left).exists()) {
+        let step = progress::step("cleaning the source of what another build left in it (make mrproper)");
+        run_make(sandbox, make, &["mrproper"])?;
+        step.done("");
+    }
+    Ok(())
+}
+
 /// Prepares `tree` (writable in `sandbox`, which starts in it) with `make` for the stock `config` and `symvers` files.
 pub fn prepare(
     tree: &Path,

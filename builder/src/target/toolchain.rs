@@ -23,23 +23,42 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// For the kernel of `config`: none where it has its own Rust, else the one that is there, made where there is none,
-    /// or a broken one.
-    pub fn provide(config: &Config) -> Result<Option<Self>> {
+    /// For the kernel of `config`: none where it has its own Rust, else that in the build root `named`, else the one that is there,
+    /// made where there is none, or a broken one.
+    ///
+    /// # Errors
+    /// `named` has not all of it; none can be made on this machine.
+    pub fn provide(config: &Config, named: Option<&Path>) -> Result<Option<Self>> {
         if config.is_on("CONFIG_RUST") {
             return Ok(None);
+        }
+        if let Some(root) = named {
+            return Self::of_root(root).map(Some).with_context(|| format!("--rust {}", root.display()));
         }
         let record = files::cache_dir()?.join("roots").join(RECORD);
         if let Some(found) = Self::read(&record).filter(|t| t.check().is_ok()) {
             return Ok(Some(found));
         }
         let root = distro::of_machine().and_then(|distro| distro.rust_root());
-        let root = root.context("the Rust toolchain for kernels without CONFIG_RUST cannot be had")?;
+        let root = root.context(
+            "a kernel without CONFIG_RUST takes a Rust toolchain beside its own compilers, and none can be made here; --rust DIR \
+             names a build root that has rustc, rust-src and bindgen",
+        )?;
         let rustc = Self::ask(&root)?;
         let made = Self { root, rustc };
         let text = serde_json::to_vec_pretty(&made).context("cannot write down the Rust toolchain")?;
         files::write(&record, &text)?;
         Ok(Some(made))
+    }
+
+    /// The one in a build root that the user names.
+    fn of_root(root: &Path) -> Result<Self> {
+        let root = root.canonicalize().context("it cannot be found")?;
+        let rustc = Self::ask(&root)?;
+        record::version_of(&Sandbox::new(&root), "bindgen")?;
+        let source = distro::rust_library(&root)?;
+        ensure!(source.is_some(), "it has no source of Rust's library (the package rust-src)");
+        Ok(Self { root, rustc })
     }
 
     fn read(record: &Path) -> Option<Self> {

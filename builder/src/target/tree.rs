@@ -79,7 +79,7 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
     let make = Make::new(&config, &banner, kbuild, &root)?;
     let boot = dir.join("arch/x86/boot/bzImage");
     let origin = origin(&name, dir, &vmlinux, &root);
-    let toolchain = Toolchain::provide(&config)?;
+    let toolchain = Toolchain::provide(&config, None)?;
     Ok(Target {
         name,
         origin,

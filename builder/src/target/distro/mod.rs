@@ -6,17 +6,18 @@
 //! is in [`add`](super::add) (a target's folder, its checks, its record) and [`buildroot`](super::buildroot).
 
 pub mod debian;
+mod rpm;
 
+use super::options::{Given, Opt};
 use super::Added;
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
 use kmend_shared::programs;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The distributions whose kernels can be added.
-pub const DISTROS: &[&dyn Distro] = &[&debian::Debian];
+pub const DISTROS: &[&dyn Distro] = &[&debian::Debian, &rpm::Rpm];
 
 /// A distribution: where its kernels come from.
 pub trait Distro: Sync {
@@ -61,7 +62,7 @@ pub struct Facts {
     pub newest: &'static str,
     /// What those look like that mean one kernel for good.
     pub one: &'static str,
-    /// An example of each, with what it means.
+    /// What is written behind `target add` for each, with what it means.
     pub examples: [(&'static str, &'static str); 2],
     /// The condition under which a target that is not stored can be added: "if Debian has such a suite or kernel".
     pub missing: &'static str,
@@ -73,16 +74,6 @@ pub struct Facts {
     pub cache: &'static [(&'static str, &'static str)],
     /// The program that machines with its packages have.
     pub tool: &'static str,
-}
-
-/// An option of `kmend-build target add`.
-pub struct Opt {
-    /// Its name, without the dashes.
-    pub name: &'static str,
-    /// What its value is.
-    pub value: &'static str,
-    /// What `--help` says of it.
-    pub help: &'static str,
 }
 
 /// The form of packages.
@@ -102,31 +93,29 @@ pub struct Ask {
     distro: &'static str,
     /// What follows the colon: `forky`, `forky/7.2.12+deb14-amd64`.
     pub rest: String,
-    options: BTreeMap<&'static str, String>,
+    /// What it was asked for with.
+    pub given: Given,
 }
 
 impl Ask {
-    /// For the target `distro:rest` with `options`.
+    /// For the target `distro:rest` with what is `given`.
     ///
     /// # Errors
     /// An option that this distribution does not take.
-    pub fn new(facts: &Facts, rest: &str, options: BTreeMap<&'static str, String>) -> Result<Self> {
-        let takes = |name: &str| facts.options.iter().any(|o| o.name == name);
-        if let Some(name) = options.keys().find(|name| !takes(name)) {
-            bail!("--{name} is not for {}: it is for kernels of another distribution", facts.newest);
-        }
-        Ok(Self { distro: facts.name, rest: rest.into(), options })
+    pub fn new(facts: &Facts, rest: &str, given: Given) -> Result<Self> {
+        given.check(facts.options, facts.newest)?;
+        Ok(Self { distro: facts.name, rest: rest.into(), given })
     }
 
     /// The value of an option.
     pub fn option(&self, name: &str) -> Option<&str> {
-        self.options.get(name).map(String::as_str)
+        self.given.one(name)
     }
 
     /// Where the target `name` is from, that this made: the same options make it again.
     pub fn origin(&self, name: &str) -> Origin {
-        let options = self.options.iter().flat_map(|(option, value)| [format!("--{option}"), value.clone()]);
-        Origin { distro: Some(self.distro.into()), added: std::iter::once(name.into()).chain(options).collect() }
+        let added = std::iter::once(name.into()).chain(self.given.words()).collect();
+        Origin { distro: Some(self.distro.into()), added }
     }
 }
 
@@ -148,7 +137,12 @@ pub fn of_name(target: &str) -> Option<(&'static dyn Distro, &str)> {
 
 /// Names of targets, one for each distribution.
 pub fn examples() -> Vec<&'static str> {
-    DISTROS.iter().map(|d| d.facts().examples[0].0).collect()
+    DISTROS.iter().map(|d| name_in(d.facts().examples[0].0)).collect()
+}
+
+/// The target's name in what is written behind `target add`.
+fn name_in(example: &str) -> &str {
+    example.split(' ').next().unwrap_or(example)
 }
 
 /// What names look like that mean one kernel for good, one for each distribution.
@@ -177,12 +171,12 @@ pub fn of_machine() -> Result<&'static dyn Distro> {
 ///
 /// # Errors
 /// A name of no distribution, and what [`Distro::add`] fails with.
-pub fn add(name: &str, options: BTreeMap<&'static str, String>) -> Result<Added> {
+pub fn add(name: &str, given: Given) -> Result<Added> {
     let (distro, rest) = of_name(name).with_context(|| {
         let like = names().join(" or ");
         format!("{name:?} is no target: names look like {like}; a kernel you built is added with --tree DIR")
     })?;
-    distro.add(&Ask::new(distro.facts(), rest, options)?)
+    distro.add(&Ask::new(distro.facts(), rest, given)?)
 }
 
 /// Where the source of Rust's library is, as seen inside the build root `root`; None leaves it to kbuild's default.
@@ -204,9 +198,10 @@ mod tests {
         for distro in DISTROS {
             let facts = distro.facts();
             let start = format!("{}:", facts.name);
-            let names = [facts.newest, facts.one].into_iter().chain(facts.examples.map(|(name, _)| name));
+            let names = [facts.newest, facts.one].into_iter().chain(facts.examples.map(|(given, _)| name_in(given)));
             assert!(names.clone().all(|name| name.starts_with(&start)), "{start}");
-            let [newest, one] = facts.examples.map(|(name, _)| of_name(name).map(|(d, rest)| d.release(rest)));
+            let [newest, one] =
+                facts.examples.map(|(given, _)| of_name(name_in(given)).map(|(d, rest)| d.release(rest)));
             assert_eq!(newest, Some(None));
             assert!(one.flatten().is_some());
             assert_eq!(DISTROS.iter().filter(|d| d.facts().name == facts.name).count(), 1);
@@ -216,7 +211,7 @@ mod tests {
 
     #[test]
     fn an_option_of_another_distribution_is_refused() {
-        let given = |name| BTreeMap::from([(name, "x".to_string())]);
+        let given = |name| Given::from([(name, "x")]);
         let facts = debian::Debian.facts();
         let ask = Ask::new(facts, "forky", given("mirror")).unwrap();
         assert_eq!((ask.option("mirror"), ask.option("arch")), (Some("x"), None));

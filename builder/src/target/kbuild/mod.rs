@@ -100,7 +100,8 @@ impl Objects {
 
 /// Whether kmend made the target's tree itself, and so may let kbuild write to it.
 pub fn owns(target: &Target) -> bool {
-    target.origin.distro.is_some()
+    // A tree of the user's is seen where it stands, so that its paths in saved commands are right.
+    target.tree != Path::new(&target.tree_inside)
 }
 
 /// A name for what is kept about a target's tree: the same only for the same kernel at the same place.

@@ -206,7 +206,7 @@ fn make(request: &Request, archive: &Archive, kernel: &Kernel, name: &str, dir: 
     // The build root keeps the processor busy while the network brings the packages, and the other way round.
     let make_roots = || -> Result<_> {
         let root = roots::find_or_make(&tools, &wanted)?;
-        Ok((root, Toolchain::provide(&config)?))
+        Ok((root, Toolchain::provide(&config, None)?))
     };
     let (roots, shipped) = std::thread::scope(|s| {
         let roots = s.spawn(make_roots);
@@ -219,7 +219,6 @@ fn make(request: &Request, archive: &Archive, kernel: &Kernel, name: &str, dir: 
     let parts = Parts {
         name,
         origin: request.ask.origin(name),
-        arch: request.arch,
         release,
         version: &kernel.version,
         places,
@@ -228,8 +227,6 @@ fn make(request: &Request, archive: &Archive, kernel: &Kernel, name: &str, dir: 
         root,
         root_is: &format!("the build root of suite {}", request.suite),
         toolchain,
-        // Debian builds outside of the source tree, where kbuild takes the tree's path off __FILE__.
-        cc_flags: vec!["-fmacro-prefix-map=./=".into()],
     };
     parts.finish()
 }
@@ -347,10 +344,7 @@ mod tests {
 
     #[test]
     fn requests() {
-        let parse = |rest, arch| {
-            let options = [("arch", String::from(arch))].into();
-            Request::parse(&Ask::new(Debian.facts(), rest, options).unwrap())
-        };
+        let parse = |rest, arch| Request::parse(&Ask::new(Debian.facts(), rest, [("arch", arch)].into()).unwrap());
         let r = parse("forky", "amd64").unwrap();
         assert_eq!((r.suite.as_str(), r.release, r.arch.uname), ("forky", None, "x86_64"));
         let r = parse("forky/7.2.12+deb14-amd64", "x86_64").unwrap();

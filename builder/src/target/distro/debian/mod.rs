@@ -9,7 +9,8 @@ pub mod source;
 mod sources;
 mod versions;
 
-use super::{Ask, Distro, Facts, Format, Opt};
+use super::{Ask, Distro, Facts, Format};
+use crate::target::options::Opt;
 use crate::target::Added;
 use anyhow::Result;
 use std::cmp::Ordering;
@@ -30,11 +31,13 @@ const FACTS: Facts = Facts {
             name: "arch",
             value: "ARCH",
             help: "The kernel's architecture: x86_64 (amd64), ppc64le (ppc64el); this machine's by default",
+            many: false,
         },
         Opt {
             name: "mirror",
             value: "URI",
             help: "An archive to use instead of the one in this machine's apt sources",
+            many: false,
         },
     ],
     format: Format::Deb,

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Distributions whose kernels are RPM packages: RHEL and what is built from it, Fedora, SUSE. A kernel's packages and its source
+//! package in, by their files.
+
+mod add;
+mod compare;
+mod kernel;
+mod package;
+mod signature;
+mod source;
+
+use super::{Ask, Distro, Facts, Format};
+use crate::target::options::{Opt, ROOT, RUST, SOURCE};
+use crate::target::Added;
+use anyhow::{bail, Result};
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+
+/// The distributions with RPM packages.
+pub struct Rpm;
+
+/// Facts about them.
+const FACTS: Facts = Facts {
+    name: "rpm",
+    newest: "rpm:NAME",
+    one: "rpm:NAME/RELEASE",
+    examples: [
+        ("rpm:el9 --rpm kernel-*.x86_64.rpm --source kernel-*.src.rpm", "a kernel by its RPMs, under any name"),
+        ("rpm:el9/5.14.0-427.el9.x86_64 --rpm kernel-*.rpm --source kernel-*.src.rpm", "they have to be of this one"),
+    ],
+    missing: "if you have that kernel's RPMs",
+    options: &[
+        Opt {
+            name: "rpm",
+            value: "FILE",
+            help: "The kernel's RPMs: kernel-core (or kernel), kernel-modules*, kernel-devel (for rpm:NAME)",
+            many: true,
+        },
+        SOURCE,
+        ROOT,
+        RUST,
+        Opt {
+            name: "gpg-key",
+            value: "FILE",
+            help: "Public keys, one of which has to have signed each RPM [default: signatures are not checked] (for rpm:NAME)",
+            many: true,
+        },
+    ],
+    format: Format::Rpm,
+    cache: &[],
+    tool: "dnf",
+};
+
+impl Distro for Rpm {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn add(&self, ask: &Ask) -> Result<Added> {
+        add::add(ask)
+    }
+
+    fn release<'a>(&self, rest: &'a str) -> Option<&'a str> {
+        rest.split_once('/').map(|(_, release)| release).filter(|release| !release.is_empty())
+    }
+
+    fn order(&self, a: &str, b: &str) -> Result<Ordering> {
+        Ok(rpm_version::rpm_evr_compare(a, b))
+    }
+
+    fn rust_root(&self) -> Result<PathBuf> {
+        bail!("kmend does not make one of RPMs yet")
+    }
+
+    fn rust_sources(&self, root: &Path) -> Vec<String> {
+        // The package rust-src; rustc looks for it there.
+        let folder = "usr/lib/rustlib/src/rust/library";
+        let is_there = root.join(folder).join("core/src/lib.rs").is_file();
+        is_there.then(|| format!("/{folder}")).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_as_rpm_does() {
+        let order = |a, b| Rpm.order(a, b).unwrap();
+        assert_eq!(order("5.14.0-427.el9", "5.14.0-427.13.1.el9_4"), Ordering::Less);
+        assert_eq!(order("6.12.0-55.9.1.el10_0", "6.12.0-55.10.1.el10_0"), Ordering::Less);
+        assert_eq!(order("6.12~rc1-1", "6.12-1"), Ordering::Less);
+        assert_eq!(Rpm.release("el9/5.14.0-427.el9.x86_64"), Some("5.14.0-427.el9.x86_64"));
+        assert_eq!((Rpm.release("el9"), Rpm.release("el9/")), (None, None));
+    }
+}
