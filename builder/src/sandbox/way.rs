@@ -56,8 +56,8 @@ fn tried(way: Way) -> std::result::Result<(), String> {
 fn hopeless(why: &str) -> String {
     format!(
         "compilers run in a sandbox of namespaces, and this machine does not allow one: {why}\n  \
-         run it as root with CAP_SYS_ADMIN (in a container: --privileged, or --cap-add SYS_ADMIN with seccomp and AppArmor \
-         profiles that allow mounts),\n  or as any user where user namespaces are on (sysctl user.max_user_namespaces, \
-         kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)"
+         in a container: `podman run --security-opt unmask=ALL`, or --privileged (docs/containers.md);\n  \
+         elsewhere: switch on user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, \
+         kernel.apparmor_restrict_unprivileged_userns), or run it as root with CAP_SYS_ADMIN"
     )
 }
