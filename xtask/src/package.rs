@@ -109,7 +109,9 @@ fn documents(folder: &Path) -> Result<()> {
     let home = home()?;
     let docs = std::fs::read_dir(home.join("docs")).context("cannot read docs/")?;
     let mut paths: Vec<PathBuf> = docs.filter_map(|e| Some(e.ok()?.path())).collect();
-    paths.retain(|p| p.extension().is_some_and(|e| e == "md") && !p.ends_with("README.md"));
+    // The index and the site's list of pages are for other places.
+    let is_page = |p: &Path| p.extension().is_some_and(|e| e == "md") && !p.ends_with("README.md");
+    paths.retain(|p| is_page(p) && !p.ends_with("SUMMARY.md"));
     paths.extend(["README.md", "CHANGELOG.md", "COPYING"].map(|name| home.join(name)));
     for path in paths {
         let name = path.file_name().context("a document without a name")?;
