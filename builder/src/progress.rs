@@ -2,10 +2,11 @@
 //! What a person sees while long work runs: one line a step, with a spinner on a terminal and the
 //! time it took; plain lines elsewhere, so that CI logs read well.
 
+use crate::visible::visible;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kmend_shared::paint::{self, Tone};
 use std::cell::RefCell;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,20 @@ fn hear(what: &str, time: Duration) -> bool {
 
 /// Says something that a person should know once, above the steps that run.
 pub fn note(text: &str) {
-    BARS.suspend(|| eprintln!("  {} {text}", painted("note:", Tone::Strong)));
+    say(&painted("note: ", Tone::Strong), text, "");
+}
+
+/// A line on standard error, above the steps that run.
+fn say(before: &str, text: &str, after: &str) {
+    BARS.suspend(|| {
+        // A log that takes no more is no reason to break off.
+        let _ = std::io::stderr().write_all(line(before, text, after).as_bytes());
+    });
+}
+
+/// `text` may come from outside, and what a terminal would act on is named in it; what stands around it has colours.
+fn line(before: &str, text: &str, after: &str) -> String {
+    format!("  {before}{}{after}\n", visible(text))
 }
 
 /// Text on standard error, in a tone where that is a terminal.
@@ -87,7 +101,7 @@ pub fn step(what: impl Into<String>) -> Step {
     } else {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
-    bar.set_message(what.clone());
+    bar.set_message(visible(&what).into_owned());
     let begun = Instant::now();
     let said = (bar.is_hidden() && !is_heard()).then_some(Mutex::new(begun));
     Step { bar, what, begun, open: true, said }
@@ -96,7 +110,7 @@ pub fn step(what: impl Into<String>) -> Step {
 impl Step {
     /// Shows a detail of the running step; in a log, no more than once a minute.
     pub fn detail(&self, text: &str) {
-        self.bar.set_message(format!("{}: {text}", self.what));
+        self.bar.set_message(visible(&format!("{}: {text}", self.what)).into_owned());
         let Some(mut said) = self.said.as_ref().and_then(|said| said.try_lock().ok()) else { return };
         if said.elapsed() >= Duration::from_secs(60) {
             *said = Instant::now();
@@ -114,7 +128,7 @@ impl Step {
         let took = self.begun.elapsed().as_secs_f32();
         let sep = if result.is_empty() { "" } else { ": " };
         let took = painted(&format!("[{took:.1} s]"), Tone::Quiet);
-        BARS.suspend(|| eprintln!("  {}{sep}{result} {took}", self.what));
+        say("", &format!("{}{sep}{result} ", self.what), &took);
     }
 }
 
@@ -128,7 +142,7 @@ impl Drop for Step {
             let took = self.begun.elapsed().as_secs_f32();
             let failed = painted("failed", Tone::Bad);
             let took = painted(&format!("[{took:.1} s]"), Tone::Quiet);
-            BARS.suspend(|| eprintln!("  {}: {failed} {took}", self.what));
+            say("", &format!("{}: ", self.what), &format!("{failed} {took}"));
         }
     }
 }
@@ -136,6 +150,13 @@ impl Drop for Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_for_the_terminal_and_nothing_else_is() {
+        let took = Tone::Quiet.paint("[0.1 s]");
+        assert_eq!(line("", "reading a\x1b[2Jb ", &took), format!("  reading a⟨U+001B⟩[2Jb {took}\n"));
+        assert!(took.starts_with('\x1b'));
+    }
 
     #[test]
     fn who_listens_hears_what_was_done_and_what_was_not() {
