@@ -20,7 +20,7 @@ mdbook=$(command -v mdbook) || {
         # Without the web server. In a target folder of its own, which cargo removes.
         env -u CARGO_TARGET_DIR "${CARGO:-cargo}" install --quiet --locked --no-default-features --features search \
             --version "$version" --root "$cache/mdbook-$version" mdbook || {
-            echo "site: mdbook $version cannot be compiled; an mdbook that is in PATH is used" >&2
+            echo "site: mdbook $version cannot be compiled: install mdbook in another way, and have it in PATH" >&2
             exit 1
         }
     fi
