@@ -66,8 +66,12 @@ const LINE_TABLES: &[&str] = &["-g1", "-gz=none"];
 pub(crate) const OWN: &[&str] = &["-idirafter", HEADERS];
 
 /// The headers that are laid beside the tree for patched sources: path there and text.
-const OWN_HEADERS: [(&str, &str); 1] =
-    [("linux/livepatch_helpers.h", include_str!("../../../kmod/include/linux/livepatch_helpers.h"))];
+const OWN_HEADERS: [(&str, &str); 4] = [
+    ("linux/livepatch_helpers.h", include_str!("../../../kmod/include/linux/livepatch_helpers.h")),
+    ("kpatch-macros.h", include_str!("../../../kmod/include/kpatch/kpatch-macros.h")),
+    ("kpatch-syscall.h", include_str!("../../../kmod/include/kpatch/kpatch-syscall.h")),
+    ("kpatch.h", include_str!("../../../kmod/include/kpatch/kpatch.h")),
+];
 
 /// Where they stand in the sandbox.
 const HEADERS: &str = "/tmp/kmend/headers";

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The callbacks that a fix registers with KLP_PRE_PATCH_CALLBACK() and its relations
-//! (include/linux/livepatch_helpers.h): the patched object in, the functions out.
+//! (include/linux/livepatch_helpers.h), or with kpatch's KPATCH_PRE_PATCH_CALLBACK() and its: the patched object in, the
+//! functions out.
 //!
-//! Each macro leaves a pointer to the function, under a name that says when it is called and, behind that, for which klp
-//! object. Which object that is follows from the unit, so only the first part is read.
+//! Each KLP macro leaves a pointer to the function, under a name that says when it is called and, behind that, for which klp
+//! object. Which object that is follows from the unit, so only the first part is read. kpatch's leave it in a section for each
+//! kind; in its own header (kmod/patch/kpatch-macros.h) an empty pointer to the object's name follows.
 
 use super::view::{ItemId, ItemKind, Ref, View};
 use super::ChangeSet;
@@ -21,10 +23,14 @@ pub const SECTION: &str = ".discard.klp_callback_ptrs";
 pub fn of(changes: &ChangeSet<'_>) -> Result<Vec<(Kind, ItemId)>, Vec<Refusal>> {
     let view = &changes.patched;
     let (mut found, mut refusals) = (Vec::new(), Vec::new());
-    for (id, section) in view.object.sections.iter().enumerate().filter(|(_, s)| s.name == SECTION) {
+    for (id, section) in view.object.sections.iter().enumerate() {
+        let of_kpatch = kpatch_kind(&section.name);
+        if section.name != SECTION && of_kpatch.is_none() {
+            continue;
+        }
         for r in &section.relocs {
             let pointer = pointer_at(view, id, r.offset);
-            let Some(kind) = pointer.and_then(kind_of) else {
+            let Some(kind) = of_kpatch.or_else(|| pointer.and_then(kind_of)) else {
                 refusals.push(Refusal::new(
                     "unknown-section",
                     pointer.unwrap_or_default(),
@@ -39,8 +45,14 @@ pub fn of(changes: &ChangeSet<'_>) -> Result<Vec<(Kind, ItemId)>, Vec<Refusal>> 
                 other => refusals.push(Refusal::new(
                     "callback-function",
                     &name_of(view, other),
-                    SECTION,
-                    format!("{} names something that is not a new function of this file", kind.macro_name()),
+                    &section.name,
+                    format!(
+                        "{} names something that is not a new function of this file",
+                        match of_kpatch {
+                            Some(kind) => kind.macro_name().replacen("KLP", "KPATCH", 1),
+                            None => kind.macro_name(),
+                        }
+                    ),
                     "name a function that the fix adds to the same file; that function can call others",
                 )),
             }
@@ -52,6 +64,11 @@ pub fn of(changes: &ChangeSet<'_>) -> Result<Vec<(Kind, ItemId)>, Vec<Refusal>> 
     } else {
         Err(refusals)
     }
+}
+
+/// The kind of the callbacks in a section that kpatch's macros fill: `.kpatch.callbacks.pre_patch`.
+pub fn kpatch_kind(section: &str) -> Option<Kind> {
+    Kind::of_name(section.strip_prefix(".kpatch.callbacks.")?)
 }
 
 fn is_new_function(changes: &ChangeSet<'_>, item: ItemId) -> bool {
@@ -89,6 +106,10 @@ mod tests {
         assert_eq!(kind_of("__klp_post_unpatch_callback_zram"), Some(Kind::PostUnpatch));
         for other in ["", "__klp_pre_patch", "__klp_mid_patch_callback_vmlinux", "klp_pre_patch_callback_vmlinux"] {
             assert_eq!(kind_of(other), None, "{other}");
+        }
+        assert_eq!(kpatch_kind(".kpatch.callbacks.post_patch"), Some(Kind::PostPatch));
+        for other in [".kpatch.callbacks.", ".kpatch.callbacks.mid_patch", ".kpatch.force", "pre_patch"] {
+            assert_eq!(kpatch_kind(other), None, "{other}");
         }
     }
 }

@@ -84,6 +84,10 @@ pub struct ChangeSet<'o> {
     pub refusals: Vec<Refusal>,
     /// Changed functions whose code cannot be had: see [`moved`].
     pub lost: Vec<Refusal>,
+    /// What kpatch's macros name.
+    pub ignored: ignore::Ignored,
+    /// Changes that are left out for that, in order.
+    pub left_out: Vec<ignore::LeftOut>,
 }
 
 impl ChangeSet<'_> {
@@ -178,18 +182,28 @@ pub fn diff_with<'o>(
     refusals.clear();
     let entries_p = Entries::of(&vp, layouts, &mut refusals);
     let ignored = ignore::Ignored::of(&vp);
-    let (mut functions, mut data, mut new_data) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut functions, mut data, mut new_data, mut left_out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let unnamed_code;
     let (sites_o, sites_p) = (sites::sites(&vo), sites::sites(&vp));
     {
         let comparer = Comparer::new(&vo, &vp, &twins, [&entries_o, &entries_p], [&sites_o, &sites_p]);
         for (p, item) in vp.items.iter().enumerate() {
             let section = &vp.section(p).name;
-            let left_out = match item.kind {
+            if ignore::is_macro_section(section) {
+                continue;
+            }
+            let macro_name = match item.kind {
                 ItemKind::Function => ignored.function(&item.name, section),
-                _ => ignored.section(section) || ignore::is_macro_section(section),
+                _ => ignored.section(section),
             };
-            if left_out {
+            if let Some(by) = macro_name {
+                let differs = match (item.kind, twins.of_patched[p]) {
+                    (ItemKind::Anonymous, _) => false,
+                    (_, None) => true,
+                    (ItemKind::Function, Some(o)) => !comparer.function_reasons(o, p).is_empty(),
+                    (ItemKind::Data, Some(o)) => comparer.data_difference(o, p).is_some(),
+                };
+                left_out.extend(differs.then(|| ignore::LeftOut { name: item.name.clone(), by }));
                 continue;
             }
             match (item.kind, twins.of_patched[p]) {
@@ -211,10 +225,12 @@ pub fn diff_with<'o>(
                 (ItemKind::Anonymous, _) => {}
             }
         }
-        unnamed_code = unnamed_differences(&comparer, &ignored);
+        unnamed_code = unnamed_differences(&comparer, &ignored, &mut left_out);
     }
     let misplaced = storage::misplaced(&vo, &vp, &twins, &ignored);
     add_families(&vp, &twins, &mut functions);
+    // One whose other part is carried is carried too.
+    left_out.retain(|one| !functions.iter().any(|f| vp.items[f.item].name == one.name));
     let static_call_site = layouts.size("static_call_site");
     Ok(ChangeSet {
         original: vo,
@@ -232,16 +248,22 @@ pub fn diff_with<'o>(
         settled,
         refusals,
         lost: Vec::new(),
+        ignored,
+        left_out,
     })
 }
 
 /// Compares code without a name, section by section and in order.
-fn unnamed_differences(comparer: &Comparer<'_, '_>, ignored: &ignore::Ignored) -> BTreeMap<String, String> {
+fn unnamed_differences(
+    comparer: &Comparer<'_, '_>,
+    ignored: &ignore::Ignored,
+    left_out: &mut Vec<ignore::LeftOut>,
+) -> BTreeMap<String, String> {
     let pieces = |view: &View<'_>| -> BTreeMap<String, Vec<ItemId>> {
         let mut all: BTreeMap<String, Vec<ItemId>> = BTreeMap::new();
         for (id, item) in view.items.iter().enumerate().filter(|(_, i)| i.kind == ItemKind::Anonymous) {
             let section = view.section(id);
-            if section.is_text() && !ignored.section(&section.name) {
+            if section.is_text() {
                 all.entry(item.name.clone()).or_default().push(id);
             }
         }
@@ -255,8 +277,10 @@ fn unnamed_differences(comparer: &Comparer<'_, '_>, ignored: &ignore::Ignored) -
             true => o.iter().zip(p).find_map(|(&o, &p)| comparer.data_difference(o, p)).map(|d| d.why),
             false => Some(format!("{} pieces instead of {}", p.len(), o.len())),
         };
-        if let Some(why) = why {
-            found.insert(name.clone(), why);
+        match (why, ignored.section(name)) {
+            (Some(why), None) => _ = found.insert(name.clone(), why),
+            (Some(_), Some(by)) => left_out.push(ignore::LeftOut { name: name.clone(), by }),
+            (None, _) => {}
         }
     }
     found

@@ -45,6 +45,7 @@ pub fn adopt(moved: &mut ChangeSet<'_>, kernel: &ChangeSet<'_>) {
         }
     }
     moved.unnamed_code.clone_from(&kernel.unnamed_code);
+    moved.left_out.clone_from(&kernel.left_out);
     add_families(&moved.patched, &moved.twins, &mut moved.functions);
     // Where the running kernel has no such part there is nothing that it takes the place of.
     for function in &mut moved.functions {

@@ -73,6 +73,17 @@ pub fn cold_parent(name: &str) -> Option<&str> {
     number.bytes().all(|b| b.is_ascii_digit()).then(|| start.strip_suffix(".cold"))?
 }
 
+/// The function that GCC split a part from: `foo.part.0`, `foo.cold` and `foo.part.0.cold` → `foo`. None for whole functions.
+pub fn whole(name: &str) -> Option<&str> {
+    let first = name.find(".part.").or_else(|| cold_parent(name).map(str::len))?;
+    Some(&name[..first])
+}
+
+/// Whether the compiler may have given the function other arguments than the source does.
+pub fn has_own_arguments(name: &str) -> bool {
+    name.split('.').skip(1).any(|part| matches!(part, "isra" | "constprop" | "part"))
+}
+
 /// Sections that contain only the data that [`is_own_copy`] is about, also where it has no name: flags for what
 /// is to be done once, and UBSAN's records (`.data..Lubsan…`), whose local labels the assembler drops.
 pub fn is_own_section(section: &str) -> bool {

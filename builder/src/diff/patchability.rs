@@ -39,6 +39,7 @@ pub fn refusals(changes: &ChangeSet<'_>) -> Vec<Refusal> {
         found.extend(changes.refusals.iter().cloned());
     }
     found.extend(changes.lost.iter().cloned());
+    found.extend(changes.ignored.refusals.iter().cloned());
     found.extend(changes.misplaced.iter().cloned());
     found.extend(changes.twins.aliases.iter().map(alias));
     found.extend(super::storage::writes(changes));
@@ -199,7 +200,11 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
                 name,
                 section,
                 "the running function has no ftrace entry (it is notrace, or its file is compiled without ftrace), so it cannot be redirected".into(),
-                "change its callers instead, for example so that they call a copy of it under another name",
+                match name.starts_with("__do_sys_") {
+                    // The body of a system call: include/linux/syscalls.h.
+                    true => "include \"kpatch-syscall.h\", and write KPATCH_SYSCALL_DEFINEn in the place of SYSCALL_DEFINEn",
+                    false => "change its callers instead, for example so that they call a copy of it under another name",
+                },
             ));
         }
     }
@@ -248,22 +253,43 @@ pub fn is_changed_at_boot(changes: &ChangeSet<'_>) -> bool {
     names.any(|name| matches!(known::class_of(name), Some(Class::AtBoot(_))))
 }
 
-/// kpatch's macros that ask for something to be run: the diff passes them over, a live patch that is to be
-/// loaded must not.
-pub fn kpatch_callbacks(changes: &ChangeSet<'_>) -> Vec<Refusal> {
+/// kpatch's macros that ask for what kmend has not: the diff passes them over, a live patch that is to be loaded must not.
+pub fn kpatch_macros(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     let sections = changes.patched.object.sections.iter().filter(|s| s.size > 0);
-    sections
-        .filter(|s| s.name.starts_with(".kpatch.") && !s.name.starts_with(".kpatch.ignore."))
-        .map(|s| {
-            Refusal::new(
-                "kpatch-macro",
-                "",
-                &s.name,
-                "the fix uses a kpatch macro that kmend does not support".into(),
-                "for callbacks, use the macros in <linux/livepatch_helpers.h> (KLP_PRE_PATCH_CALLBACK and similar); leave others out",
-            )
-        })
-        .collect()
+    sections.filter_map(|s| kpatch_macro(&s.name)).collect()
+}
+
+/// The refusal for a section that a macro of kpatch fills; None for those that are carried, and for other sections. Macros that
+/// kmend refuses leave a section with their name (kmod/include/kpatch/kpatch.h).
+fn kpatch_macro(section: &str) -> Option<Refusal> {
+    let rest = section.strip_prefix(".kpatch.")?;
+    let is_carried = rest.starts_with("ignore.") || super::callbacks::kpatch_kind(section).is_some();
+    let shadow =
+        "use klp_shadow_alloc(), klp_shadow_get() and klp_shadow_free() of <linux/livepatch.h>, with a number in the \
+                  place of the name";
+    let (name, reason, hint) = match rest {
+        _ if is_carried => return None,
+        "force" => (
+            "KPATCH_FORCE_UNSAFE",
+            "livepatch has no way to replace a function while tasks are in it: the macro has had no effect since Linux 4.16",
+            "remove the macro; while a task is in the function the transition waits, and `kmend transition` names that task",
+        ),
+        "hooks.load" | "unsupported.KPATCH_LOAD_HOOK" => (
+            "KPATCH_LOAD_HOOK",
+            "kpatch replaced load hooks by callbacks",
+            "use KPATCH_PRE_PATCH_CALLBACK or KPATCH_POST_PATCH_CALLBACK",
+        ),
+        "hooks.unload" | "unsupported.KPATCH_UNLOAD_HOOK" => (
+            "KPATCH_UNLOAD_HOOK",
+            "kpatch replaced unload hooks by callbacks",
+            "use KPATCH_PRE_UNPATCH_CALLBACK or KPATCH_POST_UNPATCH_CALLBACK",
+        ),
+        _ => match rest.strip_prefix("unsupported.") {
+            Some(name) => (name, "it belongs to kpatch's own module, which a kernel with livepatch does not have", shadow),
+            None => ("", "the fix uses a kpatch macro that kmend does not support", "leave it out"),
+        },
+    };
+    Some(Refusal::new("kpatch-macro", name, section, reason.into(), hint))
 }
 
 /// What an object exports: name → the list it stands in, and what else the export says (licence, namespace).
@@ -335,6 +361,7 @@ fn unknown_sections(changes: &ChangeSet<'_>) -> Vec<Refusal> {
         if !section.is_alloc()
             || section.kind == SHT_NOTE
             || section.is_strings()
+            || changes.ignored.section(&section.name).is_some()
             || special::row_of(&section.name).is_some()
             || p.object.arch.is_toc(&section.name)
         {

@@ -26,8 +26,8 @@ pub fn misplaced(original: &View<'_>, patched: &View<'_>, twins: &Twins, ignored
             matches!(class_of(&view.section(id).name), Some(Class::Code | Class::Data | Class::Start))
         };
         let left_out = match item.kind {
-            ItemKind::Function => ignored.function(&item.name, section),
-            _ => ignored.section(section) || item.is_own_copy(patched.object),
+            ItemKind::Function => ignored.function(&item.name, section).is_some(),
+            _ => ignored.section(section).is_some() || item.is_own_copy(patched.object),
         };
         let (running, wanted) = (of(original, o), of(patched, p));
         if left_out || !is_known(original, o) || !is_known(patched, p) || !running.cannot_serve(wanted) {

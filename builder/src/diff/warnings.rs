@@ -80,6 +80,15 @@ pub fn warnings(changes: &ChangeSet<'_>) -> Vec<Warning> {
         }
     }
     found.extend(new_callbacks(changes));
+    for left in &changes.left_out {
+        let name = names::cold_parent(&left.name).unwrap_or(&left.name);
+        let reason =
+            format!("the fix changes or adds it, and {} leaves that out: the running kernel's stays in force", left.by);
+        let warning = Warning::new("change-ignored", name, &reason);
+        if !found.contains(&warning) {
+            found.push(warning);
+        }
+    }
     let (old, new) = (patchability::exports_of(original), patchability::exports_of(&changes.patched));
     for name in old.difference(&new) {
         found.push(Warning::new("export-removed", name, "the running kernel goes on to export it"));

@@ -439,7 +439,27 @@ impl<'a, 'o> Run<'a, 'o> {
             ));
             return None;
         }
-        let (name, local) = self.meant(twin?, reloc);
+        let left_out = self.changes.left_out.iter().find(|left| left.name == item.name);
+        let Some(twin) = twin.filter(|_| left_out.is_none() || !names::has_own_arguments(&item.name)) else {
+            self.refusals.push(match left_out {
+                Some(left) => Refusal::new(
+                    "kpatch-macro",
+                    left.by,
+                    &pending.on_behalf_of,
+                    format!("it leaves out {}, which code of the fix uses and the running kernel has not, or not with the same arguments", item.name),
+                    "remove the macro for this function",
+                ),
+                None => Refusal::new(
+                    "unknown-reference",
+                    &pending.on_behalf_of,
+                    section,
+                    format!("it refers to {}, which is neither in the running kernel nor in the live patch", item.name),
+                    "please report it: it is a fault of kmend's",
+                ),
+            });
+            return None;
+        };
+        let (name, local) = self.meant(twin, reloc);
         Some((self.external(&name, Origin::Unit { name: name.clone(), local }), addend))
     }
 

@@ -32,6 +32,8 @@ struct Reached<'u> {
     /// The fixes that touch a file which it is compiled from, in order.
     fixes: Vec<usize>,
     functions: Functions,
+    /// What of its changes a macro leaves out.
+    left_out: Option<String>,
 }
 
 /// The functions of a unit, by name.
@@ -51,6 +53,8 @@ struct Found {
     live: BTreeSet<usize>,
     /// Those that changed functions which are again as they were, and where.
     undone: BTreeMap<usize, String>,
+    /// Those that change what a macro leaves out, and what that is.
+    left_out: BTreeMap<usize, String>,
 }
 
 /// The fixes of `changed` with what each of them does. Without `extracts` nothing of them is in a live patch.
@@ -71,6 +75,9 @@ pub fn effects(
     for reached in &all {
         if let ([one], false) = (reached.fixes.as_slice(), reached.functions.replaced.is_empty()) {
             found.live.insert(*one);
+        }
+        if let Some(why) = &reached.left_out {
+            reached.fixes.iter().for_each(|fix| _ = found.left_out.entry(*fix).or_insert_with(|| why.clone()));
         }
     }
     // Of units that the same fixes reach one is asked first: what it tells of them is mostly enough.
@@ -130,7 +137,9 @@ fn reached<'u>(
         replaced: replaced.chain(callbacks).map(base).collect(),
         present: present.map(|i| base(&i.name)).collect(),
     };
-    Reached { unit, fixes, functions }
+    let left_out = (changes.left_out.first())
+        .map(|left| format!("{} leaves out its change of {} in {}", left.by, left.name, unit.pair.unit.source));
+    Reached { unit, fixes, functions, left_out }
 }
 
 /// A function's name without what the compiler puts behind it for a copy or a part.
@@ -233,6 +242,9 @@ fn judge(n: usize, found: &Found, tree: &PatchedTree, absent: &BTreeMap<String, 
         return (Effect::Live, None);
     }
     let touches = &tree.touches[n];
+    if let Some(why) = found.left_out.get(&n) {
+        return (Effect::Undone, Some(why.clone()));
+    }
     if let Some(place) = found.undone.get(&n) {
         return (Effect::Undone, Some(format!("later fixes revert what it changes: {place}")));
     }

@@ -11,7 +11,7 @@ mod units;
 
 use crate::audit::Shown;
 use crate::compile;
-use crate::diff::{patchability, ChangeSet};
+use crate::diff::{ignore, patchability, ChangeSet};
 use crate::elf::{self, Object};
 use crate::emit::{self, KlpFunc, KlpObject, Registration};
 use crate::error::{NothingChanged, Refusal, Refused};
@@ -162,7 +162,7 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
 
     let mut changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
     // Report each fix that changes nothing in this kernel.
-    let same = units.iter().zip(&changes).filter(|(_, c)| !c.is_any());
+    let same = units.iter().zip(&changes).filter(|(_, c)| !c.is_any() && c.left_out.is_empty());
     affected.notes.extend(
         same.map(|(u, _)| format!("{} compiles to the same code with and without the fixes", u.pair.unit.source)),
     );
@@ -332,18 +332,22 @@ pub fn image(target: &Target, unit: Option<&kbuild::Unit>) -> Result<Arc<Image>>
 fn extract_all(units: &[Unit], changes: &[ChangeSet<'_>], mut refusals: Vec<Refusal>) -> Result<Vec<Extract>> {
     let mut extracts = Vec::new();
     for (n, (unit, changes)) in units.iter().zip(changes).enumerate() {
-        let callbacks = patchability::kpatch_callbacks(changes);
+        let macros = patchability::kpatch_macros(changes);
         let found = match patchability::check(changes).and_then(|p| extract::extract(p, &n.to_string())) {
             Ok(extract) => {
                 extracts.push(extract);
-                callbacks
+                macros
             }
-            Err(found) => [found, callbacks].concat(),
+            Err(found) => [found, macros].concat(),
         };
         refusals.extend(found.into_iter().map(|r| in_file(r, &unit.pair.unit.source)));
     }
     if !refusals.is_empty() {
         return Err(Refused(refusals).into());
+    }
+    let left_out: Vec<_> = changes.iter().flat_map(|c| &c.left_out).collect();
+    if let (Some(first), true) = (left_out.first(), changes.iter().all(|c| c.functions.is_empty())) {
+        return Err(Refused(vec![ignore::refusal(first.by, &left_out)]).into());
     }
     if changes.iter().all(|c| c.functions.is_empty()) {
         let files: Vec<&str> = units.iter().map(|u| u.pair.unit.source.as_str()).collect();

@@ -57,7 +57,7 @@ pub enum Effect {
     NotBuilt,
     /// What the fix changes compiles to the same code.
     SameCode,
-    /// Later fixes take back what it changes: it is not fixed.
+    /// Later fixes take back what it changes, or a macro leaves it out (KPATCH_IGNORE_FUNCTION): it is not fixed.
     Undone,
 }
 

@@ -27,13 +27,22 @@
 #define KLP_STATIC_CALL(name) \
 	(*(__typeof__(&STATIC_CALL_TRAMP(name)))READ_ONCE(STATIC_CALL_KEY(name).func))
 
-/* A system call without the data that tracing has about it: the running kernel has those already. */
+/*
+ * A system call without the data that tracing has about it: the running kernel has those already. The body is a function of its
+ * own, since the one that the kernel's macro makes is `inline`, so closed to ftrace, and need not be inlined all the same.
+ */
 #define KLP_SYSCALL_DEFINE1(name, ...) KLP_SYSCALL_DEFINEx(1, _##name, __VA_ARGS__)
 #define KLP_SYSCALL_DEFINE2(name, ...) KLP_SYSCALL_DEFINEx(2, _##name, __VA_ARGS__)
 #define KLP_SYSCALL_DEFINE3(name, ...) KLP_SYSCALL_DEFINEx(3, _##name, __VA_ARGS__)
 #define KLP_SYSCALL_DEFINE4(name, ...) KLP_SYSCALL_DEFINEx(4, _##name, __VA_ARGS__)
 #define KLP_SYSCALL_DEFINE5(name, ...) KLP_SYSCALL_DEFINEx(5, _##name, __VA_ARGS__)
 #define KLP_SYSCALL_DEFINE6(name, ...) KLP_SYSCALL_DEFINEx(6, _##name, __VA_ARGS__)
-#define KLP_SYSCALL_DEFINEx(x, sname, ...) __SYSCALL_DEFINEx(x, sname, __VA_ARGS__)
+#define KLP_SYSCALL_DEFINEx(x, sname, ...)					\
+	static inline long __klp_do_sys##sname(__MAP(x, __SC_DECL, __VA_ARGS__));	\
+	__SYSCALL_DEFINEx(x, sname, __VA_ARGS__)				\
+	{									\
+		return __klp_do_sys##sname(__MAP(x, __SC_ARGS, __VA_ARGS__));	\
+	}									\
+	static inline long __klp_do_sys##sname(__MAP(x, __SC_DECL, __VA_ARGS__))
 
 #endif /* _LINUX_LIVEPATCH_HELPERS_H */
