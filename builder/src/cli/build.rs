@@ -23,12 +23,18 @@ pub struct BuildArgs {
     /// The kernel to build for, as listed by `target list`
     #[arg(short, long)]
     target: String,
+    /// The file's name less its end, where it is not the module's.
+    #[arg(skip)]
+    pub file: Option<String>,
+    /// Whether only the module is written.
+    #[arg(skip)]
+    pub only_module: bool,
     /// Name of the module [default: kmend_ plus the first fix's file name]
     #[arg(short, long)]
-    name: Option<String>,
+    pub name: Option<String>,
     /// Folder to write to
     #[arg(short, long, default_value = ".")]
-    output: PathBuf,
+    pub output: PathBuf,
     /// Rust file with callbacks and states to compile into the module (docs/authors.md)
     #[arg(long, value_name = "HOOKS.rs")]
     hooks: Option<PathBuf>,
@@ -37,7 +43,7 @@ pub struct BuildArgs {
     allow_layout: Vec<String>,
     /// Leave older live patches active instead of replacing them
     #[arg(long)]
-    no_replace: bool,
+    pub no_replace: bool,
     /// Write the result, or the reasons why there is none, as one HTML page with both versions of the code side by side
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
@@ -54,6 +60,27 @@ pub struct BuildArgs {
     /// patches (in the order of their quilt series, or of their names), or - for standard input
     #[arg(required = true, value_name = "FIX.patch")]
     fixes: Vec<PathBuf>,
+}
+
+impl BuildArgs {
+    /// Of these fixes, for this target; all else as when no option is given.
+    pub fn new(target: String, fixes: Vec<PathBuf>) -> Self {
+        Self {
+            target,
+            file: None,
+            only_module: false,
+            name: None,
+            output: ".".into(),
+            hooks: None,
+            allow_layout: Vec::new(),
+            no_replace: false,
+            report: None,
+            json: false,
+            max_units: None,
+            allow_unproven: Vec::new(),
+            fixes,
+        }
+    }
 }
 
 /// Runs the command.
@@ -91,7 +118,8 @@ fn build(args: &BuildArgs) -> Result<()> {
         allow_layout: args.allow_layout.iter().cloned().collect(),
         stream: None,
     };
-    let module = args.output.join(format!("{name}.ko"));
+    let file = |end: &str| args.output.join(format!("{}.{end}", args.file.as_deref().unwrap_or(&name)));
+    let module = file("ko");
     let mut seen = Seen::default();
     let outcome = match pipeline::build(&request, &mut seen) {
         Ok(outcome) => outcome,
@@ -103,12 +131,9 @@ fn build(args: &BuildArgs) -> Result<()> {
         }
     };
     let json = serde_json::to_string_pretty(&outcome.manifest)? + "\n";
-    let file = |end: &str| args.output.join(format!("{name}.{end}"));
-    files::write_together(&[
-        (file("rs"), outcome.source.as_bytes()),
-        (file("json"), json.as_bytes()),
-        (file("ko"), &outcome.module),
-    ])?;
+    let written: [(PathBuf, &[u8]); 3] =
+        [(file("rs"), outcome.source.as_bytes()), (file("json"), json.as_bytes()), (module.clone(), &outcome.module)];
+    files::write_together(if args.only_module { &written[2..] } else { &written })?;
     tell(args, &request, End::Built(&outcome.manifest), (Some(&outcome), &seen), &module)?;
     if !args.json {
         print!("{}", summary(&outcome.manifest));

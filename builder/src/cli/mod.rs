@@ -19,6 +19,7 @@ mod cache;
 pub mod diff;
 pub mod inspect;
 mod kernels;
+mod kpatch_build;
 pub mod manual;
 mod names;
 mod output;
@@ -31,6 +32,7 @@ pub mod target;
 
 use crate::error::{BreaksLedger, DoesNotFit, KernelsLeftOut, NotVerified, NothingChanged, Refused, Unproven};
 use crate::stream::contents::Differs;
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use kmend_shared::paint;
 use std::io::IsTerminal;
@@ -70,13 +72,26 @@ pub fn command() -> clap::Command {
 
 /// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(said) => return usage(&said),
-    };
+    if kpatch_build::is_called(std::env::args_os().next().as_deref()) {
+        return match kpatch_build::Args::try_parse() {
+            Ok(args) => end(start(|| kpatch_build::run(&args))),
+            Err(said) => usage(&said),
+        };
+    }
+    match Cli::try_parse() {
+        Ok(cli) => end(start(|| run_command(&cli.command))),
+        Err(said) => usage(&said),
+    }
+}
+
+fn start(run: impl FnOnce() -> Result<()>) -> Result<()> {
     // Before anything else is started.
     crate::sign::pin();
-    let result = match &cli.command {
+    run()
+}
+
+fn run_command(command: &Command) -> Result<()> {
+    match command {
         Command::Build(args) => build::run(args),
         Command::Cache(args) => cache::run(args),
         Command::Diff(args) => diff::run(args),
@@ -86,7 +101,10 @@ pub fn run() -> ExitCode {
         Command::Sign(args) => sign::run(args),
         Command::Stream(args) => stream::run(args),
         Command::Target(args) => target::run(args),
-    };
+    }
+}
+
+fn end(result: Result<()>) -> ExitCode {
     match result.and_then(|()| output::finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -11,6 +11,8 @@ mod headers;
 mod hooks;
 mod hostile;
 mod kernel;
+mod kpatch_build;
+mod kpatch_sources;
 mod mutants;
 mod new_code;
 mod objects;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for (group, tests) in [
         ("usage", usage::TESTS),
+        ("kpatch_build", kpatch_build::TESTS),
         ("fixes", fixes::TESTS),
         ("objects", objects::TESTS),
         ("report", report::TESTS),
@@ -50,6 +53,8 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "target", prepared::TESTS),
         ("KMEND_TEST_TARGET", "target", headers::TESTS),
         ("KMEND_TEST_TARGET", "target", hooks::TESTS),
+        ("KMEND_TEST_TARGET", "target", kpatch_sources::TESTS),
+        ("KMEND_TEST_TARGET", "kpatch_build", kpatch_build::WITH_TARGET),
         ("KMEND_TEST_TARGET", "hostile", hostile::TESTS),
         ("KMEND_TEST_TARGET", "target", outside::TESTS),
         ("KMEND_TEST_TARGET", "target", references::TESTS),
@@ -64,6 +69,7 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "mutants", mutants::WITH_CHECKSUMS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", without_rust::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", hooks::TESTS_WITHOUT_RUST),
+        ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", kpatch_sources::TESTS_WITHOUT_RUST),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "without_rust", outside::TESTS_WITHOUT_RUST),
     ] {
         let named = std::env::var(variable).is_ok_and(|name| !name.is_empty());
