@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A function that is to be left out goes with the part that the compiler moved out of its way.
+//#Flags: -freorder-blocks-and-partition
 #include "kernel.h"
 
-__attribute__((cold, noinline)) void complain(int x);
+void complain(int x) __attribute__((cold));
 
 noinline int checked(int x)
 {
