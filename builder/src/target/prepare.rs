@@ -158,7 +158,8 @@ pub fn check_prepared(tree: &Path, config: &Config, release: &str) -> Result<()>
     );
     let mut wanted =
         vec!["scripts/module.lds", "scripts/mod/modpost", "include/generated/autoconf.h", "Module.symvers"];
-    if config.is_on("CONFIG_OBJTOOL") {
+    // The second name is that before 5.19.
+    if config.is_on("CONFIG_OBJTOOL") || config.is_on("CONFIG_STACK_VALIDATION") {
         wanted.push("tools/objtool/objtool");
     }
     if config.is_on("CONFIG_RUST") {
@@ -260,5 +261,9 @@ mod tests {
         check_prepared(tree.path(), &config, "7.2").unwrap();
         assert!(check_prepared(tree.path(), &config, "7.3").is_err());
         assert!(check_prepared(tree.path(), &Config::parse("CONFIG_RUST=y\n"), "7.2").is_err());
+        for option in ["CONFIG_OBJTOOL=y\n", "CONFIG_STACK_VALIDATION=y\n"] {
+            let said = check_prepared(tree.path(), &Config::parse(option), "7.2").unwrap_err().to_string();
+            assert!(said.contains("objtool"), "{said}");
+        }
     }
 }

@@ -6,13 +6,16 @@
 //! kbuild builds a file that way although the configuration leaves it out.
 
 pub mod command;
+mod folders;
+mod rules;
 
 use crate::files;
 use crate::sandbox::WORK;
 use crate::target::Target;
 use anyhow::{bail, Context, Result};
 use command::Saved;
-use serde::{Deserialize, Serialize};
+use folders::{check_reached, linked, read_answers, Told, TOP};
+pub use folders::{plain, Objects};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -43,60 +46,8 @@ pub fn saved(target: &Target, object: &str) -> Result<Saved> {
     Ok(saved.with_flags(&target.cc_flags))
 }
 
-/// Rules handed to make beside kbuild's own. `kmend-tell` runs within scripts/Makefile.build, whose variables its
-/// recipe prints once all makefiles are read; `kmend-make` goes down from the top as kbuild does, less `prepare`.
-/// Kbuild enters the folders of libs-y from the top; the folders above them must not, whose flags would go down too.
-const RULES: &str = "kmend-ask: ; @+$(foreach d,$(KMEND_DIRS),$(MAKE) --no-print-directory \
--f $(srctree)/scripts/Makefile.build obj=$(d) need-builtin=1 need-modorder=1 kmend-tell || echo 'kmend|$(d)|failed|' ;) :
-kmend-tell: ; @: $(info kmend|$(obj)|y|$(real-obj-y)) $(info kmend|$(obj)|m|$(real-obj-m) $(filter %/modules.order,$(obj-m))) \
-$(info kmend|$(obj)|lib|$(lib-y))
-kmend-libs = $(patsubst %/,%,$(sort $(ARCH_LIB)))
-kmend-enter = $(MAKE) --no-print-directory -f $(srctree)/scripts/Makefile.build obj=$1 need-builtin=1 need-modorder=1 $2 &&
-kmend-make: ; @+$(foreach l,$(kmend-libs),$(if $(filter $l/%,$(KMEND_OBJECTS)),\
-$(call kmend-enter,$l,$(filter $l/%,$(KMEND_OBJECTS))))) \
-$(if $(filter-out $(addsuffix /%,$(kmend-libs)),$(KMEND_OBJECTS)),\
-$(call kmend-enter,.,$(addprefix ./,$(filter-out $(addsuffix /%,$(kmend-libs)),$(KMEND_OBJECTS))))) :";
-
-/// Makes kbuild write down each command (a file an object in [`WORK`]) where it would run and save it: in place of
-/// cmd_and_fixdep of scripts/Kbuild.include, with the text that fixdep would be given.
-fn write_down() -> String {
-    format!(
-        "override cmd_and_fixdep = $(file >{WORK}/$(subst /,%2F,$@),savedcmd_$@ := \
-         $(subst $(pound),$$(pound),$(subst $$,$$$$,$(cmd_$(1))))):"
-    )
-}
-
 /// One command line can name this many folders.
 const MOST_FOLDERS: usize = 256;
-
-/// The objects of one folder's makefile, as kbuild spells them.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Told {
-    y: Vec<String>,
-    m: Vec<String>,
-    lib: Vec<String>,
-    /// Its makefile cannot be read by itself: a part of another one, or broken.
-    failed: bool,
-}
-
-/// What kbuild said about the folders that were asked for.
-#[derive(Debug, Default)]
-pub struct Objects {
-    /// kbuild's spelling of each object that is linked, by its plain path.
-    spelled: BTreeMap<String, String>,
-}
-
-impl Objects {
-    /// All objects, as kbuild spells them.
-    pub fn all(&self) -> impl Iterator<Item = &str> {
-        self.spelled.values().map(String::as_str)
-    }
-
-    /// kbuild's spelling of `object` (`a/b/../c.o` for `a/c.o`); None when it goes into nothing.
-    pub fn spelling(&self, object: &str) -> Option<&str> {
-        self.spelled.get(object).map(String::as_str)
-    }
-}
 
 /// Whether kmend made the target's tree itself, and so may let kbuild write to it.
 pub fn owns(target: &Target) -> bool {
@@ -133,18 +84,19 @@ pub fn ask(target: &Target, dirs: &BTreeSet<String>) -> Result<Objects> {
 /// All objects that go into vmlinux and modules, by plain path, sorted. Takes minutes the first time.
 pub fn everything(target: &Target) -> Result<Vec<String>> {
     let mut told = kept_answers(target)?;
+    let mut dirs = BTreeSet::from([".".to_string()]);
     loop {
+        let words = ask_new(target, &dirs, &mut told)?;
         let (objects, reached) = linked(&told);
         let new: BTreeSet<String> =
             reached.into_iter().filter(|d| !told.contains_key(d) && has_makefile(target, d)).collect();
         if new.is_empty() {
-            return Ok(objects.spelled.into_keys().collect());
+            return Ok(objects.into_plain());
         }
-        let before = told.len();
-        let words = ask_new(target, &new, &mut told)?;
-        if told.len() == before {
+        if new == dirs {
             bail!("kbuild of {} does not say what it builds; is the tree complete?{words}", target.name);
         }
+        dirs = new;
     }
 }
 
@@ -163,86 +115,30 @@ fn kept_answers(target: &Target) -> Result<BTreeMap<String, Told>> {
     })
 }
 
-/// Asks about those of `dirs` that are not in `told` yet; returns make's words, indented.
+/// Asks about the top makefile and those of `dirs`, as far as they are not in `told` yet; returns make's words, indented.
 fn ask_new(target: &Target, dirs: &BTreeSet<String>, told: &mut BTreeMap<String, Told>) -> Result<String> {
     let new: Vec<&str> =
         dirs.iter().map(String::as_str).filter(|d| !told.contains_key(*d) && has_makefile(target, d)).collect();
+    let mut some: Vec<&[&str]> = new.chunks(MOST_FOLDERS).collect();
+    if some.is_empty() && !told.contains_key(TOP) {
+        // Answers are kept from before the top makefile was asked.
+        some.push(&[]);
+    }
     let mut words = String::new();
-    for new in new.chunks(MOST_FOLDERS) {
-        let about = format!("KMEND_DIRS={}", new.join(" "));
+    for dirs in &some {
+        let about = format!("KMEND_DIRS={}", dirs.join(" "));
         let said = make(target, &[], "kmend-ask", &about, "asking kbuild what it builds", None)?;
         read_answers(&String::from_utf8_lossy(&said.stdout), told);
         words.extend(String::from_utf8_lossy(&said.stderr).lines().map(|l| format!("\n    {l}")));
     }
-    if owns(target) && !new.is_empty() {
+    if !some.is_empty() {
+        check_reached(&linked(told).1, |dir| has_makefile(target, dir))
+            .with_context(|| format!("kbuild of {} cannot be asked what it builds{words}", target.name))?;
+    }
+    if owns(target) && !some.is_empty() {
         files::keep(&kept_file(target)?, &serde_json::to_vec(&told).context("cannot write down what kbuild builds")?);
     }
     Ok(words)
-}
-
-fn read_answers(text: &str, told: &mut BTreeMap<String, Told>) {
-    for line in text.lines().filter_map(|l| l.strip_prefix("kmend|")) {
-        let [dir, kind, list] = line.splitn(3, '|').collect::<Vec<_>>()[..] else { continue };
-        let list = list.split_whitespace().map(String::from).collect();
-        let entry = told.entry(dir.into()).or_default();
-        match kind {
-            "y" => entry.y = list,
-            "m" => entry.m = list,
-            "lib" => entry.lib = list,
-            "failed" => entry.failed = true,
-            _ => {}
-        }
-    }
-}
-
-/// Follows the folders down from the top, as kbuild does: what no folder names is not linked.
-fn linked(told: &BTreeMap<String, Told>) -> (Objects, BTreeSet<String>) {
-    let mut builtin = BTreeSet::from([".".to_string()]);
-    let mut any = builtin.clone();
-    loop {
-        let (had_builtin, had_any) = (builtin.len(), any.len());
-        for (dir, told) in told {
-            let below = |list: &[String], end: &str| -> Vec<String> {
-                list.iter().filter_map(|o| o.strip_suffix(end)).map(plain).collect()
-            };
-            if builtin.contains(dir) {
-                builtin.extend(below(&told.y, "/built-in.a"));
-            }
-            if any.contains(dir) {
-                any.extend(below(&told.m, "/modules.order"));
-            }
-        }
-        any.extend(builtin.iter().cloned());
-        if (builtin.len(), any.len()) == (had_builtin, had_any) {
-            break;
-        }
-    }
-    let mut spelled = BTreeMap::new();
-    for (dir, told) in told {
-        let in_vmlinux = told.y.iter().chain(&told.lib).filter(|_| builtin.contains(dir));
-        let in_modules = told.m.iter().filter(|_| any.contains(dir));
-        for object in in_modules.chain(in_vmlinux).filter(|o| o.ends_with(".o")) {
-            spelled.insert(plain(object), object.clone());
-        }
-    }
-    (Objects { spelled }, any)
-}
-
-/// A path without `.` and `..` parts.
-pub fn plain(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|p| *p != "..") => _ = parts.pop(),
-            part => parts.push(part),
-        }
-    }
-    if parts.is_empty() {
-        ".".into()
-    } else {
-        parts.join("/")
-    }
 }
 
 /// Where kbuild saves the command of `object`, on this machine; where it never compiled it, what it said that it
@@ -281,8 +177,7 @@ pub fn ask_commands<'o>(target: &Target, objects: &[&'o str]) -> Result<Vec<&'o 
     for some in objects.chunks(500) {
         let said = tempfile::tempdir().context("cannot make a folder for kbuild's commands")?;
         let about = format!("KMEND_OBJECTS={}", some.join(" "));
-        // Also where an object stands there already (if-changed-cond is kbuild's own name for "has to be made").
-        let how = ["-n", "if-changed-cond=y"];
+        let how = [&["-n"], &rules::ALL[..]].concat();
         make(target, &how, "kmend-make", &about, "asking kbuild for its commands", Some(said.path()))?;
         for object in some {
             match std::fs::read_to_string(said.path().join(object.replace('/', "%2F"))) {
@@ -331,10 +226,10 @@ fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str, tol
         (sandbox, _lock) = (target.sandbox(), None);
     }
     let release = format!("KERNELRELEASE={}", target.release);
-    let mut eval = format!("--eval={RULES}");
+    let mut eval = format!("--eval={}", rules::RULES);
     if let Some(told) = told {
         sandbox = sandbox.writable(told, WORK);
-        eval = format!("{eval}\n{}", write_down());
+        eval = format!("{eval}\n{}", rules::write_down());
     }
     let jobs = format!("-j{}", crate::parallel::processors());
     let mut args = vec!["-s", jobs.as_str(), eval.as_str()];
@@ -345,48 +240,4 @@ fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str, tol
         .run("make", &args)
         .with_context(|| what.to_string())
         .with_context(|| format!("the tree of {} ({}) cannot be used", target.name, target.tree.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_reached_from_the_top_is_linked() {
-        let told = |y: &str, m: &str, lib: &str| {
-            let list = |s: &str| s.split_whitespace().map(String::from).collect();
-            Told { y: list(y), m: list(m), lib: list(lib), failed: false }
-        };
-        let told = BTreeMap::from([
-            (".", told("fs/built-in.a init/main.o", "fs/modules.order drv/modules.order", "")),
-            ("fs", told("fs/a.o fs/x/y/built-in.a", "fs/b.o", "fs/l.o")),
-            ("fs/x/y", told("fs/x/y/c.o fs/x/y/../d.o", "", "")),
-            // Reached for its modules alone.
-            ("drv", told("drv/e.o", "drv/f.o", "drv/g.o")),
-            // Not reached at all.
-            ("stub", told("stub/h.o", "stub/i.o", "stub/j.o")),
-        ]);
-        let told = told.into_iter().map(|(d, t)| (d.to_string(), t)).collect();
-        let (objects, reached) = linked(&told);
-        assert!(reached.contains("drv") && !reached.contains("stub"));
-        let all: Vec<&str> = objects.spelled.keys().map(String::as_str).collect();
-        assert_eq!(all, ["drv/f.o", "fs/a.o", "fs/b.o", "fs/l.o", "fs/x/d.o", "fs/x/y/c.o", "init/main.o"]);
-        assert_eq!(objects.spelling("fs/x/d.o"), Some("fs/x/y/../d.o"));
-    }
-
-    #[test]
-    fn answers() {
-        let mut told = BTreeMap::new();
-        read_answers("kmend|fs|y|fs/a.o  fs/b.o \nnoise\nkmend|fs|m|\nkmend|x|failed|\nkmend|y\n", &mut told);
-        assert_eq!(told["fs"].y, ["fs/a.o", "fs/b.o"]);
-        assert!(told["x"].failed && !told["fs"].failed && told.len() == 2);
-    }
-
-    #[test]
-    fn plain_paths() {
-        assert_eq!(plain("a/b/../c.o"), "a/c.o");
-        assert_eq!(plain("./a//b"), "a/b");
-        assert_eq!(plain("../a"), "../a");
-        assert_eq!(plain("."), ".");
-    }
 }
