@@ -133,10 +133,16 @@ pub fn complete(unit: &Saved, clang: &[&str]) -> Vec<String> {
     let mut args = vec![format!("{WORK}/{}", HEADER.0), "--rust-target".into(), "1.82".into()];
     args.extend(FLAGS.iter().chain(&FLAGS_COMPLETE).map(|flag| flag.to_string()));
     args.extend(["-o".into(), format!("{WORK}/{MADE}"), "--".into()]);
-    let mut words = unit.argv.iter().skip(1);
+    let mut words = unit.argv.get(1..).unwrap_or_default().iter();
+    // Before 5.15 the kernel takes stdarg.h from its compiler, whose folder is not in this build root: bindgen's clang has
+    // one of its own, and -nostdlibinc is -nostdinc but for that.
+    let of_compiler = |words: &[String]| words[0] == "-isystem" && words[1].starts_with('/');
+    let own_headers = unit.argv.windows(2).any(of_compiler);
     while let Some(word) = words.next() {
         let known = |flag: &&str| flag.strip_suffix('*').map_or(word == *flag, |start| word.starts_with(start));
         match word.as_str() {
+            "-nostdinc" if own_headers => args.push("-nostdlibinc".into()),
+            "-isystem" if words.as_slice().first().is_some_and(|dir| dir.starts_with('/')) => _ = words.next(),
             "-include" | "-isystem" | "-I" | "-D" => {
                 args.extend([Some(word), words.next()].into_iter().flatten().cloned())
             }
@@ -197,5 +203,19 @@ mod tests {
             "-nostdinc -I./include -include ./include/linux/kconfig.h -D__KERNEL__ -fshort-wchar -O2 -DX=\"a\" -w \
              -fno-builtin -D__BINDGEN__ -DMODULE --target=x86_64-linux-gnu"
         );
+    }
+
+    #[test]
+    fn headers_of_the_compiler_are_those_of_clang() {
+        let unit =
+            "cmd_a.o := gcc-10 -nostdinc -isystem /usr/lib/gcc/x86_64-linux-gnu/10/include -I./include -isystem in \
+                    -c -o a.o a.c\n";
+        let args = complete(&Saved::read(unit).unwrap(), &[]).join(" ");
+        assert!(args.contains(" -- -nostdlibinc -I./include -isystem in -w "), "{args}");
+        assert!(!args.contains("/usr/lib/gcc"), "{args}");
+        // Without such a folder there is none of clang's either.
+        let unit = unit.replace("-isystem /usr/lib/gcc/x86_64-linux-gnu/10/include ", "");
+        let args = complete(&Saved::read(&unit).unwrap(), &[]).join(" ");
+        assert!(args.contains(" -- -nostdinc -I./include "), "{args}");
     }
 }

@@ -39,6 +39,18 @@ const TRIAL: [(&str, &str); 2] = [
 /// kbuild knows that it need not be made anew.
 const COMMON: [&str; 2] = [".module-common.o", "..module-common.o.cmd"];
 
+/// Stands in the folder that is kept in place of the [`SCRIPT`] where kbuild's calls are not known: what they were.
+const UNKNOWN: &str = "unknown-calls.txt";
+
+/// What is kept is read by programs of other versions too: one that writes it otherwise has another number here.
+const FORM: &str = "2";
+
+/// kbuild's own calls, by the makefile: today's, and those of 5.10, where the second one makes the third.
+const STEPS: [&[&str]; 2] = [
+    &["scripts/Makefile.build", "scripts/Makefile.modpost", "scripts/Makefile.modfinal"],
+    &["scripts/Makefile.build", "scripts/Makefile.modpost"],
+];
+
 /// One call of make.
 #[derive(Debug, PartialEq, Eq)]
 struct Call {
@@ -72,7 +84,8 @@ pub fn known(target: &Target, args: &[&str], dir: &Path) -> Result<Option<PathBu
 
 /// All that the answers depend on: kmend's own trees change only when they are made anew.
 fn depends(target: &Target, args: &[&str]) -> Result<Vec<String>> {
-    let mut parts = vec![kbuild::tree_id(target), target.cc.clone(), target.root.display().to_string(), RECORD.into()];
+    let mut parts =
+        vec![kbuild::tree_id(target), target.cc.clone(), target.root.display().to_string(), RECORD.into(), FORM.into()];
     parts.extend(bindings::seen(target)?);
     parts.extend(args.iter().map(|arg| arg.to_string()));
     parts.extend(target.make_env.iter().map(|(name, value)| format!("{name}={value}")));
@@ -101,8 +114,10 @@ fn record(target: &Target, args: &[&str], new: &Path) -> Result<()> {
     ensure!(dir.path().join("trial.ko").exists(), "kbuild of {} makes no modules", target.name);
     let written = (0..).map(|n| calls.join(n.to_string())).take_while(|file| file.exists());
     let written = written.map(|file| read(&files::read(&file)?)).collect::<Result<Vec<_>>>()?;
-    if let Some(script) = script(&at_work(written)) {
-        files::write(&new.join(SCRIPT), script.as_bytes())?;
+    let calls = at_work(written);
+    match script(&calls) {
+        Some(script) => files::write(&new.join(SCRIPT), script.as_bytes())?,
+        None => files::write(&new.join(UNKNOWN), format!("{calls:#?}\n").as_bytes())?,
     }
     for file in COMMON.iter().filter(|file| dir.path().join(file).exists()) {
         files::write(&new.join(file), &files::read(&dir.path().join(file))?)?;
@@ -134,11 +149,12 @@ fn at_work(calls: Vec<Call>) -> Vec<Call> {
     calls
 }
 
-/// The script that makes the calls in their order; None where these are not kbuild's three.
+/// The script that makes the calls in their order; None where these are not kbuild's [`STEPS`].
 fn script(calls: &[Call]) -> Option<String> {
     let is = |call: &Call, file: &str| call.args.iter().any(|arg| arg.ends_with(file));
-    let steps = ["scripts/Makefile.build", "scripts/Makefile.modpost", "scripts/Makefile.modfinal"];
-    if calls.len() != steps.len() || !calls.iter().zip(steps).all(|(call, file)| is(call, file)) {
+    let fits =
+        |steps: &[&str]| calls.len() == steps.len() && calls.iter().zip(steps).all(|(call, file)| is(call, file));
+    if !STEPS.iter().any(|steps| fits(steps)) {
         return None;
     }
     let mut text = String::from("set -e\n");
@@ -148,6 +164,8 @@ fn script(calls: &[Call]) -> Option<String> {
             let value = match name.as_str() {
                 "MAKEFLAGS" => flags(value),
                 "MFLAGS" => continue,
+                // The program in the place of make is gone: who calls a make of his own (Makefile.modpost of 5.10) finds none.
+                "MAKE" => continue,
                 _ => value.clone(),
             };
             text += &format!(" \\\n  {}", quoted(&format!("{name}={value}")));
@@ -184,7 +202,11 @@ mod tests {
 
     fn written(level: u32, makefile: &str, flags: &str) -> Call {
         let args = ["-f", makefile, "obj=."].map(|arg| format!("{arg}\0")).concat();
-        read(format!("3\0/tmp/kmend/work\0{args}MAKELEVEL={level}\0MAKEFLAGS={flags}\0A=it's\n2\0").as_bytes()).unwrap()
+        read(
+            format!("3\0/tmp/kmend/work\0{args}MAKELEVEL={level}\0MAKE=sh /w/make\0MAKEFLAGS={flags}\0A=it's\n2\0")
+                .as_bytes(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -210,11 +232,26 @@ mod tests {
         assert_eq!(script.matches("make -j2").count(), 3);
     }
 
+    /// As in 5.10, where Makefile.modpost calls Makefile.modfinal.
+    #[test]
+    fn two_calls_before_5_16() {
+        let all = vec![
+            written(2, "/k/scripts/Makefile.build", ""),
+            written(2, "/k/scripts/Makefile.modpost", ""),
+            written(3, "/k/scripts/Makefile.modfinal", ""),
+        ];
+        let script = script(&at_work(all)).unwrap();
+        assert_eq!(script.matches("make -j2").count(), 2);
+        assert!(!script.contains("modfinal") && !script.contains("/w/make"), "{script}");
+    }
+
     #[test]
     fn other_calls_are_not_taken_for_kbuilds() {
         let unknown = vec![written(1, "/k/scripts/Makefile.build", ""), written(1, "/k/scripts/Makefile.new", "")];
         assert_eq!(script(&at_work(unknown)), None);
         assert_eq!(script(&[]), None);
+        let without_modpost = vec![written(1, "/k/scripts/Makefile.build", "")];
+        assert_eq!(script(&at_work(without_modpost)), None);
         read(b"").unwrap_err();
         read(b"x\0/\0").unwrap_err();
     }

@@ -117,7 +117,9 @@ fn kbuild(name: &str, payloads: usize, knows_rust: bool) -> String {
     let payloads: Vec<String> = (0..payloads).map(|i| format!("{name}_payload{i}.o")).collect();
     let parts: Vec<&str> = std::iter::once(&main).chain(&payloads).map(String::as_str).collect();
     let mut text = format!("obj-m := {name}.o\n{name}-y := {}\n\n", parts.join(" "));
-    text += "quiet_cmd_payload = PAYLOAD [M] $@\n      cmd_payload = cat $< > $@ $(cmd_objtool)\n";
+    // Where objtool has a rule of its own (5.10), its command has no `;` before it.
+    text += "kmend-objtool = $(if $(filter-out ;%,$(firstword $(cmd_objtool))),; )$(cmd_objtool)\n";
+    text += "quiet_cmd_payload = PAYLOAD [M] $@\n      cmd_payload = cat $< > $@ $(kmend-objtool)\n";
     for part in payloads.iter().chain((!knows_rust).then_some(&main)) {
         text +=
             &format!("\ntargets += {part}\n$(obj)/{part}: $(src)/{part}_shipped FORCE\n\t$(call if_changed,payload)\n");
@@ -211,6 +213,33 @@ mod tests {
         assert!(!text.contains("x_main.o_shipped"));
         assert!(kbuild("x", 1, false).contains("\n$(obj)/x_main.o: $(src)/x_main.o_shipped FORCE\n"));
         assert!(kbuild("x", 0, true).starts_with("obj-m := x.o\nx-y := x_main.o\n"));
+    }
+
+    /// objtool's command begins with a `;` where it is a part of the compiler's (6.1), and not where it has a rule of its own
+    /// (5.10); without objtool there is none.
+    #[test]
+    fn objtool_runs_after_the_payload_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let makefile =
+            "obj := .\nsrc := .\nif_changed = @set -e; $(cmd_$(1)); echo saved >> $@\nall: x_payload0.o\nFORCE:\n\
+            include Kbuild\n";
+        files::write(&dir.path().join("Makefile"), makefile.as_bytes()).unwrap();
+        files::write(&dir.path().join("Kbuild"), kbuild("x", 1, true).as_bytes()).unwrap();
+        files::write(&dir.path().join("x_payload0.o_shipped"), b"shipped\n").unwrap();
+        let run = "sh -c 'cat $$0 >/dev/null && echo checked >> $$0' $@";
+        for (objtool, made) in [
+            (format!("cmd_objtool={run}"), "shipped\nchecked\nsaved\n"),
+            (format!("cmd_objtool=; {run}"), "shipped\nchecked\nsaved\n"),
+            (format!("cmd_objtool=$(if y, ; {run})"), "shipped\nchecked\nsaved\n"),
+            ("cmd_objtool=".into(), "shipped\nsaved\n"),
+        ] {
+            let out =
+                std::process::Command::new("make").args(["-s", &objtool]).current_dir(dir.path()).output().unwrap();
+            assert!(out.status.success(), "{objtool}: {}", String::from_utf8_lossy(&out.stderr));
+            let have = std::fs::read_to_string(dir.path().join("x_payload0.o")).unwrap();
+            assert_eq!(have, made, "{objtool}");
+            std::fs::remove_file(dir.path().join("x_payload0.o")).unwrap();
+        }
     }
 
     #[test]
