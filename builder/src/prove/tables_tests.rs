@@ -148,3 +148,84 @@ fn an_image_with_other_entries_is_told() {
         Box::new(image_of(dir, "kernel", &["before.o", "unit.o", "behind.o"], "f"))
     });
 }
+
+/// struct bug_entry of powerpc before 5.13: whole addresses, 24 bytes with the padding behind the flags.
+const WHOLE_ADDRESSES: &str = r#"
+	.abiversion 2
+	.text
+	.globl f, g
+	.type f, @function
+f:	li 3, 1
+3:	trap
+	blr
+	.size f, . - f
+	.type g, @function
+g:	blr
+	.size g, . - g
+	.section __bug_table, "aw"
+	.quad TRAP, 8f
+	.short 7, FLAGS
+	.balign 8
+	.section .rodata.str1.1, "aMS", @progbits, 1
+8:	.asciz FILE
+"#;
+
+/// As [`CHANGES`].
+const CHANGES_OF_WHOLE_ADDRESSES: [(&str, u64, &str); 3] = [
+    ("FLAGS=0x903", 4, "its __bug_table entry differs: its byte 18 is 03"),
+    ("FILE=\"two.c\"", 4, "its __bug_table entry differs: the constant"),
+    ("TRAP=f", 0, "the shipped __bug_table has an entry for this address, the rebuilt one has none"),
+];
+
+fn assemble_ppc(dir: &Path, name: &str, text: &str, change: Option<&str>) {
+    std::fs::write(dir.join(format!("{name}.S")), text).unwrap();
+    let plain = ["TRAP=3b", "FLAGS=0x901", "FILE=\"one.c\""];
+    let name_of = |d: &str| d.split('=').next().unwrap_or_default().to_string();
+    let pick = |d: &'static str| change.filter(|c| name_of(c) == name_of(d)).unwrap_or(d);
+    let defines: Vec<String> = plain.into_iter().map(|d| format!("-D{}", pick(d))).collect();
+    let file = format!("{name}.S");
+    let args: Vec<&str> = ["-c", &file].into_iter().chain(defines.iter().map(String::as_str)).collect();
+    run(dir, "powerpc64le-linux-gnu-gcc", &args);
+}
+
+fn each_change_of_whole_addresses(ship: impl Fn(&Path) -> Box<dyn Shipped>) {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    assemble_ppc(dir, "unit", WHOLE_ADDRESSES, None);
+    let object = load(&dir.join("unit.o"));
+    // 12 is what a kernel with distances has: the section shows that it is not this one's.
+    for layouts in ["bug_entry=24", "bug_entry=12"].map(|text| Layouts::parse(text).unwrap()) {
+        assemble_ppc(dir, "unit", WHOLE_ADDRESSES, None);
+        let proof = prove(&object, &*ship(dir), &layouts);
+        assert_eq!(proof.proven(), 2, "{:?}", proof.functions);
+        for (change, offset, says) in CHANGES_OF_WHOLE_ADDRESSES {
+            assemble_ppc(dir, "unit", WHOLE_ADDRESSES, Some(change));
+            let proof = prove(&object, &*ship(dir), &layouts);
+            let Verdict::Differs { offset: at, why, .. } = &proof.functions["f"] else {
+                panic!("{change}: f is proven")
+            };
+            assert!(why.contains(says), "{change}: {why}");
+            assert_eq!(*at, offset, "{change}: {why}");
+        }
+    }
+}
+
+#[test]
+fn whole_addresses_in_a_module() {
+    each_change_of_whole_addresses(|dir| {
+        run(dir, "powerpc64le-linux-gnu-ld", &["-EL", "-m", "elf64lppc", "-r", "unit.o", "-o", "module.ko"]);
+        Box::new(Module { object: load(&dir.join("module.ko")) })
+    });
+}
+
+/// The image moves itself: its addresses are dynamic relocations.
+#[test]
+fn whole_addresses_in_an_image() {
+    each_change_of_whole_addresses(|dir| {
+        for (file, name) in [("before", "__start___bug_table"), ("behind", "__stop___bug_table")] {
+            let symbol = format!("\t.globl {name}\n\t.type {name}, @object\n{name}:\n");
+            assemble_ppc(dir, file, &format!("\t.section __bug_table, \"aw\"\n{symbol}\t.text\n\tblr\n"), None);
+        }
+        Box::new(image_of(dir, "medium", &["before.o", "unit.o", "behind.o"], "f"))
+    });
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What a section is, by its name: every name that objects and modules of Linux 6.1 to 7.3 have on x86_64 and ppc64le
-//! falls in a class here or has a row in the special section table. A name with neither is unknown, and what depends
+//! What a section is, by its name: every name that objects and modules of Linux 5.10 to 7.3 have on x86_64, and 6.12 and 7.3 on
+//! ppc64le, falls in a class here or has a row in the special section table. A name with neither is unknown, and what depends
 //! on it is refused.
 //!
 //! Sources: include/asm-generic/vmlinux.lds.h, arch/{x86,powerpc}/kernel/vmlinux.lds.S, scripts/module.lds.S, and the
@@ -123,6 +123,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("__version_ext_*", File),
     (".modinfo", File),
     (".gnu.*", File),
+    (".gnu_debuglink", File),
     (".comment", File),
     (".note*", File),
     (".BTF", File),
@@ -162,13 +163,13 @@ mod tests {
     use super::*;
     use crate::special::row_of;
 
-    /// All names, less those of single functions and data, in every module of Debian's 6.1, 6.12 and 7.2 for x86_64
+    /// All names, less those of single functions and data, in every module of Debian's 5.10, 6.1, 6.12 and 7.2 for x86_64
     /// and every object of two builds for ppc64le, 6.12 and 7.3.
     const SEEN: &str = ".BTF .BTF_ids .altinstr_aux .altinstr_replacement .altinstructions .bss .bss..page_aligned \
         .bss.prominit .call_sites .comment .con_initcall.init .cpuidle.text .data .data..cacheline_aligned \
         .data..do_once .data..once .data..page_aligned .data..percpu .data..percpu..shared_aligned .data..read_mostly \
         .data..ro_after_init .data.once .data.rel .data.rel.local .data.rel.ro .data.rel.ro.local \
-        .discard.addressable .eh_frame .exit.data .exit.text .export_symbol .fixup .gnu.linkonce.this_module \
+        .discard.addressable .eh_frame .exit.data .exit.text .export_symbol .fixup .gnu.linkonce.this_module .gnu_debuglink \
         .head.data.fwnmi_page .head.text.first_256B .head.text.real_trampolines .head.text.real_vectors \
         .ibt_endbr_seal .init.data .init.ramfs .init.ramfs.info .init.rodata .init.setup .init.text .initcall0.init \
         .initcall3s.init .initcallearly.init .initcallrootfs.init .lsm_info.init .machine.desc .modinfo \

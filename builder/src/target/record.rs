@@ -177,6 +177,9 @@ pub fn check_compilers(found: &Compilers, config: &Config, place: &str) -> Resul
     Ok(())
 }
 
+/// The code of a kernel that is refused for an option of its own.
+const UNSUPPORTED: &str = "kernel-option";
+
 /// What a kernel must have to be a target at all.
 pub fn check_config(config: &Config) -> Result<()> {
     ensure!(!config.is_empty(), "the .config is empty");
@@ -187,6 +190,10 @@ pub fn check_config(config: &Config) -> Result<()> {
         ensure!(config.is_on(option), "{option} is off in the kernel's .config: {why}");
     }
     for (option, why) in [
+        (
+            "CONFIG_LIVEPATCH_WO_FTRACE",
+            "openEuler's own form of live patches, which replaces functions without ftrace; kmend makes those of upstream's kernel",
+        ),
         ("CONFIG_PPC_KERNEL_PCREL", "code without a TOC pointer is not supported"),
         ("CONFIG_PPC64_ELF_ABI_V1", "kmend knows ELFv2, the ABI of ppc64le, only"),
         // The kernel's own Rust does not go with it either: bindgen cannot know the order of members.
@@ -195,7 +202,7 @@ pub fn check_config(config: &Config) -> Result<()> {
             "the layout of its structures cannot be known to Rust, in which live patches are registered",
         ),
     ] {
-        ensure!(!config.is_on(option), "{option} is on in the kernel's .config: {why}");
+        ensure!(!config.is_on(option), "[{UNSUPPORTED}] {option} is on in the kernel's .config: {why}");
     }
     cc_text(config).map(|_| ())
 }
@@ -270,6 +277,11 @@ mod tests {
         check_config(&config(CC)).unwrap();
         let on = "CONFIG_LIVEPATCH=y\nCONFIG_MODULES=y\nCONFIG_PPC_KERNEL_PCREL=y\n";
         assert!(check_config(&Config::parse(on)).unwrap_err().to_string().contains("CONFIG_PPC_KERNEL_PCREL is on"));
+        let other = "CONFIG_LIVEPATCH=y\nCONFIG_MODULES=y\nCONFIG_LIVEPATCH_WO_FTRACE=y\n";
+        assert!(check_config(&Config::parse(other))
+            .unwrap_err()
+            .to_string()
+            .contains("CONFIG_LIVEPATCH_WO_FTRACE is on"));
         let shuffled = "CONFIG_LIVEPATCH=y\nCONFIG_MODULES=y\nCONFIG_RANDSTRUCT=y\n";
         assert!(check_config(&Config::parse(shuffled)).unwrap_err().to_string().contains("CONFIG_RANDSTRUCT is on"));
         for bad in ["-x gcc", "rm;gcc", "", "cc 1"] {
