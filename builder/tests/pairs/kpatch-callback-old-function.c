@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // kpatch's macro names a function that the running kernel has.
+//#Refuse: callback-function use
 #include "kernel.h"
 
 int level;

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Callbacks as kpatch's macros leave them: a section for each kind, with a pointer to the function; in kpatch's own header an
 // empty pointer to the name of the object follows.
+//#Expect: new before
+//#Expect: new away
+//#Expect: changed use
+//#Callback: pre_patch before
+//#Callback: pre_unpatch away
+//#Callback: post_unpatch away
+//#Kernel: level
+//#Special: ftrace 3
 #include "kernel.h"
 
 struct klp_object;

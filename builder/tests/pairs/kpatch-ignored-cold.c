@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A function that is to be left out goes with the part that the compiler moved out of its way.
 //#Flags: -freorder-blocks-and-partition
+//#Warn: change-ignored checked
+//#Expect: changed work
+//#Kernel: checked
+//#Special: ftrace 1
 #include "kernel.h"
 
 void complain(int x) __attribute__((cold));

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A function that is to be left out, and that only the fix has: the code that uses it would call nothing. A new variable of a
 // section that is to be left out is carried, as the code that uses it is.
+//#Refuse: kpatch-macro KPATCH_IGNORE_FUNCTION
+//#Warn: change-ignored added
+//#Warn: change-ignored counter
 #include "kernel.h"
 
 #ifdef PATCHED

@@ -2,6 +2,9 @@
 // A function that is to be left out and that the compiler has split: code of the fix jumps into the part, which need not
 // take the arguments that it takes in the running kernel.
 //#Flags: -fpartial-inlining --param=partial-inlining-entry-probability=90
+//#Refuse: kpatch-macro KPATCH_IGNORE_FUNCTION
+//#Warn: change-ignored slow.part
+//#Warn: change-ignored slow
 #include "kernel.h"
 
 static int slow(int *x)

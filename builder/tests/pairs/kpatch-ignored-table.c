@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A record without a name in a section that is to be left out, and a changed variable of another one.
+//#Warn: change-ignored limit
+//#Expect: changed work
+//#Kernel: limit
+//#Special: ftrace 1
 #include "kernel.h"
 
 int limit __section(".data.limits") =

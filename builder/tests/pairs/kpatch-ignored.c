@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // kpatch's macros for leaving something out: the author's word counts.
+//#Warn: change-ignored quiet
+//#Warn: change-ignored start
 //#Expect: changed work
 //#Special: ftrace 1
 #include "kernel.h"
