@@ -35,7 +35,7 @@ const CALLBACKS: &str = "static int kmend_pre(patch_object *obj)
 KPATCH_PRE_PATCH_CALLBACK(kmend_pre);
 static void kmend_other(patch_object *obj)
 {
-	KPATCH_PRINTK_DEFERRED(\"kmend\\n\");
+	KPATCH_PRINTK(\"kmend\\n\");
 }
 KPATCH_POST_PATCH_CALLBACK(kmend_other)
 KPATCH_PRE_UNPATCH_CALLBACK(kmend_other);
@@ -76,7 +76,7 @@ fn with_macros<'a>(before: &str, code: &str) -> (String, String) {
 
 fn callbacks(variable: &str) {
     let dir = folder();
-    for (unit, place, object) in [(SMALL, SHOW, "vmlinux"), (MODULE, "static void set_multicast_list(", "dummy")] {
+    for (unit, place, object) in [(SMALL, SHOW, "vmlinux"), (MODULE, "static netdev_tx_t dummy_xmit(", "dummy")] {
         let (from, to) = with_macros(place, CALLBACKS);
         let change = match unit {
             SMALL => CHANGE,

@@ -23,6 +23,7 @@ mod reader;
 mod references;
 mod report;
 mod repositories;
+mod rpms;
 mod samples;
 mod sign;
 mod stream;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         ("fixes", fixes::TESTS),
         ("objects", objects::TESTS),
         ("report", report::TESTS),
+        ("rpms", rpms::TESTS),
         ("output", output::TESTS),
         ("sign", sign::TESTS),
         ("stream", stream::TESTS),
