@@ -10,7 +10,7 @@ HOW := kmend needs Rust $(RUST) or later: `apt-get install rustc-web cargo-web` 
 TARGET_DIR = $(shell $(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .PHONY: help demo test test-all deps build fmt lint unit tidy target kernel attack corpus qemu qemu-all nop hosts
-.PHONY: packages contrib site record rust linker demo-packages demo-programs
+.PHONY: packages contrib rpm site record rust linker demo-packages demo-programs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ nop: target ## change every function of six units in a way that means nothing, a
 
 hosts: target kernel ## boot whole hosts, subscribed to a stream: install, update, reboot, step back, stall, crash
 	$(CARGO) xtask hosts
+
+rpm: target ## a stock kernel packed as RPMs, added by these, built for and booted (make test-all does it too)
+	$(CARGO) xtask rpm
 
 packages: deps ## kmend and kmend-build as deb and RPM in target/packages (PACKAGER='Name <mail>' URL=https://…)
 	$(CARGO) xtask package -o target/packages $(if $(PACKAGER),--packager "$(PACKAGER)") $(if $(URL),--url "$(URL)")

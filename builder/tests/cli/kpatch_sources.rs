@@ -70,7 +70,7 @@ fn fields(json: &Value, list: &str, names: &[&str]) -> Vec<Vec<String>> {
     all.iter().map(|one| names.iter().map(|name| text(&one[name])).collect()).collect()
 }
 
-fn with_macros<'a>(before: &str, code: &str) -> (String, String) {
+fn with_macros(before: &str, code: &str) -> (String, String) {
     (before.into(), format!("#include \"kpatch-macros.h\"\n\n{code}{before}"))
 }
 
