@@ -3,3 +3,4 @@
 cat /proc/version
 cat /proc/sys/kernel/panic
 hostname _odd 2>&1
+true
