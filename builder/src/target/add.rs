@@ -12,6 +12,7 @@ use super::{record, store, Target};
 use crate::files::{self, make_dir, remove_dir};
 use crate::image::vmlinuz;
 use crate::sandbox::{self, Sandbox};
+use crate::unpack;
 use anyhow::{ensure, Context, Result};
 use kmend_shared::arch::ArchNames;
 use memchr::memmem;
@@ -130,6 +131,15 @@ impl Places {
         }
     }
 
+    /// Writes the Module.symvers of which `raw` are the bytes, unpacked as the end of `name` says.
+    ///
+    /// # Errors
+    /// It cannot be unpacked, or to more than any kernel's.
+    pub fn put_symvers(&self, name: &Path, raw: Vec<u8>) -> Result<()> {
+        const LIMIT: u64 = 256 << 20;
+        files::write(&self.symvers, &unpack::unpacked(name, raw, LIMIT)?)
+    }
+
     /// Whether the tree is unpacked. A preparation that broke off may have left half-written files: only a fresh tree is
     /// surely right, so that one is removed.
     pub fn has_source(&self) -> Result<bool> {
@@ -197,6 +207,25 @@ fn architecture(elf: &[u8]) -> Result<&'static ArchNames> {
     let machine = elf.get(18..20).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes);
     let found = machine.filter(|_| elf.get(5) == Some(&LITTLE)).and_then(ArchNames::of_machine);
     found.context("the image is for an architecture that is not supported")
+}
+
+/// Whether `name` can be what a target is called behind the colon.
+pub fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+~".contains(c))
+}
+
+/// Whether `dir` looks like a kernel's whole source.
+pub fn is_source(dir: &Path) -> bool {
+    dir.join("Kbuild").is_file() && dir.join("Makefile").is_file() && dir.join("kernel/livepatch").is_dir()
+}
+
+/// What a build root that the user names is called in messages.
+pub fn root_name(root: &Path) -> String {
+    if root == Path::new("/") {
+        "this machine".into()
+    } else {
+        root.display().to_string()
+    }
 }
 
 /// What a target is made of once everything is fetched.

@@ -10,7 +10,7 @@ use super::toolchain::Toolchain;
 use super::{modules, record, Target};
 use crate::files::{self, make_dir, remove_dir};
 use crate::image::vmlinuz;
-use crate::{progress, sandbox, unpack};
+use crate::{progress, sandbox};
 use anyhow::{ensure, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,9 +36,6 @@ pub const OPTIONS: &[Opt] = &[
 
 /// How it is written.
 pub const EXAMPLE: &str = "tree:mine --source linux --config FILE --symvers FILE --vmlinuz FILE --modules DIR";
-
-/// More than any Module.symvers that unpacks.
-const SYMVERS_LIMIT: u64 = 256 << 20;
 
 /// The files that were named; each is there.
 struct Files {
@@ -72,7 +69,7 @@ impl Files {
             rust: if given.one("rust").is_some() { Some(path("rust")?) } else { None },
         };
         ensure!(
-            is_source(&files.source),
+            add::is_source(&files.source),
             "--source: {} is no kernel source tree (no Kbuild, Makefile or kernel/livepatch; a headers package is not enough)",
             files.source.display()
         );
@@ -95,11 +92,6 @@ impl Files {
     }
 }
 
-/// Whether `dir` looks like a kernel's whole source.
-pub fn is_source(dir: &Path) -> bool {
-    dir.join("Kbuild").is_file() && dir.join("Makefile").is_file() && dir.join("kernel/livepatch").is_dir()
-}
-
 /// Makes the target `name` (`tree:NAME`) of the files that are `given`, or finds that it is there.
 ///
 /// # Errors
@@ -109,9 +101,8 @@ pub fn add(name: &str, given: &Given) -> Result<Added> {
     sandbox::possible()?;
     given.check(OPTIONS, "tree:NAME")?;
     let called = name.strip_prefix(PREFIX).unwrap_or(name);
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+~".contains(c);
     ensure!(
-        !called.is_empty() && called.chars().all(plain),
+        add::is_plain_name(called),
         "{name:?} cannot be a target's name: use letters, digits and -_.+~ behind {PREFIX}"
     );
     let files = Files::of(given)?;
@@ -130,8 +121,7 @@ fn make(name: &str, given: &Files, config: &Config, dir: &Path) -> Result<Target
     let places = Places::new(dir, &release);
     copy(&given.vmlinuz, &places.vmlinuz)?;
     copy(&given.config, &places.config)?;
-    let symvers = unpack::unpacked(&given.symvers, files::read(&given.symvers)?, SYMVERS_LIMIT)?;
-    files::write(&places.symvers, &symvers)?;
+    places.put_symvers(&given.symvers, files::read(&given.symvers)?)?;
     let shipped = Shipped::read(&places, &release, config)?;
 
     let step = progress::step("copying source and modules");
@@ -141,7 +131,6 @@ fn make(name: &str, given: &Files, config: &Config, dir: &Path) -> Result<Target
     step.done("");
 
     let toolchain = Toolchain::provide(config, given.rust.as_deref())?;
-    let is_machine = given.root == Path::new("/");
     Parts {
         name,
         origin: Origin { distro: None, added: std::iter::once(name.to_string()).chain(given.words()).collect() },
@@ -151,7 +140,7 @@ fn make(name: &str, given: &Files, config: &Config, dir: &Path) -> Result<Target
         config,
         shipped,
         root: given.root.clone(),
-        root_is: &if is_machine { "this machine".to_string() } else { given.root.display().to_string() },
+        root_is: &add::root_name(&given.root),
         toolchain,
     }
     .finish()

@@ -6,7 +6,7 @@ use super::config::Config;
 use super::distro::Origin;
 use super::prepare::{self, Make};
 use super::toolchain::Toolchain;
-use super::{record, store, Added, Target};
+use super::{add, record, store, Added, Target};
 use crate::files;
 use crate::image::vmlinuz;
 use crate::sandbox::{self, Sandbox};
@@ -28,8 +28,7 @@ pub fn add(dir: &Path, vmlinux: Option<&Path>, name: Option<&str>, root: Option<
     );
     let name = name.map(String::from).or_else(|| dir.file_name().map(|n| n.to_string_lossy().into_owned()));
     let name = name.filter(|n| !n.is_empty()).context("the tree has no name: give one with --name")?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+~".contains(c);
-    ensure!(name.chars().all(plain), "{name:?} cannot be a target's name: use letters, digits and -_.+~ (--name)");
+    ensure!(add::is_plain_name(&name), "{name:?} cannot be a target's name: use letters, digits and -_.+~ (--name)");
     let root = root.unwrap_or(Path::new("/"));
     let root = root.canonicalize().with_context(|| format!("cannot find the build root {}", root.display()))?;
     let target = inspect(&dir, inside, vmlinux, format!("tree:{name}"), root)?;
@@ -74,7 +73,7 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
         .context(
             "the compilers that the kernel was built with are needed (--root names the build root that has them)",
         )?;
-    let place = if root == Path::new("/") { "this machine".into() } else { root.display().to_string() };
+    let place = add::root_name(&root);
     record::check_compilers(&found, &config, &place)?;
     let make = Make::new(&config, &banner, kbuild, &root)?;
     let boot = dir.join("arch/x86/boot/bzImage");
@@ -129,7 +128,7 @@ fn check_is_built(dir: &Path) -> Result<()> {
         "{at} is an output folder (O=): only kernels built in their source tree are supported"
     );
     ensure!(
-        dir.join("Kbuild").is_file() && dir.join("Makefile").is_file() && dir.join("kernel/livepatch").is_dir(),
+        add::is_source(dir),
         "{at} is no kernel source tree (no Kbuild, Makefile or kernel/livepatch; a headers package is not enough)"
     );
     for (file, what) in [

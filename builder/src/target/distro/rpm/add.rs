@@ -12,13 +12,10 @@ use crate::target::config::Config;
 use crate::target::options::Given;
 use crate::target::toolchain::Toolchain;
 use crate::target::{modules, record, Target};
-use crate::{progress, sandbox, unpack};
+use crate::{progress, sandbox};
 use anyhow::{ensure, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// More than any Module.symvers that unpacks.
-const SYMVERS_LIMIT: u64 = 256 << 20;
 
 /// The kernel-devel's headers in the target's folder, until the source is compared with them.
 const HEADERS: &str = "headers";
@@ -46,9 +43,8 @@ impl Asked {
             Some((label, release)) => (label, Some(release.to_string())),
             None => (ask.rest.as_str(), None),
         };
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+~".contains(c);
         ensure!(
-            !label.is_empty() && label.chars().all(plain),
+            add::is_plain_name(label),
             "rpm:{label} cannot be a target's name: use letters, digits and -_.+~ behind the colon"
         );
         ensure!(
@@ -156,8 +152,7 @@ fn make(asked: &Asked, kernel: &Kernel<'_>, name: &str, dir: &Path) -> Result<Ta
     }
     let shipped = Shipped::read(&places, &kernel.release, &config)?;
     modules::check_release(&places.modules, &kernel.release)?;
-    let is_machine = asked.root == Path::new("/");
-    let root_is = if is_machine { "this machine".to_string() } else { asked.root.display().to_string() };
+    let root_is = add::root_name(&asked.root);
     // Before the source is unpacked for nothing.
     let cc = record::cc_program(&config)?;
     let found = record::compilers(&sandbox::Sandbox::new(&asked.root), cc, config.is_on("CONFIG_RUST")).context(
@@ -219,7 +214,7 @@ fn unpacked(kernel: &Kernel<'_>, dir: &Path, places: &Places) -> Result<Option<P
         let symvers = new.join("symvers");
         let raw = files::read(&symvers)?;
         // Packed as the end of its name in the package says.
-        files::write(&places.symvers, &unpack::unpacked(Path::new(kernel.symvers.path), raw, SYMVERS_LIMIT)?)?;
+        places.put_symvers(Path::new(kernel.symvers.path), raw)?;
         let rename = |from: &Path, to: &Path| {
             fs::rename(from, to).with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
         };

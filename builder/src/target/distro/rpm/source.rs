@@ -8,7 +8,7 @@ use super::package::Package;
 use crate::files::{self, make_dir, remove_dir};
 use crate::progress;
 use crate::sandbox::{self, Limits, Sandbox, WORK};
-use crate::target::given_files::is_source;
+use crate::target::add::is_source;
 use crate::target::tied;
 use anyhow::{bail, ensure, Context, Result};
 use std::fs;
