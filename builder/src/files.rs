@@ -4,7 +4,7 @@
 
 use crate::progress;
 use anyhow::{bail, ensure, Context, Result};
-use kmend_shared::holder;
+use kmend_shared::{cache, holder};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -14,15 +14,9 @@ use std::sync::Once;
 
 /// The cache folder: `$KMEND_CACHE`, else `$XDG_CACHE_HOME/kmend`, else `~/.cache/kmend`.
 pub fn cache_dir() -> Result<PathBuf> {
-    if let Some(dir) = std::env::var_os("KMEND_CACHE").filter(|d| !d.is_empty()) {
-        return std::path::absolute(PathBuf::from(dir)).context("KMEND_CACHE");
-    }
-    if let Some(dir) = std::env::var_os("XDG_CACHE_HOME").filter(|d| !d.is_empty()) {
-        return Ok(PathBuf::from(dir).join("kmend"));
-    }
-    let home = std::env::var_os("HOME")
+    let folder = cache::folder()
         .context("neither KMEND_CACHE, XDG_CACHE_HOME nor HOME is set: name a cache folder in KMEND_CACHE")?;
-    Ok(PathBuf::from(home).join(".cache/kmend"))
+    std::path::absolute(folder).context("the cache folder")
 }
 
 /// Reads a whole file; the error names it.

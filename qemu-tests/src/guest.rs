@@ -143,7 +143,8 @@ fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path, more: More) 
     let errors = console.with_extension("qemu");
     let stderr = std::fs::File::create(&errors).with_context(|| format!("cannot write {}", errors.display()))?;
     let machine = host.machine;
-    let mut qemu = Command::new(machine.qemu);
+    let emulator = machine.emulator()?;
+    let mut qemu = Command::new(&emulator);
     qemu.args(arguments(machine, host.accel));
     // A pseries kernel tells the hypervisor that it dies, and QEMU would end then.
     qemu.args(if more.reboots { &["-action", "panic=none"][..] } else { &["-no-reboot"] });
@@ -163,7 +164,7 @@ fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path, more: More) 
         .stdout(Stdio::piped())
         .stderr(stderr)
         .spawn()
-        .with_context(|| format!("cannot start {}: install it (`cargo xtask deps`)", machine.qemu))?;
+        .with_context(|| format!("cannot start {}", emulator.display()))?;
     let stdout = child.stdout.take().context("qemu has no stdout")?;
     let (send, lines) = channel();
     std::thread::spawn(move || {

@@ -6,6 +6,7 @@ use anyhow::{ensure, Context, Result};
 use kmend_builder::files;
 use kmend_builder::target::distro::debian::apt;
 use kmend_shared::arch::ArchNames;
+use kmend_shared::{cache, programs};
 use std::path::{Path, PathBuf};
 
 /// The suite whose busybox guests of a foreign architecture get.
@@ -19,8 +20,8 @@ const PACKAGE: &str = "busybox-static";
 pub struct Machine {
     /// The architecture, by `uname -m`.
     pub arch: &'static str,
-    /// The emulator.
-    pub qemu: &'static str,
+    /// The emulator's name, and Debian's package of it.
+    qemu: (&'static str, &'static str),
     /// What it makes.
     pub args: &'static [&'static str],
     /// The kernel's name of the first serial port, on which its log goes.
@@ -35,7 +36,7 @@ pub struct Machine {
 const MACHINES: &[Machine] = &[
     Machine {
         arch: "x86_64",
-        qemu: "qemu-system-x86_64",
+        qemu: ("qemu-system-x86_64", "qemu-system-x86"),
         args: &["-machine", "pc", "-cpu", "max"],
         console: "ttyS0",
         facts: "ttyS1",
@@ -43,7 +44,7 @@ const MACHINES: &[Machine] = &[
     },
     Machine {
         arch: "ppc64le",
-        qemu: "qemu-system-ppc64",
+        qemu: ("qemu-system-ppc64", "qemu-system-ppc"),
         // A terminal of the hypervisor for each -serial. The translator has none of the mitigations that the
         // machine offers, and says so for each that is left on.
         args: &["-machine", "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken", "-cpu", "power9", "-vga", "none"],
@@ -65,6 +66,18 @@ impl Machine {
     /// Whether this computer's own processors could run the guest's code.
     pub fn is_native(&self) -> bool {
         self.arch == kmend_shared::arch::host()
+    }
+
+    /// The emulator: the machine's, else the one that `cargo xtask deps` unpacked into the cache folder.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn emulator(&self) -> Result<PathBuf> {
+        let (name, package) = self.qemu;
+        let own = files::cache_dir()?.join(cache::PROGRAMS).join(package).join("bin").join(name);
+        programs::find(name)
+            .or_else(|| own.is_file().then_some(own))
+            .with_context(|| format!("{name} is not in PATH: install {package} (`cargo xtask deps`)"))
     }
 
     /// A static busybox for the guest: this computer's own, or one of the guest's architecture out of Debian.

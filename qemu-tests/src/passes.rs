@@ -10,7 +10,6 @@ use crate::machine::Machine;
 use crate::protocol::Fact;
 use anyhow::{Context, Result};
 use kmend_builder::files;
-use kmend_shared::programs;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -43,7 +42,7 @@ impl Recipe {
     /// # Errors
     /// The kernel cannot be read, or there is no emulator.
     pub fn new(kernel: &Path, machine: &Machine, accel: Accel) -> Result<Self> {
-        let emulator = program(machine.qemu)?;
+        let emulator = machine.emulator()?;
         let mut recipe = Self { parts: vec![files::sha256(&files::read(kernel)?)] };
         recipe.parts.push(files::sha256(&files::read(&emulator)?));
         recipe.parts.extend(guest::arguments(machine, accel).map(String::from));
@@ -101,11 +100,6 @@ fn unpacked(bytes: &[u8]) -> Option<Pass> {
         return None;
     }
     serde_json::from_str(text).ok()
-}
-
-/// The program `name` in PATH.
-fn program(name: &str) -> Result<PathBuf> {
-    programs::find(name).with_context(|| format!("{name} is not in PATH: install it (`cargo xtask deps`)"))
 }
 
 /// What a guest sees of this machine's processor where that runs it: of `cpuinfo`, the first processor's lines that stay the

@@ -3,8 +3,9 @@
 //! and all of it is shown where it fails.
 
 use crate::is_root;
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::path::Path;
 use std::process::{ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,28 @@ pub fn plan(names: &[&str]) -> Result<Result<Plan, String>> {
         return Ok(Ok(read_plan(&said)));
     }
     Ok(Err(format!("{said}{}", String::from_utf8_lossy(&out.stderr))))
+}
+
+/// Whether it would remove something to install `name`.
+///
+/// # Errors
+/// It cannot be started.
+pub fn removes(name: &str) -> Result<bool> {
+    Ok(plan(&[name])?.is_ok_and(|plan| !plan.removed.is_empty()))
+}
+
+/// Fetches the packages `names` into `folder`, without installing them.
+///
+/// # Errors
+/// It cannot.
+pub fn download(names: &[String], folder: &Path) -> Result<()> {
+    // As root, apt fetches as another user where it can, which a folder of root's own does not let in: no harm, but a warning.
+    let mut apt = Command::new("apt-get");
+    apt.args(["-qq", "-o", "APT::Sandbox::User=root", "download"]).args(names).current_dir(folder).env("LC_ALL", "C");
+    let out = apt.stdin(Stdio::null()).output().context("cannot start apt-get")?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(out.status.success(), "apt-get download {} ended with {}:\n{said}", names.join(" "), out.status);
+    Ok(())
 }
 
 /// Reads lines such as `Inst zstd (1.5.4 Debian:12 [amd64])` and `Remv qemu-utils [1:7.2]`.
@@ -120,7 +143,7 @@ fn read_all(mut from: ChildStderr) -> String {
 }
 
 /// A line, in the place of cargo's bar if it is on this line of the terminal.
-fn say(line: &str) {
+pub fn say(line: &str) {
     let clear = if std::io::stdout().is_terminal() { "\r\x1b[K" } else { "" };
     println!("{clear}{line}");
 }

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Installs those Debian packages that kmend and its proofs call and the machine lacks: names in; the same machine with these
-//! packages, out. It installs nothing else, and removes nothing: where apt would, it stops and says so.
+//! packages, out. It installs nothing else, and removes nothing: where apt would, an emulator is unpacked into the cache folder, and for
+//! other packages it stops and says so.
 
 mod apt;
+mod beside;
+// The same file as kmend-shared's, whose dependencies would have to be compiled first.
+#[path = "../../../shared/src/cache.rs"]
+mod cache;
 mod packages;
 
 use anyhow::{bail, ensure, Context, Result};
@@ -36,14 +41,15 @@ pub fn install_missing(packages: &[(&str, &str)]) -> Result<()> {
         "this machine has no dpkg: install these by its own means: {}",
         names(&packages.iter().collect::<Vec<_>>(), ", ")
     );
-    let missing: Vec<_> = packages.iter().filter(|(package, _)| !is_installed(package)).collect();
+    let missing: Vec<_> =
+        packages.iter().filter(|(package, _)| !is_installed(package) && !beside::has(package)).collect();
     if missing.is_empty() {
         println!("packages: nothing is missing");
         return Ok(());
     }
     missing.iter().for_each(|(package, why)| println!("packages: {package} is missing ({why})"));
-    let wanted: Vec<&str> = missing.iter().map(|(package, _)| *package).collect();
-    let plan = match apt::plan(&wanted)? {
+    let mut wanted: Vec<&str> = missing.iter().map(|(package, _)| *package).collect();
+    let mut plan = match apt::plan(&wanted)? {
         Ok(plan) => plan,
         // Lists that are old, or none at all as in a fresh container.
         Err(_) => {
@@ -51,6 +57,13 @@ pub fn install_missing(packages: &[(&str, &str)]) -> Result<()> {
             apt::plan(&wanted)?.map_err(|said| anyhow::anyhow!("apt cannot install them:\n{said}"))?
         }
     };
+    if !plan.removed.is_empty() {
+        wanted = beside::put(wanted)?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        plan = apt::plan(&wanted)?.map_err(|said| anyhow::anyhow!("apt cannot install them:\n{said}"))?;
+    }
     if !plan.removed.is_empty() {
         bail!("{}", conflict(&wanted, &plan.removed)?);
     }
@@ -64,10 +77,9 @@ pub fn install_missing(packages: &[(&str, &str)]) -> Result<()> {
 
 /// What stands in the way, and the ways out.
 fn conflict(wanted: &[&str], removed: &[String]) -> Result<String> {
-    let removes = |names: &[&str]| Ok::<_, anyhow::Error>(apt::plan(names)?.is_ok_and(|plan| !plan.removed.is_empty()));
     let mut guilty = Vec::new();
     for package in wanted {
-        if removes(&[package])? {
+        if apt::removes(package)? {
             guilty.push(*package);
         }
     }

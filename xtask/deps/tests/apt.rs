@@ -11,7 +11,12 @@ const DPKG_QUERY: &str = "for last; do :; done; [ \"$last\" = zstd ] || printf '
 
 /// The machine with these programs in `folder`; what `deps` printed, and whether it was content.
 fn deps(folder: &Path, apt_get: &str, args: &[&str]) -> (String, bool) {
-    for (name, script) in [("dpkg-query", DPKG_QUERY), ("apt-get", apt_get), ("id", "echo 0")] {
+    deps_with(folder, &[("dpkg-query", DPKG_QUERY), ("apt-get", apt_get)], args)
+}
+
+/// The same with these scripts as programs.
+fn deps_with(folder: &Path, programs: &[(&str, &str)], args: &[&str]) -> (String, bool) {
+    for (name, script) in programs.iter().chain(&[("id", "echo 0")]) {
         let path = folder.join(name);
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
@@ -21,6 +26,7 @@ fn deps(folder: &Path, apt_get: &str, args: &[&str]) -> (String, bool) {
         .args(args)
         .env("PATH", path)
         .env("LOG", folder.join("log"))
+        .env("KMEND_CACHE", folder.join("cache"))
         .output();
     let out = out.unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
@@ -78,4 +84,37 @@ fn other_arguments_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (said, good) = deps(dir.path(), "exit 1", &["demos"]);
     assert!(!good && said.contains("not `demos`"), "{said}");
+}
+
+#[test]
+fn an_emulator_for_which_apt_would_remove_something_is_unpacked_beside() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    // Two are missing; the emulator removes qemu-utils, zstd nothing.
+    let missing =
+        "for last; do :; done; case $last in zstd | qemu-system-x86) ;; *) printf 'install ok installed' ;; esac";
+    let apt = "echo \"$@\" >>\"$LOG\"; case \" $* \" in *' download '*) : >qemu-system-x86_1_amd64.deb; : >libfdt1_1_amd64.deb ;; \
+               *' qemu-system-x86'*) printf 'Inst libfdt1 (1 Debian [amd64])\\nInst qemu-system-x86 (1 Debian [amd64])\\nRemv qemu-utils [1]\\n' ;; \
+               *) echo 'Inst zstd (1 Debian [amd64])' ;; esac";
+    let unpack =
+        "mkdir -p \"$3/usr/bin\"; printf '#!/bin/sh\\necho real \"$*\"\\n' >\"$3/usr/bin/qemu-system-x86_64\"; \
+                  chmod +x \"$3/usr/bin/qemu-system-x86_64\"";
+    let run = |unpack: &str| {
+        deps_with(dir.path(), &[("dpkg-query", missing), ("apt-get", apt), ("dpkg-deb", unpack)], &["demo"])
+    };
+    // One that cannot be unpacked leaves nothing.
+    let (said, good) = run("echo broken >&2; exit 1");
+    assert!(!good && said.contains("broken"), "{said}");
+    assert_eq!(fs::read_dir(cache.join("programs")).unwrap().count(), 0);
+    let (said, good) = run(unpack);
+    assert!(good && said.contains("would remove qemu-utils") && said.contains("1 installed"), "{said}");
+    let all = log(dir.path());
+    assert!(all.lines().filter(|call| !call.contains("-s ")).all(|call| !call.contains("install -y qemu")), "{all}");
+    let script = cache.join("programs/qemu-system-x86/bin/qemu-system-x86_64");
+    let out = Command::new(script).args(["-smp", "2"]).output().unwrap();
+    let out = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.starts_with("real -L ") && out.ends_with(" -smp 2\n"), "{out}");
+    // It is there now.
+    let (said, _) = run("exit 1");
+    assert!(!said.contains("qemu-system-x86 is missing"), "{said}");
 }

@@ -14,6 +14,7 @@ use anyhow::{ensure, Context, Result};
 use kmend_shared::programs;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The distributions whose kernels can be added.
@@ -182,9 +183,12 @@ pub fn add(name: &str, given: Given) -> Result<Added> {
 /// Where the source of Rust's library is, as seen inside the build root `root`; None leaves it to kbuild's default.
 ///
 /// # Errors
-/// More than one.
+/// More than one. A folder that a link of another name leads to, as in Debian's rust-src, is one.
 pub fn rust_library(root: &Path) -> Result<Option<String>> {
     let mut found: Vec<String> = DISTROS.iter().flat_map(|d| d.rust_sources(root)).collect();
+    let mut seen = BTreeSet::new();
+    found
+        .retain(|place| root.join(place.trim_start_matches('/')).canonicalize().map_or(true, |real| seen.insert(real)));
     ensure!(found.len() < 2, "more than one Rust library source in {}: {}", root.display(), found.join(", "));
     Ok(found.pop())
 }
@@ -192,6 +196,20 @@ pub fn rust_library(root: &Path) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_to_the_source_of_rusts_library_is_no_second_one() {
+        let root = tempfile::tempdir().unwrap();
+        let real = root.path().join("usr/src/rustc-1.97.1/library");
+        std::fs::create_dir_all(&real).unwrap();
+        std::fs::create_dir_all(root.path().join("usr/lib/rustlib/src")).unwrap();
+        let link = root.path().join("usr/lib/rustlib/src/rust");
+        std::os::unix::fs::symlink("../../../src/rustc-1.97.1", &link).unwrap();
+        assert_eq!(rust_library(root.path()).unwrap().as_deref(), Some("/usr/src/rustc-1.97.1/library"));
+        std::fs::remove_file(&link).unwrap();
+        std::fs::create_dir_all(link.join("library")).unwrap();
+        rust_library(root.path()).unwrap_err();
+    }
 
     #[test]
     fn the_table_is_sound() {
