@@ -200,14 +200,17 @@ mod tests {
     #[test]
     fn a_link_to_the_source_of_rusts_library_is_no_second_one() {
         let root = tempfile::tempdir().unwrap();
-        let real = root.path().join("usr/src/rustc-1.97.1/library");
-        std::fs::create_dir_all(&real).unwrap();
+        let library = |folder: &Path| {
+            std::fs::create_dir_all(folder.join("core/src")).unwrap();
+            std::fs::write(folder.join("core/src/lib.rs"), "").unwrap();
+        };
+        library(&root.path().join("usr/src/rustc-1.97.1/library"));
         std::fs::create_dir_all(root.path().join("usr/lib/rustlib/src")).unwrap();
         let link = root.path().join("usr/lib/rustlib/src/rust");
         std::os::unix::fs::symlink("../../../src/rustc-1.97.1", &link).unwrap();
         assert_eq!(rust_library(root.path()).unwrap().as_deref(), Some("/usr/src/rustc-1.97.1/library"));
         std::fs::remove_file(&link).unwrap();
-        std::fs::create_dir_all(link.join("library")).unwrap();
+        library(&link.join("library"));
         rust_library(root.path()).unwrap_err();
     }
 
