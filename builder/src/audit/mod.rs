@@ -95,7 +95,7 @@ pub trait World {
     fn describe(&self, place: &Place) -> String;
 }
 
-/// A function of the module that takes the place of another one.
+/// A function of the module that takes the place of another.
 #[derive(Clone, Debug)]
 pub struct Root {
     /// The unit that the other one is from.

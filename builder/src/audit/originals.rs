@@ -91,14 +91,10 @@ impl<'o> Originals<'o> {
         }
         let [patched, original] = self.statics;
         let declared = patched.get(&mine.name)?;
-        let same_place = |d: &Declared| {
-            (&d.function, &d.name, &d.file, d.line)
-                == (&declared.function, &declared.name, &declared.file, declared.line)
-        };
         let same_scope =
             |d: &Declared| d.function == declared.function && d.name == declared.name && d.file == declared.file;
         let find = |all: &'o Statics, is: &dyn Fn(&Declared) -> bool| {
-            let found = all.iter().filter(|(_, d)| is(d)).map(|(name, _)| name.as_str());
+            let found = all.iter().filter(|(_, d)| same_scope(d) && is(d)).map(|(name, _)| name.as_str());
             found.collect::<Vec<&str>>()
         };
         let is = |name: &str| match self.by_name.get(name).map_or(&[][..], Vec::as_slice) {
@@ -107,27 +103,27 @@ impl<'o> Originals<'o> {
             [] => Original::Unsure(format!("{name} of the original is not in the code as it was shipped")),
             _ => Original::Unsure(format!("the original has several symbols {name}")),
         };
-        Some(match (&find(original, &same_place)[..], &find(patched, &same_place)[..]) {
+        if let Some(line) = declared.line {
+            let here = |d: &Declared| d.line == Some(line);
+            match (&find(original, &here)[..], &find(patched, &here)[..]) {
+                ([one], [_]) => return Some(is(one)),
+                ([], [_]) => {}
+                _ => return Some(Original::Unsure(format!("several variables {base} are declared in line {line}"))),
+            }
+        }
+        // The fix brings or changes the line of the declaration: of the same function, what no line of the other side continues.
+        let alone = |others: &'o Statics| {
+            move |d: &Declared| d.line.is_none() || !others.values().any(|o| same_scope(o) && o.line == d.line)
+        };
+        Some(match (&find(original, &alone(patched))[..], &find(patched, &alone(original))[..]) {
+            ([], _) => Original::New,
             ([one], [_]) => is(one),
-            ([], [_]) => match (&find(original, &same_scope)[..], &find(patched, &same_scope)[..]) {
-                ([], _) => Original::New,
-                // The fix changes the line of the declaration itself.
-                ([one], [_]) => is(one),
-                _ => {
-                    let line = declared.line;
-                    let all = find(original, &same_scope).iter().any(|name| {
-                        let at = &original[*name];
-                        !patched.values().any(|d| d == at)
-                    });
-                    match all {
-                        true => Original::Unsure(format!(
-                            "no {base} of the original's is declared in line {line}, and one of another line is gone"
-                        )),
-                        false => Original::New,
-                    }
-                }
-            },
-            _ => Original::Unsure(format!("several variables {base} are declared in line {}", declared.line)),
+            (theirs, mine) => Original::Unsure(format!(
+                "{} has {} {base} in lines that the fix changes, the original {}, and nothing tells which is which",
+                declared.function,
+                mine.len(),
+                theirs.len()
+            )),
         })
     }
 

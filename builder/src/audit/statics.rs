@@ -19,8 +19,8 @@ pub struct Declared {
     pub name: String,
     /// The file.
     pub file: String,
-    /// The line there.
-    pub line: u64,
+    /// The line there, in the original's text; None where it is not known which line that is.
+    pub line: Option<u64>,
     /// A number or a pointer: nothing in it to walk along.
     pub scalar: bool,
 }
@@ -85,10 +85,11 @@ pub fn read(bytes: &[u8], object: &Object) -> Result<Statics> {
         let unit = dwarf.unit(header).context("malformed DWARF unit")?;
         let entries = entries(&dwarf, &unit)?;
         let files = |n: u64| -> Option<String> {
-            let program = unit.line_program.as_ref()?;
-            let file = program.header().file(n)?;
-            let name = dwarf.attr_string(&unit, file.path_name()).ok()?;
-            Some(String::from_utf8_lossy(&name).into_owned())
+            let header = unit.line_program.as_ref()?.header();
+            let file = header.file(n)?;
+            let text = |value| Some(String::from_utf8_lossy(&dwarf.attr_string(&unit, value).ok()?).into_owned());
+            let folder = file.directory(header).and_then(text).unwrap_or_default();
+            Some(format!("{folder}/{}", text(file.path_name())?))
         };
         for raw in entries.values() {
             let Some(address) = raw.address else { continue };
@@ -109,7 +110,7 @@ pub fn read(bytes: &[u8], object: &Object) -> Result<Statics> {
             let types = std::iter::successors(of, |r| entries.get(&r.of.filter(|_| names(r))?)).take(MOST_NAMES);
             let scalar = types.last().and_then(|r| r.tag).is_some_and(|tag| SCALARS.contains(&tag));
             let function = function.unwrap_or_default();
-            found.insert(symbol.to_string(), Declared { function, name, file, line, scalar });
+            found.insert(symbol.to_string(), Declared { function, name, file, line: Some(line), scalar });
         }
     }
     Ok(found)

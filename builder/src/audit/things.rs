@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a patched object is made of: its sections and symbols in; out, the things in it (functions, data, bytes without
-//! a name, pieces that stand apart from their code) and what each relocation names.
+//! a name, pieces that are apart from their code) and what each relocation names.
 
 use super::own;
 use super::statics::Statics;
@@ -318,7 +318,7 @@ impl<'o> Things<'o> {
         let after = all.partition_point(|id| start(id) <= at);
         let Some(here) = after.checked_sub(1).map(|n| &all[n]) else { return Named::Thing(first, None, at) };
         if at < end(here) {
-            // Right at its start another one may end.
+            // Right at its start another may end.
             let before = (start(here) == at && after >= 2).then(|| all[after - 2]).filter(|b| end(b) == at);
             return match before.filter(|&b| self.may_be_walked(b)) {
                 Some(before) => Named::Either(vec![*here, before], at),

@@ -532,7 +532,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The unit of the fix that defines a global name which another one uses: of the same klp object, or else the only one.
+    /// The unit of the fix that defines a global name which another uses: of the same klp object, or else the only one.
     fn definition(&self, unit: usize, name: &str) -> Result<Option<(usize, SymId)>, String> {
         let mut all = Vec::new();
         for (n, other) in self.units.iter().enumerate() {
@@ -607,7 +607,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Functions of the module that nothing leads to: those that are registered in other ways, and new ones that nobody calls.
+    /// Functions of the module that nothing leads to: those that are registered in other ways, and new ones that no one calls.
     pub fn unreached(&mut self, glue: bool) {
         let mut by_name: HashMap<&str, Vec<(usize, ThingId)>> = HashMap::new();
         for (unit, things) in self.things.iter().enumerate() {

@@ -2,7 +2,7 @@
 //! kmend-build diff: the diff engine alone, on two objects.
 
 use super::report;
-use crate::diff::locals::Evidence;
+use crate::diff::locals::{Evidence, Statics};
 use crate::diff::patchability::running_name;
 use crate::diff::warnings::{warnings, Warning};
 use crate::diff::{self, patchability, ChangeSet};
@@ -177,10 +177,13 @@ pub fn compare_and_show(
     layouts.fill(layouts_o);
     let mut changes = diff::diff(&original, &patched, &layouts)?;
     if changes.needs_evidence() {
-        let statics = |bytes: &[u8]| types::statics::read_statics(bytes).with_context(|| name.clone());
-        // Nothing is known of lines: the files may have been compiled without `#line`.
-        let (original_statics, patched_statics) = (statics(&original_bytes)?, statics(&patched_bytes)?);
-        let evidence = Evidence { original: original_statics, patched: patched_statics, stable_lines: false };
+        // Without the sources, which line of one is which of the other is not known.
+        let statics = |bytes: &[u8]| -> Result<Statics> {
+            let mut all = types::statics::read_statics(bytes).with_context(|| name.clone())?;
+            all.values_mut().for_each(|declared| declared.line = None);
+            Ok(all)
+        };
+        let evidence = Evidence { original: statics(&original_bytes)?, patched: statics(&patched_bytes)? };
         changes = diff::diff_with(&original, &patched, &layouts, Some(&evidence))?;
     }
     if !changes.data.is_empty() {

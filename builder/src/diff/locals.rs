@@ -4,7 +4,7 @@
 //!
 //! Compilers number static variables of functions (`count.12`), and the numbers move with every declaration. To take one for
 //! another gives a function the value of a stranger, so what cannot be told is [`Twins::ambiguous`]. Debug information names
-//! the function and the line of the declaration. Without it, a function whose code has the same bytes uses its variables at the
+//! the function and the line of the declaration, and the source's text says which line that was. Without it, a function whose code has the same bytes uses its variables at the
 //! same places; in one that changed, a name that it uses for one variable before and after is that variable.
 
 use super::correlate::Twins;
@@ -19,8 +19,8 @@ pub struct Declared {
     pub function: String,
     /// File and line.
     pub file: String,
-    /// Line, counted from 1.
-    pub line: u64,
+    /// Line of the original's text, counted from 1; None where it is not known which line that is.
+    pub line: Option<u64>,
     /// Its type in words.
     pub of_type: String,
 }
@@ -33,10 +33,8 @@ pub type Statics = HashMap<String, Declared>;
 pub struct Evidence {
     /// Of the original.
     pub original: Statics,
-    /// Of the patched.
+    /// Of the patched, with the lines that they have in the original.
     pub patched: Statics,
-    /// True if a line that the fix leaves alone has the same number in both.
-    pub stable_lines: bool,
 }
 
 /// Pairs them.
@@ -162,16 +160,14 @@ fn by_declaration(
         false => &evidence.original[&original.items[id].name],
     };
     let same_type = |a: ItemId, b: ItemId| declared(false, a).of_type == declared(true, b).of_type;
-    if evidence.stable_lines {
-        let place = |is_patched, id| {
-            let d = declared(is_patched, id);
-            (d.file.clone(), d.line)
-        };
-        for (a, b) in left(twins, o, p, place).into_values() {
-            if let ([a], [b]) = (a.as_slice(), b.as_slice()) {
-                if size(original, *a) == size(patched, *b) {
-                    twins.pair(*a, *b);
-                }
+    let place = |is_patched, id| {
+        let d = declared(is_patched, id);
+        d.line.map(|line| (d.file.clone(), line))
+    };
+    for ((_, place), (a, b)) in left(twins, o, p, place) {
+        if let (Some(_), [a], [b]) = (place, a.as_slice(), b.as_slice()) {
+            if size(original, *a) == size(patched, *b) {
+                twins.pair(*a, *b);
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::postlink::Livepatch;
 use crate::prove::stage::{Proven, Shown};
 use crate::prove::{Proof, Verdict};
 use crate::resolve::Resolved;
+use crate::source::fixed::Fixed;
 use crate::source::Fix;
 use crate::target::Target;
 use anyhow::Result;
@@ -40,7 +41,7 @@ type Causes = BTreeMap<String, Vec<Cause>>;
 
 /// The units of a build that came no further than its changes.
 pub fn unproven(target: &Target, changed: &Changed<'_>) -> Result<Vec<UnitFacts>> {
-    let causes = units::causes(target, changed)?;
+    let causes = units::causes(target, changed, &Fixed::of(changed.tree, &target.tree_inside))?;
     let of_unit = |((u, changes), causes): ((&Unit, &ChangeSet<'_>), &Causes)| unit(u, changes, causes);
     Ok(changed.each().zip(&causes).map(of_unit).collect())
 }

@@ -32,6 +32,7 @@ use crate::reach::narrow::narrow;
 use crate::reach::untraced;
 use crate::resolve::overridden::{self, Kernel};
 use crate::resolve::{self, Resolved, World};
+use crate::source::fixed::Fixed;
 use crate::source::{self, Fix, Part, PatchedTree};
 use crate::target::kbuild;
 use crate::target::modules;
@@ -280,7 +281,8 @@ fn carry_over(
     let source = emit::emit(&registration)?;
     resolved.payloads.iter_mut().filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
     let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
-    let causes = units::causes(target, changed)?;
+    let fixed = Fixed::of(changed.tree, &target.tree_inside);
+    let causes = units::causes(target, changed, &fixed)?;
     let effects = effect::effects(target, changed.parts, changed, &extracts, work)?;
     let step = progress::step(format!("linking {}.ko", request.name));
     let undefined: Vec<&str> = resolved.klp.keys().map(String::as_str).collect();
@@ -303,7 +305,7 @@ fn carry_over(
         n => format!("{n} livepatch relocations"),
     };
     step.done(&format!("{} bytes, {relocations}", linked.len()));
-    let read_again = |ko: &[u8]| second::read_again(ko, units, &shipped, &proven, image, &modules, symvers);
+    let read_again = |ko: &[u8]| second::read_again(ko, &fixed, units, &shipped, &proven, image, &modules, symvers);
     also(&linked, &read_again);
     manifest.audit = Some(read_again(&linked)?);
     let module = livepatch.with_manifest(&manifest)?;

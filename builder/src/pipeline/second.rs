@@ -13,15 +13,18 @@ use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::progress;
 use crate::prove::stage::Proven;
+use crate::source::fixed::Fixed;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
-/// Reads the module `ko` again, against the patched objects and the shipped kernel; `shipped` are the rebuilt originals.
+/// Reads the module `ko` again, against the patched objects and the shipped kernel; `fixed` are the lines that the fixes change,
+/// `shipped` the rebuilt originals.
 ///
 /// # Errors
 /// [`Refused`](crate::error::Refused) with what cannot be shown.
 pub fn read_again(
     ko: &[u8],
+    fixed: &Fixed,
     units: &[Unit],
     shipped: &[Object],
     proven: &Proven,
@@ -30,7 +33,7 @@ pub fn read_again(
     symvers: &Symvers,
 ) -> Result<Shown> {
     let step = progress::step("reading the module against the patched objects");
-    let statics = units.iter().map(declarations).collect::<Result<Vec<_>>>()?;
+    let statics = units.iter().map(|unit| declarations(unit, fixed)).collect::<Result<Vec<_>>>()?;
     let read: Vec<audit::Unit<'_>> = units
         .iter()
         .zip(shipped)
@@ -58,7 +61,7 @@ pub fn read_again(
 
 /// Where the variables of a unit are declared, patched and original. Code that moves is compiled without debug information; the
 /// names are the same as in the pair that has it, or they are not believed.
-fn declarations(unit: &Unit) -> Result<[Statics; 2]> {
+fn declarations(unit: &Unit, fixed: &Fixed) -> Result<[Statics; 2]> {
     let context = || format!("{}: debug information", unit.pair.unit.object);
     let read = |bytes: &[u8]| -> Result<Statics> {
         statics::read(bytes, &elf::read::read(bytes, Take::NoDebug).with_context(context)?).with_context(context)
@@ -68,6 +71,9 @@ fn declarations(unit: &Unit) -> Result<[Statics; 2]> {
         None => [&unit.pair.original, &unit.pair.patched],
     };
     let (original, mut patched) = (read(original)?, read(patched)?);
+    for declared in patched.values_mut() {
+        declared.line = declared.line.and_then(|n| fixed.original_number(&declared.file, n, &declared.function));
+    }
     if let Some((_, moved)) = &unit.moved {
         let sizes = |object: &Object| -> BTreeMap<String, u64> {
             let defined = object.symbols.iter().filter(|s| s.section().is_some());

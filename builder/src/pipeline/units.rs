@@ -138,10 +138,15 @@ pub fn settle(target: &Target, tree: &PatchedTree, units: &mut [Unit], image: &I
     let named = |all: &[usize], units: &[Unit]| all.iter().map(|&i| units[i].pair.unit.clone()).collect::<Vec<_>>();
     if !statics.is_empty() {
         let asked = named(&statics, units);
+        let fixed = Fixed::of(tree, &target.tree_inside);
         let objects = again::again(target, tree, &asked.iter().collect::<Vec<_>>(), How::Types, work)?;
         for (i, (original, patched)) in statics.into_iter().zip(objects) {
             let read = |bytes: &[u8]| read_statics(bytes).with_context(|| units[i].pair.unit.object.clone());
-            let evidence = Evidence { original: read(&original)?, patched: read(&patched)?, stable_lines: true };
+            let mut evidence = Evidence { original: read(&original)?, patched: read(&patched)? };
+            for declared in evidence.patched.values_mut() {
+                declared.line =
+                    declared.line.and_then(|n| fixed.original_number(&declared.file, n, &declared.function));
+            }
             units[i].evidence = Some(evidence);
             units[i].debug = Some([original, patched]);
         }
@@ -172,18 +177,17 @@ pub fn settle(target: &Target, tree: &PatchedTree, units: &mut [Unit], image: &I
 }
 
 /// Which lines of the fixes brought which change: for each unit, by the name of the patched function.
-pub fn causes(target: &Target, changed: &Changed<'_>) -> Result<Vec<BTreeMap<String, Vec<Cause>>>> {
-    let Changed { tree, image, .. } = *changed;
-    let fixed = Fixed::of(tree, &target.tree_inside);
+pub fn causes(target: &Target, changed: &Changed<'_>, fixed: &Fixed) -> Result<Vec<BTreeMap<String, Vec<Cause>>>> {
+    let Changed { image, .. } = *changed;
     let source = |file: &str| files::read_text(&target.tree.join(file)).ok();
     let of_unit = |(unit, changes): (&Unit, &ChangeSet<'_>)| {
         let (original, patched) = (&unit.pair.original, &unit.pair.patched);
         if unit.moved.is_none() {
-            return Ok(explain::causes(original, patched, changes, Some(&fixed), &source));
+            return Ok(explain::causes(original, patched, changes, Some(fixed), &source));
         }
         // Code that moves has no line tables.
         let kernel = diff::diff(&unit.original, &unit.patched, &image.layouts)?;
-        Ok(explain::causes(original, patched, &kernel, Some(&fixed), &source))
+        Ok(explain::causes(original, patched, &kernel, Some(fixed), &source))
     };
     changed.each().map(of_unit).collect()
 }

@@ -109,6 +109,20 @@ impl Fixed {
         all.get_key_value(self.relative(file)).map(|(path, text)| (path.as_str(), text))
     }
 
+    /// The compiler's number in the original for a line of the patched text that declares something within `function`: `number`
+    /// itself in a file that the fixes leave alone. None for a line that the fixes add or change, and for one of which the text
+    /// does not say which of several it is.
+    ///
+    /// Numbers alone do not tell: two blocks that change places have each other's. What tells is the text from that line on,
+    /// as far down as it is there once before and once after.
+    pub fn original_number(&self, file: &str, number: u64, function: &str) -> Option<u64> {
+        let path = self.relative(file);
+        let Some(new) = self.patched.get(path) else { return Some(number) };
+        let old = self.original.get(path)?;
+        let line = old.like(new, new.only(u32::try_from(number).ok()?, function)?)?;
+        old.by_number.iter().find(|(_, lines)| lines.contains(&line)).map(|(&number, _)| u64::from(number))
+    }
+
     /// Lines that the fixes touch in the definition of `function`, wherever the compiler says that its code comes from:
     /// what is returned last is often counted to the closing brace.
     pub fn within<'s>(&'s self, function: &'s str, patched: bool) -> impl Iterator<Item = (&'s str, &'s Line)> {
@@ -145,13 +159,48 @@ impl Text {
     /// The line that the compiler calls `number` within `function`; an index for [`Text::line`].
     fn index(&self, number: u32, function: &str) -> Option<usize> {
         let all = self.by_number.get(&number)?;
-        let within = |i: &&usize| {
-            let head = &self.lines[self.heads[**i]].text;
-            // The name may stand on the line behind that of the type.
-            let next = self.lines.get(self.heads[**i] + 1).map_or("", |l| l.text.as_str());
-            mentions(head, function) || mentions(next, function)
-        };
+        let within = |i: &&usize| self.is_within(**i, function);
         all.iter().find(within).or_else(|| all.first().filter(|_| all.len() == 1)).copied()
+    }
+
+    /// The same where there is no doubt.
+    fn only(&self, number: u32, function: &str) -> Option<usize> {
+        let all = self.by_number.get(&number)?;
+        let within: Vec<usize> = all.iter().copied().filter(|&i| self.is_within(i, function)).collect();
+        match (within.as_slice(), all.as_slice()) {
+            ([one], _) | ([], [one]) => Some(*one),
+            _ => None,
+        }
+    }
+
+    fn is_within(&self, line: usize, function: &str) -> bool {
+        let head = &self.lines[self.heads[line]].text;
+        // The name may be on the line behind that of the type.
+        let next = self.lines.get(self.heads[line] + 1).map_or("", |l| l.text.as_str());
+        mentions(head, function) || mentions(next, function)
+    }
+
+    /// The line of this text that is line `at` of `other`: the texts from both on are the same, down to where they are there
+    /// once in each.
+    fn like(&self, other: &Self, at: usize) -> Option<usize> {
+        fn text(of: &Text, line: usize) -> Option<&str> {
+            of.lines.get(line).map(|line| line.text.as_str())
+        }
+        let (mut mine, mut theirs): (Vec<usize>, Vec<usize>) =
+            ((0..self.lines.len()).collect(), (0..other.lines.len()).collect());
+        for down in 0.. {
+            let wanted = text(other, at + down);
+            mine.retain(|line| text(self, line + down) == wanted);
+            theirs.retain(|line| text(other, line + down) == wanted);
+            match (mine.as_slice(), theirs.as_slice()) {
+                ([], _) => return None,
+                ([one], [_]) => return Some(*one),
+                // Both texts are at their ends.
+                _ if wanted.is_none() => return None,
+                _ => {}
+            }
+        }
+        None
     }
 
     /// The line that the compiler calls `number` within `function`.
@@ -261,6 +310,60 @@ mod tests {
         assert_eq!(text.line(5, "one").unwrap(), &Line { number: 5, text: "if (x < 0)".into(), touched: true });
         assert!(!text.line(7, "one").unwrap().touched);
         assert_eq!(text.line(99, "one"), None);
+    }
+
+    /// Lines of f() in the original and the patched text, by what is found there first; what the lines of the patched were.
+    fn declared(old: &str, new: &str, word: &str) -> Vec<(usize, Option<u64>)> {
+        let kept = keep_numbers(old.as_bytes(), new.as_bytes());
+        let fixed = Fixed::between("", "f.c", old.as_bytes(), &kept);
+        let (_, text) = fixed.text("f.c", true).unwrap();
+        let mut found = Vec::new();
+        for (&number, lines) in &text.by_number {
+            for &line in lines.iter().filter(|&&line| text.lines[line].text.contains(word)) {
+                let head = &text.lines[text.heads[line]].text;
+                let function = head.split(['(', ' ']).nth(1).unwrap();
+                found.push((line + 1, fixed.original_number("f.c", u64::from(number), function)));
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    const BLOCKS: &str = "int f(int x)\n{\n\tif (x) {\n\t\tstatic int n;\n\t\tn += x;\n\t} else {\n\t\tstatic int n;\n\t\tn -= x;\n\t}\n\treturn 0;\n}\n";
+
+    #[test]
+    fn a_line_that_is_there_twice_is_told_by_what_follows_it() {
+        let same = [(4, Some(4)), (7, Some(7))];
+        assert_eq!(declared(BLOCKS, BLOCKS, "static int n"), same);
+        // Lines that come before, between and behind.
+        let more = BLOCKS.replace("\tif (x) {\n", "\tx++;\n\tif (x) {\n");
+        assert_eq!(declared(BLOCKS, &more, "static int n"), [(5, Some(4)), (8, Some(7))]);
+        let more = BLOCKS.replace("\t} else {\n", "\t\tx = 1;\n\t} else {\n");
+        assert_eq!(declared(BLOCKS, &more, "static int n"), [(4, Some(4)), (8, Some(7))]);
+        // Blocks of the same length that change places have each other's numbers.
+        let exchanged = BLOCKS.replace("n += x", "n ~ x").replace("n -= x", "n += x").replace("n ~ x", "n -= x");
+        assert_eq!(declared(BLOCKS, &exchanged, "static int n"), [(4, Some(7)), (7, Some(4))]);
+        // What uses it is another in one block.
+        let changed = BLOCKS.replace("n -= x", "n -= 2 * x");
+        assert_eq!(declared(BLOCKS, &changed, "static int n"), [(4, Some(4)), (7, None)]);
+        // A third of the same text; a copy of a block.
+        let third = BLOCKS.replace("\treturn 0;\n", "\t{\n\t\tstatic int n;\n\t\tn *= 2;\n\t}\n\treturn 0;\n");
+        assert_eq!(declared(BLOCKS, &third, "static int n"), [(4, Some(4)), (7, Some(7)), (11, None)]);
+        let copy = BLOCKS.replace("\treturn 0;\n", "\t{\n\t\tstatic int n;\n\t\tn -= x;\n\t}\n\treturn 1;\n");
+        assert_eq!(declared(BLOCKS, &copy, "static int n"), [(4, Some(4)), (7, None), (11, None)]);
+        // A file that the fixes leave alone has its own numbers.
+        assert_eq!(fixed().original_number("include/linux/x.h", 7, "f"), Some(7));
+    }
+
+    #[test]
+    fn a_number_that_two_lines_have_is_that_of_the_function() {
+        let two = format!("{BLOCKS}\n{}", BLOCKS.replace("int f", "int g"));
+        let more = two.replacen("\tif (x) {\n", "\tx++;\n\tx++;\n\tx++;\n\tif (x) {\n", 1);
+        let want = [(7, Some(4)), (10, Some(7)), (19, Some(16)), (22, Some(19))];
+        // Of both functions the rest is the same: the first one's is told by g(), which follows it.
+        assert_eq!(declared(&two, &more, "static int n"), want);
+        let ends = "int f(void)\n{\n\tg(1);\n}";
+        assert_eq!(declared(ends, ends, "g(1)"), [(3, Some(3))]);
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn of_unit(
         let (Some(line), false) = (named.line, named.function.is_empty()) else { continue };
         let file = named.file.and_then(|index| file_name(dwarf, unit, index)).unwrap_or_default();
         let of_type = dwarf::kind(&types, named.of, &mut Vec::new()).to_string();
-        found.insert(symbol, Declared { function: named.function, file, line, of_type });
+        found.insert(symbol, Declared { function: named.function, file, line: Some(line), of_type });
     }
     Ok(())
 }

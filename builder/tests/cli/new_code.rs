@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = &[
     ("closed_to_indirect_calls", closed_to_indirect_calls),
     ("moved_to_another_file", moved_to_another_file),
     ("static_variables_of_inline_functions", static_variables_of_inline_functions),
+    ("static_variables_of_one_name", static_variables_of_one_name),
     ("variables_of_one_section", variables_of_one_section),
     ("wide_strings", wide_strings),
 ];
@@ -75,6 +76,18 @@ fn static_variables_of_inline_functions() {
     let ran = kernel.build::<&str>(&fix, &[]);
     ran.succeeds();
     assert!(!ran.out.contains("___done"), "{}", ran.out);
+}
+
+/// Two variables of one name in a function to which the fix adds a line: each keeps its own, though their lines move.
+fn static_variables_of_one_name() {
+    let kernel = Kernel::new().with_shared_objects();
+    let head = "void syscore_resume(void)\n{\n\tstruct syscore *syscore;\n";
+    let file = "drivers/base/syscore.c";
+    let above = kernel.fix("above.patch", file, head, &format!("{head}\n\tbarrier_data(&syscore_list);\n"));
+    kernel.build::<&str>(&above, &[]).succeeds();
+    let loop_of = "\t\tif (syscore->ops->resume) {\n";
+    let between = kernel.fix("between.patch", file, loop_of, &format!("\t\tbarrier_data(syscore);\n{loop_of}"));
+    kernel.build::<&str>(&between, &[]).succeeds();
 }
 
 /// A new variable beside an array of the same section, both used by address.
