@@ -12,6 +12,7 @@ mod kept;
 mod shim;
 
 use crate::emit::check_module_name;
+use crate::error::{Refusal, Refused};
 use crate::hooks::file::HooksFile;
 use crate::target::config::Config;
 use crate::target::{record, Target};
@@ -166,8 +167,29 @@ fn complaints(what: &str, stderr: &str, undefined: &[&str]) -> Result<()> {
         .collect();
     let only_counts = found.iter().all(|line| is_rustc_count(line));
     let found = if only_counts { Vec::new() } else { found };
+    let refusals: Vec<Refusal> = found.iter().filter_map(|line| objtool_refuses(line)).collect();
+    if !found.is_empty() && refusals.len() == found.len() {
+        return Err(Refused(refusals).into());
+    }
     ensure!(found.is_empty(), "the kernel's tools complain about {what}:\n    {}", found.join("\n    "));
     Ok(())
+}
+
+/// What objtool found in the code of a payload, as a refusal:
+/// `x_payload0.o: warning: objtool: do_it+0x1f: unreachable instruction`. It checks code as the kernel's build does, and the
+/// kernel's own unwinder relies on what it finds out.
+fn objtool_refuses(line: &str) -> Option<Refusal> {
+    let (object, said) =
+        ["warning", "error"].iter().find_map(|word| line.split_once(&format!(": {word}: objtool: ")))?;
+    if !object.contains("_payload") {
+        return None;
+    }
+    let name = said.split([' ', ':', '+', '(']).next().unwrap_or_default();
+    let name = name.strip_prefix(".text.").unwrap_or(name);
+    let hint = "where the function calls one that never returns, and that is static or in a module, call a function around it that \
+                the kernel has already, or write the call as the last thing of a new function marked __noreturn";
+    let reason = format!("objtool, which checks the kernel's code, finds fault with the new code: {said}");
+    Some(Refusal::new("objtool", name, "", reason, hint))
 }
 
 /// What modpost says when the symvers come as KBUILD_EXTRA_SYMBOLS, and what rustc thinks of the target features
@@ -240,6 +262,21 @@ mod tests {
             assert_eq!(have, made, "{objtool}");
             std::fs::remove_file(dir.path().join("x_payload0.o")).unwrap();
         }
+    }
+
+    #[test]
+    fn what_objtool_finds_in_new_code_is_refused_by_name() {
+        let found = |lines: &str| match complaints("it", lines, &[]).unwrap_err().downcast::<Refused>() {
+            Ok(Refused(all)) => all.iter().map(|r| format!("{} {}", r.code, r.symbol)).collect::<Vec<_>>(),
+            Err(_) => Vec::new(),
+        };
+        let one = "/tmp/w/x_payload0.o: warning: objtool: do_it+0x1f: unreachable instruction\n";
+        assert_eq!(found(one), ["objtool do_it"]);
+        let more = format!("{one}x_payload1.o: error: objtool: reboot_it() falls through to next function b()\n");
+        assert_eq!(found(&more), ["objtool do_it", "objtool reboot_it"]);
+        // With something else beside it, and in what is not the fix's code, it is an error.
+        assert!(found(&format!("{one}ld: warning: x\n")).is_empty());
+        assert!(found("x_main.o: warning: objtool: init+0x1: what\n").is_empty());
     }
 
     #[test]
