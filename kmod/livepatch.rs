@@ -62,7 +62,7 @@ impl<T, const N: usize> Terminated<T, N> {
     }
 }
 
-/// A function that takes the place of another one.
+/// A function that takes the place of another.
 ///
 /// # Invariants
 ///
@@ -101,7 +101,7 @@ impl Func {
     /// `position` counts them in the order of kallsyms, from 1; 0 says that the name is unique.
     #[inline]
     pub const fn sympos(self, position: c_ulong) -> Self {
-        // SAFETY: `self` is owned, so nobody else has the value, which `new` has initialized.
+        // SAFETY: `self` is owned, so no one else has the value, which `new` has initialized.
         unsafe { (*self.0.get()).old_sympos = position };
         self
     }
@@ -151,7 +151,7 @@ impl Object {
 }
 
 // SAFETY: No method takes a shared reference to an `Object`. A `CallbackObject` reads of it what
-// nobody changes once its patch is enabled.
+// no one changes once its patch is enabled.
 unsafe impl Sync for Object {}
 
 /// A live patch.
@@ -185,7 +185,7 @@ impl Patch {
     /// Declares the states that the patch changes.
     #[inline]
     pub const fn states<const N: usize>(self, states: &'static Terminated<State, N>) -> Self {
-        // SAFETY: `self` is owned, so nobody else has the value, which `new` has initialized.
+        // SAFETY: `self` is owned, so no one else has the value, which `new` has initialized.
         unsafe { (*self.0.get()).states = ptr::from_ref(states).cast_mut().cast() };
         // INVARIANT: A zeroed state has the id 0, which ends the list.
         self

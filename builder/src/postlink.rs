@@ -44,7 +44,7 @@ pub fn post_link(ko: &[u8], klp: &BTreeMap<String, KlpSymbol>) -> Result<Livepat
     for (id, symbol) in object.symbols.iter().enumerate() {
         let known = klp.get(&symbol.name);
         if known.is_some() || symbol.name.starts_with(TOMBSTONE) {
-            let known = known.with_context(|| format!("symbol {} stands for nothing", symbol.name))?;
+            let known = known.with_context(|| format!("no symbol of the kernel is known for {}", symbol.name))?;
             ensure!(symbol.is_undefined(), "symbol {} is defined", symbol.name);
             meaning.insert(id, known);
         }

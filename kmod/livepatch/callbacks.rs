@@ -33,7 +33,7 @@ pub struct CallbackObject<'call> {
 /// belongs to a module runs only while that module is loaded, or comes and goes: it can be called
 /// several times.
 ///
-/// A patch that takes the place of another one (atomic replace) runs its own callbacks alone; those
+/// A patch that takes the place of another (atomic replace) runs its own callbacks alone; those
 /// of the patch that it replaces are not called.
 ///
 /// # Examples
@@ -238,7 +238,7 @@ impl<'call> CallbackObject<'call> {
     #[inline]
     pub fn state(&self, id: c_ulong) -> Option<&State> {
         // SAFETY: By the invariants, the patch is enabled: `klp_init_object()` has made the `kobj`
-        // of the patch the parent of the object's, and nobody changes it after that.
+        // of the patch the parent of the object's, and no one changes it after that.
         let parent = unsafe { (*self.object.0.get()).kobj.parent };
         let patch = parent
             .wrapping_byte_sub(mem::offset_of!(bindings::klp_patch, kobj))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Shadow variables: data that belong to an object of the running kernel and stand beside it.
+//! Shadow variables: data that belong to an object of the running kernel and are beside it.
 //!
 //! Reference: <https://docs.kernel.org/livepatch/shadow-vars.html>
 
@@ -139,7 +139,7 @@ impl<T: Send + Sync + 'static> Shadow<T> {
     /// No pointer to the variable may be used after this by anybody.
     #[inline]
     pub unsafe fn free<O>(&self, object: *const O) {
-        // SAFETY: By the invariants, it holds a `T`, and the caller says that nobody uses it any more.
+        // SAFETY: By the invariants, it holds a `T`, and the caller says that no one uses it any more.
         unsafe { bindings::klp_shadow_free(address(object), self.id, drop_fn::<T>()) };
     }
 
@@ -150,7 +150,7 @@ impl<T: Send + Sync + 'static> Shadow<T> {
     /// No pointer to any of the variables may be used after this by anybody.
     #[inline]
     pub unsafe fn free_all(&self) {
-        // SAFETY: By the invariants, each holds a `T`, and nobody uses any of them any more.
+        // SAFETY: By the invariants, each holds a `T`, and no one uses any of them any more.
         unsafe { bindings::klp_shadow_free_all(self.id, drop_fn::<T>()) };
     }
 }
@@ -161,9 +161,9 @@ fn address<O>(object: *const O) -> *mut c_void {
 
 /// # Safety
 ///
-/// `shadow` must have room for a `T`, and `value` must be a valid `Option<T>` that nobody else uses.
+/// `shadow` must have room for a `T`, and `value` must be a valid `Option<T>` that no one else uses.
 unsafe extern "C" fn move_in<T>(_: *mut c_void, shadow: *mut c_void, value: *mut c_void) -> c_int {
-    // SAFETY: `value` is a valid `Option<T>` that nobody else uses.
+    // SAFETY: `value` is a valid `Option<T>` that no one else uses.
     match unsafe { (*value.cast::<Option<T>>()).take() } {
         Some(value) => {
             // SAFETY: `shadow` has room for a `T`.
@@ -176,9 +176,9 @@ unsafe extern "C" fn move_in<T>(_: *mut c_void, shadow: *mut c_void, value: *mut
 
 /// # Safety
 ///
-/// `shadow` must hold a `T` that nobody uses after this.
+/// `shadow` must hold a `T` that no one uses after this.
 unsafe extern "C" fn drop_in_place<T>(_: *mut c_void, shadow: *mut c_void) {
-    // SAFETY: `shadow` holds a `T` that nobody uses after this.
+    // SAFETY: `shadow` holds a `T` that no one uses after this.
     unsafe { ptr::drop_in_place(shadow.cast::<T>()) };
 }
 

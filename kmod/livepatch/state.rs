@@ -54,14 +54,14 @@ impl State {
     /// Its id.
     #[inline]
     pub fn id(&self) -> c_ulong {
-        // SAFETY: Nobody changes it.
+        // SAFETY: No one changes it.
         unsafe { (*self.0.get()).id }
     }
 
     /// Its version.
     #[inline]
     pub fn version(&self) -> c_uint {
-        // SAFETY: Nobody changes it.
+        // SAFETY: No one changes it.
         unsafe { (*self.0.get()).version }
     }
 
@@ -86,5 +86,5 @@ impl State {
     }
 }
 
-// SAFETY: Shared references read what nobody changes, or an atomic.
+// SAFETY: Shared references read what no one changes, or an atomic.
 unsafe impl Sync for State {}

@@ -2,7 +2,7 @@
 
 //! What a live patch uses of the `kernel` crate, for kernels that were built without one.
 //!
-//! The names, the paths and what they promise are those of the `kernel` crate, so that what stands
+//! The names, the paths and what they promise are those of the `kernel` crate, so that what is
 //! on it does not know which of the two it is. There is nothing here that a live patch does not use.
 //!
 //! Nothing unwinds and nothing is formatted: `core` is built such that a panic is an invalid

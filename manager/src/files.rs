@@ -102,8 +102,8 @@ pub fn write(path: &Path, data: &[u8]) -> Result<()> {
     sync_folder(dir)
 }
 
-/// A file beside, which goes away unless it gets its name. Its writer holds a lock on it, so that what nobody holds is
-/// what a broken off run has left. Until it is complete nobody else may open it, and so nobody else can hold that lock.
+/// A file beside, which goes away unless it gets its name. Its writer holds a lock on it, so that what no one holds is
+/// what a broken off run has left. Until it is complete no one else may open it, and so no one else can hold that lock.
 struct Beside {
     path: Option<PathBuf>,
     file: File,
@@ -173,7 +173,7 @@ fn sweep(dir: &Path) {
     }
 }
 
-/// Moves a file to another folder, which is made where it is missing; what stood there before is gone. On another file
+/// Moves a file to another folder, which is made where it is missing; what was there before is gone. On another file
 /// system it is copied, with its SELinux label, and removed then: a loss of power may leave both.
 ///
 /// # Errors
@@ -236,7 +236,7 @@ pub fn make_folder(dir: &Path) -> io::Result<()> {
     if above != dir {
         make_folder(above)?;
     }
-    // Nobody else gets in before it has its mode.
+    // No one else gets in before it has its mode.
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Err(_) => {}
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        // A folder stands where the file should go: the rename fails, after everything was written.
+        // A folder is where the file should go: the rename fails, after everything was written.
         fs::create_dir(dir.path().join("x.ko")).unwrap();
         let error = write(&dir.path().join("x.ko"), b"one").unwrap_err();
         assert!(format!("{error:#}").contains("x.ko (3 bytes)"), "{error:#}");

@@ -96,7 +96,7 @@ fn until(host: &Host, breaker: &Breaker, file: &Installed, release: &str) -> Res
     store::newer(host, release, &file.place)
 }
 
-/// Removes what has no longer to be kept: a newer version is known to be good, or it is installed itself, or another one is
+/// Removes what has no longer to be kept: a newer version is known to be good, or it is installed itself, or another is
 /// kept in its place. What `breaker` says has to be on the disk. A failure is told and no more.
 pub fn tidy(run: &Run<'_>, breaker: &Breaker) {
     let done = store::kept_releases(run.host)

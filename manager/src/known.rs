@@ -14,7 +14,7 @@ use anyhow::Result;
 use kmend_shared::manifest::Severity;
 use serde::Serialize;
 
-/// How a vulnerability is dealt with. What stands further up wins where two manifests differ.
+/// How a vulnerability is dealt with. What is further up wins where two manifests differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {

@@ -263,7 +263,7 @@ pub fn force(run: &Run<'_>, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes the modules of those live patches that are gone from the kernel's livepatch since `before`: another one took
+/// Removes the modules of those live patches that are gone from the kernel's livepatch since `before`: another took
 /// their place. The kernel lets go of them just after that. What it does not let go of, `list` and `status` name.
 fn remove_replaced(run: &Run<'_>, before: &[String]) {
     let there = livepatch::names(run.host).unwrap_or_default();

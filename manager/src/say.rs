@@ -12,7 +12,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// Standard output and error.
 pub struct Say {
-    /// The name that the program was called by; it stands before each line on standard error.
+    /// The name that the program was called by; it is before each line on standard error.
     program: String,
     /// Colours for standard output and standard error.
     colours: [bool; 2],
@@ -61,7 +61,7 @@ impl Say {
     /// What is out of order but does not end the command, on standard error.
     pub fn warn(&self, text: impl AsRef<str>) {
         let text = paragraph(&self.called(text.as_ref()));
-        // Where standard error cannot be written to, there is nobody to tell.
+        // Where standard error cannot be written to, there is no one to tell.
         let _ = match self.colours[1] {
             true => {
                 let program = Tone::Bad.paint(&format!("{}:", self.program));

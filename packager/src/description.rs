@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a package is made from, said once for RPM and deb. [`LivePatch::check`] is called before anything is made of
-//! it: what it lets through can stand in headers, scripts and XML.
+//! it: what it lets through can be in headers, scripts and XML.
 
 use crate::names::Names;
 use crate::version::Version;
@@ -92,7 +92,7 @@ pub struct LivePatch {
 }
 
 impl Origin {
-    /// Refuses what cannot stand in a package.
+    /// Refuses what cannot be in a package.
     pub fn check(&self) -> Result<()> {
         packager(&self.packager)?;
         text::line("vendor", &self.vendor)?;

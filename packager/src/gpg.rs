@@ -157,7 +157,7 @@ fn is_ready(shell: &mut Child) -> bool {
     std::thread::spawn(move || {
         let mut line = String::new();
         let read = BufReader::new(out).read_line(&mut line);
-        // Nobody listens any more if it took too long.
+        // No one listens any more if it took too long.
         let _ = send.send(read.is_ok() && line == "ready\n");
     });
     receive.recv_timeout(LIMIT).unwrap_or(false)

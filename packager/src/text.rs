@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What may stand in a field of a package. Everything here ends up in formats that give some characters a meaning
+//! What may be in a field of a package. Everything here ends up in formats that give some characters a meaning
 //! (headers of lines, shell, XML, RPM's macros); what could be taken for more than text is refused.
 
 use anyhow::{ensure, Result};
@@ -10,7 +10,7 @@ pub fn word(what: &str, value: &str, others: &str) -> Result<()> {
     ensure!(!value.is_empty(), "{what} is empty");
     ensure!(
         strange.is_none(),
-        "{what} {value:?} holds {:?}; letters, digits and any of {others} can stand there",
+        "{what} {value:?} holds {:?}; letters, digits and any of {others} are allowed",
         strange.unwrap_or_default()
     );
     Ok(())
@@ -54,7 +54,7 @@ pub fn ticket(value: &str) -> Result<()> {
     word("ticket", value, "-_./#:")
 }
 
-/// Text as it stands in XML.
+/// Text as it is in XML.
 pub fn xml(value: &str) -> String {
     value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&apos;")
 }

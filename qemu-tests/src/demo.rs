@@ -80,7 +80,7 @@ fn cut_fix(scenario: &Scenario, kernel: &kmend_builder::target::Target, work: &P
     let mut cuts = cut::cut_all(std::slice::from_ref(scenario), kernel, &work.join("cut"));
     match cuts.remove(&scenario.name) {
         Some(Done::Cut(folder)) => Ok(folder),
-        Some(Done::Already) => bail!("{} has this fix already: name another one", kernel.name),
+        Some(Done::Already) => bail!("{} has this fix already: name another kernel", kernel.name),
         Some(Done::Failed(reason) | Done::Other(reason)) => bail!("{reason}"),
         None => bail!("{} has no cut.toml: it is no real fix", scenario.dir.display()),
     }

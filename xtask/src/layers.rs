@@ -26,7 +26,7 @@ impl Layers {
             for (group, together) in names.split_whitespace().enumerate() {
                 for name in together.split('+') {
                     let twice = places.insert(name.to_owned(), (row, group)).is_some();
-                    ensure!(!twice, "{name} stands twice in the block `layers` of ARCHITECTURE.md");
+                    ensure!(!twice, "{name} is listed twice in the block `layers` of ARCHITECTURE.md");
                 }
             }
         }

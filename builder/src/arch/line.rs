@@ -36,7 +36,7 @@ impl Line {
 pub enum Ask {
     /// What the reference means whose field lies within these bytes; None where there is no reference.
     Field(Range<u64>),
-    /// What stands at this address outside of the code.
+    /// What is at this address outside of the code.
     Address(u64),
 }
 
@@ -59,7 +59,7 @@ pub fn excerpt(lines: &[Line], at: u64, around: usize) -> String {
     out
 }
 
-/// What stands around the first difference, for a refusal: the rebuilt code, then the shipped code, `offset` bytes
+/// What is around the first difference, for a refusal: the rebuilt code, then the shipped code, `offset` bytes
 /// behind the start of both.
 pub fn both(rebuilt: &[Line], shipped: &[Line], offset: u64, around: usize) -> String {
     let part = |title: &str, lines: &[Line]| {

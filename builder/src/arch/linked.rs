@@ -11,7 +11,7 @@ pub trait Memory {
     fn bytes(&self, at: u64, len: u64) -> Option<&[u8]>;
     /// What code keeps in the register through which it reaches its data (the TOC pointer of powerpc).
     fn data_base(&self) -> Option<u64>;
-    /// True where a symbol of the running kernel stands.
+    /// True where a symbol of the running kernel is.
     fn is_symbol(&self, at: u64) -> bool;
 }
 
@@ -24,7 +24,7 @@ pub struct Linked<'a> {
     pub section: SecId,
     /// The piece, offsets in the section.
     pub range: Range<u64>,
-    /// Where its first byte should stand.
+    /// Where its first byte should be.
     pub at: u64,
     /// The image.
     pub image: &'a dyn Memory,
@@ -33,7 +33,7 @@ pub struct Linked<'a> {
 /// Where the field of a reference leads in a linked image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The symbol (addend taken off) stands here.
+    /// The symbol (addend taken off) is here.
     Symbol(u64),
     /// The linker put here what the entry of the table held that the rebuilt code reads.
     Held(u64),
@@ -45,7 +45,7 @@ impl Linked<'_> {
         self.object.sections[self.section].relocs_in(self.range.clone())
     }
 
-    /// Where the place at `offset` in the section stands in the image.
+    /// Where the place at `offset` in the section is in the image.
     pub fn address(&self, offset: u64) -> u64 {
         self.at.wrapping_add(offset.wrapping_sub(self.range.start))
     }
@@ -55,7 +55,7 @@ impl Linked<'_> {
         word(self.object.sections[self.section].bytes(offset..offset.checked_add(4)?))
     }
 
-    /// The four bytes that stand in the image for those at `offset` in the section.
+    /// The four bytes that are in the image for those at `offset` in the section.
     pub fn shipped_word(&self, offset: u64) -> Option<u32> {
         word(self.image.bytes(self.address(offset), 4)?)
     }

@@ -192,7 +192,7 @@ pub trait Arch: Debug + Sync {
     }
 
     /// True for a reference to a piece of code without any bytes (an alternative that is nothing but nops): it
-    /// leads to a place, but not to what stands there.
+    /// leads to a place, but not to what is there.
     fn names_nothing(&self, _section: &Section, _entry: Range<u64>, _reloc: &Reloc) -> bool {
         false
     }
@@ -297,7 +297,7 @@ pub trait Arch: Debug + Sync {
     }
 
     /// The linked bytes of a piece, less the edits that the linker makes beside the fields of relocations: there
-    /// stands what the compiler made. Only edits that are known exactly; None where the image has no such bytes.
+    /// is what the compiler made. Only edits that are known exactly; None where the image has no such bytes.
     fn undo_link_edits(&self, linked: &Linked<'_>) -> Option<Vec<u8>> {
         let len = linked.range.end.checked_sub(linked.range.start)?;
         linked.image.bytes(linked.at, len).map(<[u8]>::to_vec)
@@ -323,7 +323,7 @@ pub trait Arch: Debug + Sync {
         false
     }
 
-    /// Code that stands at `at` as assembly; every byte is in one line. `name` is asked for the targets of references
+    /// Code that is at `at` as assembly; every byte is in one line. `name` is asked for the targets of references
     /// and for addresses outside of the code.
     fn disassemble(&self, code: &[u8], at: u64, name: &mut dyn FnMut(Ask) -> Option<String>) -> Vec<Line>;
 

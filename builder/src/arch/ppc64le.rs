@@ -52,7 +52,7 @@ const TYPES: &[(u32, &str, Field)] = &[
     (elf::R_PPC64_REL16_LO, "R_PPC64_REL16_LO", Field::Part { bytes: 2, mask: 0xffff }),
     (elf::R_PPC64_REL16_HA, "R_PPC64_REL16_HA", Field::Part { bytes: 2, mask: 0xffff }),
     (elf::R_PPC64_TOC, "R_PPC64_TOC", Field::Absolute { bytes: 8 }),
-    // Markers for the linker; the instruction that they stand at is complete.
+    // Markers for the linker; the instruction that they are at is complete.
     (elf::R_PPC64_TOCSAVE, "R_PPC64_TOCSAVE", Field::None),
     (R_PPC64_ENTRY, "R_PPC64_ENTRY", Field::None),
 ];
@@ -60,9 +60,9 @@ const TYPES: &[(u32, &str, Field)] = &[
 /// Marks the entry of a large-model function (binutils, include/elf/ppc64.h).
 const R_PPC64_ENTRY: u32 = 118;
 
-/// Bytes of the distance to the TOC that stands before a large-model function.
+/// Bytes of the distance to the TOC that is before a large-model function.
 const TOC_DISTANCE: u64 = 8;
-/// `st_other` of a function whose local entry stands behind the two instructions that make r2.
+/// `st_other` of a function whose local entry is behind the two instructions that make r2.
 const BEHIND_TWO: u8 = 3 << 5;
 
 /// Types that compilers emit under CONFIG_PPC_KERNEL_PCREL alone (power10; binutils, include/elf/ppc64.h). They

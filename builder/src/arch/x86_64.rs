@@ -84,7 +84,7 @@ impl Arch for Amd64 {
             Some(Field::Relative { bytes: 4 }) if section.is_text() => {}
             _ => return 0,
         }
-        // Nearly always the field ends the instruction; an immediate may stand behind it.
+        // Nearly always the field ends the instruction; an immediate may be behind it.
         let mut end = 4;
         for instruction in decode(section, function) {
             let (start, next) = (instruction.ip(), instruction.next_ip());
@@ -167,7 +167,7 @@ impl Arch for Amd64 {
     }
 
     fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)> {
-        // call rel32, jmp rel32, jcc rel32. Before any other field of this type stands a ModRM byte that names no
+        // call rel32, jmp rel32, jcc rel32. Before any other field of this type is a ModRM byte that names no
         // register but rip, or the opcode of an instruction with an immediate.
         if !matches!(self.field(reloc.kind), Some(Field::Relative { bytes: 4 })) {
             return None;

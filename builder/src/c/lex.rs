@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What stands where in C text: for each line whether it begins in plain code at file scope, and its
+//! What is where in C text: for each line whether it begins in plain code at file scope, and its
 //! preprocessor directive. Knows comments, literals, continuations and conditionals; expands nothing.
 
 /// A directive that matters to line numbers.

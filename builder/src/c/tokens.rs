@@ -5,7 +5,7 @@
 //! Left out are definitions of `static inline` functions, declarations of functions, of variables that are defined elsewhere
 //! and of types, as long as nothing refers to them but others of their kind. The compiler makes no code of either, and no
 //! other code hangs on them: whoever uses a member of a struct names the struct, or something whose declaration does. A
-//! name counts as referred to wherever it stands outside of them, in string literals too (inline assembler). What
+//! name counts as referred to wherever it is outside of them, in string literals too (inline assembler). What
 //! is not plainly such a definition or declaration stays in: that costs time, never a unit.
 
 mod types;
@@ -13,7 +13,7 @@ mod types;
 use super::words::Words;
 use std::collections::{HashMap, HashSet};
 
-/// Attributes that change nothing about a function that nobody calls.
+/// Attributes that change nothing about a function that no one calls.
 const HARMLESS: &[&str] = &[
     "access",
     "alloc_align",
@@ -67,7 +67,7 @@ const HARMLESS: &[&str] = &[
     "warning",
 ];
 
-/// Attributes that make the compiler keep or make something although nobody refers to it.
+/// Attributes that make the compiler keep or make something although no one refers to it.
 pub const HARMFUL: &[&str] =
     &["alias", "constructor", "destructor", "externally_visible", "ifunc", "retain", "used", "weak", "weakref"];
 
@@ -108,7 +108,7 @@ pub fn tokens(text: &[u8]) -> Vec<&[u8]> {
     out
 }
 
-/// Whether `b` may stand in an identifier or a number.
+/// Whether `b` may be in an identifier or a number.
 pub fn is_word(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b == b'$' || b >= 0x80
 }
@@ -275,7 +275,7 @@ fn attribute(item: &[&[u8]], at: usize) -> Option<usize> {
     Some(end)
 }
 
-/// Whether nothing in it makes the compiler keep something that nobody refers to, or says something about a name
+/// Whether nothing in it makes the compiler keep something that no one refers to, or says something about a name
 /// that others may use.
 fn quiet(tokens: &[&[u8]]) -> bool {
     for (at, t) in tokens.iter().enumerate() {

@@ -75,7 +75,7 @@ fn is_new_function(changes: &ChangeSet<'_>, item: ItemId) -> bool {
     changes.functions.iter().any(|f| f.item == item && f.original.is_none())
 }
 
-/// The name of the pointer that stands there.
+/// The name of the pointer that is there.
 fn pointer_at<'o>(view: &View<'o>, section: usize, offset: u64) -> Option<&'o str> {
     let symbols = view.object.symbols.iter();
     let mut here = symbols.filter(|s| s.kind == SymKind::Data && s.section() == Some(section) && s.value == offset);

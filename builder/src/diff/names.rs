@@ -46,7 +46,7 @@ pub fn without_btf_counter(name: &str) -> Option<&str> {
     (name.starts_with("__BTF_ID__") && counted).then_some(plain)
 }
 
-/// What stands behind two numbers, each with an underscore behind it.
+/// What is behind two numbers, each with an underscore behind it.
 fn numbers(text: &str) -> Option<&str> {
     (0..2).try_fold(text, |text, _| {
         let (number, rest) = text.split_once('_')?;

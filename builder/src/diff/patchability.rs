@@ -292,7 +292,7 @@ fn kpatch_macro(section: &str) -> Option<Refusal> {
     Some(Refusal::new("kpatch-macro", name, section, reason.into(), hint))
 }
 
-/// What an object exports: name → the list it stands in, and what else the export says (licence, namespace).
+/// What an object exports: name → the list it is in, and what else the export says (licence, namespace).
 fn exported(view: &View<'_>) -> BTreeMap<String, (String, Vec<u8>)> {
     // include/linux/export-internal.h and, before 6.4, include/linux/export.h.
     let is_table =
@@ -308,7 +308,7 @@ fn exported(view: &View<'_>) -> BTreeMap<String, (String, Vec<u8>)> {
                 _ => continue,
             };
             let list = section.name.split('+').next().unwrap_or_default().to_string();
-            // From 6.4 on licence and namespace stand before the address; before that behind it, as addresses of strings.
+            // From 6.4 on licence and namespace are before the address; before that behind it, as addresses of strings.
             let mut said = section.bytes(said_from..r.offset).to_vec();
             said.drain(..said.iter().position(|&b| b != 0).unwrap_or(said.len()));
             said.truncate(said.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1));

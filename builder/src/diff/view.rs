@@ -31,11 +31,11 @@ pub struct Item {
     pub kind: ItemKind,
     /// Its name; for anonymous items that of the section.
     pub name: String,
-    /// The section it stands in.
+    /// The section it is in.
     pub section: SecId,
     /// Its bytes there, call padding before a function's entry included.
     pub range: Range<u64>,
-    /// Where the symbol stands (the entry of a function), offset in the section.
+    /// Where the symbol is (the entry of a function), offset in the section.
     pub anchor: u64,
     /// All symbols at the anchor; empty for anonymous items.
     pub symbols: Vec<SymId>,
@@ -187,7 +187,7 @@ impl<'o> View<'o> {
             let symbol = &self.object.symbols[s];
             let end = symbol.value + symbol.size;
             match groups.last_mut() {
-                // Aliases, and symbols inside of another one.
+                // Aliases, and symbols inside of another.
                 Some((start, last_end, all)) if symbol.value == *start || symbol.value < *last_end => {
                     *last_end = end.max(*last_end);
                     if symbol.value == *start {
@@ -244,7 +244,7 @@ impl<'o> View<'o> {
         (0..size).step_by(TOC_ENTRY).for_each(|at| self.push_anonymous(id, at..size.min(at + TOC_ENTRY as u64), &[]));
     }
 
-    /// True for what stands between functions and is no code, or between variables and is none.
+    /// True for what is between functions and is no code, or between variables and is none.
     fn is_gap(&self, id: SecId, range: Range<u64>) -> bool {
         let section = &self.object.sections[id];
         if section.is_text() {
@@ -414,7 +414,7 @@ impl<'o> View<'o> {
         (range.contains(&offset) || offset == range.end).then_some(candidate)
     }
 
-    /// What a relocation that stands in `section` (in the piece `around`) refers to.
+    /// What a relocation that is in `section` (in the piece `around`) refers to.
     pub fn reference(&self, section: SecId, around: Range<u64>, reloc: &Reloc) -> Ref {
         let symbol = &self.object.symbols[reloc.symbol];
         let Some(home) = symbol.section() else {
@@ -487,7 +487,7 @@ impl<'o> View<'o> {
         if !matches!(self.object.arch.field(reloc.kind), Some(Field::Relative { .. })) {
             return self.object.arch.bias(s, around, reloc);
         }
-        // A label stands at the very start of what it names: no need to decode.
+        // A label is at the very start of what it names: no need to decode.
         if symbol.kind != SymKind::Section && (-8..=-4).contains(&reloc.addend) && s.is_text() {
             return -reloc.addend;
         }

@@ -107,7 +107,7 @@ pub enum Bind {
     Weak,
 }
 
-/// Where a symbol stands.
+/// Where a symbol is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Not in this file.
@@ -131,7 +131,7 @@ pub struct Symbol {
     pub kind: SymKind,
     /// Its binding.
     pub bind: Bind,
-    /// Where it stands.
+    /// Where it is.
     pub place: Place,
     /// Offset in its section, bytes.
     pub value: u64,

@@ -8,7 +8,7 @@ use object::write::elf::{FileHeader, Rel, SectionHeader, Sym, Writer};
 use object::Endianness;
 
 /// Writes the object. Sections keep their order; relocation sections, the symbol table and the string
-/// tables are made anew and stand at the end. Local symbols must stand before the others.
+/// tables are made anew and are at the end. Local symbols must be before the others.
 ///
 /// # Errors
 /// A symbol or relocation that points to a section or symbol that does not exist, or a global before a local.
@@ -16,7 +16,7 @@ pub fn write(object: &Object) -> Result<Vec<u8>> {
     let mut buffer = Vec::new();
     let mut w = Writer::new(Endianness::Little, true, &mut buffer);
 
-    // Which sections of the model stand in the file, and under which index.
+    // Which sections of the model are in the file, and under which index.
     let kept: Vec<SecId> = (1..object.sections.len()).filter(|&id| !is_derived(&object.sections[id])).collect();
     let mut index = vec![0u32; object.sections.len()];
     w.reserve_null_section_index();

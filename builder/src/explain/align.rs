@@ -12,7 +12,7 @@ pub struct Row {
     pub original: Option<usize>,
     /// The patched one's.
     pub patched: Option<usize>,
-    /// They say the same; a jump leads to the same instruction wherever that stands.
+    /// They say the same; a jump leads to the same instruction wherever that is.
     pub same: bool,
 }
 

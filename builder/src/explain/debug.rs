@@ -27,7 +27,7 @@ pub struct Frame {
 pub struct Debug(Lines<EndianRcSlice<LittleEndian>>);
 
 impl Debug {
-    /// Reads an object; None where it has no line tables that can be read as they stand (compressed ones cannot).
+    /// Reads an object; None where it has no line tables that can be read as they are (compressed ones cannot).
     ///
     /// # Errors
     /// Malformed debug information.

@@ -29,7 +29,7 @@ pub struct Cause {
     /// The text of the line, or what the compiler did.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
-    /// The inlined function or the macro that the line stands in.
+    /// The inlined function or the macro that the line is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<String>,
 }
@@ -155,7 +155,7 @@ impl Explainer<'_, '_> {
         }))
     }
 
-    /// Lines of the fix that stand in the code; of `only_differing`, in the instructions that differ.
+    /// Lines of the fix that are in the code; of `only_differing`, in the instructions that differ.
     fn lines(&self, fixed: &Fixed, code: &[Origin], patched: bool, only_differing: bool) -> Vec<Cause> {
         let mut found: Vec<Cause> = Vec::new();
         for origin in code.iter().filter(|o| o.differs || !only_differing) {

@@ -491,7 +491,7 @@ impl<'a, 'o> Run<'a, 'o> {
         let empty = view.object.arch.names_nothing(from, pending.range.clone(), reloc);
         let piece = self.changes.entries.at(section, offset).filter(|_| !empty).cloned();
         let Some(piece) = piece else {
-            // An empty replacement stands at the very end of its section, or nowhere.
+            // An empty replacement is at the very end of its section, or nowhere.
             let home = &view.object.sections[section];
             if empty || offset == home.size {
                 let (out, at) = self.out.append(home, offset..offset, None);

@@ -91,7 +91,7 @@ impl Payload {
             section.size += 1;
         }
         if section.kind != SHT_NOBITS {
-            // Between functions stand traps, never code that could be run by accident.
+            // Between functions are traps, never code that could be run by accident.
             let trap = if section.is_text() { self.object.arch.trap() } else { &[0] };
             let gap = section.data.len()..section.size as usize;
             section.data.extend(gap.map(|at| trap[at % trap.len()]));
@@ -136,7 +136,7 @@ impl Payload {
         self.define(symbol);
     }
 
-    /// The section that a symbol stands in.
+    /// The section that a symbol is in.
     pub fn section_of(&self, symbol: SymId) -> Option<SecId> {
         self.object.symbols[symbol].section()
     }

@@ -21,7 +21,7 @@ pub struct KernelSymbol {
 }
 
 impl KernelSymbol {
-    /// Stands in code.
+    /// Is in code.
     pub fn is_code(&self) -> bool {
         matches!(self.kind, b't' | b'T' | b'w' | b'W')
     }
@@ -45,8 +45,8 @@ pub struct Kallsyms {
 }
 
 impl Kallsyms {
-    /// Reads the tables out of `data`, a loaded piece of the image that stands at `address`. `span` are the
-    /// addresses that symbols may have, `text` is where `_text` stands.
+    /// Reads the tables out of `data`, a loaded piece of the image that is at `address`. `span` are the
+    /// addresses that symbols may have, `text` is where `_text` is.
     ///
     /// # Errors
     /// No tables, or tables whose parts do not agree.
@@ -86,7 +86,7 @@ impl Kallsyms {
         &self.symbols
     }
 
-    /// True where a symbol stands at this address.
+    /// True where a symbol is at this address.
     pub fn is_at(&self, address: u64) -> bool {
         self.symbols.binary_search_by_key(&address, |s| s.address).is_ok()
     }
@@ -146,7 +146,7 @@ fn token_table(data: &[u8], digit_zero: usize) -> Option<(Vec<Vec<u8>>, usize, u
             return None;
         }
     }
-    // What stands in front of the first token is padding or a table without zero bytes in the way: the
+    // What is in front of the first token is padding or a table without zero bytes in the way: the
     // first token is found exactly by the index.
     let first_end = start + data.get(start..)?.iter().position(|&b| b == 0)?;
     let mut tokens = vec![Vec::new()];
@@ -180,14 +180,14 @@ type Names = Vec<(u8, String)>;
 /// So far in front of the tokens the markers are looked for, bytes: the order of 10 million symbols.
 const ORDER_MAX: usize = 32 << 20;
 
-/// The names, and where the count in front of them stands.
+/// The names, and where the count in front of them is.
 fn names(data: &[u8], token_table: usize, tokens: &[Vec<u8>]) -> Option<(Names, usize)> {
     let mut tries = 0;
     for markers in adjacent_markers(data, token_table).into_iter().chain(distant_markers(data, token_table)) {
         let at = markers.start;
         let markers: Vec<usize> = markers.step_by(4).filter_map(|a| u32_at(data, a)).map(|m| m as usize).collect();
         let last = *markers.last()?;
-        // At most 255 more names of at most 16 KiB stand behind the last marker.
+        // At most 255 more names of at most 16 KiB are behind the last marker.
         let Some(nearest) = at.checked_sub(last).map(|nearest| nearest / 4 * 4) else { continue };
         let farthest = nearest.saturating_sub(1 << 20);
         for start in (farthest..=nearest).rev().step_by(4) {
@@ -220,7 +220,7 @@ fn adjacent_markers(data: &[u8], token_table: usize) -> Option<Range<usize>> {
     [Some(token_table), token_table.checked_sub(4)].into_iter().flatten().find_map(back)
 }
 
-/// The markers, where the symbols' order by name (kallsyms_seqs_of_names, 3 bytes for each) stands between them and
+/// The markers, where the symbols' order by name (kallsyms_seqs_of_names, 3 bytes for each) is between them and
 /// the tokens: 6.2 to 6.4, and late 6.1. Their number and that of the bytes behind them have to fit.
 /// The order itself can look like markers: these are all candidates.
 fn distant_markers(data: &[u8], token_table: usize) -> impl Iterator<Item = Range<usize>> + '_ {
@@ -291,7 +291,7 @@ fn addresses(
         let at = align(after_index, to);
         let base = u64_at(data, align(at + 4 * count, 8));
         tried.push((at, base));
-        // Before, the offsets and the base stood in front of the count.
+        // Before, the offsets and the base was in front of the count.
         for base_at in [count_at.wrapping_sub(8), count_at.wrapping_sub(16)] {
             if let Some(at) = base_at.checked_sub(align(4 * count, to)) {
                 tried.push((at, u64_at(data, base_at)));
@@ -326,12 +326,12 @@ fn addresses(
     bail!("{count} names, but no table of {count} addresses in ascending order inside of the image");
 }
 
-/// Believes addresses that ascend, that put `_text` or `_stext` (by index in `anchors`) where `text` stands,
+/// Believes addresses that ascend, that put `_text` or `_stext` (by index in `anchors`) where `text` is,
 /// and that lie nearly all inside of the image. One entry more or less in front would show in the second.
 fn plausible(addresses: Vec<u64>, span: &Range<u64>, text: u64, anchors: &[usize]) -> Option<Vec<u64>> {
     let ascending = addresses.windows(2).all(|w| w[0] <= w[1]);
     let inside = addresses.iter().filter(|a| span.start <= **a && **a <= span.end).count();
-    // powerpc's `_text` is where the image begins; a section .head.text stands in front of .text there.
+    // powerpc's `_text` is where the image begins; a section .head.text is in front of .text there.
     let anchored = anchors.iter().any(|&i| addresses[i] == text || addresses[i] == span.start);
     (ascending && inside * 10 >= addresses.len() * 8 && anchored).then_some(addresses)
 }

@@ -34,7 +34,7 @@ pub struct Image {
     segments: Vec<Segment>,
     /// Its architecture.
     pub arch: &'static dyn Arch,
-    /// Where pointers stand, in an image that moves itself at boot.
+    /// Where pointers are, in an image that moves itself at boot.
     pub pointers: Pointers,
     /// What code keeps in the register through which it reaches its data, where it has one.
     pub data_base: Option<u64>,
@@ -107,7 +107,7 @@ impl Image {
         &self.bytes
     }
 
-    /// True where code stands that the kernel keeps. The letters of kallsyms do not say it: in some images data have that of
+    /// True for code that the kernel keeps. The letters of kallsyms do not say it: in some images data have that of
     /// code (`jiffies` in 7.2 of Debian).
     pub fn is_code_at(&self, address: u64) -> bool {
         let at = |name: &str| self.kallsyms.named(name).next().map(|s| s.address);
@@ -191,7 +191,7 @@ fn find_kallsyms(elf: &ElfFile64<'_, LittleEndian>, bytes: &[u8], segments: &[Se
     let (Some(low), Some(high)) = (memory.iter().map(|m| m.start).min(), memory.iter().map(|m| m.end).max()) else {
         bail!("an ELF file without loadable segments is no kernel image");
     };
-    // `_text` stands where code begins; on some architectures that is a section of its own.
+    // `_text` is where code begins; on some architectures that is a section of its own.
     let first = elf.section_by_name(".head.text").or_else(|| elf.section_by_name(".text"));
     let text = first.map(|s| s.address()).unwrap_or(low);
     let mut first = None;
@@ -205,7 +205,7 @@ fn find_kallsyms(elf: &ElfFile64<'_, LittleEndian>, bytes: &[u8], segments: &[Se
     Err(first.unwrap_or_else(|| anyhow::anyhow!("no segments")))
 }
 
-/// Where in the file `len` bytes of memory stand.
+/// Where in the file `len` bytes of memory are.
 fn file_offset(segments: &[Segment], address: u64, len: u64) -> Option<usize> {
     let end = address.checked_add(len)?;
     let (range, offset) = segments.iter().find(|(range, _)| range.start <= address && end <= range.end)?;

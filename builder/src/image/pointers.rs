@@ -87,7 +87,7 @@ impl Pointers {
         self.places.is_empty()
     }
 
-    /// True where a pointer stands at exactly this address.
+    /// True where a pointer is at exactly this address.
     pub fn is_one(&self, at: u64) -> bool {
         self.places.binary_search_by_key(&at, |p| p.0).is_ok()
     }

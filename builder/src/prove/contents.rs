@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Constants that the proven functions of a unit use: sections of read-only data and where they stand in; functions that use
+//! Constants that the proven functions of a unit use: sections of read-only data and where they are in; functions that use
 //! others than the rebuilt ones out.
 //!
 //! Code may be the same to the byte while a table that it reads is not, and a live patch takes such tables along (switch
@@ -42,7 +42,7 @@ impl Run<'_> {
         self.object.symbols[held?.symbol].section()
     }
 
-    /// What differs in a section of constants that stands at `base`.
+    /// What differs in a section of constants that is at `base`.
     fn constants(&self, id: SecId, base: Spot) -> Option<String> {
         let section = &self.object.sections[id];
         let is_constant = section.name == ".rodata" || section.name.starts_with(".rodata.");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage prove: shows that the rebuilt original of a unit is what runs.
 //!
-//! A unit compiled with kbuild's own flags stands in the shipped image as a few contiguous pieces, one a
-//! section. Where each of them stands is found by the unit's function names; then every byte and every
+//! A unit compiled with kbuild's own flags is in the shipped image as a few contiguous pieces, one a
+//! section. Where each of them is comes from the unit's function names; then every byte and every
 //! reference is compared, references as targets, not masked. What this settles on the way, the place of
 //! each section, tells namesakes apart and gives static data their addresses.
 
@@ -25,7 +25,7 @@ use tables::Tables;
 /// What became of one function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It stands there, byte for byte and reference for reference.
+    /// It is there, byte for byte and reference for reference.
     Proven(Spot),
     /// It does not.
     Differs {
@@ -43,9 +43,9 @@ pub enum Verdict {
 pub struct Proof {
     /// By function name.
     pub functions: BTreeMap<String, Verdict>,
-    /// Where the sections of the rebuilt object stand.
+    /// Where the sections of the rebuilt object are.
     pub sections: HashMap<SecId, Spot>,
-    /// Where the symbols of the rebuilt object stand, by name: its own, and those that it refers to.
+    /// Where the symbols of the rebuilt object are, by name: its own, and those that it refers to.
     pub symbols: HashMap<String, Spot>,
 }
 
@@ -107,7 +107,7 @@ struct Run<'a> {
     unplaced: HashMap<SecId, String>,
     /// What the function that is being compared has taught so far.
     learned: Learned,
-    /// Pairs of a section and another one that its proven functions refer to where it stands.
+    /// Pairs of a section and another that its proven functions refer to where it is.
     links: BTreeSet<(SecId, SecId)>,
 }
 
@@ -287,7 +287,7 @@ impl Run<'_> {
         }
     }
 
-    /// Compares an entry of a table of addresses by what it holds: where it stands, the linker decides.
+    /// Compares an entry of a table of addresses by what it holds: where it is, the linker decides.
     fn entry(&mut self, piece: &Piece<'_>, r: &Reloc, theirs: Spot) -> Result<(), String> {
         let Some((range, held)) = self.held(r) else {
             return Err("the rebuilt code reads an entry of the TOC that is neither an address nor a number".into());
@@ -379,14 +379,14 @@ impl Run<'_> {
         }
     }
 
-    /// Takes back what a function has taught that turned out to be another one.
+    /// Takes back what a function has taught that turned out to be another.
     fn forget(&mut self) {
         let learned = std::mem::take(&mut self.learned);
         learned.sections.iter().for_each(|s| _ = self.proof.sections.remove(s));
         learned.symbols.iter().for_each(|s| _ = self.proof.symbols.remove(s));
     }
 
-    /// The first symbol of a section that does not stand where it would if the section stood at `base`.
+    /// The first symbol of a section that is not where it would if the section was at `base`.
     fn misplaced(&self, section: SecId, base: Spot) -> Option<&str> {
         let named = |s: &&crate::elf::Symbol| {
             s.section() == Some(section) && s.bind != Bind::Weak && !s.name.is_empty() && s.kind != SymKind::Section
@@ -414,12 +414,12 @@ impl Run<'_> {
 }
 
 impl Proof {
-    /// How many functions stand in the shipped kernel.
+    /// How many functions are in the shipped kernel.
     pub fn proven(&self) -> usize {
         self.functions.values().filter(|v| matches!(v, Verdict::Proven(_))).count()
     }
 
-    /// Where a symbol of the unit stands: proven functions and data in placed sections, and what they refer to.
+    /// Where a symbol of the unit is: proven functions and data in placed sections, and what they refer to.
     pub fn spot(&self, object: &Object, name: &str) -> Option<Spot> {
         let own = object.symbols.iter().find(|s| s.name == name && s.section().is_some());
         // References show where a weak symbol is taken from.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Where the code sections of a unit stand: names of its functions and what is shipped in, places out; and which
+//! Where the code sections of a unit are: names of its functions and what is shipped in, places out; and which
 //! places are not trusted, because their only evidence is functions with non-unique names.
 
 use super::tables::Tables;
@@ -31,8 +31,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Finds for each code section the one place at which most of its functions stand by name and the bytes of the
-    /// functions agree best. With `sure`, only where a function without namesakes agrees: small ones that stand
+    /// Finds for each code section the one place at which most of its functions are by name and the bytes of the
+    /// functions agree best. With `sure`, only where a function without namesakes agrees: small ones that are
     /// in many units, all alike, are better placed by the references of others. Without, places that are alike in
     /// their bytes are told apart by their references.
     pub(super) fn place_by_functions(&mut self, sure: bool) {
@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
         None
     }
 
-    /// Follows the pointers in the unit's own data, where it is known where those stand (tables of functions, mostly), to
+    /// Follows the pointers in the unit's own data, where it is known where those are (tables of functions, mostly), to
     /// other sections of the unit. True where that gave one of them its place.
     pub(super) fn follow_pointers(&mut self) -> bool {
         let placed: BTreeMap<SecId, Spot> = self.proof.sections.iter().map(|(&id, &spot)| (id, spot)).collect();
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
         self.proof.sections.len() > before
     }
 
-    /// True when the function's bytes, references aside, stand at `base`.
+    /// True when the function's bytes, references aside, are at `base`.
     fn agrees(&self, id: SymId, base: Spot) -> bool {
         let symbol = &self.object.symbols[id];
         let Some(section) = symbol.section() else { return false };
@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
         self.shipped.functions(&self.object.symbols[id].name).len() == 1
     }
 
-    /// At how many places all these functions stand by their names, as they do in their section.
+    /// At how many places all these functions are by their names, as in their section.
     fn bases_of(&self, places: &BTreeMap<u64, Vec<SymId>>) -> usize {
         let bases = |(at, ids): (&u64, &Vec<SymId>)| -> BTreeSet<Spot> {
             let spots = ids.iter().flat_map(|&id| self.shipped.functions(&self.object.symbols[id].name));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Whole files against the shipped kernel, without any fix: units in, which of their functions stand there out.
+//! Whole files against the shipped kernel, without any fix: units in, which of their functions are there out.
 //! `kmend-build prove` and `cargo xtask prove` show it.
 
 use super::explain::{self, Evidence};
@@ -27,17 +27,17 @@ pub struct UnitReport {
     pub object: String,
     /// How many functions it has.
     pub functions: usize,
-    /// How many of them stand in the shipped kernel as they were rebuilt.
+    /// How many of them are in the shipped kernel as they were rebuilt.
     pub proven: usize,
     /// Bytes of all its functions.
     pub bytes: u64,
-    /// Bytes of those that stand there.
+    /// Bytes of those that are there.
     pub bytes_proven: u64,
     /// The others.
     pub differs: Vec<Difference>,
 }
 
-/// A function that does not stand in the shipped kernel as it was rebuilt.
+/// A function that is not in the shipped kernel as it was rebuilt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Its name.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Stage prove: all units in, [`Proven`] out: every function that is replaced stands in the shipped kernel, and so does
+//! Stage prove: all units in, [`Proven`] out: every function that is replaced is in the shipped kernel, and so is
 //! everything that the patched code refers to by way of livepatch.
 
 use super::elsewhere::{Elsewhere, Wanted};
@@ -38,7 +38,7 @@ pub struct Claim<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shown {
-    /// A function: it stands in the shipped kernel byte for byte.
+    /// A function: it is in the shipped kernel byte for byte.
     Bytes,
     /// Proven code of the shipped kernel refers to it, and that reference was followed.
     Reference,
@@ -71,7 +71,7 @@ impl fmt::Display for Unproven {
     }
 }
 
-/// Proofs of all units, in their order, under which every replaced function stands in the shipped kernel.
+/// Proofs of all units, in their order, under which every replaced function is in the shipped kernel.
 /// Only [`prove_all`] makes one.
 pub struct Proven {
     proofs: Vec<Proof>,
@@ -86,7 +86,7 @@ impl Proven {
         &self.proofs
     }
 
-    /// Where a function that unit number `unit` replaces stands.
+    /// Where a function that unit number `unit` replaces is.
     pub fn place(&self, unit: usize, name: &str) -> Option<Spot> {
         self.places.get(&(unit, name.to_string())).copied()
     }
@@ -427,7 +427,7 @@ fn proven_at(proof: &Proof, name: &str, shipped: &dyn Shipped) -> Result<(), Str
     })
 }
 
-/// Where a function stands that is not proven: it is the one of its name, or it stands among functions of its file that are
+/// Where a function is that is not proven: it is the one of its name, or it is among functions of its file that are
 /// proven.
 fn place_of_unproven(proof: &Proof, object: &Object, name: &str, shipped: &dyn Shipped) -> Option<Spot> {
     if let [only] = shipped.functions(name)[..] {

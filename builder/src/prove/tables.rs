@@ -2,9 +2,9 @@
 //! What special sections say about a function: a function of known place in, the first difference between the entries that
 //! the rebuilt object and the shipped kernel have about it out.
 //!
-//! Code may be the same to the byte while an alternative, the way out of a fault or the key of a jump label is another one,
+//! Code may be the same to the byte while an alternative, the way out of a fault or the key of a jump label is another,
 //! and a live patch takes all these along. Entries are found by the code that they refer to: linker and build tools may sort
-//! them. A table that the unit has nothing in is not looked at, nor one of which the image does not say where it stands (a
+//! them. A table that the unit has nothing in is not looked at, nor one of which the image does not say where it is (a
 //! kernel without CONFIG_KALLSYMS_ALL).
 //!
 //! Source of the names around the tables: include/asm-generic/vmlinux.lds.h, arch/{x86,powerpc}/kernel/vmlinux.lds.S.
@@ -31,7 +31,7 @@ struct Table {
 #[derive(Default)]
 pub(super) struct Tables {
     all: Vec<Table>,
-    /// Code that stands apart from its function, cut into its pieces.
+    /// Code that is apart from its function, cut into its pieces.
     apart: BTreeMap<SecId, Vec<Range<u64>>>,
 }
 
@@ -51,7 +51,7 @@ impl Tables {
     }
 }
 
-/// True for code that belongs to functions and stands elsewhere.
+/// True for code that belongs to functions and is elsewhere.
 fn is_apart(object: &Object, section: SecId) -> bool {
     row_of(&object.sections[section].name).is_some_and(|row| row.fate == Fate::Referenced)
 }
@@ -106,8 +106,8 @@ fn alone(one: impl Iterator<Item = u64>, other: impl Iterator<Item = u64>) -> Op
 }
 
 impl Run<'_> {
-    /// The first difference in what special sections say about the function that is `range` of `section` and stands at
-    /// `spot`, as an offset in it; and in code of its own that stands elsewhere.
+    /// The first difference in what special sections say about the function that is `range` of `section` and is at
+    /// `spot`, as an offset in it; and in code of its own that is elsewhere.
     pub(super) fn difference_of_tables(
         &mut self,
         section: SecId,
@@ -174,7 +174,7 @@ impl Run<'_> {
         None
     }
 
-    /// What differs in the code that stands apart from its function and that `r`, of a function or an entry, leads to.
+    /// What differs in the code that is apart from its function and that `r`, of a function or an entry, leads to.
     fn difference_apart(&mut self, from: SecId, around: &Range<u64>, r: &Reloc) -> Option<String> {
         let (section, at) = place_in(self.object, from, around, r)?;
         let range = self.tables.apart.get(&section)?.iter().find(|range| range.contains(&at))?.clone();

@@ -51,7 +51,7 @@ struct Asking<'a> {
     touched: BTreeSet<&'a str>,
     /// Those among them of which it is known who sees what is changed.
     seers: &'a BTreeMap<String, Seers>,
-    /// The fixes add files, which may stand before others on the compiler's search path.
+    /// The fixes add files, which may be before others on the compiler's search path.
     adds: bool,
     plain: Sandbox,
     patched: Sandbox,

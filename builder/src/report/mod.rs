@@ -134,7 +134,7 @@ impl Page<'_> {
             End::Refused(all) => {
                 let n = all.len();
                 let lead = format!(
-                    "This fix cannot be live patched as it stands, for {} below. Nothing was written but this page.",
+                    "This fix cannot be live patched as it is, for {} below. Nothing was written but this page.",
                     if n == 1 { "the reason".into() } else { format!("the {n} reasons") }
                 );
                 ("refused", "refused", lead)

@@ -20,7 +20,7 @@ pub const KEY: &str = "__SCK__";
 /// Whether changed code of a module's unit uses static keys or static calls that are not vmlinux's.
 pub fn uses_keys(changes: &ChangeSet<'_>, symvers: &Symvers) -> bool {
     let view = &changes.patched;
-    // What the running module has, or another one.
+    // What the running module has, or another.
     let is_late = |to: Ref| match to {
         Ref::External { symbol, .. } => !symvers.is_open(&view.object.symbols[symbol].name),
         Ref::Item { item, .. } => {

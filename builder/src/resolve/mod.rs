@@ -95,7 +95,7 @@ pub fn modules_needed(units: &[(Option<&str>, &Extract)], symvers: &Symvers) -> 
     all
 }
 
-/// The modules that are patched, each with another one that has what the fix uses in it: as an export, in the payload of one
+/// The modules that are patched, each with another that has what the fix uses in it: as an export, in the payload of one
 /// of its units, or as something that the fix exports.
 pub fn modules_used<'m>(
     units: &[(Option<&'m str>, &'m Extract)],
@@ -202,7 +202,7 @@ fn late_symbols(unit: &Unit<'_>, units: &[Unit<'_>], world: &World<'_>, provided
     unit.extract.externals.iter().filter(waits).map(|e| e.name.clone()).collect()
 }
 
-/// Where a name stands that was static in one other unit of the same klp object, and that the fixes make public.
+/// Where a name is that was static in one other unit of the same klp object, and that the fixes make public.
 fn made_public(unit: &Unit<'_>, units: &[Unit<'_>], name: &str) -> Option<Spot> {
     let mut owners = units.iter().filter(|u| u.module == unit.module && u.made_public.contains(name));
     let owner = owners.next().filter(|_| owners.next().is_none())?;
@@ -348,8 +348,8 @@ fn find(
 /// The name that stands for a livepatch symbol in the payloads. objtool takes the prefix off: without it the name must not be one of
 /// the payloads' `own`, whose cold parts it would give to the running kernel's function.
 ///
-/// A function that objtool knows by its name not to return keeps it where nothing else has it. Under another one objtool would take
-/// the code behind the call for what runs next, and complain where the stack is another one there.
+/// A function that objtool knows by its name not to return keeps it where nothing else has it. Under another objtool would take
+/// the code behind the call for what runs next, and complain where the stack is another there.
 fn stand_in(
     klp: &mut BTreeMap<String, KlpSymbol>,
     own: &HashSet<&str>,

@@ -2,7 +2,7 @@
 //! Weak definitions of which the kernel has a strong one elsewhere: units with their extracts in, refusals out, and extracts
 //! in which such a name means what the running kernel means by it.
 //!
-//! The linker of the kernel dropped the weak name; the code under it is there without a name, or under another one: of
+//! The linker of the kernel dropped the weak name; the code under it is there without a name, or under another: of
 //! `int arch_sched_node_distance(int, int) __weak __alias(numa_node_dist)` x86 runs its own, and numa_node_dist() as well.
 
 use crate::elf::{Bind, Object, Place, SymId, Symbol};

@@ -29,7 +29,7 @@ pub enum Size {
     Replacements,
     /// From one place that an entry of a feature fixup table names to the next.
     Alternatives,
-    /// Code that stands apart from its function: from one place that others refer to, to the next.
+    /// Code that is apart from its function: from one place that others refer to, to the next.
     OutOfLine,
 }
 
@@ -57,7 +57,7 @@ pub struct Row {
     pub fate: Fate,
     /// Offset of the field that names the code, bytes from the start of an entry.
     pub code: u64,
-    /// The name that the module loader looks for, where it is another one.
+    /// The name that the module loader looks for, where it is another.
     pub goes_as: Option<&'static str>,
 }
 

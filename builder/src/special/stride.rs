@@ -4,7 +4,7 @@
 
 use crate::elf::{Object, SecId, Section};
 
-/// How many bytes of each entry are used, when entries stand `stride` bytes apart; None where that does not
+/// How many bytes of each entry are used, when entries are `stride` bytes apart; None where that does not
 /// fit. The last entry may lack the padding behind it (`.parainstructions` ends that way: the assembler aligns
 /// the beginning of an entry, not its end).
 pub fn used(section: &Section, stride: u64) -> Option<u64> {

@@ -183,7 +183,7 @@ impl Checker<'_> {
         for (table, kernel) in tables.iter().zip(kernels) {
             let line = self.line(&table.target);
             if !targets.insert(&kernel.target) {
-                self.fault(line, format!("kernel {} stands here twice", kernel.target), "remove one of them");
+                self.fault(line, format!("kernel {} is listed twice", kernel.target), "remove one of them");
                 continue;
             }
             let Some(release) = &kernel.release else { continue };

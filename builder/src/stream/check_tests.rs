@@ -110,7 +110,7 @@ fn kernels() {
     let none = says(second, "target = \"fedora\"");
     assert_eq!(none[0], "16: \"fedora\" names no kernel");
     let twice = says(second, "target = \"debian:none/6.0.0-one-amd64\"");
-    assert!(twice[0].starts_with("16: ") && twice[0].contains("stands here twice"), "{twice:?}");
+    assert!(twice[0].starts_with("16: ") && twice[0].contains("is listed twice"), "{twice:?}");
     let same = says(second, "target = \"debian:other/6.0.0-one-amd64\"");
     assert!(same[0].contains("names of those for debian:none/6.0.0-one-amd64"), "{same:?}");
     let long = format!("debian:none/6.0.0-{}", "x".repeat(50));

@@ -31,7 +31,7 @@ pub fn check(repository: &Repository<'_>, ledgers: &[&Ledger]) -> Result<Before>
         let signed = before.signatures.first().copied().or(last.map(|_| "ledger.json"));
         if let (Some(signed), false) = (signed, repository.unsigned) {
             let reason =
-                "the repository was signed, and without a key its hosts would refuse it, or take what nobody signed";
+                "the repository was signed, and without a key its hosts would refuse it, or take packages without a signature";
             let hint = "give the key with --gpg-key; or, to have no signature from now on, --unsigned, and set up the hosts anew";
             let refusal = Refusal::new("repository-signature-dropped", signed, "", reason.into(), hint);
             return Err(Differs { folder: repository.folder.into(), refusals: vec![refusal] }.into());

@@ -149,7 +149,7 @@ pub fn module(manifest: &Manifest, release: &Release, released: &[Entry]) -> Vec
                     "callback-missing",
                     &format!("{} of {}", old.kind.name(), old.object),
                     format!("version {} has it, this one has not; when this one takes over, the kernel calls none of the older one's, so what that has set up stays", before.version),
-                    "bring it along, or where nothing is left to be undone say why in the version's table: callbacks_dropped = \"REASON\"",
+                    "declare it in this version as well, or where nothing is left to be undone say why in the version's table: callbacks_dropped = \"REASON\"",
                 ));
             }
         }

@@ -48,7 +48,7 @@ pub fn check_free(target: &Target, name: &str) -> Result<()> {
     };
     ensure!(
         !index(target)?.contains_key(name) && !built_in(),
-        "a live patch module cannot be called {name}: {} has a module of that name. Choose another one",
+        "a live patch module cannot be called {name}: {} has a module of that name. Choose another name",
         target.release
     );
     Ok(())

@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-/// What stands below the options.
+/// What is below the options.
 const EXIT_CODES: &str = "\
 Exit codes:
   0  each CVE given is fixed, live or by the kernel itself, or does not concern this kernel; or none was given

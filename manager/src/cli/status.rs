@@ -15,7 +15,7 @@ const SHOWN: usize = 20;
 /// How many failures are shown.
 const FAILURES: usize = 5;
 
-/// What stands below the options.
+/// What is below the options.
 const EXIT_CODES: &str = "\
 Exit codes:
   0  patched; or nothing to patch yet: the stream of this kernel has no live patch so far

@@ -7,7 +7,7 @@
 
 use clap_complete::Shell;
 
-/// Where names stand on a command line, and how they are asked for.
+/// Where names are on a command line, and how they are asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
     /// The arguments that have the program print them, a line each; only letters, digits and `-_.:/+~`.

@@ -36,7 +36,7 @@ impl Elsewhere {
         Self { stream: UnixStream::connect(root.join(SOCKET)).ok().map(|s| RefCell::new(BufReader::new(s))) }
     }
 
-    /// ENOSYS where nobody answers.
+    /// ENOSYS where no one answers.
     fn ask(&self, words: &[&str]) -> Result<(), Errno> {
         files::step();
         let code = self.stream.as_ref().and_then(|stream| exchange(&mut stream.borrow_mut(), words).ok());

@@ -19,7 +19,7 @@ pub trait Kernel {
     /// The kernel's.
     fn load(&self, path: &Path, file: &File, image: &[u8]) -> Result<(), Errno>;
 
-    /// Removes a module that nobody uses, as rmmod does: delete_module(2).
+    /// Removes a module that no one uses, as rmmod does: delete_module(2).
     ///
     /// # Errors
     /// The kernel's.

@@ -20,7 +20,7 @@ pub const NAME: &str = ".lock";
 const NEW: &str = ".lock-new";
 /// Mode of both.
 const MODE: u32 = 0o600;
-/// How long another one is waited for, seconds: as long as a load with a stalled transition takes, and its way back.
+/// How long another is waited for, seconds: as long as a load with a stalled transition takes, and its way back.
 const PATIENCE: u32 = 180;
 
 /// How often is looked who has it, seconds: on a host with many processes that takes a while.
@@ -89,7 +89,7 @@ pub fn take(run: &Run<'_>, doing: &str, needs_var: bool) -> Result<Lock> {
     }
 }
 
-/// Takes the lock where nobody has it, without a word.
+/// Takes the lock where no one has it, without a word.
 pub fn at_once(run: &Run<'_>) -> Option<Lock> {
     let path = run.host.at(FOLDER).join(NAME);
     // Where the file is not there or not fit, the next `take` sees to it.

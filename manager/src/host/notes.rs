@@ -46,7 +46,7 @@ pub struct Failure {
     /// What can be done later on, where that is known.
     #[serde(default)]
     pub advice: Option<String>,
-    /// The kernel that the refused file says it is for, where that is another one.
+    /// The kernel that the refused file says it is for, where that is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meant_for: Option<String>,
 }

@@ -15,7 +15,7 @@ const LARGEST: u64 = 1 << 20;
 /// Who has to have signed a live patch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
-    /// `any`: nobody; what the kernel demands by itself holds all the same.
+    /// `any`: no one; what the kernel demands by itself holds all the same.
     #[default]
     Any,
     /// `kernel`: a key in the kernel's keyring; the kernel checks it.

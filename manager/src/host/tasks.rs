@@ -96,7 +96,7 @@ fn printable(text: &str) -> String {
 
 /// The function of a frame as /proc/PID/stack has it (`[<0>] NAME+0x1b/0x40 [MODULE]`), where that is a patched one.
 ///
-/// The new code stands in the live patch's module, under the same name, or with kmend-build as `kmend.N.NAME`.
+/// The new code is in the live patch's module, under the same name, or with kmend-build as `kmend.N.NAME`.
 fn patched(frame: &str, functions: &[Function], patches: &[String]) -> Option<String> {
     let text = frame.strip_prefix("[<").and_then(|f| f.split_once("] ")).map_or(frame, |(_, rest)| rest);
     let (symbol, rest) = text.split_once('+')?;

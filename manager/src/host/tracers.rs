@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Who else has a hand on functions of the kernel: the lists of kprobes and of ftrace in, users by function out. Both need
-//! debugfs or tracefs mounted; where a list is missing, nothing is known and nobody is named.
+//! debugfs or tracefs mounted; where a list is missing, nothing is known and no one is named.
 
 use super::Host;
 
@@ -80,7 +80,7 @@ fn first_line(line: &str) -> Option<Traced> {
         Some((function, module)) => (function, module.trim_end_matches(']')),
         None => (name, "vmlinux"),
     };
-    // Flags are letters, one each; who is called stands behind them.
+    // Flags are letters, one each; who is called is behind them.
     let flags = rest.split(|c: char| !c.is_ascii_alphabetic()).take_while(|word| word.len() <= 1);
     let redirected = flags.into_iter().any(|flag| flag == "I");
     let mut traced = Traced {
@@ -94,7 +94,7 @@ fn first_line(line: &str) -> Option<Traced> {
     Some(traced)
 }
 
-/// The user's function stands in brackets: `(klp_ftrace_handler+0x0/0x1b0)`.
+/// The user's function is in brackets: `(klp_ftrace_handler+0x0/0x1b0)`.
 fn name_user(traced: &mut Traced, text: &str) {
     let names = text.split(['(', ')', '>', ' ']).filter_map(|word| word.split_once("+0x").map(|(name, _)| name));
     for name in names.filter(|n| !n.is_empty() && !n.starts_with("ftrace_") && !n.starts_with("arch_ftrace")) {

@@ -38,7 +38,7 @@ pub fn of_section(data: &[u8]) -> Result<Claims<'_>, Fault> {
     read(data, |claims: &Claims<'_>| claims.schema)
 }
 
-/// A text of JSON: the one that stands there, or where that has escapes in it, what it means.
+/// A text of JSON: the one that is there, or where that has escapes in it, what it means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Text<'a>(Cow<'a, str>);
 

@@ -88,7 +88,7 @@ mod tests {
             assert_eq!(quickly(&File::open(&path).unwrap()).as_deref(), quick);
             assert_eq!(of_file(&path).as_deref(), all);
         }
-        // Whatever byte is another one or missing: no panic, no endless read.
+        // Whatever byte is another or missing: no panic, no endless read.
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 0xff;

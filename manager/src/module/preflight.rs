@@ -234,7 +234,7 @@ fn against_policy(host: &Host, file: &File, module: &Module, bytes: &[u8], kerne
             Some(("kernel", reason, advice))
         }
         Policy::Certificate(cert) => {
-            // The kernel reads the file once more: nobody else may change it in between.
+            // The kernel reads the file once more: no one else may change it in between.
             if let Some(reason) = file.metadata().ok().and_then(|meta| modes::fault(&meta)) {
                 let reason = format!("{reason}: the file could be changed after it was checked");
                 return Some(("file", reason, "copy it to a folder that belongs to root".into()));

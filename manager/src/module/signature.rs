@@ -6,7 +6,7 @@ use super::Fault;
 
 /// The end of a signed module (include/linux/module_signature.h, MODULE_SIG_STRING).
 const MARK: &[u8] = b"~Module signature appended~\n";
-/// Bytes of `struct module_signature`, which stands before the mark.
+/// Bytes of `struct module_signature`, which is before the mark.
 const HEADER: usize = 12;
 /// Its field `id_type`: PKEY_ID_PKCS7.
 const PKCS7: u8 = 2;

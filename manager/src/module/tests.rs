@@ -131,7 +131,7 @@ fn what_is_no_module_is_told() {
     assert!(verdict(&program, &kernel()).contains("64-bit ELF"));
 }
 
-/// The section table stands at the end of these files, so that each cut is seen.
+/// The section table is at the end of these files, so that each cut is seen.
 #[test]
 fn no_cut_file_passes() {
     let bytes = Ko::with_manifest("kpatch_a", RELEASE, &["one"]).bytes();

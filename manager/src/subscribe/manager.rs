@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The system's package manager: dnf (4 and 5) or apt-get, as they stand in PATH. What changes something shows its own
+//! The system's package manager: dnf (4 and 5) or apt-get, as they are in PATH. What changes something shows its own
 //! output; what asks is read here, in the language of C.
 
 use super::Offer;

@@ -96,7 +96,7 @@ pub fn answer(command: &mut Command) -> Result<Outcome> {
 /// The file as it has to be, or not there.
 pub fn whole_or_absent(path: &Path, whole: &[u8]) -> Option<Outcome> {
     let there = std::fs::read(path).ok()?;
-    (there != whole).then(|| Outcome::Changed(format!("{} is there and is another one", path.display())))
+    (there != whole).then(|| Outcome::Changed(format!("{} is there with other contents", path.display())))
 }
 
 /// How many tries came out how.

@@ -166,7 +166,7 @@ fn covering(records: &[Record]) -> Vec<&Record> {
     chosen
 }
 
-/// A fix as it stands in the list.
+/// A fix as it is in the list.
 fn text(c: &Chosen) -> String {
     let list =
         |words: &mut dyn Iterator<Item = &String>| words.map(|w| format!("{w:?}")).collect::<Vec<_>>().join(", ");

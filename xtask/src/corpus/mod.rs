@@ -178,7 +178,7 @@ fn summary(pair: &Pair, records: &[Record]) {
     counts.iter().for_each(|(what, n)| println!("{n:5} {what}"));
 }
 
-/// A checksum of the sources that the builder is made of: what another one found is found anew.
+/// A checksum of the sources that the builder is made of: what another found is found anew.
 fn builder() -> Result<String> {
     let home = home()?;
     let mut parts = Vec::new();

@@ -73,7 +73,7 @@ impl Search<'_> {
             let name = BTreeSet::from([name.clone()]);
             let users = self.others.iter().filter(|o| o.path != header && self.release.width(header, o.path).is_some());
             let users: Vec<(&Other, String)> = users.map(|o| (o, self.text(o.path))).collect();
-            // What one file sets a pointer to may stand in another, and that file need not have changed.
+            // What one file sets a pointer to may be in another, and that file need not have changed.
             let broken: Vec<String> = broken(self.refusals).map(|r| self.text(&r.section)).collect();
             let texts = users.iter().map(|(_, text)| text).chain(&broken);
             let words: BTreeSet<String> = texts.flat_map(|text| set_to(&name, text)).collect();

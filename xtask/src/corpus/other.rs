@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// A changed file that a fix has not all of.
 pub struct Other<'a> {
-    /// Where it stands in the tree.
+    /// Where it is in the tree.
     pub path: &'a str,
     hunks: Vec<&'a str>,
 }
@@ -36,7 +36,7 @@ impl<'a> Other<'a> {
             let named = |group: &Group| {
                 let changed = &lines[group.lines.clone()];
                 let call = opener(&lines[1..group.lines.start]);
-                // What a function returns may stand on a line before its name.
+                // What a function returns may be on a line before its name.
                 let head = lines.get(group.lines.end).filter(|_| changed.last().is_some_and(|line| is_head(line)));
                 changed.iter().copied().chain(call).chain(head.copied()).any(any)
                     || begins(text, group.at).is_some_and(all_of)
@@ -54,7 +54,7 @@ impl<'a> Other<'a> {
         }
     }
 
-    /// Whether what stands before `name` where it is defined is not what stood there.
+    /// Whether what is before `name` where it is defined is not what was there.
     fn returns_other(&self, name: &str) -> bool {
         let (mut old, mut new) = (BTreeSet::new(), BTreeSet::new());
         for hunk in &self.hunks {
@@ -63,7 +63,7 @@ impl<'a> Other<'a> {
                 let has_name = |line: &&&str| is_in(line, name);
                 let before = match line.find(name).filter(|_| is_definition(line) && has_name(&line)) {
                     Some(at) => &line[1..at],
-                    // The name may stand on the line after what it returns.
+                    // The name may be on the line after what it returns.
                     None if is_head(line) => match lines[n + 1..].iter().find(|l| !is_head(l)).filter(has_name) {
                         Some(_) => &line[1..],
                         None => continue,

@@ -64,7 +64,7 @@ const WIDE_ROUNDS: usize = 6;
 const MANY: usize = 12;
 
 /// Runs all of `paths`, one more at a time than there are processors: while one waits for the linker, the others compile.
-/// Each record is handed to `tell` as soon as it stands; they come back in the order of `paths`.
+/// Each record is handed to `tell` as soon as it is; they come back in the order of `paths`.
 pub fn run(bench: &Bench, paths: &[String], tell: &(dyn Fn(&Record) + Sync)) -> Result<Vec<Record>> {
     let next = AtomicUsize::new(0);
     let ready = Ready::default();

@@ -48,7 +48,7 @@ pub fn suspect<'a>(refusals: impl IntoIterator<Item = &'a Refusal>) -> BTreeSet<
     broken(refusals).flat_map(of).collect()
 }
 
-/// The names that an error is about and does not say: they stand in the `line` of the source that comes behind it.
+/// The names that an error is about and does not say: they are in the `line` of the source that comes behind it.
 fn shown(error: &str, line: &str) -> Vec<String> {
     let names = |names: &Regex| match SHOWN.captures(line) {
         Some(source) => names.captures_iter(&source[1]).map(|c| c[1].to_string()).collect(),

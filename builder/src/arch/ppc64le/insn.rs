@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Fields of instructions that references and link edits stand in (Power ISA, book I, 1.6).
+//! Fields of instructions that references and link edits are in (Power ISA, book I, 1.6).
 
 /// `nop` (`ori 0,0,0`).
 pub const NOP: u32 = 0x6000_0000;

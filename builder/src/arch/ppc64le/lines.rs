@@ -150,7 +150,7 @@ fn extended(xo: u32, rt: usize, ra: usize) -> Written {
         149 | 150 | 151 | 214 | 215 | 407 | 660 | 661 | 662 | 694 | 725 | 726 | 918 => Nothing,
         54 | 86 | 246 | 278 | 598 | 854 | 982 | 1014 => Nothing,
         144 | 146 | 178 | 467 => Nothing,
-        // Logic, shifts, extensions, counts, moves from vector registers: the target stands in the field of RA.
+        // Logic, shifts, extensions, counts, moves from vector registers: the target is in the field of RA.
         28 | 60 | 124 | 284 | 316 | 412 | 444 | 476 | 508 => One(ra),
         24 | 27 | 536 | 539 | 792 | 794 | 824 | 826 | 827 | 890 | 891 => One(ra),
         26 | 58 | 538 | 570 | 922 | 954 | 986 => One(ra),

@@ -72,7 +72,7 @@ pub fn edit(linked: &Linked<'_>, reloc: &Reloc, mine: u32, theirs: u32) -> Optio
     }
 }
 
-/// The linked bytes with known edits undone: there the rebuilt instruction stands, its field aside.
+/// The linked bytes with known edits undone: there the rebuilt instruction is, its field aside.
 pub fn undo(linked: &Linked<'_>) -> Option<Vec<u8>> {
     let mut code = linked.image.bytes(linked.at, linked.range.end.checked_sub(linked.range.start)?)?.to_vec();
     for reloc in linked.relocs() {

@@ -183,7 +183,7 @@ fn what_is_no_known_edit_stays() {
     assert!(same(LWZ, LO_DS, ADDI));
     // ldu and lwa are not ld.
     assert!(same(LD | 1, LO_DS, ADDI) && same(LD | 2, LO_DS, ADDI) && same(LD, LO_DS, from_r2(LD) | 1));
-    // Without its relocation, or with another one.
+    // Without its relocation, or with another.
     assert_eq!(undone(&[ADDIS, LD], &[], &[NOP, ADDI]), [NOP, ADDI]);
     assert!(same(ADDIS, elf::R_PPC64_REL16_HA, NOP));
     // A call of something that must be there.

@@ -13,7 +13,7 @@ const PROFILING: &str = "_mcount";
 pub fn faults(object: &Object) -> Vec<String> {
     let mut found = Vec::new();
     for section in &object.sections {
-        // Livepatch relocations stand in a section of their own and apply to the one that sh_info names.
+        // Livepatch relocations are in a section of their own and apply to the one that sh_info names.
         let target = if section.relocs.is_empty() || section.kind != elf::SHT_RELA {
             section
         } else {
@@ -33,7 +33,7 @@ pub fn faults(object: &Object) -> Vec<String> {
 }
 
 /// What is wrong with a branch to a place outside of the module: it goes through a stub, which saves the TOC
-/// pointer in the frame of the function that the branch stands in.
+/// pointer in the frame of the function that the branch is in.
 fn call_fault(object: &Object, section: &Section, r: &Reloc) -> Option<String> {
     let symbol = &object.symbols[r.symbol];
     let is_outside = matches!(symbol.place, Place::Undefined | Place::Livepatch);

@@ -25,7 +25,7 @@ enum Base {
 /// Where the field of `reloc` in the image leads.
 ///
 /// # Errors
-/// In words: no known instruction stands there, or it leads through something that is not followed.
+/// In words: no known instruction is there, or it leads through something that is not followed.
 pub fn target(linked: &Linked<'_>, reloc: &Reloc) -> Result<Target, String> {
     match reloc.kind {
         elf::R_PPC64_REL24 => branch(linked, reloc).map(Target::Symbol),
@@ -180,7 +180,7 @@ fn what(linked: &Linked<'_>, half: &Half) -> Result<(u32, Edit), String> {
     edit.map(|edit| (word, edit)).ok_or_else(|| format!("the shipped instruction {word:08x} is not the rebuilt one"))
 }
 
-/// Two halves of one address: r2 stands in the lower one exactly where the upper one is gone.
+/// Two halves of one address: r2 is in the lower one exactly where the upper one is gone.
 fn agree(linked: &Linked<'_>, own: &Half, other: &Half) -> Result<(), String> {
     let (upper, lower) = if own.upper { (own, other) } else { (other, own) };
     let dropped = what(linked, upper)?.1 == Edit::Dropped;

@@ -34,7 +34,7 @@ impl Transplant for Nops {
             out.push_str(line);
             out.push('\n');
             match line.trim() {
-                // Between these stands the source's own assembler, which may count its instructions.
+                // Between these is the source's own assembler, which may count its instructions.
                 "#APP" => inline = true,
                 "#NO_APP" => inline = false,
                 _ => {}

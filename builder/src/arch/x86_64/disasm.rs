@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Instructions in the words of GNU as, with names for the fields that references and addresses stand in.
+//! Instructions in the words of GNU as, with names for the fields that references and addresses are in.
 
 use crate::arch::line::{Ask, Line};
 use iced_x86::{

@@ -9,10 +9,10 @@ use super::{behind, implied, is_word, quiet};
 enum Atom<'i, 't> {
     Word(&'t [u8]),
     Star,
-    /// What stands in round brackets.
+    /// What is in round brackets.
     Round(&'i [&'t [u8]]),
     Square,
-    /// What stands in braces.
+    /// What is in braces.
     Braces(&'i [&'t [u8]]),
     /// An attribute, or the type of an expression.
     Aside,

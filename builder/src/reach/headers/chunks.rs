@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A header cut into what stands at file scope: its text in; macros, declarations and definitions out, each with the
-//! conditions that it stands under.
+//! A header cut into what is at file scope: its text in; macros, declarations and definitions out, each with the
+//! conditions that it is under.
 //!
-//! What is declared under the name of a macro that stands before it is [`Kind::Other`]: the macro may put other names there.
+//! What is declared under the name of a macro that is before it is [`Kind::Other`]: the macro may put other names there.
 //! So is what has a macro of the header before or behind it that may declare something itself.
 //! A text whose conditionals and brackets do not nest in each other is not understood. What is not plainly of a kind that
 //! is known here is [`Kind::Other`].
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// One thing at file scope.
 #[derive(Clone, Debug)]
 pub struct Chunk {
-    /// The conditions that it stands under, a line each, with those of the branches before.
+    /// The conditions that it is under, a line each, with those of the branches before.
     pub context: Vec<u8>,
     /// All of it.
     pub tokens: Vec<Vec<u8>>,
@@ -78,7 +78,7 @@ impl Cutter {
     }
 
     fn emit(&mut self, mut context: Vec<u8>, tokens: Vec<Vec<u8>>, numbers: Vec<Option<u64>>, kind: Kind) {
-        // Where a macro stands within a type or a function matters to what comes behind it there.
+        // Where a macro is within a type or a function matters to what comes behind it there.
         if !self.item.is_empty() {
             context.extend(format!("\nwithin {}", self.item.len()).bytes());
         }

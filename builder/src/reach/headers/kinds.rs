@@ -3,7 +3,7 @@
 
 use crate::c::tokens::{behind, is_word};
 
-/// What stands at file scope.
+/// What is at file scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `#define`.
@@ -67,7 +67,7 @@ const ATTRIBUTES: &[&str] = &[
     "_Alignas",
 ];
 
-/// Words of that kind without arguments, where they stand behind a declaration.
+/// Words of that kind without arguments, where they are behind a declaration.
 const PLAIN: &[&str] = &[
     "____cacheline_aligned",
     "____cacheline_aligned_in_smp",
@@ -221,7 +221,7 @@ fn begins_plainly(item: &[&[u8]]) -> bool {
     words.iter().all(|is_type| *is_type) || words == [false]
 }
 
-/// The tokens outside of all brackets (with the outermost ones), and where they stand.
+/// The tokens outside of all brackets (with the outermost ones), and where they are.
 pub fn outer<'t>(item: &[&'t [u8]]) -> Vec<(usize, &'t [u8])> {
     let (mut out, mut depth) = (Vec::new(), 0usize);
     for (at, t) in item.iter().enumerate() {
@@ -312,7 +312,7 @@ fn types(item: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
     Some(names)
 }
 
-/// The first arguments of macros that stand where a member would: `struct_group_tagged(TAG, NAME, MEMBERS)` makes a type.
+/// The first arguments of macros that are where a member would: `struct_group_tagged(TAG, NAME, MEMBERS)` makes a type.
 fn tags_of_macros<'i>(item: &'i [&[u8]]) -> impl Iterator<Item = Vec<u8>> + 'i {
     item.windows(4).filter_map(|four| {
         let [before, name, open, tag] = four else { return None };

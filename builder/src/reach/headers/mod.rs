@@ -2,14 +2,14 @@
 //! Which files can see what a fix does to headers: the headers' texts before and after in, the files that may see it out.
 //! It is told from the text of the whole tree, in seconds, where preprocessing takes minutes.
 //!
-//! Both texts are cut into what stands at file scope (`chunks.rs`), and compared (`changed.rs`). Comments and blanks do not
-//! count; the numbers of lines do where `__LINE__` may. Where nothing differs, nobody sees a change. Where a type is
+//! Both texts are cut into what is at file scope (`chunks.rs`), and compared (`changed.rs`). Comments and blanks do not
+//! count; the numbers of lines do where `__LINE__` may. Where nothing differs, no one sees a change. Where a type is
 //! changed, or anything else than a macro, a `static inline` function or a declaration, or where something is added that is
 //! no plain declaration, all that include the header may see it, and the preprocessor has to be asked. What is left has
 //! names, and so has what else in the header depends on it (`names.rs`):
 //!
 //! - A unit that has such a name in it, or a header with it, may see the change; so may one of whose includes the index
-//!   does not know all. A name that stands in a makefile may be seen by all.
+//!   does not know all. A name that is in a makefile may be seen by all.
 //! - In any other, nothing refers to what is added, changed, moved or taken away: the compiler makes nothing of it
 //!   (`c/tokens.rs` builds on that too). Tests for the name (`#ifdef`) have it in them.
 //! - A name can be there without standing anywhere: put together by `##` (`paste.rs`). What the fix declares under a name

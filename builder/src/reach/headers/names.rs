@@ -60,7 +60,7 @@ pub fn names(file: &TouchedFile) -> Result<Names, String> {
     }
 }
 
-/// Adds the names of what stays in the header and has one of the names in it, or in the conditions that it stands under,
+/// Adds the names of what stays in the header and has one of the names in it, or in the conditions that it is under,
 /// and so on.
 fn follow(change: &Change, names: &mut Names) -> Result<(), String> {
     let mut rest: Vec<&Chunk> = change.rest.iter().collect();
@@ -81,7 +81,7 @@ fn follow(change: &Change, names: &mut Names) -> Result<(), String> {
     }
 }
 
-/// The names by which others know what stands there; None where it may do something without any.
+/// The names by which others know what is there; None where it may do something without any.
 fn gives(chunk: &Chunk) -> Option<Vec<Vec<u8>>> {
     if chunk.tokens.iter().any(|t| is_harmful(t)) {
         return None;
@@ -94,14 +94,14 @@ fn gives(chunk: &Chunk) -> Option<Vec<Vec<u8>>> {
     (!names.is_empty()).then_some(names)
 }
 
-/// Whether a word may say something about what others declare, or keep what nobody refers to.
+/// Whether a word may say something about what others declare, or keep what no one refers to.
 fn is_harmful(token: &[u8]) -> bool {
     let bare = token.strip_prefix(b"__").map_or(token, |t| t.strip_suffix(b"__").unwrap_or(t));
     HARMFUL.iter().any(|h| h.as_bytes() == bare)
         || matches!(token, b"_Pragma" | b"__pragma" | b"__visible" | b"__ADDRESSABLE")
 }
 
-/// The first words of what stands there.
+/// The first words of what is there.
 fn told(chunk: &Chunk) -> String {
     let words: Vec<_> = chunk.tokens.iter().take(6).map(|t| String::from_utf8_lossy(t)).collect();
     format!("`{}{}`", words.join(" ").replace('\u{1}', ""), if chunk.tokens.len() > 6 { " …" } else { "" })

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Names that macros may put together (`##`) and that stand nowhere as a whole: names in, the files whose macros may do that
+//! Names that macros may put together (`##`) and that are nowhere as a whole: names in, the files whose macros may do that
 //! out.
 //!
-//! Every `##` of the tree is looked at, with what stands on either side: a chain. It makes names only in units with the file
-//! that it stands in. A chain with words of its own of three characters or more makes any name that has these words in it;
+//! Every `##` of the tree is looked at, with what is on either side: a chain. It makes names only in units with the file
+//! that it is in. A chain with words of its own of three characters or more makes any name that has these words in it;
 //! a shorter one (`a##b`, `a##_##b`) any that is put together of words of the tree so. What is pasted on begins an argument
 //! or the value of a macro, so there is no `*x`, `.x` or `->x` of it. Not seen is a name that short chains put together of
 //! what short ones have put together. In Linux 6.1 all that do so have a word of their own, or a number, in it
@@ -20,7 +20,7 @@ use std::path::Path;
 /// A chain with so many characters of its own says what it makes.
 const TELLING: usize = 3;
 
-/// What stands in a chain of `##`.
+/// What is in a chain of `##`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Leaf {
     /// A word of the macro's own.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Where some words stand in a text, as whole words. Comments and literals count: that gives too much, never too little.
+//! Where some words are in a text, as whole words. Comments and literals count: that gives too much, never too little.
 
 use crate::c::tokens::is_word;
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -15,7 +15,7 @@ impl Finder {
         made.map(Self).context("cannot look for the names that the fix changes")
     }
 
-    /// The number of each word that stands in `text`, with its place.
+    /// The number of each word that is in `text`, with its place.
     pub fn find<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = (usize, usize)> + 't {
         // No match can begin within another that is no whole word: it would not begin at a word's begin.
         let whole = |m: &aho_corasick::Match| {

@@ -4,7 +4,7 @@
 //! Objects that were never compiled have no dependency lists, so the text is what there is: of every C file, header and
 //! assembler file the names in its `#include` lines, and of the makefiles the headers that they force on a folder's
 //! files. Which folder a name is looked for in depends on flags and conditionals that only kbuild knows; a name that does
-//! not stand beside the file that includes it is therefore taken for every file whose path ends in it. That gives too
+//! not name one beside the file that includes it is therefore taken for every file whose path ends in it. That gives too
 //! many files, never too few; the preprocessor has the last word (`reach/narrow.rs`). All of the tree has to be read
 //! to know, so the answer is kept.
 
@@ -133,7 +133,7 @@ pub(super) fn walk(tree: &Path, arch: &str) -> Result<(Vec<String>, Vec<String>)
     }
     sources.sort();
     makefiles.sort();
-    // kbuild's own makefiles stand in a folder that holds no code of the kernel.
+    // kbuild's own makefiles are in a folder that holds no code of the kernel.
     makefiles.extend(["scripts/Makefile.lib".to_string(), "scripts/Makefile.build".into()]);
     Ok((sources, makefiles))
 }

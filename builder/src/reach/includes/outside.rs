@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Files that become kernel code although they stand in a folder of other things: what the kernel's own files include and
+//! Files that become kernel code although they are in a folder of other things: what the kernel's own files include and
 //! its makefiles compile in, paths below those folders out (`kernel/bpf/relo_core.c` is one line that includes
 //! `tools/lib/bpf/relo_core.c`; in 6.1 kernel/bpf/Makefile compiles that file into kernel/bpf/relo_core.o).
 

@@ -76,7 +76,7 @@ impl Scanner {
     }
 }
 
-/// What stands between `#include` and the line's end.
+/// What is between `#include` and the line's end.
 fn directive(after: &[u8], found: &mut Includes) {
     let (next, after) = match after.strip_prefix(b"_next") {
         Some(rest) => (true, rest),
