@@ -305,7 +305,9 @@ fn carry_over(
         n => format!("{n} livepatch relocations"),
     };
     step.done(&format!("{} bytes, {relocations}", linked.len()));
-    let read_again = |ko: &[u8]| second::read_again(ko, &fixed, units, &shipped, &proven, image, &modules, symvers);
+    let against =
+        second::Against { fixed: &fixed, shipped: &shipped, proven: &proven, image, modules: &modules, symvers };
+    let read_again = |ko: &[u8]| second::read_again(ko, units, &against);
     also(&linked, &read_again);
     manifest.audit = Some(read_again(&linked)?);
     let module = livepatch.with_manifest(&manifest)?;

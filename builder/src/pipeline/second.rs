@@ -17,21 +17,28 @@ use crate::source::fixed::Fixed;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
-/// Reads the module `ko` again, against the patched objects and the shipped kernel; `fixed` are the lines that the fixes change,
-/// `shipped` the rebuilt originals.
+/// What a module is read against, besides the units that it was built from.
+pub struct Against<'a> {
+    /// The lines that the fixes change.
+    pub fixed: &'a Fixed,
+    /// The rebuilt originals, one for each unit.
+    pub shipped: &'a [Object],
+    /// What is proven of them.
+    pub proven: &'a Proven,
+    /// The kernel's image.
+    pub image: &'a Image,
+    /// Its modules that are patched or used.
+    pub modules: &'a BTreeMap<String, Module>,
+    /// What it exports.
+    pub symvers: &'a Symvers,
+}
+
+/// Reads the module `ko` again, against the patched objects and the shipped kernel.
 ///
 /// # Errors
 /// [`Refused`](crate::error::Refused) with what cannot be shown.
-pub fn read_again(
-    ko: &[u8],
-    fixed: &Fixed,
-    units: &[Unit],
-    shipped: &[Object],
-    proven: &Proven,
-    image: &Image,
-    modules: &BTreeMap<String, Module>,
-    symvers: &Symvers,
-) -> Result<Shown> {
+pub fn read_again(ko: &[u8], units: &[Unit], against: &Against<'_>) -> Result<Shown> {
+    let Against { fixed, shipped, proven, image, modules, symvers } = *against;
     let step = progress::step("reading the module against the patched objects");
     let statics = units.iter().map(|unit| declarations(unit, fixed)).collect::<Result<Vec<_>>>()?;
     let read: Vec<audit::Unit<'_>> = units
