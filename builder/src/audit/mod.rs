@@ -10,6 +10,7 @@
 //! here.
 
 pub mod alone;
+mod clones;
 mod entries;
 mod finished;
 mod glue;
@@ -39,6 +40,8 @@ pub struct Unit<'a> {
     pub patched: &'a Object,
     /// The original, as far as symbols go: the object that is proven.
     pub original: &'a Object,
+    /// The original as it was compiled for comparison, with the options of the patched object.
+    pub like: &'a Object,
     /// Where static variables are declared: in the patched object and in the original.
     pub statics: &'a [Statics; 2],
 }

@@ -3,10 +3,13 @@
 //! reason why there is none out.
 //!
 //! Names say it where the source gives them. Where the compiler numbered a name, the declaration in the debug information
-//! says it; without that, a name that is there once on each side.
+//! says it, of a function its callers ([`Clones`]); without that, a name that is there once on each side.
 
+use super::clones::Clones;
 use super::statics::{Declared, Statics};
+use super::Unit;
 use crate::elf::{Object, SymId, SymKind, Symbol};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 /// What of the original a symbol continues.
@@ -24,15 +27,18 @@ pub enum Original {
 pub struct Originals<'o> {
     patched: &'o Object,
     original: &'o Object,
+    like: &'o Object,
     by_name: HashMap<&'o str, Vec<SymId>>,
     /// By name without numbers: patched, original.
     by_base: [HashMap<String, Vec<SymId>>; 2],
     statics: &'o [Statics; 2],
+    clones: OnceCell<Clones>,
 }
 
 impl<'o> Originals<'o> {
-    /// For a unit; `statics` are the declarations in the patched object and in the original, as far as they are known.
-    pub fn new(patched: &'o Object, original: &'o Object, statics: &'o [Statics; 2]) -> Self {
+    /// For a unit.
+    pub fn new(unit: &Unit<'o>) -> Self {
+        let Unit { patched, original, like, statics, .. } = *unit;
         let mut by_name: HashMap<&str, Vec<SymId>> = HashMap::new();
         for id in defined(original) {
             by_name.entry(&original.symbols[id].name).or_default().push(id);
@@ -47,7 +53,7 @@ impl<'o> Originals<'o> {
             }
             all
         });
-        Self { patched, original, by_name, by_base, statics }
+        Self { patched, original, like, by_name, by_base, statics, clones: OnceCell::new() }
     }
 
     /// The original of a symbol of the patched object.
@@ -68,6 +74,12 @@ impl<'o> Originals<'o> {
             let all = self.by_base[n].get(&base).unwrap_or(&none).iter().copied();
             all.filter(|&id| (object.symbols[id].kind == SymKind::Func) == (mine.kind == SymKind::Func)).collect()
         };
+        let clones = self.clones.get_or_init(|| Clones::new(self.patched, self.like));
+        if let Some(name) = clones.original(symbol).map(|id| self.like.symbols[id].name.as_str()) {
+            if let [one] = self.by_name.get(name).map_or(&[][..], Vec::as_slice) {
+                return Original::Is(*one);
+            }
+        }
         match (&of(0, self.patched)[..], &of(1, self.original)[..]) {
             (_, []) => Original::New,
             ([_], [one]) if self.alike(mine, *one) => Original::Is(*one),
@@ -135,7 +147,7 @@ impl<'o> Originals<'o> {
     }
 }
 
-fn defined(object: &Object) -> impl Iterator<Item = SymId> + '_ {
+pub fn defined(object: &Object) -> impl Iterator<Item = SymId> + '_ {
     let is_one =
         |s: &Symbol| s.section().is_some() && !s.name.is_empty() && !matches!(s.kind, SymKind::Section | SymKind::File);
     object.symbols.iter().enumerate().filter(move |(_, s)| is_one(s)).map(|(id, _)| id)

@@ -399,7 +399,7 @@ impl<'o> Things<'o> {
 }
 
 /// How objtool names the padding before a function.
-const PREFIX: &str = "__pfx_";
+pub const PREFIX: &str = "__pfx_";
 
 /// The string at `start` of a section of strings, its end included; empty where none ends there. Units of the section's
 /// entry size: kernels have strings of two bytes a letter.

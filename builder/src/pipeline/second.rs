@@ -50,6 +50,7 @@ pub fn read_again(ko: &[u8], units: &[Unit], against: &Against<'_>) -> Result<Sh
             module: unit.pair.unit.module.as_deref(),
             patched: unit.moved.as_ref().map_or(&unit.patched, |(_, patched)| patched),
             original,
+            like: unit.moved.as_ref().map_or(&unit.original, |(original, _)| original),
             statics,
         })
         .collect();

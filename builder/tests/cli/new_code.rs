@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = &[
     ("moved_to_another_file", moved_to_another_file),
     ("static_variables_of_inline_functions", static_variables_of_inline_functions),
     ("static_variables_of_one_name", static_variables_of_one_name),
+    ("clones_of_one_function", clones_of_one_function),
     ("variables_of_one_section", variables_of_one_section),
     ("wide_strings", wide_strings),
 ];
@@ -88,6 +89,17 @@ fn static_variables_of_one_name() {
     let loop_of = "\t\tif (syscore->ops->resume) {\n";
     let between = kernel.fix("between.patch", file, loop_of, &format!("\t\tbarrier_data(syscore);\n{loop_of}"));
     kernel.build::<&str>(&between, &[]).succeeds();
+}
+
+/// gcc makes two clones of a function that the fix changes by inlining: their callers tell which is which.
+fn clones_of_one_function() {
+    let kernel = Kernel::new().with_shared_objects();
+    let head = "\tfor (i = 0; i < n; i++) {\n\t\tif (c->check(tp) == high)\n";
+    let file = "drivers/net/ethernet/realtek/r8169_main.c";
+    let fix = kernel.fix("clones.patch", file, head, &format!("\tbarrier_data(&n);\n{head}"));
+    let ran = kernel.build::<&str>(&fix, &[]);
+    ran.succeeds();
+    assert!(ran.out.contains("_rtl_eri_write"), "{}", ran.out);
 }
 
 /// A new variable beside an array of the same section, both used by address.

@@ -41,8 +41,14 @@ impl Reader {
 
     /// What is shown of `object`, which is what `extract` holds, or was until it was changed.
     pub fn read(&self, extract: &Extract, object: &Object) -> Result<Shown, Vec<Refusal>> {
-        let unit =
-            Unit { source: "", module: None, patched: &self.patched, original: &self.original, statics: &self.statics };
+        let unit = Unit {
+            source: "",
+            module: None,
+            patched: &self.patched,
+            original: &self.original,
+            like: &self.original,
+            statics: &self.statics,
+        };
         let world = Alone { original: &self.original };
         let replaced = extract.replaced.iter().map(|r| (r.old_name.as_str(), r.symbol.as_str()));
         let roots = roots(object, replaced, &world).map_err(|why| vec![Refusal::new("roots", "", "", why, "")])?;
