@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
         Ok(Self {
             units,
             things: units.iter().map(|u| Things::new(u.patched, layouts, &u.statics[0])).collect(),
-            originals: units.iter().map(|u| Originals::new(u)).collect(),
+            originals: units.iter().map(Originals::new).collect(),
             finished: Finished::new(module)?,
             world,
             placed: HashMap::new(),
