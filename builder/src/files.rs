@@ -149,6 +149,13 @@ pub fn make_readable_dir(dir: &Path) -> Result<()> {
     missing.into_iter().try_for_each(|d| fs::set_permissions(d, fs::Permissions::from_mode(0o755))).with_context(cannot)
 }
 
+/// Lets all read the folder `dir`, whatever the umask is.
+pub fn make_readable(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot set the mode of {}", dir.display()))
+}
+
 /// How work folders begin.
 pub const WORK_PREFIX: &str = "kmend-work-";
 /// The file in a work folder that its process holds a lock on.

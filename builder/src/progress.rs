@@ -35,6 +35,38 @@ pub fn listen<T>(work: impl FnOnce() -> T) -> (T, Vec<Took>) {
     (result, HEARD.replace(before).unwrap_or_default())
 }
 
+/// What a run said, and the steps that it took.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// The lines, as they went to standard error, without colours.
+    pub text: String,
+    /// The steps that are over, in the order of their ends.
+    pub steps: Vec<Took>,
+}
+
+/// The log that is being kept, of all threads.
+static KEPT: Mutex<Option<Log>> = Mutex::new(None);
+/// No log is longer, in bytes: what comes after that is not kept.
+const LONGEST_LOG: usize = 4 << 20;
+
+/// Runs `work`, and keeps a log of what is said meanwhile, by all threads. One such run at a time: a second one within the
+/// first takes the log over.
+pub fn logged<T>(work: impl FnOnce() -> T) -> (T, Log) {
+    let keep = |log: Option<Log>| KEPT.lock().map(|mut kept| std::mem::replace(&mut *kept, log)).ok().flatten();
+    keep(Some(Log::default()));
+    let result = work();
+    (result, keep(None).unwrap_or_default())
+}
+
+/// Adds to the log, where one is kept.
+fn keep(add: impl FnOnce(&mut Log)) {
+    if let Some(log) = KEPT.lock().ok().as_mut().and_then(|kept| kept.as_mut()) {
+        if log.text.len() < LONGEST_LOG {
+            add(log);
+        }
+    }
+}
+
 /// Whether someone listens to this thread.
 fn is_heard() -> bool {
     HEARD.with_borrow(|heard| heard.is_some())
@@ -53,14 +85,17 @@ fn hear(what: &str, time: Duration) -> bool {
 
 /// Says something that a person should know once, above the steps that run.
 pub fn note(text: &str) {
-    say(&painted("note: ", Tone::Strong), text, "");
+    say(&[("note: ", Tone::Strong)], text, &[]);
 }
 
-/// A line on standard error, above the steps that run.
-fn say(before: &str, text: &str, after: &str) {
+/// A line on standard error, above the steps that run; `before` and `after` are our own words in their tones.
+fn say(before: &[(&str, Tone)], text: &str, after: &[(&str, Tone)]) {
+    let plain = |parts: &[(&str, Tone)]| parts.iter().map(|(text, _)| *text).collect::<String>();
+    let painted = |parts: &[(&str, Tone)]| parts.iter().map(|(text, tone)| painted(text, *tone)).collect::<String>();
+    keep(|log| log.text.push_str(&line(&plain(before), text, &plain(after))));
     BARS.suspend(|| {
         // A log that takes no more is no reason to break off.
-        let _ = std::io::stderr().write_all(line(before, text, after).as_bytes());
+        let _ = std::io::stderr().write_all(line(&painted(before), text, &painted(after)).as_bytes());
     });
 }
 
@@ -125,10 +160,10 @@ impl Step {
         if hear(&self.what, self.begun.elapsed()) {
             return;
         }
+        keep(|log| log.steps.push(Took { what: self.what.clone(), time: self.begun.elapsed() }));
         let took = self.begun.elapsed().as_secs_f32();
         let sep = if result.is_empty() { "" } else { ": " };
-        let took = painted(&format!("[{took:.1} s]"), Tone::Quiet);
-        say("", &format!("{}{sep}{result} ", self.what), &took);
+        say(&[], &format!("{}{sep}{result} ", self.what), &[(&format!("[{took:.1} s]"), Tone::Quiet)]);
     }
 }
 
@@ -140,9 +175,8 @@ impl Drop for Step {
                 return;
             }
             let took = self.begun.elapsed().as_secs_f32();
-            let failed = painted("failed", Tone::Bad);
-            let took = painted(&format!("[{took:.1} s]"), Tone::Quiet);
-            say("", &format!("{}: ", self.what), &format!("{failed} {took}"));
+            let took = format!(" [{took:.1} s]");
+            say(&[], &format!("{}: ", self.what), &[("failed", Tone::Bad), (&took, Tone::Quiet)]);
         }
     }
 }
@@ -156,6 +190,21 @@ mod tests {
         let took = Tone::Quiet.paint("[0.1 s]");
         assert_eq!(line("", "reading a\x1b[2Jb ", &took), format!("  reading a⟨U+001B⟩[2Jb {took}\n"));
         assert!(took.starts_with('\x1b'));
+    }
+
+    #[test]
+    fn what_is_said_is_kept_without_colours() {
+        let (result, log) = logged(|| {
+            say(&[("note: ", Tone::Strong)], "a\x1b[2J ", &[("[0.1 s]", Tone::Quiet)]);
+            step("compiling").done("2 units");
+            7
+        });
+        assert_eq!(result, 7);
+        // Other tests run beside this one.
+        for line in ["  note: a⟨U+001B⟩[2J [0.1 s]\n", "  compiling: 2 units [0.0 s]\n"] {
+            assert!(log.text.contains(line), "{}", log.text);
+        }
+        assert!(log.steps.iter().any(|took| took.what == "compiling"));
     }
 
     #[test]

@@ -38,6 +38,14 @@ impl ArchNames {
         ARCHES.iter().find(|a| a.uname == name || a.debian == name).ok_or_else(|| Unknown(name.into()))
     }
 
+    /// The architecture that a kernel's release ends in, as distributions name them: `…-amd64`, `….x86_64`, `…-powerpc64le`. None
+    /// where it ends in none.
+    pub fn of_release(release: &str) -> Option<&'static Self> {
+        let names = |a: &Self| [a.uname, a.debian, a.newest.strip_prefix("linux-image-").unwrap_or(a.debian)];
+        let ends = |name: &str| release.strip_suffix(name).is_some_and(|rest| rest.ends_with(['.', '-']));
+        ARCHES.iter().find(|a| names(a).into_iter().any(ends))
+    }
+
     /// By `e_machine`.
     pub fn of_machine(machine: u16) -> Option<&'static Self> {
         ARCHES.iter().find(|a| a.machine == machine)
@@ -85,6 +93,15 @@ mod tests {
             assert_eq!(ArchNames::of_machine(arch.machine), Some(arch));
         }
         assert_eq!(ArchNames::of_machine(183), None);
+        for (release, arch) in [
+            ("7.2.12+deb14-amd64", "x86_64"),
+            ("6.1.0-50-cloud-amd64", "x86_64"),
+            ("5.14.0-362.8.1.el9_3.ppc64le", "ppc64le"),
+            ("7.3.0-powerpc64le", "ppc64le"),
+        ] {
+            assert_eq!(ArchNames::of_release(release).map(|a| a.uname), Some(arch), "{release}");
+        }
+        assert_eq!(["7.2.0", "7.2.0amd64", "7.2.0-arm64", ""].map(ArchNames::of_release), [None; 4]);
         assert!(ArchNames::named("m68k").unwrap_err().to_string().contains("x86_64, ppc64le"));
         assert_ne!(host(), "powerpc64");
     }

@@ -27,6 +27,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them, the worst last.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Moderate, Self::Important, Self::Critical];
+
     /// As streams and manifests have it.
     pub fn name(self) -> &'static str {
         match self {

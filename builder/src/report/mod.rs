@@ -3,6 +3,7 @@
 
 mod code;
 pub mod html;
+pub mod of_build;
 
 use crate::error::Refusal;
 use crate::explain::{Cause, FunctionCode};

@@ -11,7 +11,7 @@ mod run;
 mod way;
 
 pub use limits::Limits;
-pub use run::{run, tail};
+pub use run::{run, tail, within};
 
 use anyhow::Result;
 use std::path::{Path, PathBuf};

@@ -216,7 +216,7 @@ pub(crate) fn again(target: &Target) -> String {
 }
 
 /// `word` as a shell takes it for one word.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+~:/@%=,".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.into(),
