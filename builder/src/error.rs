@@ -107,6 +107,18 @@ impl fmt::Display for NothingChanged {
 
 impl std::error::Error for NothingChanged {}
 
+/// A plan without a job. Exit code 3.
+#[derive(Debug)]
+pub struct NothingToDo(pub String);
+
+impl fmt::Display for NothingToDo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NothingToDo {}
+
 /// A finished live patch does not fit the kernel it was compared with. Exit code 2.
 #[derive(Debug)]
 pub struct DoesNotFit {

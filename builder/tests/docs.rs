@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The documents against the source and each other: every refusal code that the builder can give is explained in docs/authors.md or
-//! docs/streams.md, the tests that docs/constructs.md names and the messages in docs/troubleshooting.md are there, each link leads
+//! The documents against the source and each other: every refusal code that the builder can give is explained in docs/authors.md,
+//! docs/streams.md or docs/farm.md, the tests that docs/constructs.md names and the messages in docs/troubleshooting.md are there, each link leads
 //! somewhere, the site has all pages, and the recording of the demo is of this demo.
 
 use std::collections::BTreeSet;
@@ -51,11 +51,14 @@ fn every_refusal_is_explained() {
     read_all(&home.join("src"), &mut all);
     assert!(all.len() > 25 && all.contains("unproven") && all.contains("patch-path"), "{all:?}");
     // Those of a release are explained with the releases.
-    let docs =
-        ["authors", "streams"].map(|page| std::fs::read_to_string(home.join(format!("../docs/{page}.md"))).unwrap());
+    let docs = ["authors", "streams", "farm"]
+        .map(|page| std::fs::read_to_string(home.join(format!("../docs/{page}.md"))).unwrap());
     let is_explained = |code: &&String| docs.iter().any(|page| page.contains(&format!("\n| `{code}` | ")));
     let missing: Vec<&String> = all.iter().filter(|code| !is_explained(code)).collect();
-    assert!(missing.is_empty(), "docs/authors.md and docs/streams.md do not explain the refusals {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "docs/authors.md, docs/streams.md and docs/farm.md do not explain the refusals {missing:?}"
+    );
 }
 
 #[test]

@@ -23,7 +23,7 @@ const NO_URL: &str = "https://kmend.invalid/";
 const NAMES: Names = Names {
     ask: "names",
     value: "TARGET",
-    options: &[('t', "target")],
+    options: &[('t', "target"), ('k', "kernel")],
     commands: &["target show", "target remove"],
     or_files: false,
 };

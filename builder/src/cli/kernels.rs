@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What came of the kernels of a stream's version: how each build ended in; a table with what is said of each kernel below it,
+//! What came of the kernels of a stream's version: the result of each in; a table with what is said of each kernel below it,
 //! or JSON, out. Errors are told at once, on standard error.
 
 use crate::diff::warnings::Warning;
-use crate::error::{BreaksLedger, KernelsLeftOut, Refusal, Refused};
-use crate::manifest::Manifest;
+use crate::error::{KernelsLeftOut, Refusal, Refused};
 use crate::source::Fix;
-use crate::stream::build::End;
-use crate::stream::{Kernel, Release, Stream};
+use crate::stream::result::{Idle, JobResult, Outcome};
+use crate::stream::{Release, Stream};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -15,24 +14,24 @@ use std::collections::BTreeSet;
 /// All kernels. docs/streams.md has the fields of the JSON.
 #[derive(Serialize)]
 pub struct Results {
-    /// Version of the JSON's form: 1.
-    schema_version: u32,
     /// The stream's name.
     stream: String,
     /// The version that was built.
     version: String,
     kernels: Vec<OneKernel>,
     #[serde(skip)]
-    left_out: usize,
+    failed: usize,
     #[serde(skip)]
-    refused: bool,
+    refused: usize,
 }
 
 /// What came of one kernel.
 #[derive(Serialize)]
 struct OneKernel {
     kernel: String,
-    /// `built`, `no-code`, `nothing-new`, `ended`, `refused` or `failed`.
+    /// The name of its job.
+    id: String,
+    /// `built`, `no-code`, `nothing-new`, `ended`, `released`, `refused` or `failed`.
     result: &'static str,
     /// The result in words, as the table has it.
     said: String,
@@ -54,45 +53,22 @@ impl Results {
     /// None as yet.
     pub fn new(stream: &Stream, release: &Release) -> Self {
         Self {
-            schema_version: 1,
             stream: stream.name.clone(),
             version: release.version.to_string(),
             kernels: Vec::new(),
-            left_out: 0,
-            refused: true,
+            failed: 0,
+            refused: 0,
         }
     }
 
-    /// Adds how the build for `kernel` ended.
-    pub fn add(&mut self, kernel: &Kernel, end: Result<End>) {
-        let mut one = OneKernel::new(kernel);
-        match end {
-            Ok(End::Built(outcome)) => one.built(outcome.manifest),
-            Ok(End::NoCode(fixes)) => {
-                let none = fixes.iter().all(|f| f.effect.is_some_and(|effect| effect.is_not_concerned()));
-                let said = if none { "does not concern this kernel" } else { "changes no code of it" };
-                (one.result, one.said, one.fixes) = ("no-code", said.into(), fixes);
-            }
-            Ok(End::NothingNew(Some(last))) => {
-                (one.result, one.said) = ("nothing-new", format!("nothing new since {last}"));
-            }
-            Ok(End::NothingNew(None)) => (one.result, one.said) = ("nothing-new", "no fix is for it".into()),
-            Ok(End::Ended(until)) => (one.result, one.said) = ("ended", format!("ended {until}")),
-            Err(error) => {
-                eprintln!("{}: {error:#}", kernel.target);
-                error.downcast_ref().and_then(keys).into_iter().for_each(|keys| eprintln!("  {keys}"));
-                let of_build = error.downcast_ref().map(|Refused(refusals)| refusals);
-                let of_ledger = || error.downcast_ref().map(|broken: &BreaksLedger| &broken.refusals);
-                match of_build.or_else(of_ledger) {
-                    Some(refusals) => (one.result, one.refusals) = ("refused", refusals.clone()),
-                    None => (one.result, one.error) = ("failed", Some(format!("{error:#}"))),
-                }
-                one.said = one.result.into();
-                self.left_out += 1;
-                self.refused &= one.error.is_none();
-            }
+    /// Adds what came of a kernel.
+    pub fn add(&mut self, result: JobResult) {
+        match result.outcome {
+            Outcome::Refused => self.refused += 1,
+            Outcome::Error => self.failed += 1,
+            Outcome::Built | Outcome::NothingNew => {}
         }
-        self.kernels.push(one);
+        self.kernels.push(OneKernel::of(result));
     }
 
     /// The table, and below it what is said of each kernel.
@@ -109,41 +85,36 @@ impl Results {
         table.text() + &self.kernels.iter().map(OneKernel::remarks).collect::<String>()
     }
 
-    /// All of it as JSON.
-    pub fn json(&self) -> Result<String> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
+    /// The error that a run with these results ends with, where each kernel should get a live patch.
+    pub fn end(&self) -> Result<()> {
+        match self.failed + self.refused {
+            0 => Ok(()),
+            kernels => Err(KernelsLeftOut { kernels, refused: self.failed == 0 }.into()),
+        }
     }
 
-    /// The error that a run with these results ends with.
-    pub fn end(&self) -> Result<()> {
-        match self.left_out {
+    /// The same, where each kernel should get a result: a refusal is one.
+    pub fn end_of_jobs(&self) -> Result<()> {
+        match self.failed {
             0 => Ok(()),
-            kernels => Err(KernelsLeftOut { kernels, refused: self.refused }.into()),
+            kernels => Err(KernelsLeftOut { kernels, refused: false }.into()),
         }
     }
 }
 
 impl OneKernel {
-    fn new(kernel: &Kernel) -> Self {
-        Self {
-            kernel: kernel.target.clone(),
-            result: "failed",
-            said: String::new(),
-            module: None,
-            functions: None,
-            fixes: Vec::new(),
-            warnings: Vec::new(),
-            notes: Vec::new(),
-            refusals: Vec::new(),
-            error: None,
-        }
-    }
-
-    fn built(&mut self, manifest: Manifest) {
-        let functions = manifest.units.iter().flat_map(|u| &u.functions).filter(|f| f.sympos.is_some()).count();
-        (self.result, self.said) = ("built", format!("{}.ko", manifest.name));
-        (self.module, self.functions) = (Some(manifest.name), Some(functions));
-        (self.fixes, self.warnings, self.notes) = (manifest.fixes, manifest.warnings, manifest.notes);
+    fn of(result: JobResult) -> Self {
+        let word = match (result.outcome, result.why) {
+            (Outcome::Built, _) => "built",
+            (Outcome::Refused, _) => "refused",
+            (Outcome::Error, _) => "failed",
+            (Outcome::NothingNew, Some(Idle::NoCode)) => "no-code",
+            (Outcome::NothingNew, Some(Idle::Ended)) => "ended",
+            (Outcome::NothingNew, Some(Idle::Released)) => "released",
+            (Outcome::NothingNew, Some(Idle::NothingNew) | None) => "nothing-new",
+        };
+        let JobResult { kernel, id, said, module, functions, fixes, warnings, notes, refusals, error, .. } = result;
+        Self { kernel, id, result: word, said, module, functions, fixes, warnings, notes, refusals, error }
     }
 
     /// What is said of it beside its row.
@@ -162,6 +133,12 @@ impl OneKernel {
 pub fn remark(fix: &Fix) -> Option<String> {
     let cves = if fix.cves.is_empty() { String::new() } else { format!(" ({})", fix.cves.join(", ")) };
     fix.missing().map(|missing| format!("{}{cves}: {missing}", fix.title))
+}
+
+/// Says the error that a kernel's build ended with, at once.
+pub fn complain(kernel: &str, error: &anyhow::Error) {
+    eprintln!("{kernel}: {error:#}");
+    error.downcast_ref().and_then(keys).into_iter().for_each(|keys| eprintln!("  {keys}"));
 }
 
 /// Where a stream file has what the hints of a refusal say as options of `build`.

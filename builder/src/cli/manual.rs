@@ -20,6 +20,11 @@ const STREAM_EXITS: &[(&str, &str)] = &[
     ("2", "kernels were refused, the ledger is not kept, or the repository is not as it was released"),
 ];
 
+/// Commands for streams on many machines.
+const FARM: &str = "/usr/share/doc/kmend-build/farm.md";
+
+const STREAM_FILE: (&str, &str) = ("stream.toml", "the stream file");
+
 const CACHE: (&str, &str) = ("~/.cache/kmend", "targets, build roots and compiled objects");
 
 const ENVIRONMENT: &[(&str, &str)] = &[
@@ -154,6 +159,74 @@ pub const PAGES: &[Page] = &[
         see: &["/usr/share/doc/kmend-build/streams.md"],
     },
     Page {
+        command: "kmend-build stream init",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[STREAM_FILE],
+        examples: &[(
+            "A stream for one kernel:",
+            "kmend-build stream init stream.toml --packager Team<live@example.org> -k debian:forky/7.2.12+deb14-amd64",
+        )],
+        see: &[FARM, "/usr/share/doc/kmend-build/streams.md"],
+    },
+    Page {
+        command: "kmend-build stream add",
+        exits: EXITS,
+        environment: &[
+            ("SOURCE_DATE_EPOCH", "the day of a new version, in place of today: seconds since 1970"),
+            ("KMEND_CACHE", "the cache folder, in place of $XDG_CACHE_HOME/kmend or ~/.cache/kmend"),
+        ],
+        files: &[STREAM_FILE, ("ledger.json", "beside it: whether the last version is released")],
+        examples: &[
+            ("A fix:", "kmend-build stream add stream.toml fix.patch --cve CVE-2026-1001 --severity important"),
+            ("The commits of a branch:", "kmend-build stream add stream.toml --from-git linux v7.2.12..fixes"),
+        ],
+        see: &["git(1)", FARM],
+    },
+    Page {
+        command: "kmend-build stream plan",
+        exits: &[
+            ("0", "there is work to do"),
+            ("1", "an error"),
+            ("2", "the version drops what was released"),
+            ("3", "there is nothing to build"),
+        ],
+        environment: ENVIRONMENT,
+        files: &[STREAM_FILE, ("ledger.json", "beside it: what was released")],
+        examples: &[
+            ("What there is to do:", "kmend-build stream plan stream.toml"),
+            ("A matrix for GitHub Actions:", "kmend-build stream plan stream.toml --format github"),
+            ("What earlier results do not cover:", "kmend-build stream plan stream.toml --results results --format plain"),
+        ],
+        see: &[FARM],
+    },
+    Page {
+        command: "kmend-build stream assemble",
+        exits: &[
+            ("0", "all is released"),
+            ("1", "an error"),
+            ("2", "results cannot be used, the ledger is not kept, or kernels were refused"),
+        ],
+        environment: ENVIRONMENT,
+        files: &[
+            STREAM_FILE,
+            ("ledger.json", "beside it: what was released; it belongs under version control"),
+            ("REPO", "the repository: packages and their index"),
+            CACHE,
+        ],
+        examples: &[
+            (
+                "Release what jobs have built:",
+                "kmend-build stream assemble stream.toml --results results -o repo --gpg-key repo.asc",
+            ),
+            (
+                "The same where two machines have to agree:",
+                "kmend-build stream assemble stream.toml --results one --results two --twice -o repo",
+            ),
+        ],
+        see: &[FARM, "/usr/share/doc/kmend-build/packages.md"],
+    },
+    Page {
         command: "kmend-build stream build",
         exits: STREAM_EXITS,
         environment: ENVIRONMENT,
@@ -164,8 +237,12 @@ pub const PAGES: &[Page] = &[
                 "One version for one kernel, with JSON:",
                 "kmend-build stream build --version 1-3 -k debian:forky/7.2.12+deb14-amd64 --json -o out stream.toml",
             ),
+            (
+                "As a job of a plan:",
+                "kmend-build stream build stream.toml -k debian:forky/7.2.12+deb14-amd64 --result results",
+            ),
         ],
-        see: &["/usr/share/doc/kmend-build/streams.md"],
+        see: &["/usr/share/doc/kmend-build/streams.md", FARM],
     },
     Page {
         command: "kmend-build stream release",

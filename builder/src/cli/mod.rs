@@ -30,7 +30,10 @@ pub mod sign;
 pub mod stream;
 pub mod target;
 
-use crate::error::{BreaksLedger, DoesNotFit, KernelsLeftOut, NotVerified, NothingChanged, Refused, Unproven};
+use crate::error::{
+    BreaksLedger, DoesNotFit, KernelsLeftOut, NotVerified, NothingChanged, NothingToDo, Refused, Unproven,
+};
+use crate::stream::collect::ResultsRefused;
 use crate::stream::contents::Differs;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -70,7 +73,7 @@ pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
-/// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed.
+/// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed, nothing to do.
 pub fn run() -> ExitCode {
     if kpatch_build::is_called(std::env::args_os().next().as_deref()) {
         return match kpatch_build::Args::try_parse() {
@@ -142,11 +145,12 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         || error.is::<Unproven>()
         || error.is::<BreaksLedger>()
         || error.is::<Differs>()
+        || error.is::<ResultsRefused>()
         || error.is::<NotVerified>()
         || error.downcast_ref::<KernelsLeftOut>().is_some_and(|e| e.refused);
     if refused {
         2
-    } else if error.downcast_ref::<NothingChanged>().is_some() {
+    } else if error.is::<NothingChanged>() || error.is::<NothingToDo>() {
         3
     } else {
         1

@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build stream: one cumulative live patch after the other, for several kernels.
 
-use super::kernels::{Results, Table};
+mod answer;
+mod edit;
+mod plan;
+mod release;
+mod site;
+
+use super::kernels::{complain, Results, Table};
 use super::sign::SignWith;
 use crate::error::BreaksLedger;
 use crate::files;
 use crate::pipeline::Outcome;
 use crate::sign::Signer;
-use crate::stream::build::{self, End};
-use crate::stream::index::{self, Other};
-use crate::stream::ledger::{self, Ledger};
-use crate::stream::release::{self, Repository};
+use crate::stream::build;
+use crate::stream::engines::Engine;
+use crate::stream::ledger::Ledger;
 use crate::stream::values::{Cve, Version};
-use crate::stream::{contents, names, rules, Kernel, Release, Stream};
-use anyhow::{ensure, Context, Result};
+use crate::stream::{names, rules, Kernel, Release, Stream};
+use answer::{give, Answer};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use kmend_packager::Key;
+use serde::Serialize;
+use site::Site;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -28,8 +36,12 @@ pub struct StreamArgs {
 
 #[derive(Subcommand)]
 enum Command {
+    Init(InitArgs),
+    Add(AddArgs),
     Check(CheckArgs),
+    Plan(PlanArgs),
     Build(BuildArgs),
+    Assemble(AssembleArgs),
     Release(ReleaseArgs),
     Renew(RenewArgs),
 }
@@ -42,12 +54,75 @@ struct CheckArgs {
     /// The stream file (docs/streams.md)
     #[arg(value_name = "stream.toml")]
     file: PathBuf,
+    /// Print JSON instead of text; docs/farm.md has the fields
+    #[arg(long)]
+    json: bool,
+}
+
+/// Print the jobs of one version, one for each kernel, without building anything.
+///
+/// Needs no prepared target. Each job is a command line that runs on any machine with the stream's folder and that target; `assemble`
+/// takes the results (docs/farm.md).
+/// Exit code 0: there is work to do; 1: an error; 2: the version drops what was released; 3: there is nothing to build.
+#[derive(Args)]
+#[command(disable_version_flag = true)]
+struct PlanArgs {
+    /// The stream file (docs/streams.md)
+    #[arg(value_name = "stream.toml")]
+    file: PathBuf,
+    #[command(flatten)]
+    which: Which,
+    /// Print the jobs as this engine takes them
+    #[arg(long, value_enum, value_name = "ENGINE", conflicts_with = "json")]
+    format: Option<Engine>,
+    /// At most N jobs; where there are more kernels, some share a job [default: as many as the engine takes]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    max_jobs: Option<usize>,
+    /// The folder that the jobs write their results to
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    into: PathBuf,
+    /// A folder of earlier results: what has one of the same input is not built again, and times are estimated by them; can be given
+    /// several times
+    #[arg(long, value_name = "DIR")]
+    results: Vec<PathBuf>,
+    /// Print JSON instead of text; docs/farm.md has the fields
+    #[arg(long)]
+    json: bool,
+}
+
+/// Sign, pack and publish the results of jobs, and enter them into the ledger.
+///
+/// The one step that has keys and writes the ledger. Each job of the plan needs a result of the same input; each module is read again and
+/// compared with the stream file, the ledger and the kernel. Where anything is wrong, nothing is released.
+/// Exit code 0: all is released; 1: an error; 2: results cannot be used, or the kernels that are left out were refused.
+#[derive(Args)]
+#[command(disable_version_flag = true)]
+struct AssembleArgs {
+    /// The stream file (docs/streams.md)
+    #[arg(value_name = "stream.toml")]
+    file: PathBuf,
+    #[command(flatten)]
+    which: Which,
+    /// A folder of results, as jobs have written it; can be given several times
+    #[arg(long, value_name = "DIR", required = true)]
+    results: Vec<PathBuf>,
+    /// Want two results of each job, from different machines, that agree byte for byte
+    #[arg(long)]
+    twice: bool,
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON instead of text; docs/farm.md has the fields
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    sign: SignWith,
 }
 
 /// Build the live patches of one version, a module for each kernel.
 ///
-/// Writes NAME.ko, NAME.rs and NAME.json for each kernel. A kernel that is refused does not stop the others.
-/// Exit code 0: all are built; 1: an error; 2: the kernels that are left out were refused.
+/// Writes NAME.ko, NAME.rs and NAME.json for each kernel; with --result, a job's result (docs/farm.md). A kernel that is refused does not
+/// stop the others.
+/// Exit code 0: all are built; 1: an error; 2: the kernels that are left out were refused. With --result, a refusal is a result: 0.
 #[derive(Args)]
 #[command(disable_version_flag = true)]
 struct BuildArgs {
@@ -57,8 +132,14 @@ struct BuildArgs {
     #[command(flatten)]
     which: Which,
     /// Folder to write to
-    #[arg(short, long, default_value = ".")]
+    #[arg(short, long, default_value = ".", conflicts_with = "result")]
     output: PathBuf,
+    /// Run as a job: write module, source, manifest, report, log and result.json into a folder for each kernel in DIR
+    #[arg(long, value_name = "DIR", conflicts_with = "sign_key")]
+    result: Option<PathBuf>,
+    /// The sum of the job's input, as the plan has it: refuse to build from anything else. One for each kernel
+    #[arg(long, value_name = "SHA256", requires = "result")]
+    input: Vec<String>,
     /// Print JSON instead of text; docs/streams.md has the fields
     #[arg(long)]
     json: bool,
@@ -88,6 +169,58 @@ struct ReleaseArgs {
     json: bool,
     #[command(flatten)]
     sign: SignWith,
+}
+
+/// Write a new stream file.
+///
+/// It has remarks that say what comes where; `add` adds the fixes.
+#[derive(Args)]
+struct InitArgs {
+    /// The file to write
+    #[arg(value_name = "stream.toml")]
+    file: PathBuf,
+    /// The stream's name [default: the folder's]
+    #[arg(long)]
+    name: Option<String>,
+    /// Who packs it, for changelogs
+    #[arg(long, value_name = "NAME <MAIL>")]
+    packager: String,
+    /// A page about the live patches
+    #[arg(long)]
+    url: Option<String>,
+    /// A kernel, by the whole name of its target; can be given several times
+    #[arg(short, long, value_name = "TARGET", required = true)]
+    kernel: Vec<String>,
+}
+
+/// Add fixes to a stream file.
+///
+/// They go into its last version, or into a new one if that is released. Text is added at the file's end; what is there stays as it
+/// is. A patch that is not in the stream's folder is copied there. What a message says of titles and CVEs is offered in remarks.
+#[derive(Args)]
+#[command(disable_version_flag = true)]
+struct AddArgs {
+    /// The stream file (docs/streams.md)
+    #[arg(value_name = "stream.toml")]
+    file: PathBuf,
+    /// The patches, a fix each
+    #[arg(value_name = "FIX.patch", required_unless_present = "from_git", conflicts_with = "from_git")]
+    patches: Vec<PathBuf>,
+    /// Add the commits of RANGE in the git repository DIR, a fix each
+    #[arg(long, num_args = 2, value_names = ["DIR", "RANGE"])]
+    from_git: Option<Vec<String>>,
+    /// A CVE that each of them fixes; can be given several times
+    #[arg(long, value_name = "CVE")]
+    cve: Vec<String>,
+    /// How bad they are: critical, important, moderate or low
+    #[arg(long, value_name = "SEVERITY")]
+    severity: Option<String>,
+    /// The version to add them to: the last one in the file, or a new one [default: the last one, or the next where that is released]
+    #[arg(long = "version", value_name = "V-R")]
+    wanted: Option<String>,
+    /// The day of a new version [default: today]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: Option<String>,
 }
 
 /// Write the index of a repository again, with a new date and a new expiry date, without building anything.
@@ -150,151 +283,102 @@ impl Which {
 /// Runs the command.
 pub fn run(args: &StreamArgs) -> Result<()> {
     match &args.command {
-        Command::Check(args) => check(args),
-        Command::Build(args) => build_all(args),
-        Command::Release(args) => release_all(args),
+        Command::Init(args) => edit::init(args),
+        Command::Add(args) => edit::add(args),
+        Command::Check(args) => give(args.json, "check", check(args)),
+        Command::Plan(args) => plan::run(args),
+        Command::Build(args) => give(args.json, "build", build_all(args)),
+        Command::Assemble(args) => give(args.json, "assemble", release::assemble_all(args)),
+        Command::Release(args) => give(args.json, "release", release::release_all(args)),
         Command::Renew(args) => renew(args),
     }
 }
 
-fn check(args: &CheckArgs) -> Result<()> {
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "give a number from 1 on".into())
+}
+
+/// What `check --json` tells.
+#[derive(Serialize)]
+struct Checked {
+    stream: String,
+    version: String,
+    kernels: Vec<CheckedKernel>,
+}
+
+#[derive(Serialize)]
+struct CheckedKernel {
+    kernel: String,
+    /// None where its release is not known.
+    module: Option<String>,
+    fixes: usize,
+    cves: Vec<String>,
+    /// The last released version.
+    released: Option<String>,
+}
+
+fn check(args: &CheckArgs) -> Result<Answer<Checked>> {
     let stream = Stream::read(&args.file)?;
     let ledger = Ledger::read(&stream)?;
     let newest = stream.version(None)?;
     let mut table = Table::new(&["KERNEL", "MODULE", "FIXES", "CVES", "RELEASED"]);
-    let mut refusals = Vec::new();
+    let (mut refusals, mut kernels) = (Vec::new(), Vec::new());
     for kernel in &stream.kernels {
         let fixes = stream.fixes(kernel, newest.version);
         let released = ledger.released(&kernel.target);
         refusals.extend(rules::fixes(&stream, kernel, newest, released));
-        let module = match &kernel.release {
-            Some(release) => names::module(release, newest.version)?,
-            None => "not known: the target is not prepared here".into(),
-        };
+        let module = kernel.release.as_ref().map(|release| names::module(release, newest.version)).transpose()?;
         let cves: BTreeSet<&Cve> = fixes.iter().flat_map(|(_, f)| &f.cves).collect();
-        let last = released.last().map_or("none".into(), |e| e.version.to_string());
-        table.row([kernel.target.clone(), module, fixes.len().to_string(), cves.len().to_string(), last]);
+        let last = released.last().map(|e| e.version.to_string());
+        let shown = module.clone().unwrap_or_else(|| "not known: the target is not prepared here".into());
+        let numbers = [fixes.len(), cves.len()].map(|n| n.to_string());
+        let [fixes_shown, cves_shown] = numbers;
+        let last_shown = last.clone().unwrap_or_else(|| "none".into());
+        table.row([kernel.target.clone(), shown, fixes_shown, cves_shown, last_shown]);
+        kernels.push(CheckedKernel {
+            kernel: kernel.target.clone(),
+            module,
+            fixes: fixes.len(),
+            cves: cves.into_iter().map(ToString::to_string).collect(),
+            released: last,
+        });
     }
-    print!("{}", table.text());
+    let fields = Checked { stream: stream.name.clone(), version: newest.version.to_string(), kernels };
     if !refusals.is_empty() {
         let (version, kernel) = (newest.version.to_string(), "the stream's kernels".into());
-        return Err(BreaksLedger { version, kernel, refusals }.into());
+        let broken = BreaksLedger { version, kernel, refusals };
+        return Ok(Answer { text: table.text(), fields, end: Err(broken.into()) });
     }
-    println!("{}: version {} can be built", args.file.display(), newest.version);
-    Ok(())
+    let text = format!("{}{}: version {} can be built\n", table.text(), args.file.display(), newest.version);
+    Ok(Answer { text, fields, end: Ok(()) })
 }
 
-fn build_all(args: &BuildArgs) -> Result<()> {
-    files::check_writable(&args.output)
-        .with_context(|| format!("cannot write to the output folder {}", args.output.display()))?;
+fn build_all(args: &BuildArgs) -> Result<Answer<Results>> {
+    let folder = args.result.as_ref().unwrap_or(&args.output);
+    files::check_writable(folder).with_context(|| format!("cannot write to the output folder {}", folder.display()))?;
     let stream = Stream::read(&args.file)?;
     let ledger = Ledger::read(&stream)?;
     let (release, kernels) = args.which.of(&stream)?;
     let signer = args.sign.signer()?;
+    let jobs = crate::stream::plan::plan(&stream, release, &kernels, &ledger)?;
+    crate::stream::plan::as_planned(&stream, &jobs, &args.input)?;
     let mut results = Results::new(&stream, release);
-    for kernel in kernels {
-        let end = build_one(&stream, kernel, release, &ledger);
-        let end = end.and_then(|end| match &end {
-            End::Built(outcome) => write(outcome, signer.as_ref(), &args.output).map(|()| end),
-            _ => Ok(end),
-        });
-        results.add(kernel, end);
+    for job in &jobs {
+        let mut done = release::run(job, &stream, &ledger);
+        match (&args.result, &done.outcome) {
+            (Some(results), _) => drop(done.write(results)?),
+            (None, Some(outcome)) => {
+                if let Err(error) = write(outcome, signer.as_ref(), &args.output) {
+                    complain(&job.kernel.target, &error);
+                    done.failed(error);
+                }
+            }
+            (None, None) => {}
+        }
+        results.add(done.result);
     }
-    match args.json {
-        true => print_json!(results.json()?.trim_end()),
-        false => print!("{}", results.text()),
-    }
-    results.end()
-}
-
-/// A stream and the repository that it is released into, both locked.
-struct Site<'a> {
-    stream: Stream,
-    ledger: Ledger,
-    others: Vec<Other>,
-    before: kmend_packager::Before,
-    repository: Repository<'a>,
-    _locks: [files::Lock; 2],
-}
-
-impl<'a> Site<'a> {
-    /// Reads all that is needed, and checks what can be checked before anything is built.
-    fn open(file: &Path, place: &'a Place, key: Option<&'a Key>) -> Result<Self> {
-        let folder = place.output.as_path();
-        files::check_writable(folder)
-            .with_context(|| format!("cannot write to the repository {}", folder.display()))?;
-        let repository = Repository { folder, key, unsigned: place.unsigned, stream: file.into() };
-        let stream = Stream::read(file)?;
-        // What packages will want is asked for before anything is made.
-        release::check(&stream)?;
-        files::make_readable_dir(folder)?;
-        // The repository's first: all streams in it take it in this order.
-        let of_repository = files::lock(&folder.join(".kmend.lock"), "releases into this repository")?;
-        let of_stream = ledger::lock(&stream.path)?;
-        let mut ledger = Ledger::read(&stream)?;
-        let others = place.other_stream.iter().map(|file| other(&stream, file)).collect::<Result<Vec<_>>>()?;
-        let mut all = vec![&ledger];
-        all.extend(others.iter().map(|(_, ledger)| ledger));
-        let before = index::check(&repository, &all)?;
-        adopt(&mut ledger, &stream, place)?;
-        Ok(Self { stream, ledger, others, before, repository, _locks: [of_repository, of_stream] })
-    }
-
-    /// Compares the ledgers with the repository, where `made` may be missing or there.
-    fn compare(&self, made: &BTreeSet<String>) -> Result<()> {
-        let mut made = made.clone();
-        made.extend(index::empty_packages(&self.stream)?);
-        let mut all = vec![&self.ledger];
-        all.extend(self.others.iter().map(|(_, ledger)| ledger));
-        contents::check(self.repository.folder, &all, &made, self.repository.key)
-    }
-
-    /// Makes the index, once nothing lies there that should not.
-    fn publish(&mut self) -> Result<()> {
-        self.compare(&BTreeSet::new())?;
-        let Self { stream, ledger, others, before, repository, .. } = self;
-        let dates = index::publish(stream, ledger, others, before, repository)?;
-        let until = dates.valid_until.map_or("for ever".into(), |until| format!("until {}", index::shown(until)));
-        eprintln!("the index is dated {} and valid {until}", index::shown(dates.date));
-        Ok(())
-    }
-}
-
-fn other(stream: &Stream, file: &Path) -> Result<Other> {
-    let other = Stream::read(file)?;
-    ensure!(other.name != stream.name, "--other-stream {}: it is named {} as well", file.display(), stream.name);
-    release::check(&other)?;
-    let both = &index::empty_packages(stream)? & &index::empty_packages(&other)?;
-    ensure!(
-        both.is_empty(),
-        "the streams {} and {} are both for one kernel ({}): its hosts would get the one or the other; take it out of one of \
-         them, or release them into repositories of their own",
-        stream.name,
-        other.name,
-        Vec::from_iter(both).join(", ")
-    );
-    let ledger = Ledger::read(&other)?;
-    Ok((other, ledger))
-}
-
-/// Enters what the operator adopts. An older kmend-build wrote down neither 0-0 nor metapackages: those that are there are
-/// adopted, and named.
-fn adopt(ledger: &mut Ledger, stream: &Stream, place: &Place) -> Result<()> {
-    let mut names = place.adopt.clone();
-    if ledger.others.is_none() {
-        let empty = index::empty_packages(stream)?;
-        let is_ours = |name: &String| empty.contains(name) || name.starts_with("kpatch-patches-");
-        let found: Vec<String> = contents::packages(&place.output)?.into_iter().filter(is_ours).collect();
-        found
-            .iter()
-            .for_each(|name| eprintln!("entering {name} into the ledger, which an older kmend-build did not do"));
-        names.extend(found);
-        ledger.others = Some(Vec::new());
-    }
-    for name in names.into_iter().filter(|name| !ledger.knows(name)).collect::<Vec<_>>() {
-        ledger.enter_other(contents::facts(&place.output, &name)?);
-    }
-    ledger.write(&stream.path)
+    let end = if args.result.is_some() { results.end_of_jobs() } else { results.end() };
+    Ok(Answer { text: results.text(), end, fields: results })
 }
 
 fn renew(args: &RenewArgs) -> Result<()> {
@@ -303,69 +387,6 @@ fn renew(args: &RenewArgs) -> Result<()> {
     site.publish()?;
     println!("{}", args.place.output.display());
     Ok(())
-}
-
-fn release_all(args: &ReleaseArgs) -> Result<()> {
-    let key = args.place.gpg_key.as_deref().map(Key::read).transpose()?;
-    let mut site = Site::open(&args.file, &args.place, key.as_ref())?;
-    let stream = site.stream.clone();
-    let (release, kernels) = args.which.of(&stream)?;
-    let signer = args.sign.signer()?;
-    let mut jobs: Vec<(&Kernel, &Release)> = Vec::new();
-    if args.restore {
-        jobs.extend(restore(&stream, &mut site.ledger, &args.place.output)?);
-    }
-    jobs.retain(|(kernel, old)| old.version != release.version || !kernels.iter().any(|k| k.target == kernel.target));
-    let again = jobs.len();
-    jobs.extend(kernels.iter().map(|kernel| (*kernel, release)));
-    let mut made = BTreeSet::new();
-    for (kernel, release) in &jobs {
-        made.extend(release::file_names(&stream, &[kernel], release)?);
-    }
-    site.compare(&made)?;
-    let mut results = Results::new(&stream, release);
-    for (at, (kernel, release)) in jobs.into_iter().enumerate() {
-        let mut one = || {
-            let end = build_one(&stream, kernel, release, &site.ledger)?;
-            if let End::Built(outcome) = &end {
-                let signed = signer.as_ref().map(|s| s.sign(&outcome.module, false)).transpose()?;
-                let module = (&outcome.manifest, signed.as_ref().unwrap_or(&outcome.module).as_slice());
-                release::release(&stream, kernel, release, module, &site.repository, &mut site.ledger)?;
-            }
-            Ok(end)
-        };
-        let end = one();
-        match end {
-            Ok(_) if at < again => {}
-            end => results.add(kernel, end),
-        }
-    }
-    site.publish()?;
-    match args.json {
-        true => print_json!(results.json()?.trim_end()),
-        false => println!("{}{}", results.text(), args.place.output.display()),
-    }
-    results.end()
-}
-
-/// What was released and is missing in `folder`: kernels and versions. Packages that belong to no version are made anew, or were
-/// replaced by later ones: the ledger forgets them.
-fn restore<'s>(stream: &'s Stream, ledger: &mut Ledger, folder: &Path) -> Result<Vec<(&'s Kernel, &'s Release)>> {
-    let is_missing = |file: &str| std::fs::symlink_metadata(folder.join(file)).is_err();
-    let mut missing = Vec::new();
-    for kernel in &stream.kernels {
-        let entries = ledger.released(&kernel.target).iter();
-        for entry in entries.filter(|e| e.packages.iter().any(|p| is_missing(&p.file))) {
-            missing.push((kernel, stream.version(Some(entry.version))?));
-        }
-    }
-    ledger.others.iter_mut().for_each(|others| others.retain(|p| !is_missing(&p.file)));
-    Ok(missing)
-}
-
-fn build_one(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledger) -> Result<End> {
-    eprintln!("building {} {} for {}", stream.name, release.version, kernel.target);
-    build::build(stream, kernel, release, ledger)
 }
 
 /// Writes a module and what belongs to it, signed where that is asked for.

@@ -23,18 +23,50 @@ pub enum End {
     Ended(Date),
 }
 
-/// Builds `release` for `kernel`.
-///
-/// # Errors
-/// Those of the pipeline; [`BreaksLedger`]; names that have no room.
-pub fn build(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledger) -> Result<End> {
+/// What was asked for and what was seen, of a build however it ended: for its report.
+#[derive(Default)]
+pub struct Watched {
+    /// The request, where it came to that.
+    pub request: Option<Request>,
+    /// What the pipeline saw.
+    pub seen: Seen,
+}
+
+/// How it ends without a build, where the stream file says so.
+pub fn idle(stream: &Stream, kernel: &Kernel, release: &Release) -> Option<End> {
     if let Some(until) = kernel.supported_until.as_ref().filter(|until| **until < release.date) {
-        return Ok(End::Ended(until.clone()));
+        return Some(End::Ended(until.clone()));
     }
     if !release.fixes.iter().any(|f| f.is_for(kernel)) {
         let older = stream.versions.iter().rev().filter(|r| r.version < release.version);
         let last = older.filter(|r| r.fixes.iter().any(|f| f.is_for(kernel))).map(|r| r.version).next();
-        return Ok(End::NothingNew(last));
+        return Some(End::NothingNew(last));
+    }
+    None
+}
+
+/// What the stream says of `release` for `kernel`, as its manifest has it.
+pub fn labels(stream: &Stream, kernel: &Kernel, release: &Release, released: &[Entry]) -> Labels {
+    let fixes = stream.fixes(kernel, release.version);
+    Labels {
+        facts: stream.facts(kernel, release),
+        fixes: fixes.iter().map(|(since, fix)| label(fix, *since, release.version, released)).collect(),
+    }
+}
+
+/// Builds `release` for `kernel`.
+///
+/// # Errors
+/// Those of the pipeline; [`BreaksLedger`]; names that have no room.
+pub fn build(
+    stream: &Stream,
+    kernel: &Kernel,
+    release: &Release,
+    ledger: &Ledger,
+    watched: &mut Watched,
+) -> Result<End> {
+    if let Some(end) = idle(stream, kernel, release) {
+        return Ok(end);
     }
     let fixes = stream.fixes(kernel, release.version);
     let released = ledger.released(&kernel.target);
@@ -60,18 +92,15 @@ pub fn build(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledge
         limit: stream.limit,
         allow_unproven: fixes.iter().flat_map(|(_, fix)| &fix.allow_unproven).map(ToString::to_string).collect(),
         allow_layout: fixes.iter().flat_map(|(_, fix)| &fix.allow_layout).map(ToString::to_string).collect(),
-        stream: Some(Labels {
-            facts: stream.facts(kernel, release),
-            fixes: fixes.iter().map(|(since, fix)| label(fix, *since, release.version, released)).collect(),
-        }),
+        stream: Some(labels(stream, kernel, release, released)),
     };
-    let mut seen = Seen::default();
-    let outcome = match pipeline::build(&request, &mut seen) {
+    let Watched { request: asked, seen } = watched;
+    let outcome = match pipeline::build(asked.insert(request), seen) {
         Ok(outcome) => outcome,
         // Hosts that have an older version would keep it.
         Err(error) if rules::before(released, release.version).is_some() => return Err(error),
         Err(_) if !seen.fixes.is_empty() && seen.fixes.iter().all(|fix| fix.missing().is_some()) => {
-            return Ok(End::NoCode(seen.fixes));
+            return Ok(End::NoCode(seen.fixes.clone()));
         }
         Err(error) => return Err(error),
     };

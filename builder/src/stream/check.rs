@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use toml::Spanned;
 
+/// What is wrong with a file that has no version yet.
+pub const NO_VERSION: &str = "the stream has no version";
+
 /// A stream file on its way to a [`Stream`].
 struct Checker<'a> {
     text: &'a str,
@@ -35,7 +38,11 @@ pub fn check(path: &Path, text: &str) -> Result<Stream> {
         checker.fault(0, "the stream has no kernel", "add a [[kernel]] table with its target");
     }
     if file.version.is_empty() {
-        checker.fault(0, "the stream has no version", "add a [[version]] table with a fix; 0-0 is implied");
+        checker.fault(
+            0,
+            NO_VERSION,
+            "add a [[version]] table with a fix, or `kmend-build stream add` fixes; 0-0 is implied",
+        );
     }
     let kernels: Vec<Kernel> = file.kernel.iter().map(|table| checker.kernel(table)).collect();
     checker.kernels_differ(&file.kernel, &kernels);

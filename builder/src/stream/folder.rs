@@ -20,6 +20,11 @@ impl Folder {
         Ok(Self { real })
     }
 
+    /// Where it is, without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.real
+    }
+
     /// The path of the file `name`, without symbolic links.
     ///
     /// # Errors

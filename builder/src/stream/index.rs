@@ -214,7 +214,10 @@ fn dates(stream: &Stream, before: &Before, ledger: &Ledger, others: &[Other]) ->
 }
 
 /// SOURCE_DATE_EPOCH, where the environment has it, else the clock; seconds since 1970.
-fn clock() -> Result<i64> {
+///
+/// # Errors
+/// A variable that is no number; a clock before 1970.
+pub fn clock() -> Result<i64> {
     const NAME: &str = "SOURCE_DATE_EPOCH";
     if let Some(text) = std::env::var_os(NAME) {
         let seconds = text.to_str().and_then(|t| t.parse::<u32>().ok());

@@ -155,10 +155,18 @@ impl Ledger {
     /// # Errors
     /// A file that is no ledger, one of another stream or of a newer form.
     pub fn read(stream: &Stream) -> Result<Self> {
-        let path = path(&stream.path);
+        Self::of(&stream.path, &stream.name)
+    }
+
+    /// The ledger beside the stream file `file`, of the stream `name`.
+    ///
+    /// # Errors
+    /// As [`Ledger::read`].
+    pub fn of(file: &Path, name: &str) -> Result<Self> {
+        let path = path(file);
         let meta = match std::fs::metadata(&path) {
             Ok(meta) => meta,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::empty(&stream.name)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::empty(name)),
             Err(e) => return Err(e).with_context(|| format!("cannot read the ledger {}", path.display())),
         };
         ensure!(
@@ -167,7 +175,7 @@ impl Ledger {
             path.display()
         );
         let bytes = files::read(&path)?;
-        Self::parse(&bytes, &stream.name).with_context(|| {
+        Self::parse(&bytes, name).with_context(|| {
             format!("the ledger {} cannot be used: put back the file that the last release wrote", path.display())
         })
     }

@@ -4,18 +4,33 @@
 //!
 //! `file` reads the form, `check` what it means, `build` makes the modules, `rules` compares them with what `ledger`
 //! has of the versions before. `release` makes packages, `contents` compares a repository with the ledgers, `index` makes its index.
+//!
+//! On many machines (docs/farm.md): `plan` says which jobs there are and `input` what decides their results, `engines` writes them as
+//! engines take them, `job` runs one and leaves a `result`, `collect` holds results against the plan, and `assemble` reads their
+//! modules again.
 
+pub mod assemble;
 pub mod build;
 mod check;
+pub mod collect;
 pub mod contents;
+pub mod edit;
+pub mod engines;
 pub mod fault;
 pub mod file;
 pub mod folder;
+pub mod git;
 pub mod index;
+pub mod input;
+pub mod job;
 pub mod ledger;
 pub mod names;
+pub mod plan;
 pub mod release;
+pub mod result;
 pub mod rules;
+#[cfg(test)]
+mod sample;
 pub mod values;
 
 use crate::manifest::{NotCarried, StreamFacts};
@@ -126,16 +141,22 @@ pub struct StreamFix {
 /// The most bytes of a stream file.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// The text of the stream file `path`.
+///
+/// # Errors
+/// It cannot be read, is too large, or no text.
+pub fn text(path: &Path) -> Result<String> {
+    let bytes = crate::files::read_at_most(path, MAX_BYTES).context("the stream file")?;
+    String::from_utf8(bytes).map_err(|_| anyhow!("the stream file {} is no text in UTF-8", path.display()))
+}
+
 impl Stream {
     /// Reads and checks a stream file.
     ///
     /// # Errors
     /// [`fault::Faults`]; a file that cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = crate::files::read_at_most(path, MAX_BYTES).context("the stream file")?;
-        let text =
-            String::from_utf8(bytes).map_err(|_| anyhow!("the stream file {} is no text in UTF-8", path.display()))?;
-        check::check(path, &text)
+        check::check(path, &text(path)?)
     }
 
     /// The kernel of the target `name`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Releases a version of a stream: modules in; packages in a repository and entries in the ledger out. The packages are
-//! laid down first, then the ledger tells of them, then the repository's index does: nothing is given out that the
-//! ledger does not know, and a release that was broken off can be run again.
+//! Releases a version of a stream: modules in; packages in a repository and entries in the ledger out. All packages are made
+//! before the first one is laid down; then the ledger tells of them, then the repository's index does: nothing is given out that
+//! the ledger does not know, and a release that was broken off can be run again.
 
 use super::ledger::{Entry as Released, Ledger};
 use super::values::{Date, Version};
@@ -54,20 +54,51 @@ pub fn check(stream: &Stream) -> Result<()> {
     Ok(())
 }
 
-/// Puts `module` (as it is to be shipped, signed or not) into packages, lays them into the repository and enters them
-/// into the ledger, which is written.
-pub fn release(
+/// A package that is ready: it waits beside the repository's own, with what the ledger will tell of it.
+pub struct Packed {
+    /// The kernel's target.
+    target: String,
+    entry: Released,
+    package: FileFacts,
+    /// Where it waits; None where it is in the repository already.
+    waits: Option<PathBuf>,
+}
+
+/// The folder in a repository in which packages wait. What a killed run left of its own is removed: the caller holds the lock.
+///
+/// # Errors
+/// The repository cannot be written.
+pub fn staging(folder: &Path) -> Result<tempfile::TempDir> {
+    let prefix = format!("{}packages-", files::BESIDE_PREFIX);
+    let cannot = || format!("cannot read the repository {}", folder.display());
+    for entry in std::fs::read_dir(folder).with_context(cannot)? {
+        let entry = entry.with_context(cannot)?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) && entry.file_type().with_context(cannot)?.is_dir()
+        {
+            files::remove_dir(&entry.path())?;
+        }
+    }
+    let dir = tempfile::Builder::new().prefix(&prefix).tempdir_in(folder);
+    dir.with_context(|| format!("cannot make a folder in {}", folder.display()))
+}
+
+/// Puts `module` (as it is to be shipped, signed or not) into a package, which waits in `staging`. None where the version is released and
+/// its packages are there.
+///
+/// # Errors
+/// It cannot be packed as it was released; another package of its name lies in the repository.
+pub fn pack(
     stream: &Stream,
     kernel: &Kernel,
     release: &Release,
     (manifest, module): (&Manifest, &[u8]),
-    repository: &Repository<'_>,
-    ledger: &mut Ledger,
-) -> Result<()> {
+    (repository, staging): (&Repository<'_>, &Path),
+    ledger: &Ledger,
+) -> Result<Option<Packed>> {
     let packing = Packing::new(stream, kernel, Some(manifest))?;
     let before = ledger.released(&kernel.target).iter().find(|e| e.version == release.version);
     if before.is_some_and(|e| e.packages.iter().all(|p| is_there(repository.folder, p))) {
-        return Ok(());
+        return Ok(None);
     }
     let work = files::work_dir()?;
     let path = work.path().join(format!("{}.ko", manifest.name));
@@ -87,9 +118,30 @@ pub fn release(
             repository.folder.display()
         );
     }
-    lay_down(repository, &package)?;
-    ledger.enter(&kernel.target, Released::new(release.version, release.date.as_str(), manifest, vec![facts]));
-    ledger.write(&stream.path)
+    let waits = match is_missing(repository, &package)? {
+        true => Some(package.write(staging)?),
+        false => None,
+    };
+    let entry = Released::new(release.version, release.date.as_str(), manifest, vec![facts.clone()]);
+    Ok(Some(Packed { target: kernel.target.clone(), entry, package: facts, waits }))
+}
+
+/// Lays packages that wait into the repository, then enters all of them into the ledger, which is written once.
+///
+/// # Errors
+/// The repository or the ledger cannot be written. What lies in the repository then and the ledger does not know, the next run
+/// takes over.
+pub fn lay_all(packed: Vec<Packed>, repository: &Repository<'_>, ledger: &mut Ledger) -> Result<()> {
+    if packed.is_empty() {
+        return Ok(());
+    }
+    for one in &packed {
+        let Some(waits) = &one.waits else { continue };
+        let path = repository.folder.join(&one.package.file);
+        std::fs::rename(waits, &path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    packed.into_iter().for_each(|one| ledger.enter(&one.target, one.entry));
+    ledger.write(&repository.stream)
 }
 
 /// The names of the packages that the version `release` has for `kernels`.
@@ -238,25 +290,31 @@ fn is_there(folder: &Path, package: &FileFacts) -> bool {
     plain && std::fs::read(folder.join(&package.file)).is_ok_and(|bytes| files::sha256(&bytes) == package.sha256)
 }
 
-/// Writes a package; one of the same name is not overwritten by another. The same one without a signature is: the run that laid it
-/// down had no key, and was broken off.
-pub(super) fn lay_down(repository: &Repository<'_>, package: &Built) -> Result<()> {
+/// Whether a package still has to be laid down; one of the same name is not overwritten by another. The same one without a
+/// signature is: the run that laid it down had no key, and was broken off.
+fn is_missing(repository: &Repository<'_>, package: &Built) -> Result<bool> {
     let path = repository.folder.join(&package.file);
-    if path.exists() {
-        let there = files::read(&path)?;
-        let later = || {
-            let key = repository.key.filter(|_| package.file.ends_with(".rpm"))?;
-            redhat::sign(&there, key).ok()
-        };
-        ensure!(
-            there == package.bytes || later().is_some_and(|signed| signed == package.bytes),
-            "{} is there with other contents, and the ledger does not know it: take it away if it was never given out, \
-             otherwise put what changed into a new version",
-            path.display()
-        );
-        if there == package.bytes {
-            return Ok(());
-        }
+    if !path.exists() {
+        return Ok(true);
     }
-    package.write(repository.folder).map(drop)
+    let there = files::read(&path)?;
+    let later = || {
+        let key = repository.key.filter(|_| package.file.ends_with(".rpm"))?;
+        redhat::sign(&there, key).ok()
+    };
+    ensure!(
+        there == package.bytes || later().is_some_and(|signed| signed == package.bytes),
+        "{} is there with other contents, and the ledger does not know it: take it away if it was never given out, \
+         otherwise put what changed into a new version",
+        path.display()
+    );
+    Ok(there != package.bytes)
+}
+
+/// Writes a package that [`is_missing`].
+pub(super) fn lay_down(repository: &Repository<'_>, package: &Built) -> Result<()> {
+    match is_missing(repository, package)? {
+        true => package.write(repository.folder).map(drop),
+        false => Ok(()),
+    }
 }

@@ -6,6 +6,7 @@
 //! one without CONFIG_RUST (a target's name). Where that is not set they are counted as ignored, and one line says so.
 
 mod fake;
+mod farm;
 mod fixes;
 mod headers;
 mod hooks;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         ("output", output::TESTS),
         ("sign", sign::TESTS),
         ("stream", stream::TESTS),
+        ("farm", farm::TESTS),
     ] {
         trials.extend(tests.iter().map(|t| trial(group, t)));
     }
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "sign", sign::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", stream::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", repositories::TESTS),
+        ("KMEND_TEST_TARGET", "farm", farm::WITH_TARGET),
         ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),
         ("KMEND_TEST_TARGET", "reader", reader::TESTS),
         ("KMEND_TEST_TARGET", "samples", samples::TESTS),

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! kmend-build stream release, assemble: modules into a repository. `release` is plan, build and assemble in a row on one machine;
+//! `assemble` takes the results of jobs that ran elsewhere.
+
+use super::answer::Answer;
+use super::site::Site;
+use super::{AssembleArgs, ReleaseArgs};
+use crate::cli::kernels::{complain, Results};
+use crate::files;
+use crate::sign::Signer;
+use crate::stream::collect::{Found, Planned};
+use crate::stream::job::{self, Done};
+use crate::stream::ledger::Ledger;
+use crate::stream::plan::{self, Job, Why};
+use crate::stream::release::{self, Packed};
+use crate::stream::result::{Idle, JobResult, Outcome};
+use crate::stream::{assemble, build, Kernel, Release, Stream};
+use anyhow::{Context, Result};
+use kmend_packager::Key;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Runs `release`.
+pub fn release_all(args: &ReleaseArgs) -> Result<Answer<Results>> {
+    let key = args.place.gpg_key.as_deref().map(Key::read).transpose()?;
+    let mut site = Site::open(&args.file, &args.place, key.as_ref())?;
+    let stream = site.stream.clone();
+    let (release, kernels) = args.which.of(&stream)?;
+    let signer = args.sign.signer()?;
+    let mut pairs: Vec<(&Kernel, &Release)> = Vec::new();
+    if args.restore {
+        pairs.extend(restore(&stream, &mut site.ledger, &args.place.output)?);
+    }
+    pairs.retain(|(kernel, old)| old.version != release.version || !kernels.iter().any(|k| k.target == kernel.target));
+    let again = pairs.len();
+    pairs.extend(kernels.iter().map(|kernel| (*kernel, release)));
+    let jobs: Vec<Job<'_>> = pairs
+        .into_iter()
+        .map(|(kernel, release)| plan::one(&stream, kernel, release, &site.ledger))
+        .collect::<Result<_>>()?;
+    site.compare(&made(&stream, jobs.iter())?)?;
+    let mut results = Results::new(&stream, release);
+    let staging = release::staging(&args.place.output)?;
+    let work = files::work_dir()?;
+    let mut packed = Vec::new();
+    for (at, job) in jobs.iter().enumerate() {
+        let mut done = run(job, &stream, &site.ledger);
+        if done.result.outcome == Outcome::Built {
+            let folder = done.write(work.path())?;
+            let result = (&done.result, folder.as_path());
+            match pack(&site, job, result, signer.as_ref(), staging.path()) {
+                Ok(package) => packed.extend(package),
+                Err(error) => {
+                    complain(&job.kernel.target, &error);
+                    done.failed(error);
+                }
+            }
+            files::remove_dir(&folder)?;
+        }
+        if at >= again || done.error.is_some() {
+            results.add(done.result);
+        }
+    }
+    release::lay_all(packed, &site.repository, &mut site.ledger)?;
+    drop(staging);
+    site.publish()?;
+    Ok(answer(results, &args.place.output))
+}
+
+/// Runs `assemble`.
+pub fn assemble_all(args: &AssembleArgs) -> Result<Answer<Results>> {
+    let key = args.place.gpg_key.as_deref().map(Key::read).transpose()?;
+    let mut site = Site::open(&args.file, &args.place, key.as_ref())?;
+    let stream = site.stream.clone();
+    let (release, kernels) = args.which.of(&stream)?;
+    let signer = args.sign.signer()?;
+    let jobs = plan::plan(&stream, release, &kernels, &site.ledger)?;
+    plan::check(&stream, &jobs, &site.ledger)?;
+    let planned = Planned::new(&stream, &jobs, &args.results[0]);
+    let found = Found::collect(&planned, &args.results)?;
+    found.complete(&planned, args.twice)?;
+    let built =
+        jobs.iter().enumerate().filter(|(n, _)| found.of(*n).is_some_and(|kept| kept.outcome == Outcome::Built));
+    site.compare(&made(&stream, built.map(|(_, job)| job))?)?;
+    let mut results = Results::new(&stream, release);
+    let staging = release::staging(&args.place.output)?;
+    let mut packed = Vec::new();
+    for (n, job) in jobs.iter().enumerate() {
+        let Some(kept) = found.of(n) else {
+            results.add(without_build(&stream, job)?);
+            continue;
+        };
+        let folder = kept.folder.as_path();
+        let result = JobResult::read(folder).with_context(|| folder.display().to_string())?;
+        if result.outcome == Outcome::Built {
+            packed.extend(pack(&site, job, (&result, folder), signer.as_ref(), staging.path())?);
+        }
+        for refusal in &result.refusals {
+            eprintln!("{}: {refusal}", job.kernel.target);
+        }
+        results.add(result);
+    }
+    release::lay_all(packed, &site.repository, &mut site.ledger)?;
+    drop(staging);
+    site.publish()?;
+    Ok(answer(results, &args.place.output))
+}
+
+fn answer(results: Results, repository: &Path) -> Answer<Results> {
+    let text = format!("{}{}\n", results.text(), repository.display());
+    Answer { text, end: results.end(), fields: results }
+}
+
+/// Builds one kernel, and says how it ends where that is with an error.
+pub fn run(job: &Job<'_>, stream: &Stream, ledger: &Ledger) -> Done {
+    eprintln!("building {} {} for {}", stream.name, job.release.version, job.kernel.target);
+    let done = job::run(job, stream, ledger);
+    done.error.iter().for_each(|error| complain(&job.kernel.target, error));
+    done
+}
+
+/// Reads a job's module again, signs it where that is asked for, and packs it.
+fn pack(
+    site: &Site<'_>,
+    job: &Job<'_>,
+    result: (&JobResult, &Path),
+    signer: Option<&Signer>,
+    staging: &Path,
+) -> Result<Option<Packed>> {
+    let Site { stream, ledger, repository, .. } = site;
+    let module = assemble::module(stream, job, result, ledger)?;
+    let signed = signer.map(|s| s.sign(&module.bytes, false)).transpose()?;
+    let bytes = signed.as_ref().unwrap_or(&module.bytes);
+    release::pack(stream, job.kernel, job.release, (&module.manifest, bytes), (repository, staging), ledger)
+}
+
+/// The names of the packages of `jobs`.
+fn made<'j, 's: 'j>(stream: &Stream, jobs: impl Iterator<Item = &'j Job<'s>>) -> Result<BTreeSet<String>> {
+    let mut made = BTreeSet::new();
+    for job in jobs {
+        made.extend(release::file_names(stream, &[job.kernel], job.release)?);
+    }
+    Ok(made)
+}
+
+/// What came of a kernel for which nothing had to be built.
+fn without_build(stream: &Stream, job: &Job<'_>) -> Result<JobResult> {
+    let mut result = JobResult::new(stream, job);
+    match build::idle(stream, job.kernel, job.release) {
+        Some(end) => return Ok(Done::of(result, end).result),
+        None if job.why == Why::Released => {
+            (result.outcome, result.why) = (Outcome::NothingNew, Some(Idle::Released));
+            result.said = "released already".into();
+        }
+        None => anyhow::bail!("{} has no result", job.id),
+    }
+    Ok(result)
+}
+
+/// What was released and is missing in `folder`: kernels and versions. Packages that belong to no version are made anew, or were
+/// replaced by later ones: the ledger forgets them.
+fn restore<'s>(stream: &'s Stream, ledger: &mut Ledger, folder: &Path) -> Result<Vec<(&'s Kernel, &'s Release)>> {
+    let is_missing = |file: &str| std::fs::symlink_metadata(folder.join(file)).is_err();
+    let mut missing = Vec::new();
+    for kernel in &stream.kernels {
+        let entries = ledger.released(&kernel.target).iter();
+        for entry in entries.filter(|e| e.packages.iter().any(|p| is_missing(&p.file))) {
+            missing.push((kernel, stream.version(Some(entry.version))?));
+        }
+    }
+    ledger.others.iter_mut().for_each(|others| others.retain(|p| !is_missing(&p.file)));
+    Ok(missing)
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Results from anywhere against the jobs that were planned: folders and jobs in; for each job the result that counts, and all
+//! that is wrong with the others, out. What is kept depends on the number of jobs, and not on that of results.
+
+use super::input;
+use super::plan::{command, shown, Job, Why};
+use super::result::{each, JobResult, Outcome};
+use super::Stream;
+use crate::error::Refusal;
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// So many faults are told one by one.
+const MOST_TOLD: usize = 50;
+
+/// Results that cannot be used. Exit code 2.
+#[derive(Debug)]
+pub struct ResultsRefused {
+    /// What is wrong, in the order of jobs and folders.
+    pub refusals: Vec<Refusal>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl fmt::Display for ResultsRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the results do not belong to what is to be released; nothing is released:")?;
+        self.refusals.iter().try_for_each(|refusal| write!(f, "\n  {refusal}"))?;
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for ResultsRefused {}
+
+/// The result that counts for a job.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// How it ended.
+    pub outcome: Outcome,
+    agreement: String,
+    /// Another machine that agrees.
+    machine: Option<String>,
+    confirmed: bool,
+}
+
+/// What was found in folders of results.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// How many results there are.
+    pub count: usize,
+    /// By the number of their job.
+    kept: BTreeMap<usize, Kept>,
+    /// How long each job took the last time, whatever its version and input were: when it began, and seconds.
+    times: BTreeMap<usize, (u64, f64)>,
+    /// Jobs that failed and have no other result: by their number, the folder and the error.
+    failed: BTreeMap<usize, (PathBuf, String)>,
+    faults: Vec<Refusal>,
+    more: usize,
+}
+
+/// Jobs by their kernels, and what to run for each again.
+pub struct Planned<'p, 's> {
+    stream: &'s Stream,
+    jobs: &'p [Job<'s>],
+    by_kernel: BTreeMap<&'s str, usize>,
+    results: PathBuf,
+}
+
+impl<'p, 's> Planned<'p, 's> {
+    /// Of `jobs`, which are of one version; `results` is the folder that command lines name.
+    pub fn new(stream: &'s Stream, jobs: &'p [Job<'s>], results: &Path) -> Self {
+        let by_kernel = jobs.iter().enumerate().map(|(n, job)| (job.kernel.target.as_str(), n)).collect();
+        Self { stream, jobs, by_kernel, results: results.into() }
+    }
+
+    /// What to run again for a job.
+    fn again(&self, job: &Job<'_>) -> String {
+        format!("run again: {}", shown(&command(self.stream, &[job], &self.results)))
+    }
+
+    /// The job that `result` is of; None where it is of a kernel that was not asked for.
+    fn job_of(&self, result: &JobResult) -> Result<Option<usize>, Refusal> {
+        let refuse = |code: &str, reason: String, hint: &str| {
+            Err(Refusal::new(code, &result.kernel, &format!("job {}", result.id), reason, hint))
+        };
+        let away = "take it out of the folder of results";
+        if result.stream != self.stream.name {
+            let reason = format!("it is of the stream {:?}, not of {:?}", result.stream, self.stream.name);
+            return refuse("result-other-stream", reason, away);
+        }
+        let Some(&n) = self.by_kernel.get(result.kernel.as_str()) else {
+            if self.stream.kernels.iter().any(|k| k.target == result.kernel) {
+                return Ok(None);
+            }
+            let reason = format!("the stream has no kernel {:?}", result.kernel);
+            return refuse("result-other-kernel", reason, away);
+        };
+        let job = &self.jobs[n];
+        let version = job.release.version;
+        if result.version != version {
+            let reason = format!("it is of version {}, not of {version}", result.version);
+            return refuse("result-other-version", reason, away);
+        }
+        let again = self.again(job);
+        if result.kmend_build != input::BUILDER {
+            let reason = format!("kmend-build {} has built it, this one is {}", result.kmend_build, input::BUILDER);
+            return refuse("result-other-builder", reason, &again);
+        }
+        if result.input != job.input.sum || result.id != job.id {
+            let differs = job.input.differs(&result.inputs);
+            let what = if differs.is_empty() { "the input".into() } else { differs.join(" and ") };
+            let reason = format!(
+                "it was built from other inputs than are here now, which differ in: {what}. Its plan is older than the stream, or newer"
+            );
+            return refuse("result-other-input", reason, &again);
+        }
+        if let (Some(here), Some(there)) = (&job.target, &result.target) {
+            if here != there {
+                let reason =
+                    "it was built with another target of this name than the one on this machine: kernel, compilers or \
+                              their options differ";
+                return refuse("result-other-target", reason.into(), &again);
+            }
+        }
+        Ok(Some(n))
+    }
+}
+
+impl Found {
+    /// Looks through `folders`.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn collect(planned: &Planned<'_, '_>, folders: &[PathBuf]) -> Result<Self> {
+        let mut found = Self::default();
+        for folder in folders {
+            let count = each(folder, &mut |folder| {
+                found.take(planned, folder);
+                Ok(())
+            })?;
+            found.count += count;
+        }
+        Ok(found)
+    }
+
+    fn fault(&mut self, mut fault: Refusal, folder: &Path) {
+        let at = folder.display().to_string();
+        fault.section = if fault.section.is_empty() { at } else { format!("{at}, {}", fault.section) };
+        if self.faults.len() < MOST_TOLD {
+            self.faults.push(fault);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Takes the result in `folder`, or notes what is wrong with it.
+    fn take(&mut self, planned: &Planned<'_, '_>, folder: &Path) {
+        let result = match JobResult::read(folder) {
+            Ok(result) => result,
+            Err(error) => {
+                let hint = "run its job again, or take it away";
+                return self.fault(Refusal::new("result-unreadable", "", "", format!("{error:#}"), hint), folder);
+            }
+        };
+        self.note_time(planned, &result);
+        let n = match planned.job_of(&result) {
+            Ok(Some(n)) => n,
+            Ok(None) => return,
+            Err(fault) => return self.fault(fault, folder),
+        };
+        let job = &planned.jobs[n];
+        if result.outcome == Outcome::Error {
+            let error = result.error.unwrap_or_default().chars().take(2000).collect();
+            self.failed.entry(n).or_insert((folder.into(), error));
+            return;
+        }
+        let refuse = |code: &str, reason: String| {
+            Refusal::new(code, &result.kernel, &format!("job {}", result.id), reason, &planned.again(job))
+        };
+        if let Err(error) = result.check_files(folder) {
+            return self.fault(refuse("result-changed", format!("{error:#}")), folder);
+        }
+        let agreement = match result.agreement() {
+            Ok(agreement) => agreement,
+            Err(error) => return self.fault(refuse("result-unreadable", format!("{error:#}")), folder),
+        };
+        let machine = result.run.as_ref().and_then(|run| run.machine.clone());
+        match self.kept.get_mut(&n) {
+            None => {
+                let kept =
+                    Kept { folder: folder.into(), outcome: result.outcome, agreement, machine, confirmed: false };
+                self.kept.insert(n, kept);
+            }
+            Some(other) if other.agreement == agreement => {
+                other.confirmed |= machine.is_some() && other.machine.is_some() && machine != other.machine;
+            }
+            Some(other) => {
+                let reason = format!("the same job has another result in {}, of other bytes", other.folder.display());
+                self.fault(refuse("result-twice", reason), folder);
+            }
+        }
+    }
+
+    /// Notes how long a build of one of the planned kernels took.
+    fn note_time(&mut self, planned: &Planned<'_, '_>, result: &JobResult) {
+        let n = planned.by_kernel.get(result.kernel.as_str()).filter(|_| result.stream == planned.stream.name);
+        let (Some(&n), Some(run), Outcome::Built) = (n, &result.run, result.outcome) else { return };
+        if self.times.get(&n).is_none_or(|(begun, _)| *begun <= run.begun) && run.seconds.is_finite() {
+            self.times.insert(n, (run.begun, run.seconds.max(0.0)));
+        }
+    }
+
+    /// How many seconds the newest build for the kernel of job number `n` took.
+    pub fn seconds(&self, n: usize) -> Option<f64> {
+        self.times.get(&n).map(|(_, seconds)| *seconds)
+    }
+
+    /// The result that counts for job number `n`.
+    pub fn of(&self, n: usize) -> Option<&Kept> {
+        self.kept.get(&n)
+    }
+
+    /// How many results could not be used, and what is wrong with the first.
+    pub fn unusable(&self) -> Option<(usize, &Refusal)> {
+        self.faults.first().map(|first| (self.faults.len() + self.more, first))
+    }
+
+    /// Checks that each job that has to be built has a result, with `twice` one of each of two machines, and that nothing is wrong
+    /// with any.
+    ///
+    /// # Errors
+    /// [`ResultsRefused`].
+    pub fn complete(&self, planned: &Planned<'_, '_>, twice: bool) -> Result<()> {
+        let (mut refusals, mut more) = (self.faults.clone(), self.more);
+        refusals.sort_by(|a, b| (&a.section, &a.code).cmp(&(&b.section, &b.code)));
+        for (n, job) in planned.jobs.iter().enumerate().filter(|(_, job)| job.why == Why::Build) {
+            let refuse = |code: &str, reason: String| {
+                Refusal::new(code, &job.kernel.target, &format!("job {}", job.id), reason, &planned.again(job))
+            };
+            let wrong = match (self.kept.get(&n), self.failed.get(&n)) {
+                (Some(kept), _) if twice && !kept.confirmed => {
+                    let reason = "one machine alone has built it, or two that did not say which they are; --twice wants two that agree";
+                    refuse("result-once", reason.into())
+                }
+                (Some(_), _) => continue,
+                (None, Some((folder, error))) => {
+                    refuse("result-failed", format!("it failed ({}): {error}", folder.display()))
+                }
+                (None, None) => refuse("result-missing", "there is no result of it".into()),
+            };
+            match refusals.len() < 2 * MOST_TOLD {
+                true => refusals.push(wrong),
+                false => more += 1,
+            }
+        }
+        match refusals.is_empty() {
+            true => Ok(()),
+            false => Err(ResultsRefused { refusals, more }.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "collect_tests.rs"]
+mod tests;

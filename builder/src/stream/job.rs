@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! One job: a kernel's build in; module, source, manifest, report, log and `result.json` in a folder of its own out. It has no
+//! keys and changes no ledger.
+
+use super::build::{self, End, Watched};
+use super::ledger::Ledger;
+use super::plan::Job;
+use super::result::{FileSum, Idle, JobResult, Outcome, Run, Step, FILE, LOG};
+use super::{input, Stream};
+use crate::error::{BreaksLedger, Refused};
+use crate::files;
+use crate::pipeline;
+use crate::progress;
+use crate::report::{of_build::of_build, End as PageEnd};
+use anyhow::{ensure, Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A job that is over.
+pub struct Done {
+    /// What came of it.
+    pub result: JobResult,
+    /// The error that it ended with: a refusal, or another.
+    pub error: Option<anyhow::Error>,
+    /// What was built.
+    pub outcome: Option<Box<pipeline::Outcome>>,
+    /// The page about it, where it came to a request.
+    page: Option<String>,
+    log: String,
+}
+
+/// Runs `job`, however it ends.
+pub fn run(job: &Job<'_>, stream: &Stream, ledger: &Ledger) -> Done {
+    reset_peak();
+    let (begun, clock) = (SystemTime::now(), Instant::now());
+    let mut watched = Watched::default();
+    let (end, log) = progress::logged(|| build::build(stream, job.kernel, job.release, ledger, &mut watched));
+    let mut result = JobResult::new(stream, job);
+    result.run = Some(Run {
+        begun: begun.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        seconds: seconds(clock.elapsed()),
+        steps: log.steps.iter().map(|s| Step { what: s.what.clone(), seconds: seconds(s.time) }).collect(),
+        peak_memory_kib: peak(),
+        machine: machine(),
+    });
+    let page = page(&watched, &end);
+    let mut done = Done { result, error: None, outcome: None, page, log: log.text };
+    match end {
+        Ok(end) => done.ended(end),
+        Err(error) => done.failed(error),
+    }
+    // The target that it was built with, if that was changed meanwhile.
+    if let Some(request) = &watched.request {
+        done.result.target = Some(input::of_target(&request.target));
+    }
+    done
+}
+
+impl Done {
+    /// One that ended so without a build.
+    pub fn of(result: JobResult, end: End) -> Self {
+        let mut done = Self { result, error: None, outcome: None, page: None, log: String::new() };
+        done.ended(end);
+        done
+    }
+
+    fn ended(&mut self, end: End) {
+        let result = &mut self.result;
+        result.outcome = Outcome::NothingNew;
+        match end {
+            End::Built(outcome) => {
+                let manifest = outcome.manifest.clone();
+                result.outcome = Outcome::Built;
+                let functions = manifest.units.iter().flat_map(|u| &u.functions).filter(|f| f.sympos.is_some()).count();
+                result.said = format!("{}.ko", manifest.name);
+                (result.module, result.functions) = (Some(manifest.name), Some(functions));
+                (result.fixes, result.warnings, result.notes) = (manifest.fixes, manifest.warnings, manifest.notes);
+                self.outcome = Some(outcome);
+            }
+            End::NoCode(fixes) => {
+                let none = fixes.iter().all(|f| f.effect.is_some_and(|effect| effect.is_not_concerned()));
+                let said = if none { "does not concern this kernel" } else { "changes no code of it" };
+                (result.why, result.said, result.fixes) = (Some(Idle::NoCode), said.into(), fixes);
+            }
+            End::NothingNew(Some(last)) => {
+                (result.why, result.said) = (Some(Idle::NothingNew), format!("nothing new since {last}"));
+            }
+            End::NothingNew(None) => {
+                (result.why, result.said) = (Some(Idle::NothingNew), "no fix is for it".into());
+            }
+            End::Ended(until) => (result.why, result.said) = (Some(Idle::Ended), format!("ended {until}")),
+        }
+    }
+
+    /// Notes the error that it ended with; a module that there was is given up.
+    pub fn failed(&mut self, error: anyhow::Error) {
+        let of_build = error.downcast_ref().map(|Refused(refusals)| refusals);
+        let of_ledger = || error.downcast_ref().map(|broken: &BreaksLedger| &broken.refusals);
+        let result = &mut self.result;
+        match of_build.or_else(of_ledger) {
+            Some(refusals) => {
+                (result.outcome, result.refusals, result.said) = (Outcome::Refused, refusals.clone(), "refused".into());
+            }
+            None => {
+                (result.outcome, result.error, result.said) =
+                    (Outcome::Error, Some(format!("{error:#}")), "failed".into());
+            }
+        }
+        (result.module, result.functions) = (None, None);
+        self.log.push_str(&format!("{error:#}\n"));
+        self.outcome = None;
+        self.error = Some(error);
+    }
+
+    /// Writes the result into the folder `results`, below its job's name, in the place of an older one: beside it, then renamed.
+    ///
+    /// # Errors
+    /// It cannot be written. Nothing of it is left then.
+    pub fn write(&mut self, results: &Path) -> Result<PathBuf> {
+        let mut all: Vec<(String, Vec<u8>)> = vec![(LOG.into(), self.log.clone().into_bytes())];
+        if let Some(outcome) = &self.outcome {
+            let name = &outcome.manifest.name;
+            all.extend(build::files(outcome)?.map(|(end, bytes)| (format!("{name}.{end}"), bytes)));
+        }
+        all.extend(self.page.as_ref().map(|page| ("report.html".into(), page.clone().into_bytes())));
+        let sum = |bytes: &[u8]| FileSum { sha256: files::sha256(bytes), bytes: bytes.len() as u64 };
+        self.result.files = all.iter().map(|(name, bytes)| (name.clone(), sum(bytes))).collect();
+        let json = serde_json::to_string_pretty(&self.result).context("the result")? + "\n";
+        all.push((FILE.into(), json.into_bytes()));
+
+        let place = results.join(&self.result.id);
+        files::make_dir(results)?;
+        let there = fs::symlink_metadata(&place);
+        ensure!(
+            there.as_ref().map_or(true, |about| about.is_dir()),
+            "{} is no folder: name another folder for the results",
+            place.display()
+        );
+        let beside = |what: &str| {
+            let cannot = || format!("cannot write in {}", results.display());
+            tempfile::Builder::new()
+                .prefix(&format!("{}{what}-", files::BESIDE_PREFIX))
+                .tempdir_in(results)
+                .with_context(cannot)
+        };
+        let new = beside("result")?;
+        let named: Vec<(PathBuf, &[u8])> =
+            all.iter().map(|(name, bytes)| (new.path().join(name), bytes.as_slice())).collect();
+        files::write_together(&named)?;
+        files::make_readable(new.path())?;
+        let cannot = || format!("cannot write {}", place.display());
+        // A folder that is not empty cannot be replaced in one go.
+        let old = there.is_ok().then(|| beside("old")).transpose()?;
+        let away = old.as_ref().map(|old| old.path().join("result"));
+        if let Some(away) = &away {
+            fs::rename(&place, away).with_context(cannot)?;
+        }
+        if let Err(error) = fs::rename(new.path(), &place) {
+            // The older one, back where it was.
+            away.map(|away| fs::rename(away, &place)).transpose().with_context(cannot)?;
+            return Err(error).with_context(cannot);
+        }
+        Ok(place)
+    }
+}
+
+fn page(watched: &Watched, end: &Result<End>) -> Option<String> {
+    let request = watched.request.as_ref()?;
+    let (end, outcome) = match end {
+        Ok(End::Built(outcome)) => (PageEnd::Built(&outcome.manifest), Some(&**outcome)),
+        Ok(_) => (PageEnd::Unchanged("The fixes change no code of this kernel."), None),
+        Err(error) => (PageEnd::Refused(&error.downcast_ref::<Refused>()?.0), None),
+    };
+    Some(of_build(request, end, outcome, &watched.seen).html())
+}
+
+/// In milliseconds: no clock of a build is better.
+fn seconds(time: std::time::Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// Lets the peak that the kernel keeps begin anew (proc_pid_clear_refs(5)). A kernel that does not know that keeps the old one.
+fn reset_peak() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The peak of this process's resident memory, KiB.
+fn peak() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// A sum of the machine's boot id, which no container has for itself.
+fn machine() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(files::key(&["kmend machine", id.trim()])[..16].into())
+}
