@@ -165,7 +165,7 @@ pub const PAGES: &[Page] = &[
         files: &[STREAM_FILE],
         examples: &[(
             "A stream for one kernel:",
-            "kmend-build stream init stream.toml --packager Team<live@example.org> -k debian:forky/7.2.12+deb14-amd64",
+            "kmend-build stream init stream.toml --packager 'Team <live@example.org>' -k debian:forky/7.2.12+deb14-amd64",
         )],
         see: &[FARM, "/usr/share/doc/kmend-build/streams.md"],
     },
@@ -341,10 +341,21 @@ mod tests {
         assert_eq!(faults(PAGES, &all), Vec::<String>::new());
     }
 
+    /// The words of a command line; blanks within '…' part none.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        for (n, part) in line.split('\'').enumerate() {
+            let mut pieces = if n % 2 == 0 { part.split(' ').collect() } else { vec![part] }.into_iter();
+            words.last_mut().unwrap().push_str(pieces.next().unwrap());
+            words.extend(pieces.map(String::from));
+        }
+        words
+    }
+
     #[test]
     fn examples_are_command_lines() {
         for (_, line) in PAGES.iter().flat_map(|p| p.examples) {
-            let parsed = crate::cli::command().try_get_matches_from(line.split(' '));
+            let parsed = crate::cli::command().try_get_matches_from(words(line));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
         }
     }

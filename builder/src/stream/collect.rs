@@ -7,7 +7,7 @@ use super::plan::{command, shown, Job, Why};
 use super::result::{each, JobResult, Outcome};
 use super::Stream;
 use crate::error::Refusal;
-use anyhow::Result;
+use anyhow::{ensure, Context, Result};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -48,6 +48,19 @@ pub struct Kept {
     /// Another machine that agrees.
     machine: Option<String>,
     confirmed: bool,
+}
+
+impl Kept {
+    /// Reads the result again.
+    ///
+    /// # Errors
+    /// It was changed since.
+    pub fn read(&self) -> Result<JobResult> {
+        let result = JobResult::read(&self.folder).with_context(|| self.folder.display().to_string())?;
+        let same = result.agreement()? == self.agreement;
+        ensure!(same, "the result in {} was changed while it was assembled: start again", self.folder.display());
+        Ok(result)
+    }
 }
 
 /// What was found in folders of results.

@@ -10,6 +10,9 @@ use crate::files;
 use std::fs;
 use tempfile::TempDir;
 
+/// What is changed in a result.
+type Edit = fn(&mut JobResult);
+
 struct Bench {
     stream: Stream,
     dir: TempDir,
@@ -65,7 +68,7 @@ fn each_fault_has_its_code() {
     assert_eq!(bench.codes(&jobs, false), ["result-missing"]);
     bench.put(job, "a", "m", |_| ());
     assert_eq!(bench.codes(&jobs, false), [""; 0]);
-    let edits: [(&str, fn(&mut JobResult)); 9] = [
+    let edits: [(&str, Edit); 9] = [
         ("result-other-stream", |r| r.stream = "t".into()),
         ("result-other-kernel", |r| r.kernel = "tree:y".into()),
         ("result-other-version", |r| r.version = "1-1".to_string().try_into().unwrap()),

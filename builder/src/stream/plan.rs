@@ -48,7 +48,7 @@ impl Why {
 /// A version for one kernel.
 #[derive(Clone, Debug)]
 pub struct Job<'s> {
-    /// Its name: a word of letters, digits and `-`, another one for each stream, version and kernel.
+    /// Its name: a word of letters, digits and `-`, different for each stream, version and kernel.
     pub id: String,
     /// The kernel.
     pub kernel: &'s Kernel,

@@ -100,7 +100,7 @@ fn files_are_the_ones_that_were_written() {
     fs::create_dir(&ko).unwrap();
     says(check(), "no regular file");
     fs::remove_dir(&ko).unwrap();
-    // It has no blocks; nobody reads it to its end.
+    // It has no blocks, and is not read to its end.
     fs::File::create(&ko).unwrap().set_len(1 << 40).unwrap();
     says(check(), "are the most");
     fs::File::create(&ko).unwrap().set_len(200 << 20).unwrap();

@@ -2,7 +2,7 @@
 //! A stream on many machines: plans, results that are not what they should be, and real ones that are assembled into a repository.
 
 use super::stream::{version, Bench};
-use super::tool::{collect, command, folder, names, put, Ran, KMEND};
+use super::tool::{collect, command, folder, names, on_full_disk, put, Ran, KMEND};
 use super::Test;
 use kmend_builder::files::sha256;
 use kmend_builder::target::Target;
@@ -140,11 +140,19 @@ fn jobs_without_a_target() {
     build(&["--result", "x", "--input", "0"]).fails(1, &["the plan is not of this stream file"]);
     build(&["--result", "x", "-o", "y"]).fails(1, &["cannot be used with"]);
     build(&["--result", "x", "--sign-key", "y", "--sign-cert", "z"]).fails(1, &["cannot be used with"]);
+    // A disk that is full.
+    let full = dir.path().join("full");
+    fs::create_dir(&full).unwrap();
+    let mut run = command(&cache);
+    run.args(["stream", "build", file, "-k", "debian:none/6.0.0-one-amd64", "--result"]).arg(&full);
+    let (ran, left) = on_full_disk(&run, &full, 16, 0);
+    ran.fails(1, &["is the disk full?"]);
+    assert!(left.is_empty(), "{left:?}");
     // A folder that is none.
     put(dir.path(), "file", "");
     let at = dir.path().join("file");
     build(&["--result", at.to_str().unwrap()]).fails(1, &["file"]);
-    assert_eq!(names(dir.path()).len(), before.len() + 2, "{:?}", names(dir.path()));
+    assert_eq!(names(dir.path()).len(), before.len() + 3, "{:?}", names(dir.path()));
 }
 
 fn errors_in_json() {
@@ -248,7 +256,9 @@ fn commits_become_fixes() {
     fs::create_dir(&repo).unwrap();
     let git = |args: &[&str]| {
         let mut git = Command::new("git");
-        git.args(["-c", "user.name=A", "-c", "user.email=a@b", "-C"]).arg(&repo).args(args);
+        git.args(["-c", "user.name=A", "-c", "user.email=a@b", "-c", "core.fsmonitor=false", "-C"])
+            .arg(&repo)
+            .args(args);
         let out = git.output().expect("git is missing: `make deps` installs it");
         assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
     };
@@ -447,7 +457,7 @@ fn results_become_a_repository() {
     assert_eq!(told["kernels"][0]["why"], "has-result");
     assert!(told["kernels"][0]["seconds"].as_f64() > Some(0.0), "{told}");
 
-    // Two runs of one machine are not two machines; a boot id of another one is.
+    // Two runs on one machine are not two machines.
     bench.assemble(&[&one, &two], &["--twice"]).fails(2, &["[result-once]"]);
     assert!(!bench.repo.join("Packages").exists() && ledger_is_empty(&bench));
     edit(&two.join(&id), |r| r["run"]["machine"] = "another".into());
@@ -621,6 +631,12 @@ fn hostile_results() {
     // A worker that is another kmend-build, or another target of that name.
     let bad = bench.copy(&good, "bad", |dir| edit(dir, |r| r["kmend_build"] = "0.0.1".into()));
     bench.assemble(&[&bad], &[]).fails(2, &["[result-other-builder]"]);
+    // A disk that is full.
+    let mut run = command(&bench.kernel.cache());
+    run.args(["stream", "assemble"]).arg(&bench.file).arg("-o").arg(&bench.repo).arg("--results").arg(&good);
+    let (ran, left) = on_full_disk(&run, &bench.repo, 16, 1);
+    ran.fails(1, &["is the disk full?"]);
+    assert!(left.iter().all(|name| name == ".kmend.lock") && ledger_is_empty(&bench), "{left:?}");
     bench.assemble(&[&good], &[]).succeeds();
 }
 

@@ -15,7 +15,7 @@ use crate::stream::plan::{self, Job, Why};
 use crate::stream::release::{self, Packed};
 use crate::stream::result::{Idle, JobResult, Outcome};
 use crate::stream::{assemble, build, Kernel, Release, Stream};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use kmend_packager::Key;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -91,7 +91,7 @@ pub fn assemble_all(args: &AssembleArgs) -> Result<Answer<Results>> {
             continue;
         };
         let folder = kept.folder.as_path();
-        let result = JobResult::read(folder).with_context(|| folder.display().to_string())?;
+        let result = kept.read()?;
         if result.outcome == Outcome::Built {
             packed.extend(pack(&site, job, (&result, folder), signer.as_ref(), staging.path())?);
         }
