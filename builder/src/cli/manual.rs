@@ -288,9 +288,14 @@ pub const PAGES: &[Page] = &[
         examples: &[
             ("The newest kernel of a suite of Debian:", "kmend-build target add debian:forky"),
             ("This one:", "kmend-build target add debian:forky/7.2.12+deb14-amd64"),
+            ("The kernel that this machine runs:", "kmend-build target add host"),
+            (
+                "A kernel of an RPM distribution, by dnf:",
+                "kmend-build target add rpm:el9 --release 5.14.0-427.el9.x86_64",
+            ),
             ("A kernel that you built:", "kmend-build target add --tree linux --name mine"),
         ],
-        see: &["/usr/share/doc/kmend-build/authors.md"],
+        see: &["dnf(8)", "/usr/share/doc/kmend-build/authors.md", "/usr/share/doc/kmend-build/rhel.md"],
     },
     Page {
         command: "kmend-build target list",

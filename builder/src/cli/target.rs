@@ -3,7 +3,7 @@
 
 use crate::target::distro::{self, DISTROS};
 use crate::target::options::{self, Given, Opt};
-use crate::target::{given_files, store, tree, Added, Target};
+use crate::target::{given_files, host, store, tree, Added, Target};
 use anyhow::{bail, Result};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand};
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ struct AddArgs {
 
 /// What names of targets to add look like.
 fn what_names() -> String {
-    format!("{} or tree:NAME", distro::names().join(", "))
+    format!("{}, tree:NAME or {}", distro::names().join(", "), host::NAME)
 }
 
 /// What each kind of target takes beside what is in [`AddArgs`].
@@ -73,7 +73,7 @@ struct Options(Given);
 /// All of these options; one that several take is there once.
 fn options() -> BTreeMap<&'static str, &'static Opt> {
     let of_distros = DISTROS.iter().flat_map(|d| d.facts().options);
-    of_distros.chain(given_files::OPTIONS).map(|option| (option.name, option)).collect()
+    of_distros.chain(given_files::OPTIONS).chain(host::OPTIONS).map(|option| (option.name, option)).collect()
 }
 
 impl FromArgMatches for Options {
@@ -109,6 +109,7 @@ impl Args for Options {
 /// How targets are added, an example a line.
 fn examples() -> String {
     let mut all: Vec<(&str, &str)> = DISTROS.iter().flat_map(|distro| distro.facts().examples).collect();
+    all.push((host::NAME, "the kernel that this machine runs"));
     all.push(("--tree ~/linux --name mine", "a kernel you built"));
     all.push((given_files::EXAMPLE, "a kernel of which you have these files"));
     let width = all.iter().map(|(given, _)| given.len()).max().unwrap_or_default();
@@ -138,6 +139,7 @@ fn run_add(args: &AddArgs) -> Result<()> {
             let root = given.one(options::ROOT.name).map(Path::new);
             tree::add(dir, args.vmlinux.as_deref(), args.tree_name.as_deref(), root)?
         }
+        (Some(name), None) if name == host::NAME => host::add(&args.options.0)?,
         (Some(name), None) if name.starts_with(given_files::PREFIX) => given_files::add(name, &args.options.0)?,
         (Some(name), None) => distro::add(name, args.options.0.clone())?,
         (None, None) => bail!("name a target ({}) or a tree (--tree DIR)", distro::examples().join(", ")),

@@ -7,7 +7,7 @@
 //! everything that the ELF headers refer to.
 
 use anyhow::{bail, ensure, Context, Result};
-use object::read::elf::{FileHeader, SectionHeader};
+use object::read::elf::{FileHeader, NoteIterator, SectionHeader};
 use object::{Endianness, ReadCache, ReadRef};
 use std::io::Read;
 use std::path::Path;
@@ -149,13 +149,35 @@ where
     let sections = header.sections(endian, data).context("damaged section headers")?;
     for section in sections.iter() {
         let Some(mut notes) = section.notes(endian, data).context("damaged notes")? else { continue };
-        while let Ok(Some(note)) = notes.next() {
-            if note.name() == b"GNU" && note.n_type(endian) == object::elf::NT_GNU_BUILD_ID {
-                return Ok(crate::files::hex(note.desc()));
-            }
+        if let Some(id) = build_id_among(&mut notes, endian) {
+            return Ok(id);
         }
     }
-    bail!("no build id: the kernel was linked without one (no GNU note)")
+    bail!(NO_BUILD_ID)
+}
+
+const NO_BUILD_ID: &str = "no build id: the kernel was linked without one (no GNU note)";
+
+/// The GNU build id among the notes of a running kernel (/sys/kernel/notes), hexadecimal. Architectures that are supported are
+/// little-endian.
+pub fn build_id_of_notes(notes: &[u8]) -> Result<String> {
+    const ALIGN: u64 = 4;
+    let endian = Endianness::Little;
+    let mut notes =
+        NoteIterator::<object::elf::FileHeader64<Endianness>>::new(endian, ALIGN, notes).context("notes")?;
+    build_id_among(&mut notes, endian).context(NO_BUILD_ID)
+}
+
+fn build_id_among<H>(notes: &mut NoteIterator<'_, H>, endian: Endianness) -> Option<String>
+where
+    H: FileHeader<Endian = Endianness>,
+{
+    while let Ok(Some(note)) = notes.next() {
+        if note.name() == b"GNU" && note.n_type(endian) == object::elf::NT_GNU_BUILD_ID && !note.desc().is_empty() {
+            return Some(crate::files::hex(note.desc()));
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod buildroot;
 pub mod config;
 pub mod distro;
 pub mod given_files;
+pub mod host;
 pub mod kbuild;
 pub mod modules;
 pub mod objtool;

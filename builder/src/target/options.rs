@@ -72,6 +72,11 @@ impl Given {
         self.0.insert(name, values);
     }
 
+    /// Takes the values of an option out.
+    pub fn take(&mut self, name: &str) -> Vec<String> {
+        self.0.remove(name).unwrap_or_default()
+    }
+
     /// Fails on an option that is not among those that `whose` takes.
     ///
     /// # Errors

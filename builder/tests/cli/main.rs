@@ -5,11 +5,13 @@
 //! Tests that need a prepared kernel take it from KMEND_TEST_TARGET, or KMEND_TEST_TARGET_WITHOUT_RUST where it has to be
 //! one without CONFIG_RUST (a target's name). Where that is not set they are counted as ignored, and one line says so.
 
+mod dnf;
 mod fake;
 mod farm;
 mod fixes;
 mod headers;
 mod hooks;
+mod host;
 mod hostile;
 mod kernel;
 mod kpatch_build;
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         ("objects", objects::TESTS),
         ("report", report::TESTS),
         ("rpms", rpms::TESTS),
+        ("dnf", dnf::TESTS),
+        ("host", host::TESTS),
         ("output", output::TESTS),
         ("sign", sign::TESTS),
         ("stream", stream::TESTS),
@@ -65,6 +69,8 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "target", tables::TESTS),
         ("KMEND_TEST_TARGET", "new_code", new_code::TESTS),
         ("KMEND_TEST_TARGET", "sign", sign::WITH_TARGET),
+        ("KMEND_TEST_TARGET", "dnf", dnf::WITH_TARGET),
+        ("KMEND_TEST_TARGET", "host", host::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", stream::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", repositories::TESTS),
         ("KMEND_TEST_TARGET", "farm", farm::WITH_TARGET),

@@ -122,11 +122,12 @@ fn rpms_without_a_signature() {
 }
 
 /// The RPMs of a kernel that is none, and its source RPM, by the real rpmbuild.
-fn built(dir: &Path) -> (Vec<PathBuf>, PathBuf) {
+pub fn built(dir: &Path) -> (Vec<PathBuf>, PathBuf) {
+    std::fs::create_dir_all(dir).unwrap();
     let below = format!("/lib/modules/{RELEASE}");
     let spec = format!(
         "%global debug_package %{{nil}}\nName: kernel\nVersion: 5.14.0\nRelease: 1.el9\nSummary: x\nLicense: GPL\n\
-         %description\nx\n%package core\nSummary: x\n%description core\nx\n%install\nmkdir -p %{{buildroot}}{below}/kernel\n\
+         %description\nx\n%package core\nSummary: x\nProvides: kernel-uname-r = {RELEASE}\n%description core\nx\n%install\nmkdir -p %{{buildroot}}{below}/kernel\n\
          echo CONFIG_LIVEPATCH=y > %{{buildroot}}{below}/config\necho CONFIG_MODULES=y >> %{{buildroot}}{below}/config\n\
          echo CONFIG_CC_IS_GCC=y >> %{{buildroot}}{below}/config\n\
          echo 'CONFIG_CC_VERSION_TEXT=\"gcc 1\"' >> %{{buildroot}}{below}/config\n\

@@ -6,8 +6,9 @@
 //! is in [`add`](super::add) (a target's folder, its checks, its record) and [`buildroot`](super::buildroot).
 
 pub mod debian;
-mod rpm;
+pub mod rpm;
 
+use super::host::{Packaged, Running};
 use super::options::{Given, Opt};
 use super::Added;
 use anyhow::{ensure, Context, Result};
@@ -32,6 +33,13 @@ pub trait Distro: Sync {
     /// # Errors
     /// No such kernel; packages that cannot be had or do not belong together; a kernel that cannot be a target.
     fn add(&self, ask: &Ask) -> Result<Added>;
+
+    /// The package of a machine that has its running kernel: one of `images`, paths from that machine's root, is in it. `given` is
+    /// what the user gave. None where no package of this distribution has it.
+    ///
+    /// # Errors
+    /// Repositories that have this kernel no longer, or cannot be reached.
+    fn packaged(&self, running: &Running, images: &[String], given: &Given) -> Result<Option<Packaged>>;
 
     /// `uname -r` of the kernel that a target's name means; `rest` is what follows the colon. None where the name means the newest
     /// of several.

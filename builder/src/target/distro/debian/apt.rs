@@ -284,7 +284,7 @@ fn lines(suite: &str, mirror: Option<&str>) -> Result<Vec<String>> {
     if base != suite {
         suites.push(suite);
     }
-    let entries = sources::machine().unwrap_or_default();
+    let entries = sources::machine(Path::new("/")).unwrap_or_default();
     suites.into_iter().map(|s| line(&entries, s, mirror)).collect()
 }
 

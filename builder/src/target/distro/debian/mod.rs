@@ -3,6 +3,7 @@
 
 mod add;
 pub mod apt;
+mod installed;
 pub mod mmdebstrap;
 pub mod roots;
 pub mod source;
@@ -10,7 +11,8 @@ mod sources;
 mod versions;
 
 use super::{Ask, Distro, Facts, Format};
-use crate::target::options::Opt;
+use crate::target::host::{Packaged, Running};
+use crate::target::options::{Given, Opt};
 use crate::target::Added;
 use anyhow::Result;
 use std::cmp::Ordering;
@@ -56,6 +58,10 @@ impl Distro for Debian {
 
     fn add(&self, ask: &Ask) -> Result<Added> {
         add::add(&add::Request::parse(ask)?)
+    }
+
+    fn packaged(&self, running: &Running, images: &[String], given: &Given) -> Result<Option<Packaged>> {
+        installed::packaged(running, images, given)
     }
 
     fn release<'a>(&self, rest: &'a str) -> Option<&'a str> {

@@ -122,12 +122,14 @@ fn list_line(line: &str) -> Option<Entry> {
     Some(Entry { uris: vec![uri], suites: vec![suite], components: words.collect(), signed_by })
 }
 
-/// Reads the machine's own source lists, from where its apt looks for them.
-pub fn machine() -> Result<Vec<Entry>> {
-    let out = crate::sandbox::run(
-        Command::new("apt-config").args(["shell", "L", "Dir::Etc::sourcelist/f", "P", "Dir::Etc::sourceparts/d"]),
-        "apt-config",
-    )?;
+/// Reads the source lists of the machine whose root folder is `root` (`/` is this one), from where apt looks for them.
+pub fn machine(root: &Path) -> Result<Vec<Entry>> {
+    let mut asks = Command::new("apt-config");
+    asks.args(["shell", "L", "Dir::Etc::sourcelist/f", "P", "Dir::Etc::sourceparts/d"]);
+    if root != Path::new("/") {
+        asks.arg("-o").arg(format!("Dir={}", root.display()));
+    }
+    let out = crate::sandbox::run(&mut asks, "apt-config")?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let path = |name: &str| {
         text.lines()
@@ -169,6 +171,18 @@ pub fn serving<'a>(entries: &'a [Entry], suite: &str) -> Option<&'a Entry> {
         return None;
     }
     entries.iter().filter(|e| is_main_archive(e) && score(e) > 0).max_by_key(|e| score(e))
+}
+
+/// The suites of Debian that these entries name, those that only add to another behind it.
+pub fn suites(entries: &[Entry]) -> Vec<&str> {
+    let all = || entries.iter().filter(|entry| score(entry) > 0).flat_map(|entry| &entry.suites).map(String::as_str);
+    let mut suites: Vec<&str> = Vec::new();
+    for suite in all().filter(|s| base_suite(s) == *s).chain(all().filter(|s| base_suite(s) != *s)) {
+        if !suites.contains(&suite) {
+            suites.push(suite);
+        }
+    }
+    suites
 }
 
 /// Whether the entry has a suite that is a Debian release by itself.
@@ -272,6 +286,7 @@ Components: main
         assert_eq!(serving(&entries, "bookworm").unwrap().uris, ["http://archive.example/debian"]);
         assert_eq!(serving(&entries, "bookworm-security").unwrap().uris, ["http://archive.example/debian-security/"]);
         assert_eq!(serving(&entries, "trixie-security"), None);
+        assert_eq!(suites(&entries), ["bookworm", "bookworm-updates", "bookworm-security"]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Makes a target from a kernel's RPMs: these files in; image, .config, Module.symvers, modules and source unpacked, prepared and
+//! Makes a target from a kernel's RPMs: these files in, or a release by which dnf fetches them; image, .config, Module.symvers, modules and source unpacked, prepared and
 //! checked against each other, a stored target out.
 
 use super::super::{Ask, Origin};
+use super::dnf::Dnf;
 use super::kernel::{self, Kernel, Place};
 use super::package::Package;
-use super::{compare, signature, source};
+use super::{compare, fetch, roots, signature, source};
 use crate::files::{self, make_dir, remove_dir};
 use crate::target::add::{self, Added, Parts, Places, Shipped};
 use crate::target::config::Config;
@@ -13,7 +14,8 @@ use crate::target::options::Given;
 use crate::target::toolchain::Toolchain;
 use crate::target::{modules, record, Target};
 use crate::{progress, sandbox};
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
+use kmend_shared::arch::{self, ArchNames};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,69 +25,120 @@ const HEADERS: &str = "headers";
 /// What the target's folder was made from, so that a run with other files does not go on with it.
 const FROM: &str = ".from";
 
-/// What was asked for, read.
-struct Asked {
+/// Options that are paths of this machine.
+const PATHS: [&str; 5] = ["rpm", "source", "root", "rust", "gpg-key"];
+
+/// What was asked for.
+struct Request {
     /// The name behind `rpm:`.
     label: String,
     /// The release that has to be in the packages.
     release: Option<String>,
-    packages: Vec<Package>,
-    source: Package,
-    keys: Vec<String>,
-    root: PathBuf,
-    /// All of it with whole paths.
+    /// The options, with whole paths.
     given: Given,
 }
 
-impl Asked {
+impl Request {
     fn read(ask: &Ask) -> Result<Self> {
-        let (label, release) = match ask.rest.split_once('/') {
-            Some((label, release)) => (label, Some(release.to_string())),
+        let (label, named) = match ask.rest.split_once('/') {
+            Some((label, release)) => (label, Some(release)),
             None => (ask.rest.as_str(), None),
         };
         ensure!(
             add::is_plain_name(label),
             "rpm:{label} cannot be a target's name: use letters, digits and -_.+~ behind the colon"
         );
-        ensure!(
-            !ask.given.all("rpm").is_empty() && ask.option("source").is_some(),
-            "rpm:{label} needs the kernel's RPMs (--rpm kernel-core-….rpm kernel-modules-….rpm kernel-devel-….rpm) and its \
-             source package (--source kernel-….src.rpm)"
-        );
-        let whole = |option: &'static str| -> Result<Vec<String>> {
-            let path = |path: &String| -> Result<String> {
-                let found =
-                    Path::new(path).canonicalize().with_context(|| format!("--{option}: cannot find {path}"))?;
-                Ok(found.to_str().with_context(|| format!("--{option}: {path:?} is not UTF-8"))?.to_string())
-            };
-            ask.given.all(option).iter().map(path).collect()
-        };
-        let mut given = Given::default();
-        for option in ["rpm", "source", "root", "rust", "gpg-key"] {
-            let paths = whole(option)?;
-            if !paths.is_empty() {
-                given.set(option, paths);
+        let release = ask.option("release").or(named);
+        if let (Some(release), Some(named)) = (release, named) {
+            ensure!(release == named, "--release is {release}, the target's name has {named}: leave one of them out");
+        }
+        if let Some(release) = release {
+            ensure!(
+                release.starts_with(|c: char| c.is_ascii_digit()) && add::is_plain_name(release),
+                "{release:?} is no kernel release; one looks like 5.14.0-427.el9.x86_64 (`uname -r` on the host)"
+            );
+        }
+        let by_files = !ask.given.all("rpm").is_empty();
+        if by_files {
+            let of_dnf = ["release", "repo", "repofrompath", "releasever"];
+            if let Some(option) = of_dnf.iter().find(|option| ask.option(option).is_some()) {
+                bail!("--{option} is for packages that dnf fetches, --rpm names packages that are here: leave one of them out");
             }
         }
-        let step = progress::step("reading the RPMs");
-        let open = |path: &String| Package::open(Path::new(path));
-        let (sources, packages): (Vec<Package>, Vec<Package>) =
-            given.all("rpm").iter().map(open).collect::<Result<Vec<_>>>()?.into_iter().partition(|p| p.is_source);
-        if let Some(package) = sources.first() {
-            anyhow::bail!("{} is a source package: it goes behind --source", package.path.display());
+        ensure!(
+            if by_files { ask.option("source").is_some() } else { release.is_some() },
+            "rpm:{label} needs the kernel's RPMs (--rpm kernel-core-….rpm kernel-modules-….rpm kernel-devel-….rpm) and its \
+             source package (--source kernel-….src.rpm), or the kernel's release, by which dnf fetches them (--release UNAME_R)"
+        );
+        let mut given = ask.given.clone();
+        for option in PATHS.into_iter().filter(|option| !ask.given.all(option).is_empty()) {
+            given.set(option, ask.given.all(option).iter().map(|path| whole(option, path)).collect::<Result<_>>()?);
         }
-        let source = open(&given.one("source").unwrap_or_default().to_string())?;
+        let repos = ask.given.all("repo");
+        if !repos.is_empty() {
+            let is_folder = |repo: &str| repo.contains('/') && !repo.contains("://");
+            let whole = |repo: &String| if is_folder(repo) { whole("repo", repo) } else { Ok(repo.clone()) };
+            given.set("repo", repos.iter().map(whole).collect::<Result<_>>()?);
+        }
+        Ok(Self { label: label.into(), release: release.map(String::from), given })
+    }
+}
+
+/// A path that was given, whole.
+fn whole(option: &str, path: &str) -> Result<String> {
+    let found = Path::new(path).canonicalize().with_context(|| format!("--{option}: cannot find {path}"))?;
+    Ok(found.to_str().with_context(|| format!("--{option}: {path:?} is not UTF-8"))?.to_string())
+}
+
+/// What was asked for, read.
+struct Asked {
+    request: Request,
+    packages: Vec<Package>,
+    source: Package,
+    keys: Vec<String>,
+    /// What makes the build root where none is named, and the folder of what was fetched.
+    fetched: Option<(Dnf, PathBuf)>,
+}
+
+impl Asked {
+    /// Reads the files that were named, or those that dnf fetches.
+    fn read(request: Request) -> Result<Self> {
+        let given = &request.given;
+        let mut rpms: Vec<PathBuf> = given.all("rpm").iter().map(PathBuf::from).collect();
+        let mut source = given.path("source").map(PathBuf::from);
+        let mut fetched = None;
+        if let (true, Some(release)) = (rpms.is_empty(), &request.release) {
+            let arch = fetch::arch_of(release)?;
+            let got = fetch::fetch(&Dnf::open(given, arch)?, release, source.is_none())?;
+            rpms = got.packages;
+            source = source.or(got.source);
+            // The compilers are programs of this machine.
+            fetched = Some((Dnf::open(given, ArchNames::named(arch::host())?)?, got.dir));
+        }
+        let step = progress::step("reading the RPMs");
+        let (sources, packages): (Vec<Package>, Vec<Package>) = rpms
+            .iter()
+            .map(|path| Package::open(path))
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .partition(|p| p.is_source);
+        if let Some(package) = sources.first() {
+            bail!("{} is a source package: it goes behind --source", package.path.display());
+        }
+        let source = Package::open(&source.context("the source package")?)?;
         ensure!(source.is_source, "--source: {} is no source package (.src.rpm)", source.path.display());
         step.done(&format!("{} and the source", packages.len()));
-        Ok(Self {
-            label: label.into(),
-            release,
-            packages,
-            source,
-            keys: given.all("gpg-key").to_vec(),
-            root: given.one("root").unwrap_or("/").into(),
-            given,
-        })
+        let keys = given.all("gpg-key").to_vec();
+        Ok(Self { request, packages, source, keys, fetched })
+    }
+
+    /// The build root: the one that is named, or what dnf makes; this machine where the packages are files.
+    fn root(&self, config: &Config) -> Result<PathBuf> {
+        match (self.request.given.path("root"), &self.fetched) {
+            (Some(root), _) => Ok(root.into()),
+            (None, Some((dnf, _))) => roots::find_or_make(dnf, config),
+            (None, None) => Ok("/".into()),
+        }
     }
 
     /// The sums of all files: other ones make another target.
@@ -101,9 +154,16 @@ impl Asked {
 /// RPMs that do not belong together, are damaged or not signed; a source that is not theirs; compilers that are not the kernel's.
 pub fn add(ask: &Ask) -> Result<Added> {
     sandbox::possible()?;
-    let asked = Asked::read(ask)?;
+    let request = Request::read(ask)?;
+    if let (Some(release), true) = (&request.release, request.given.all("rpm").is_empty()) {
+        // A target that is named exactly needs no network to be found there.
+        if let Some(target) = add::usable(&format!("rpm:{}/{release}", request.label)).ok().flatten() {
+            return Ok(Added::AlreadyThere(Box::new(target)));
+        }
+    }
+    let asked = Asked::read(request)?;
     let kernel = kernel::of(&asked.packages)?;
-    if let Some(release) = &asked.release {
+    if let Some(release) = &asked.request.release {
         ensure!(
             *release == kernel.release,
             "the RPMs are of {}, not of {release}, as the name of the target has it",
@@ -132,8 +192,13 @@ pub fn add(ask: &Ask) -> Result<Added> {
             "without a kernel-devel among the RPMs the source is not compared with the headers of the kernel",
         );
     }
-    let name = format!("rpm:{}/{}", asked.label, kernel.release);
-    add::add(&name, |dir| make(&asked, &kernel, &name, dir))
+    let name = format!("rpm:{}/{}", asked.request.label, kernel.release);
+    let added = add::add(&name, |dir| make(&asked, &kernel, &name, dir))?;
+    if let Some((_, fetched)) = &asked.fetched {
+        // What cannot be removed only takes room.
+        let _ = remove_dir(fetched);
+    }
+    Ok(added)
 }
 
 fn make(asked: &Asked, kernel: &Kernel<'_>, name: &str, dir: &Path) -> Result<Target> {
@@ -152,16 +217,17 @@ fn make(asked: &Asked, kernel: &Kernel<'_>, name: &str, dir: &Path) -> Result<Ta
     }
     let shipped = Shipped::read(&places, &kernel.release, &config)?;
     modules::check_release(&places.modules, &kernel.release)?;
-    let root_is = add::root_name(&asked.root);
     // Before the source is unpacked for nothing.
+    let root = asked.root(&config)?;
+    let root_is = add::root_name(&root);
     let cc = record::cc_program(&config)?;
-    let found = record::compilers(&sandbox::Sandbox::new(&asked.root), cc, config.is_on("CONFIG_RUST")).context(
+    let found = record::compilers(&sandbox::Sandbox::new(&root), cc, config.is_on("CONFIG_RUST")).context(
         "the compilers that the kernel was built with are needed (--root names the build root that has them)",
     )?;
     record::check_compilers(&found, &config, &root_is)?;
-    let toolchain = Toolchain::provide(&config, asked.given.path("rust"))?;
+    let toolchain = Toolchain::provide(&config, asked.request.given.path("rust"))?;
     if !places.has_source()? {
-        source::unpack(&asked.source, &asked.root, &kernel.image.package.arch, dir, &places.tree)?;
+        source::unpack(&asked.source, &root, &kernel.image.package.arch, dir, &places.tree)?;
     }
     let tree = places.tree.clone();
     let kbuild_arch = shipped.arch().kbuild;
@@ -169,14 +235,14 @@ fn make(asked: &Asked, kernel: &Kernel<'_>, name: &str, dir: &Path) -> Result<Ta
         name,
         origin: Origin {
             distro: Some("rpm".into()),
-            added: std::iter::once(name.into()).chain(asked.given.words()).collect(),
+            added: std::iter::once(name.into()).chain(asked.request.given.words()).collect(),
         },
         release: &kernel.release,
         version: &kernel.version,
         places,
         config: &config,
         shipped,
-        root: asked.root.clone(),
+        root,
         root_is: &root_is,
         toolchain,
     }

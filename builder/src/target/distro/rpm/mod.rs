@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Distributions whose kernels are RPM packages: RHEL and what is built from it, Fedora, SUSE. A kernel's packages and its source
-//! package in, by their files.
+//! package in, by their files, or out of repositories by dnf.
 
 mod add;
 mod compare;
+mod dnf;
+mod fetch;
+mod installed;
 mod kernel;
 mod package;
+pub mod roots;
 mod signature;
 mod source;
 
 use super::{Ask, Distro, Facts, Format};
-use crate::target::options::{Opt, ROOT, RUST, SOURCE};
+use crate::target::host::{Packaged, Running};
+use crate::target::options::{Given, Opt, ROOT, RUST, SOURCE};
 use crate::target::Added;
-use anyhow::{bail, Result};
+use anyhow::Result;
+use kmend_shared::arch::{self, ArchNames};
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
@@ -26,15 +32,39 @@ const FACTS: Facts = Facts {
     one: "rpm:NAME/RELEASE",
     examples: [
         ("rpm:el9 --rpm kernel-*.x86_64.rpm --source kernel-*.src.rpm", "a kernel by its RPMs, under any name"),
-        ("rpm:el9/5.14.0-427.el9.x86_64 --rpm kernel-*.rpm --source kernel-*.src.rpm", "they have to be of this one"),
+        ("rpm:el9/5.14.0-427.el9.x86_64", "this one, out of repositories by dnf"),
     ],
-    missing: "if you have that kernel's RPMs",
+    missing: "if its RPMs are at hand (--rpm, --source) or in a repository of dnf's (--release)",
     options: &[
         Opt {
             name: "rpm",
             value: "FILE",
             help: "The kernel's RPMs: kernel-core (or kernel), kernel-modules*, kernel-devel (for rpm:NAME)",
             many: true,
+        },
+        Opt {
+            name: "release",
+            value: "UNAME_R",
+            help: "Fetch the RPMs of this kernel (`uname -r` on the host) and of its compilers by dnf (for rpm:NAME)",
+            many: false,
+        },
+        Opt {
+            name: "repo",
+            value: "URL",
+            help: "A repository to fetch from, by its address, folder or ID [default: this machine's] (for rpm:NAME)",
+            many: true,
+        },
+        Opt {
+            name: "repofrompath",
+            value: "ID,URL",
+            help: "A repository to fetch from, as dnf takes it (for rpm:NAME)",
+            many: true,
+        },
+        Opt {
+            name: "releasever",
+            value: "N",
+            help: "The distribution's release in the repositories' addresses [default: this machine's] (for rpm:NAME)",
+            many: false,
         },
         SOURCE,
         ROOT,
@@ -47,7 +77,7 @@ const FACTS: Facts = Facts {
         },
     ],
     format: Format::Rpm,
-    cache: &[],
+    cache: &[("dnf", "package lists, and packages of kernels on their way")],
     tool: "dnf",
 };
 
@@ -60,6 +90,10 @@ impl Distro for Rpm {
         add::add(ask)
     }
 
+    fn packaged(&self, running: &Running, images: &[String], given: &Given) -> Result<Option<Packaged>> {
+        installed::packaged(running, images, given)
+    }
+
     fn release<'a>(&self, rest: &'a str) -> Option<&'a str> {
         rest.split_once('/').map(|(_, release)| release).filter(|release| !release.is_empty())
     }
@@ -69,7 +103,7 @@ impl Distro for Rpm {
     }
 
     fn rust_root(&self) -> Result<PathBuf> {
-        bail!("kmend does not make one of RPMs yet")
+        roots::rust(&dnf::Dnf::open(&Given::default(), ArchNames::named(arch::host())?)?)
     }
 
     fn rust_sources(&self, root: &Path) -> Vec<String> {
