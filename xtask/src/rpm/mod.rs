@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A kernel by its RPMs, the whole way: the stock kernel of a Debian target is packed as RHEL packs its own, by the real rpmbuild,
-//! added by these files, built for, and booted.
+//! added by these files, built for, and booted; then added by the real dnf out of a repository of them, to the same target.
 //!
 //! Image, modules, .config, Module.symvers, generated headers and source are those of the real kernel, so proof and boot are too. The
 //! layout of the packages is what is tried.
@@ -17,6 +17,9 @@ use std::process::Command;
 
 /// The target that is made.
 const MADE: &str = "rpm:made";
+
+/// The same by dnf.
+const BY_DNF: &str = "rpm:made-by-dnf";
 
 /// Fixes in vmlinux, in a function that has namesakes, and in a module.
 const SCENARIOS: [&str; 3] = ["new-function-data", "namesake", "module-before"];
@@ -56,9 +59,9 @@ pub fn run(args: &[String]) -> Result<()> {
     }
     let kmend_build = builds::find_kmend_build()?;
     let kmend = |words: &[&str]| Command::new(&kmend_build).args(words).status().context("cannot start kmend-build");
-    // One that a run which broke off has left.
-    if store::resolve(MADE).is_ok() {
-        ensure!(kmend(&["target", "remove", MADE])?.success(), "{MADE} cannot be removed");
+    // Those that a run which broke off has left.
+    for name in [MADE, BY_DNF].iter().filter(|name| store::resolve(name).is_ok()) {
+        ensure!(kmend(&["target", "remove", name])?.success(), "{name} cannot be removed");
     }
     say::title("adding it by its RPMs");
     let (binary, source) = built(&dir)?;
@@ -74,8 +77,33 @@ pub fn run(args: &[String]) -> Result<()> {
     let mut only: Vec<String> = vec!["-t".into(), MADE.into()];
     only.extend(SCENARIOS.iter().flat_map(|name| ["--only".to_string(), name.to_string()]));
     proofs::run(&only)?;
+    say::title("adding it by dnf");
+    call(Command::new("createrepo_c").arg("-q").arg(&dir))?;
+    let repo = dir.display().to_string();
+    let words = ["target", "add", BY_DNF, "--release", &target.release, "--repo", &repo, "--root", &root];
+    ensure!(kmend(&words)?.success(), "the target was not added by dnf");
+    check_same(&target, &store::load(BY_DNF)?)?;
+    ensure!(kmend(&["target", "remove", BY_DNF])?.success(), "{BY_DNF} cannot be removed");
     if !keep {
         ensure!(kmend(&["target", "remove", MADE])?.success(), "{MADE} cannot be removed");
+    }
+    Ok(())
+}
+
+/// Two targets of one kernel: all of their files are the same, source included.
+fn check_same(one: &Target, other: &Target) -> Result<()> {
+    ensure!(
+        one.release == other.release
+            && one.version == other.version
+            && one.build_id == other.build_id
+            && one.cc == other.cc,
+        "{} and {} are not one kernel",
+        one.name,
+        other.name
+    );
+    let files = |target: &Target| [&target.config, &target.symvers, &target.vmlinuz, &target.tree].map(Clone::clone);
+    for (a, b) in files(one).iter().zip(files(other)) {
+        call(Command::new("diff").args(["-rq", "--no-dereference"]).arg(a).arg(b))?;
     }
     Ok(())
 }
