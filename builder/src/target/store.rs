@@ -155,13 +155,20 @@ pub fn unfinished() -> Result<Vec<String>> {
 }
 
 /// The stored target that `name` means: the exact name, or the newest one below it (`debian:forky` means
-/// the newest `debian:forky/…`; where several architectures are stored, this machine's).
+/// the newest plain kernel of `debian:forky/…`, `debian:forky/cloud` the newest of that flavour; where several architectures are
+/// stored, this machine's).
 pub fn resolve(name: &str) -> Result<Target> {
     if let Some(target) = get(name)? {
         return Ok(target);
     }
     let (all, _) = list()?;
-    let below: Vec<Target> = all.iter().filter(|t| is_below(&t.name, name)).cloned().collect();
+    let below: Vec<Target> = match distro::newest(name) {
+        Some((start, flavour)) => {
+            let is_meant = |t: &&Target| is_below(&t.name, start) && distro::flavour(&t.name, &t.release) == flavour;
+            all.iter().filter(is_meant).cloned().collect()
+        }
+        None => Vec::new(),
+    };
     let native: Vec<Target> = below.iter().filter(|t| t.arch == kmend_shared::arch::host()).cloned().collect();
     let candidates = if native.is_empty() { below } else { native };
     let mut candidates = candidates.into_iter();

@@ -9,6 +9,7 @@ mod dnf;
 mod fake;
 mod farm;
 mod fixes;
+mod flavours;
 mod headers;
 mod hooks;
 mod host;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "sign", sign::WITH_TARGET),
         ("KMEND_TEST_TARGET", "dnf", dnf::WITH_TARGET),
         ("KMEND_TEST_TARGET", "host", host::WITH_TARGET),
+        ("KMEND_TEST_TARGET", "flavours", flavours::TESTS),
         ("KMEND_TEST_TARGET", "stream", stream::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", repositories::TESTS),
         ("KMEND_TEST_TARGET", "farm", farm::WITH_TARGET),

@@ -45,6 +45,9 @@ pub trait Distro: Sync {
     /// of several.
     fn release<'a>(&self, rest: &'a str) -> Option<&'a str>;
 
+    /// What the kernel `release` is beside the plain one of its version: `cloud`, `rt`. None for the plain one.
+    fn flavour<'a>(&self, release: &'a str) -> Option<&'a str>;
+
     /// How the package version `a` stands to `b`, by the distribution's own rules.
     ///
     /// # Errors
@@ -144,6 +147,24 @@ pub fn of_name(target: &str) -> Option<(&'static dyn Distro, &str)> {
     Some((*distro, rest))
 }
 
+/// What the name of a target that means the newest of several kernels starts with, and their flavour: `debian:forky` and `cloud` of
+/// `debian:forky/cloud`. None where it means one kernel for good.
+pub fn newest(name: &str) -> Option<(&str, Option<&str>)> {
+    let Some((distro, rest)) = of_name(name) else { return Some((name, None)) };
+    if distro.release(rest).is_some() {
+        return None;
+    }
+    match name.split_once('/') {
+        Some((start, flavour)) => Some((start, Some(flavour))),
+        None => Some((name, None)),
+    }
+}
+
+/// The flavour of the kernel that the target `name` is, of which `release` is the release.
+pub fn flavour<'a>(name: &str, release: &'a str) -> Option<&'a str> {
+    of_name(name).and_then(|(distro, _)| distro.flavour(release))
+}
+
 /// Names of targets, one for each distribution.
 pub fn examples() -> Vec<&'static str> {
     DISTROS.iter().map(|d| name_in(d.facts().examples[0].0)).collect()
@@ -235,6 +256,10 @@ mod tests {
             assert!(one.flatten().is_some());
             assert_eq!(DISTROS.iter().filter(|d| d.facts().name == facts.name).count(), 1);
         }
+        assert_eq!(super::newest("debian:forky/cloud"), Some(("debian:forky", Some("cloud"))));
+        assert_eq!(super::newest("debian:forky"), Some(("debian:forky", None)));
+        assert_eq!(super::newest("debian:forky/7.2.12+deb14-amd64"), None);
+        assert_eq!(super::newest("tree:x"), Some(("tree:x", None)));
         assert!(of_name("tree:x").is_none() && of_name("debian").is_none() && of_name("").is_none());
     }
 

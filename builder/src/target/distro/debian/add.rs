@@ -23,6 +23,8 @@ pub struct Request {
     pub suite: String,
     /// `7.2.12+deb14-amd64`; None for the newest.
     pub release: Option<String>,
+    /// `cloud`, of the newest; None for the plain kernel.
+    pub flavour: Option<String>,
     /// The kernel's architecture.
     pub arch: &'static ArchNames,
     ask: Ask,
@@ -34,21 +36,35 @@ impl Request {
         self.ask.option("mirror")
     }
 
-    /// Reads what follows `debian:`, `forky` or `forky/7.2.12+deb14-amd64`, and the options.
+    /// Reads what follows `debian:`, `forky`, `forky/cloud` or `forky/7.2.12+deb14-amd64`, and the options.
     pub fn parse(ask: &Ask) -> Result<Self> {
-        let (suite, release) = match ask.rest.split_once('/') {
-            Some((suite, release)) => (suite, Some(release)),
+        let (suite, behind) = match ask.rest.split_once('/') {
+            Some((suite, behind)) => (suite, Some(behind)),
             None => (&*ask.rest, None),
+        };
+        let (flavour, release) = match behind {
+            Some(word) if super::is_flavour(word) => (Some(word.to_string()), None),
+            _ => (None, behind),
         };
         if let Some(release) = release {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+~".contains(c);
             ensure!(
                 release.starts_with(|c: char| c.is_ascii_digit()) && release.chars().all(plain),
-                "{release:?} is no kernel release; one looks like 7.2.12+deb14-amd64 (`uname -r` on the host)"
+                "{release:?} is no kernel release and no flavour: a release looks like 7.2.12+deb14-amd64 (`uname -r` on the host), flavours \
+                 are cloud and rt"
             );
         }
         let arch = ArchNames::named(ask.option("arch").unwrap_or(arch::host()))?;
-        Ok(Self { suite: suite.into(), release: release.map(String::from), arch, ask: ask.clone() })
+        Ok(Self { suite: suite.into(), release: release.map(String::from), flavour, arch, ask: ask.clone() })
+    }
+
+    /// The package that depends on the newest kernel.
+    fn newest(&self) -> String {
+        let plain = self.arch.newest;
+        match (&self.flavour, plain.strip_prefix("linux-image-")) {
+            (Some(flavour), Some(arch)) => format!("linux-image-{flavour}-{arch}"),
+            _ => plain.into(),
+        }
     }
 }
 
@@ -107,13 +123,14 @@ fn target_name(suite: &str, release: &str) -> String {
 
 /// The newest stored target of the suite, when it is what was asked for and can be used.
 fn stored_newest(request: &Request) -> Option<Target> {
-    let target = store::load(&format!("debian:{}", request.suite)).ok()?;
+    let flavour = request.flavour.iter().map(|flavour| format!("/{flavour}")).collect::<String>();
+    let target = store::load(&format!("debian:{}{flavour}", request.suite)).ok()?;
     (request.release.is_none() && target.arch == request.arch.uname).then_some(target)
 }
 
 /// Finds the newest kernel of the suite, or the named one.
 fn resolve(archive: &Archive, request: &Request) -> Result<Kernel> {
-    let newest = request.arch.newest;
+    let newest = &request.newest();
     let release = match &request.release {
         Some(release) => release.clone(),
         None => {
@@ -346,7 +363,10 @@ mod tests {
     fn requests() {
         let parse = |rest, arch| Request::parse(&Ask::new(Debian.facts(), rest, [("arch", arch)].into()).unwrap());
         let r = parse("forky", "amd64").unwrap();
+        assert_eq!(r.newest(), "linux-image-amd64");
         assert_eq!((r.suite.as_str(), r.release, r.arch.uname), ("forky", None, "x86_64"));
+        let r = parse("forky/cloud", "amd64").unwrap();
+        assert_eq!((r.newest().as_str(), r.release), ("linux-image-cloud-amd64", None));
         let r = parse("forky/7.2.12+deb14-amd64", "x86_64").unwrap();
         assert_eq!(r.release.as_deref(), Some("7.2.12+deb14-amd64"));
         for bad in ["forky/", "forky/../x", "forky/7.2/x", "forky/-x"] {

@@ -65,7 +65,15 @@ impl Distro for Debian {
     }
 
     fn release<'a>(&self, rest: &'a str) -> Option<&'a str> {
-        rest.split_once('/').map(|(_, release)| release).filter(|release| !release.is_empty())
+        let release = rest.split_once('/').map(|(_, release)| release);
+        // What is no number is a flavour: `forky/cloud`.
+        release.filter(|release| release.starts_with(|c: char| c.is_ascii_digit()))
+    }
+
+    fn flavour<'a>(&self, release: &'a str) -> Option<&'a str> {
+        let (before, _arch) = release.rsplit_once('-')?;
+        let (_, word) = before.rsplit_once('-')?;
+        is_flavour(word).then_some(word)
     }
 
     fn order(&self, a: &str, b: &str) -> Result<Ordering> {
@@ -87,6 +95,11 @@ impl Distro for Debian {
     }
 }
 
+/// Whether `word` can be a flavour's name: `cloud`, `rt`.
+fn is_flavour(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +108,22 @@ mod tests {
     fn releases_in_names() {
         assert_eq!(Debian.release("forky/7.2.12+deb14-amd64"), Some("7.2.12+deb14-amd64"));
         assert_eq!(Debian.release("forky"), None);
-        assert_eq!(Debian.release("forky/"), None);
+        assert_eq!((Debian.release("forky/"), Debian.release("forky/cloud")), (None, None));
+    }
+
+    #[test]
+    fn flavours_of_releases() {
+        for (release, flavour) in [
+            ("7.2.12+deb14-amd64", None),
+            ("7.2.12+deb14-cloud-amd64", Some("cloud")),
+            ("6.12.107+deb13-rt-amd64", Some("rt")),
+            ("6.1.0-50-amd64", None),
+            ("6.1.0-50-cloud-amd64", Some("cloud")),
+            ("7.3-rc7-amd64", None),
+            ("6.12.107+deb13-powerpc64le", None),
+            ("7", None),
+        ] {
+            assert_eq!(Debian.flavour(release), flavour, "{release}");
+        }
     }
 }

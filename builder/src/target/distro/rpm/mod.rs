@@ -95,7 +95,14 @@ impl Distro for Rpm {
     }
 
     fn release<'a>(&self, rest: &'a str) -> Option<&'a str> {
-        rest.split_once('/').map(|(_, release)| release).filter(|release| !release.is_empty())
+        let release = rest.split_once('/').map(|(_, release)| release);
+        release.filter(|release| release.starts_with(|c: char| c.is_ascii_digit()))
+    }
+
+    fn flavour<'a>(&self, release: &'a str) -> Option<&'a str> {
+        // `5.14.0-427.el9.x86_64+rt`; a plus that a version has in it is followed by more than a word.
+        let (_, word) = release.rsplit_once('+')?;
+        (!word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase())).then_some(word)
     }
 
     fn order(&self, a: &str, b: &str) -> Result<Ordering> {
@@ -126,5 +133,7 @@ mod tests {
         assert_eq!(order("6.12~rc1-1", "6.12-1"), Ordering::Less);
         assert_eq!(Rpm.release("el9/5.14.0-427.el9.x86_64"), Some("5.14.0-427.el9.x86_64"));
         assert_eq!((Rpm.release("el9"), Rpm.release("el9/")), (None, None));
+        assert_eq!(Rpm.flavour("5.14.0-427.el9.x86_64+rt"), Some("rt"));
+        assert_eq!(Rpm.flavour("5.14.0-427.el9.x86_64"), None);
     }
 }
