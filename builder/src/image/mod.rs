@@ -6,6 +6,7 @@ pub mod indirect;
 pub mod kallsyms;
 pub mod lines;
 mod linked;
+mod lz4;
 pub mod module;
 pub mod pointers;
 pub mod shipped;

@@ -6,6 +6,7 @@
 //! Header". After the ELF image the payload may carry the relocations for KASLR; they stay, behind
 //! everything that the ELF headers refer to.
 
+use super::lz4;
 use anyhow::{bail, ensure, Context, Result};
 use object::read::elf::{FileHeader, NoteIterator, SectionHeader};
 use object::{Endianness, ReadCache, ReadRef};
@@ -23,7 +24,7 @@ const MAGICS: &[(&[u8], Packing)] = &[
     (&[0x5d, 0, 0], Packing::Lzma),
     (b"BZh", Packing::Unsupported("bzip2")),
     (&[0x89, b'L', b'Z', b'O'], Packing::Unsupported("lzo")),
-    (&[0x02, 0x21, 0x4c, 0x18], Packing::Unsupported("lz4 (legacy frames)")),
+    (&lz4::MAGIC, Packing::Lz4),
     (&[0x04, 0x22, 0x4d, 0x18], Packing::Unsupported("lz4")),
     (b"\x7fELF", Packing::None),
 ];
@@ -35,6 +36,7 @@ enum Packing {
     Xz,
     Zstd,
     Lzma,
+    Lz4,
     Unsupported(&'static str),
 }
 
@@ -111,6 +113,7 @@ fn unpack(data: &[u8]) -> Result<Vec<u8>> {
             decoder.window_log_max(27).context("zstd")?;
             read_all(decoder, "zstd")
         }
+        Packing::Lz4 => lz4::unpack(data, LIMIT),
         Packing::Unsupported(name) => {
             bail!("the kernel is packed with {name}, which is not supported: unpack it yourself (scripts/extract-vmlinux in the kernel's source) and hand over the ELF image")
         }

@@ -175,7 +175,8 @@ pub fn serving<'a>(entries: &'a [Entry], suite: &str) -> Option<&'a Entry> {
 
 /// The suites of Debian that these entries name, those that only add to another behind it.
 pub fn suites(entries: &[Entry]) -> Vec<&str> {
-    let all = || entries.iter().filter(|entry| score(entry) > 0).flat_map(|entry| &entry.suites).map(String::as_str);
+    let named = || entries.iter().filter(|entry| score(entry) > 0).flat_map(|entry| &entry.suites).map(String::as_str);
+    let all = || named().filter(|suite| RELEASES.contains(&base_suite(suite)));
     let mut suites: Vec<&str> = Vec::new();
     for suite in all().filter(|s| base_suite(s) == *s).chain(all().filter(|s| base_suite(s) != *s)) {
         if !suites.contains(&suite) {
