@@ -9,7 +9,7 @@ use crate::target::buildroot::Root;
 use crate::target::config::Config;
 use crate::target::record;
 use anyhow::{bail, ensure, Context, Result};
-use kmend_shared::arch;
+use kmend_shared::{arch, programs};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +41,9 @@ pub const TOOLS: &[&str] = &[
     "zstd",
 ];
 
+/// Programs of these packages that this machine has to have to be the build root itself.
+const PROGRAMS: [&str; 6] = ["bc", "bison", "flex", "ld", "make", "openssl"];
+
 /// A Rust toolchain.
 pub const RUST: &[&str] = &["bindgen-cli", "clang", "clang-devel", "rust", "rust-src"];
 
@@ -51,7 +54,8 @@ pub const RUST: &[&str] = &["bindgen-cli", "clang", "clang-devel", "rust", "rust
 pub fn find_or_make(dnf: &Dnf, config: &Config) -> Result<PathBuf> {
     let cc = record::cc_program(config)?;
     let wanted = record::cc_text(config)?;
-    if record::version_of(&Sandbox::new(Path::new("/")), cc).is_ok_and(|here| here == wanted) {
+    let has_tools = PROGRAMS.iter().all(|program| programs::find(program).is_some());
+    if has_tools && record::version_of(&Sandbox::new(Path::new("/")), cc).is_ok_and(|here| here == wanted) {
         progress::note(&format!("this machine's own {cc} is the kernel's: no build root is made"));
         return Ok("/".into());
     }
