@@ -5,7 +5,7 @@ use super::dnf::{Dnf, Found, NAME_ANOTHER};
 use crate::files::{self, make_dir, remove_dir};
 use crate::progress;
 use anyhow::{bail, ensure, Context, Result};
-use kmend_shared::arch::{self, ArchNames, ARCHES};
+use kmend_shared::arch::{self, ArchNames};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,8 +28,10 @@ const SHOWN: usize = 10;
 /// # Errors
 /// This machine's is not supported.
 pub fn arch_of(release: &str) -> Result<&'static ArchNames> {
-    let named = ARCHES.iter().find(|a| release.split(['.', '+', '-']).any(|part| part == a.uname));
-    Ok(named.map_or_else(|| ArchNames::named(arch::host()), Ok)?)
+    // A flavour can be behind it: `5.14.0-427.el9.x86_64+rt`.
+    let is_word = |word: &str| word.bytes().all(|b| b.is_ascii_lowercase());
+    let plain = release.rsplit_once('+').filter(|(_, end)| is_word(end)).map_or(release, |(plain, _)| plain);
+    Ok(ArchNames::of_release(plain).map_or_else(|| ArchNames::named(arch::host()), Ok)?)
 }
 
 /// Fetches the kernel `release`, and its source package if `with_source`.
