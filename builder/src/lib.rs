@@ -28,6 +28,7 @@ pub mod error;
 pub mod explain;
 pub mod extract;
 pub mod files;
+pub mod guest;
 pub mod hooks;
 pub mod image;
 pub mod inspect;

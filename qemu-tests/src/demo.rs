@@ -2,16 +2,16 @@
 //! The demo: from nothing to a real upstream fix at work in a booted stock kernel, told step by step.
 
 use crate::cut::Done;
-use crate::guest::{self, Host, Limits};
 use crate::judge::{judge, Verdict};
-use crate::machine::Machine;
-use crate::protocol::{Fact, Kind};
 use crate::say::{self, Tone};
 use crate::scenario::{self, Scenario, Step};
 use crate::script::{self, Ready};
-use crate::shipped::Shipped;
 use crate::{builds, cli, cut};
 use anyhow::{bail, ensure, Context, Result};
+use kmend_builder::guest::machine::Machine;
+use kmend_builder::guest::protocol::{Fact, Kind};
+use kmend_builder::guest::shipped::Shipped;
+use kmend_builder::guest::{self, Host, Limits};
 use kmend_builder::target::store;
 use kmend_builder::{files, progress};
 use std::path::Path;

@@ -2,9 +2,9 @@
 //! Judges one scenario: what it declares and what the guest told in, a verdict out.
 
 use crate::expect;
-use crate::kernellog;
-use crate::protocol::{Fact, Kind};
 use crate::scenario::{Observe, Scenario, Step};
+use kmend_builder::guest::kernellog;
+use kmend_builder::guest::protocol::{Fact, Kind};
 use std::collections::BTreeMap;
 
 /// What became of a scenario.

@@ -4,14 +4,14 @@
 //! Nothing is known of what their fixes do, so there is no probe: the transition has to complete, the kernel has to list
 //! every function, to stay healthy, and to let go of the patch again.
 
-use crate::guest::{self, Host, Limits, Outcome};
 use crate::judge::{judge, Verdict};
-use crate::machine::Machine;
 use crate::scenario::{Load, Modprobe, Observe, Scenario, Step};
 use crate::script::{self, Ready};
-use crate::shipped::Shipped;
 use anyhow::{Context, Result};
 use kmend_builder::files;
+use kmend_builder::guest::machine::Machine;
+use kmend_builder::guest::shipped::Shipped;
+use kmend_builder::guest::{self, Host, Limits, Outcome};
 use kmend_builder::progress;
 use kmend_builder::target::Target;
 use std::collections::{BTreeMap, BTreeSet};

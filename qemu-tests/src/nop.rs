@@ -5,14 +5,14 @@
 //! doing, and a module that does not load then needs not load later. With the live patch the same has to work again, half of
 //! the modules loaded before it and half after.
 
-use crate::guest::{self, End, Host, Limits, Outcome};
-use crate::kernellog;
-use crate::machine::Machine;
-use crate::protocol::Kind;
-use crate::script;
-use crate::shipped::Shipped;
 use anyhow::{Context, Result};
 use kmend_builder::files;
+use kmend_builder::guest::initramfs;
+use kmend_builder::guest::kernellog;
+use kmend_builder::guest::machine::Machine;
+use kmend_builder::guest::protocol::Kind;
+use kmend_builder::guest::shipped::Shipped;
+use kmend_builder::guest::{self, End, Host, Limits, Outcome};
 use kmend_builder::progress;
 use kmend_builder::target::Target;
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ pub fn run(target: &Target, name: &str, file: &Path, replaces: &[String]) -> Res
     let machine = Machine::of(&target.arch)?;
     let accel = guest::choose_accel(&target.vmlinuz, machine, scratch.path())?;
     let shipped = Shipped::of(target)?;
-    let mut archive = script::running(&[NAME], &[name], machine)?;
+    let mut archive = initramfs::running(&[NAME], &[name], machine)?;
     let home = format!("/s/{NAME}");
     archive.dir(&home);
     archive.file("/nop.sh", SCRIPT.as_bytes());
@@ -157,7 +157,7 @@ fn judge(outcome: Outcome) -> Came {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Fact;
+    use kmend_builder::guest::protocol::Fact;
 
     fn outcome(console: &str, facts: &[(Kind, usize, &str)]) -> Outcome {
         let fact =

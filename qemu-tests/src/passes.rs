@@ -5,11 +5,11 @@
 //! initramfs, the disks, the emulator and its arguments. Such a guest would do the same again. What it told is kept and
 //! judged anew, so that a scenario that expects something else is booted.
 
-use crate::guest::{self, Accel};
-use crate::machine::Machine;
-use crate::protocol::Fact;
 use anyhow::{Context, Result};
 use kmend_builder::files;
+use kmend_builder::guest::machine::Machine;
+use kmend_builder::guest::protocol::Fact;
+use kmend_builder::guest::{self, Accel};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -136,7 +136,7 @@ fn add_tree(top: &Path, folder: &Path, list: &mut String) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Kind;
+    use kmend_builder::guest::protocol::Kind;
 
     #[test]
     fn a_broken_entry_is_none() {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a scenario declares: a folder with a `scenario.toml` in, a checked [`Scenario`] out.
 
-use crate::machine::Machine;
 use crate::series::Series;
 use anyhow::{bail, ensure, Context, Result};
 use kmend_builder::files;
+use kmend_builder::guest::machine::Machine;
 use regex::Regex;
 use serde::Deserialize;
 use std::collections::BTreeSet;

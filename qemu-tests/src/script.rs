@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the guest gets: scenarios with their built modules in, an initramfs out.
 
-use crate::cpio::Archive;
-use crate::machine::Machine;
 use crate::scenario::{Scenario, Step};
-use crate::shipped::{kernel_name, Module, Shipped};
 use anyhow::{Context, Result};
 use kmend_builder::files;
+use kmend_builder::guest::cpio::Archive;
+use kmend_builder::guest::initramfs;
+use kmend_builder::guest::machine::Machine;
+use kmend_builder::guest::shipped::{kernel_name, Module, Shipped};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-
-const INIT: &str = include_str!("../guest/init.sh");
-const LIB: &str = include_str!("../guest/lib.sh");
-const TRACE: &str = include_str!("../guest/trace.sh");
 
 /// A scenario whose live patches are built.
 #[derive(Clone, Debug)]
@@ -27,37 +24,13 @@ pub struct Ready {
 pub fn initramfs(ready: &[&Ready], machine: &Machine, shipped: &Shipped) -> Result<Vec<u8>> {
     let names: Vec<&str> = ready.iter().map(|r| r.scenario.name.as_str()).collect();
     let live: BTreeSet<String> = ready.iter().flat_map(|r| r.modules.keys().map(|n| kernel_name(n))).collect();
-    let mut archive = running(&names, &live.iter().map(String::as_str).collect::<Vec<_>>(), machine)?;
+    let mut archive = initramfs::running(&names, &live.iter().map(String::as_str).collect::<Vec<_>>(), machine)?;
     let mut there = BTreeSet::new();
     for r in ready {
         add_scenario(&mut archive, r, shipped, &mut there)
             .with_context(|| format!("cannot put scenario {} into a guest", r.scenario.name))?;
     }
     Ok(archive.finish())
-}
-
-/// An archive that runs `/s/NAME/run.sh` of each of `names`; `live` are the live patches that one of them may leave behind.
-pub fn running(names: &[&str], live: &[&str], machine: &Machine) -> Result<Archive> {
-    let mut archive = base(INIT, machine)?;
-    archive.file("/lib.sh", LIB.as_bytes());
-    archive.file("/trace.sh", TRACE.as_bytes());
-    archive.file("/order", lines(names).as_bytes());
-    archive.file("/live-patches", lines(live).as_bytes());
-    archive.dir("/s");
-    archive.dir("/modules");
-    Ok(archive)
-}
-
-/// An archive with busybox, the mount points, `init`, and the name of the port on which it tells.
-pub fn base(init: &str, machine: &Machine) -> Result<Archive> {
-    let mut archive = Archive::default();
-    for dir in ["/bin", "/dev", "/proc", "/sys", "/tmp"] {
-        archive.dir(dir);
-    }
-    archive.program("/bin/busybox", &machine.busybox()?);
-    archive.file("/facts", lines(&[machine.facts]).as_bytes());
-    archive.program("/init", init.as_bytes());
-    Ok(archive)
 }
 
 fn add_scenario(archive: &mut Archive, ready: &Ready, shipped: &Shipped, there: &mut BTreeSet<String>) -> Result<()> {
@@ -113,10 +86,6 @@ fn run_script(s: &Scenario, loads: &BTreeMap<String, Vec<Module>>) -> String {
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-fn lines(words: &[&str]) -> String {
-    words.iter().map(|w| format!("{w}\n")).collect()
 }
 
 #[cfg(test)]

@@ -3,17 +3,17 @@
 
 use crate::builds;
 use crate::cut::{self, Done};
-use crate::guest::{self, End, Host, Limits, Outcome};
 use crate::judge::{judge, Verdict};
-use crate::kernellog;
-use crate::machine::Machine;
 use crate::passes::{Pass, Recipe};
-use crate::protocol::Kind;
 use crate::scenario::Scenario;
 use crate::script::{self, Ready};
-use crate::shipped::Shipped;
 use anyhow::{Context, Result};
 use kmend_builder::files;
+use kmend_builder::guest::kernellog;
+use kmend_builder::guest::machine::Machine;
+use kmend_builder::guest::protocol::Kind;
+use kmend_builder::guest::shipped::Shipped;
+use kmend_builder::guest::{self, End, Host, Limits, Outcome};
 use kmend_builder::progress;
 use kmend_builder::target::Target;
 use std::collections::BTreeMap;
@@ -242,7 +242,7 @@ fn keep_logs(keep: &Path, guest: &str, outcome: &Outcome) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Fact;
+    use kmend_builder::guest::protocol::Fact;
 
     fn ready(name: &str) -> Ready {
         let scenario = Scenario {

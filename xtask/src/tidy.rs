@@ -149,7 +149,7 @@ mod tests {
             "kmod/livepatch.rs",
             "manager/src/main.rs",
             "packager/src/lib.rs",
-            "qemu-tests/src/guest.rs",
+            "qemu-tests/src/suite.rs",
             "xtask/src/tidy.rs",
             "builder/fuzz/fuzz_targets/header.rs",
         ];

@@ -3,15 +3,15 @@
 
 use super::disk::{self, System};
 use super::story::Stage;
-use crate::guest::{self, End, Host, Limits, More};
 use crate::judge::Verdict;
-use crate::kernellog;
-use crate::machine::Machine;
 use crate::passes::{Pass, Recipe};
-use crate::protocol::Fact;
-use crate::script;
-use crate::shipped::Shipped;
 use anyhow::{Context, Result};
+use kmend_builder::guest::initramfs;
+use kmend_builder::guest::kernellog;
+use kmend_builder::guest::machine::Machine;
+use kmend_builder::guest::protocol::Fact;
+use kmend_builder::guest::shipped::Shipped;
+use kmend_builder::guest::{self, End, Host, Limits, More};
 use kmend_builder::target::Target;
 use kmend_builder::{files, progress};
 use std::path::{Path, PathBuf};
@@ -124,7 +124,7 @@ fn verdict(stage: &Stage, facts: &[Fact], console: &str) -> Verdict {
 }
 
 fn initramfs(target: &Target, machine: &Machine) -> Result<Vec<u8>> {
-    let mut archive = script::base(INIT, machine)?;
+    let mut archive = initramfs::base(INIT, machine)?;
     archive.dir("/root");
     archive.dir("/modules");
     let shipped = Shipped::of(target)?;

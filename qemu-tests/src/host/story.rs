@@ -3,9 +3,9 @@
 //! has to print in `NN-name.expect`.
 
 use crate::expect::line_matches;
-use crate::protocol::{Fact, Kind};
 use anyhow::{ensure, Context, Result};
 use kmend_builder::files;
+use kmend_builder::guest::protocol::{Fact, Kind};
 use std::path::Path;
 
 /// One stage.

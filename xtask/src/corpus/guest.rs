@@ -3,9 +3,9 @@
 
 use super::record::{Outcome, Record, Store};
 use anyhow::Result;
+use kmend_builder::guest::End;
 use kmend_builder::target::modules;
 use kmend_builder::target::Target;
-use qemu_tests::guest::End;
 use qemu_tests::judge::Verdict;
 use qemu_tests::loads::{self, Patch};
 

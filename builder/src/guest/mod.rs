@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! One guest: a kernel and an initramfs in, what it told and what its kernel said out.
+//! One guest: a kernel and an initramfs in, what it told and what its kernel said out. The guest only reports what it sees;
+//! who boots it judges.
 
-use crate::kernellog;
-use crate::machine::Machine;
-use crate::protocol::{self, Fact, Kind};
-use crate::script;
+pub mod cpio;
+pub mod initramfs;
+pub mod kernellog;
+pub mod machine;
+pub mod protocol;
+pub mod shipped;
+
+use crate::files;
 use anyhow::{Context, Result};
-use kmend_builder::files;
+use machine::Machine;
+use protocol::{Fact, Kind};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -108,7 +114,7 @@ pub fn boot_more(kernel: &Path, initramfs: &[u8], host: Host, limits: Limits, mo
 }
 
 /// What QEMU is told for every guest of `machine`.
-pub(crate) fn arguments(machine: &Machine, accel: Accel) -> impl Iterator<Item = &'static str> {
+pub fn arguments(machine: &Machine, accel: Accel) -> impl Iterator<Item = &'static str> {
     // One thread for all processors: with more, a processor can run an int3 of a text patch that is long done
     // (its translated copy of the code is stale), and the guest dies of it.
     let accel = if accel == Accel::Kvm { "kvm" } else { "tcg,thread=single" };
@@ -250,7 +256,7 @@ pub fn choose_accel(kernel: &Path, machine: &Machine, scratch: &Path) -> Result<
     let limits = Limits { silence: Duration::from_secs(20), life: Duration::from_secs(20) };
     let init = "#!/bin/busybox sh\n/bin/busybox mount -t devtmpfs devtmpfs /dev\n\
                 printf 'KMEND\\tdone\\t-\\t-\\t\\n' >/dev/$(/bin/busybox cat /facts)\n/bin/busybox sleep 60\n";
-    let initramfs = script::base(init, machine)?.finish();
+    let initramfs = initramfs::base(init, machine)?.finish();
     let trial = boot(kernel, &initramfs, Host { machine, accel: Accel::Kvm, scratch }, limits)?;
     let accel = if trial.end == End::Done { Accel::Kvm } else { Accel::Tcg };
     let word = accel.name().to_lowercase();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The modules that a target ships: a name in, the module and what it depends on out, in loading order.
 
+use crate::target::modules;
+use crate::target::Target;
 use anyhow::{bail, Context, Result};
-use kmend_builder::target::modules;
-use kmend_builder::target::Target;
 use object::{Object, ObjectSection};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -2,9 +2,9 @@
 //! What differs between the machines that guests run on: a kernel's architecture in, QEMU's words, device names
 //! and a busybox out.
 
+use crate::files;
+use crate::target::distro::debian::apt;
 use anyhow::{ensure, Context, Result};
-use kmend_builder::files;
-use kmend_builder::target::distro::debian::apt;
 use kmend_shared::arch::ArchNames;
 use kmend_shared::{cache, programs};
 use std::path::{Path, PathBuf};
