@@ -194,6 +194,7 @@ fn boot(suite: &Suite, ready: &[&Ready], shipped: &Shipped, host: Host) -> Resul
         End::Panic => "its kernel died",
         End::Silent(_) => "it fell silent",
         End::Gone(_) => "QEMU ended",
+        End::Flood => "it wrote without end",
     });
     Ok(outcome)
 }
@@ -216,12 +217,10 @@ fn blame(verdict: Verdict, ready: &Ready, last: bool, outcome: &Outcome) -> Verd
     if !last || (finished && outcome.end == End::Done) {
         return verdict;
     }
-    let what = match &outcome.end {
-        End::Done if !finished => "the guest ended without finishing it".to_string(),
-        End::Done => return verdict,
-        End::Panic => "the guest's kernel died".to_string(),
-        End::Silent(time) => format!("the guest said nothing within {} s", time.as_secs()),
-        End::Gone(said) => format!("QEMU ended by itself: {said}"),
+    let what = match outcome.end.fault() {
+        Some(fault) => format!("the guest {fault}"),
+        None if !finished => "the guest ended without finishing it".to_string(),
+        None => return verdict,
     };
     let when = if booted { "" } else { " before it came up" };
     let tail = kernellog::tail(&outcome.console, 25);

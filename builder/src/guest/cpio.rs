@@ -25,6 +25,11 @@ impl Archive {
         self.entry(path, 0o100_644, data);
     }
 
+    /// Adds a symbolic link at `path` that leads to `to`.
+    pub fn link(&mut self, path: &str, to: &str) {
+        self.entry(path, 0o120_777, to.as_bytes());
+    }
+
     /// The finished archive.
     pub fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[]);

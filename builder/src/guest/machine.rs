@@ -1,26 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What differs between the machines that guests run on: a kernel's architecture in, QEMU's words, device names
-//! and a busybox out.
+//! What differs between the machines that guests run on: a kernel's architecture in, QEMU's words, device names and a busybox
+//! out.
 
 use crate::files;
-use crate::target::distro::debian::apt;
+use crate::target::distro;
 use anyhow::{ensure, Context, Result};
 use kmend_shared::arch::ArchNames;
 use kmend_shared::{cache, programs};
 use std::path::{Path, PathBuf};
-
-/// The suite whose busybox guests of a foreign architecture get.
-const SUITE: &str = "bookworm";
-
-/// Debian's package of a busybox that needs no libraries.
-const PACKAGE: &str = "busybox-static";
 
 /// The machine that QEMU makes for kernels of one architecture.
 #[derive(Debug)]
 pub struct Machine {
     /// The architecture, by `uname -m`.
     pub arch: &'static str,
-    /// The emulator's name, and Debian's package of it.
+    /// The emulator's name, and the package of it in Debian and Fedora.
     qemu: (&'static str, &'static str),
     /// What it makes.
     pub args: &'static [&'static str],
@@ -77,15 +71,50 @@ impl Machine {
         let own = files::cache_dir()?.join(cache::PROGRAMS).join(package).join("bin").join(name);
         programs::find(name)
             .or_else(|| own.is_file().then_some(own))
-            .with_context(|| format!("{name} is not in PATH: install {package} (`cargo xtask deps`)"))
+            .with_context(|| {
+                format!(
+                    "{name} is not in PATH: install the package {package} (Debian and Fedora call it so; in kmend's repository \
+                     `cargo xtask deps` does)"
+                )
+            })
     }
 
-    /// A static busybox for the guest: this computer's own, or one of the guest's architecture out of Debian.
+    /// A static busybox for the guest: this computer's own, else one out of the packages of its distribution, which the cache
+    /// keeps.
+    ///
+    /// # Errors
+    /// There is none that runs in the guest by itself, and none can be fetched.
     pub fn busybox(&self) -> Result<Vec<u8>> {
-        let path = if self.is_native() { own_busybox()? } else { self.foreign_busybox()? };
-        let data = files::read(&path)?;
-        self.check_program(&data).with_context(|| format!("{}: install {PACKAGE}", path.display()))?;
+        let good = |path: &PathBuf| files::read(path).ok().filter(|data| self.check_program(data).is_ok());
+        if let Some(data) = self.own_busyboxes().iter().find_map(good) {
+            return Ok(data);
+        }
+        let kept = files::cache_dir()?.join("busybox").join(format!("busybox-{}", self.arch));
+        let _lock = files::lock(&kept.with_extension("lock"), "fetches the same busybox")?;
+        if let Some(data) = good(&kept) {
+            return Ok(data);
+        }
+        let fetched = distro::of_machine().and_then(|distro| distro.busybox(ArchNames::named(self.arch)?));
+        let data = fetched.with_context(|| {
+            let arch = self.arch;
+            format!(
+                "a guest of {arch} needs a busybox that is linked statically, and none is here: put one into a folder of PATH as \
+                 busybox-{arch} (Debian's package is busybox-static; Fedora's and EPEL's busybox is static)"
+            )
+        })?;
+        self.check_program(&data).context("the busybox that was fetched")?;
+        files::write(&kept, &data)?;
         Ok(data)
+    }
+
+    /// Where this computer may have a busybox for the guest.
+    fn own_busyboxes(&self) -> Vec<PathBuf> {
+        let mut places: Vec<PathBuf> = programs::find(format!("busybox-{}", self.arch)).into_iter().collect();
+        if self.is_native() {
+            places.extend(programs::find("busybox"));
+            places.extend(["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(|folder| Path::new(folder).join("busybox")));
+        }
+        places
     }
 
     /// Whether an ELF program runs in a guest by itself: its architecture is the guest's, and it wants no
@@ -100,32 +129,6 @@ impl Machine {
         ensure!(!interpreted, "not a static program, so it cannot run in an initramfs by itself");
         Ok(())
     }
-
-    /// Debian's busybox of the guest's architecture, kept in the cache.
-    fn foreign_busybox(&self) -> Result<PathBuf> {
-        let arch = ArchNames::named(self.arch)?.debian;
-        let folder = files::cache_dir()?.join("busybox");
-        let kept = folder.join(format!("busybox-{arch}-{SUITE}"));
-        let _lock = files::lock(&kept.with_extension("lock"), "fetches the same busybox")?;
-        if files::read(&kept).is_ok_and(|data| self.check_program(&data).is_ok()) {
-            return Ok(kept);
-        }
-        let deb = apt::fetch(SUITE, arch, PACKAGE, None)
-            .with_context(|| format!("guests of {} need a busybox of their own", self.arch))?;
-        let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-        apt::unpack(&deb, scratch.path(), &[])?;
-        let places = ["bin/busybox", "usr/bin/busybox"].map(|p| scratch.path().join(p));
-        let found = places.into_iter().find(|p| p.is_file());
-        let found = found.with_context(|| format!("{} holds no busybox", deb.display()))?;
-        files::write(&kept, &files::read(&found)?)?;
-        Ok(kept)
-    }
-}
-
-fn own_busybox() -> Result<PathBuf> {
-    let path = ["/usr/bin/busybox", "/bin/busybox"].map(Path::new).into_iter().find(|p| p.exists());
-    path.map(Path::to_path_buf)
-        .with_context(|| format!("no busybox on this machine: install {PACKAGE} (`cargo xtask deps`)"))
 }
 
 #[cfg(test)]

@@ -7,15 +7,17 @@ pub mod initramfs;
 pub mod kernellog;
 pub mod machine;
 pub mod protocol;
+pub mod shell;
 pub mod shipped;
 
 use crate::files;
+use crate::target::tied;
 use anyhow::{Context, Result};
 use machine::Machine;
 use protocol::{Fact, Kind};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -49,6 +51,21 @@ pub enum End {
     Silent(Duration),
     /// QEMU ended by itself; the text is what it said.
     Gone(String),
+    /// It told or logged more than anyone would read.
+    Flood,
+}
+
+impl End {
+    /// What happened, as the rest of "the guest …"; None where it came to its end.
+    pub fn fault(&self) -> Option<String> {
+        match self {
+            End::Done => None,
+            End::Panic => Some("died: its kernel panicked".into()),
+            End::Silent(time) => Some(format!("said nothing within {} s", time.as_secs())),
+            End::Gone(said) => Some(format!("is gone, as QEMU ended by itself: {said}")),
+            End::Flood => Some("wrote more than can be kept of its log or its probe".into()),
+        }
+    }
 }
 
 /// What is left of a guest.
@@ -61,6 +78,12 @@ pub struct Outcome {
     /// What its kernel wrote to the console.
     pub console: String,
 }
+
+/// The most that is kept of a guest's console, and of what it tells, in bytes each: a whole host writes some 200 KB.
+const MOST: u64 = 32 << 20;
+
+/// The longest line that is read as one; what is longer is no fact.
+const LONGEST_LINE: u64 = 128 << 10;
 
 /// Limits of a guest.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +133,7 @@ pub fn boot_more(kernel: &Path, initramfs: &[u8], host: Host, limits: Limits, mo
         (said, End::Gone(_)) => End::Gone(said),
         (_, end) => end,
     };
-    Ok(Outcome { end, facts, console: String::from_utf8_lossy(&files::read(&console)?).into_owned() })
+    Ok(Outcome { end, facts, console: read_console(&console) })
 }
 
 /// What QEMU is told for every guest of `machine`.
@@ -150,7 +173,8 @@ fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path, more: More) 
     let stderr = std::fs::File::create(&errors).with_context(|| format!("cannot write {}", errors.display()))?;
     let machine = host.machine;
     let emulator = machine.emulator()?;
-    let mut qemu = Command::new(&emulator);
+    // It ends with this process, whatever ends that.
+    let mut qemu = tied(&emulator);
     qemu.args(arguments(machine, host.accel));
     // A pseries kernel tells the hypervisor that it dies, and QEMU would end then.
     qemu.args(if more.reboots { &["-action", "panic=none"][..] } else { &["-no-reboot"] });
@@ -176,7 +200,7 @@ fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path, more: More) 
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stdout);
         let mut line = Vec::new();
-        while matches!(reader.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+        while matches!(reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line), Ok(n) if n > 0) {
             if send.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                 return;
             }
@@ -190,10 +214,15 @@ fn follow(guest: &mut Guest, limits: Limits, console: &Path, reboots: bool) -> (
     let begun = Instant::now();
     let mut heard = Instant::now();
     let mut facts = Vec::new();
+    let mut told = 0;
     loop {
         match guest.lines.recv_timeout(Duration::from_millis(250)) {
             Ok(line) => {
                 heard = Instant::now();
+                told += line.len() as u64;
+                if told > MOST {
+                    return (End::Flood, facts);
+                }
                 facts.extend(protocol::parse(&line));
                 if !reboots && facts.last().is_some_and(|f| f.kind == Kind::Done) {
                     wait_for_console(console, &facts);
@@ -215,6 +244,9 @@ fn follow(guest: &mut Guest, limits: Limits, console: &Path, reboots: bool) -> (
             // The call trace comes after the line that was found.
             std::thread::sleep(Duration::from_secs(1));
             return (End::Panic, facts);
+        }
+        if std::fs::metadata(console).is_ok_and(|about| about.len() > MOST) {
+            return (End::Flood, facts);
         }
         if heard.elapsed() > limits.silence {
             return (End::Silent(limits.silence), facts);
@@ -238,7 +270,10 @@ fn wait_for_console(console: &Path, facts: &[Fact]) {
 }
 
 fn read_console(console: &Path) -> String {
-    std::fs::read(console).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+    let mut bytes = Vec::new();
+    // There is none yet where QEMU has just begun.
+    let _ = std::fs::File::open(console).and_then(|file| file.take(MOST).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Whether KVM really runs `kernel`: /dev/kvm can be there and fail. Tried once a boot of this computer, by booting.

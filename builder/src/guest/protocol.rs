@@ -25,6 +25,10 @@ pub enum Kind {
     Begin,
     /// A line that the probe printed.
     Out,
+    /// A line that the probe wrote to standard error.
+    Err,
+    /// Something else that was seen: a word that says what, then its values.
+    Told,
     /// A function that /sys/kernel/livepatch lists.
     List,
     /// A step is done.
@@ -49,6 +53,8 @@ pub fn parse(line: &str) -> Option<Fact> {
         "up" => Kind::Up,
         "begin" => Kind::Begin,
         "out" => Kind::Out,
+        "err" => Kind::Err,
+        "told" => Kind::Told,
         "list" => Kind::List,
         "ok" => Kind::Ok,
         "fail" => Kind::Fail,

@@ -75,8 +75,11 @@ impl Shipped {
     }
 }
 
-/// The names behind `depends=` in a module's .modinfo.
-fn depends(elf: &[u8]) -> Result<Vec<String>> {
+/// The names behind `depends=` in the .modinfo of a module's ELF file.
+///
+/// # Errors
+/// It is no ELF file, or has no .modinfo.
+pub fn depends(elf: &[u8]) -> Result<Vec<String>> {
     let words = modinfo(elf, "depends=")?.into_iter().next().unwrap_or_default();
     Ok(words.split(',').filter(|w| !w.is_empty()).map(kernel_name).collect())
 }

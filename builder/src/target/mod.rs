@@ -22,18 +22,20 @@ pub mod tree;
 
 use kmend_shared::programs;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 pub use add::Added;
 
 /// `program`, which ends when this process does, however that ends: what still writes must not do so
 /// into a folder whose lock is gone. (setpriv is part of util-linux.)
-pub(crate) fn tied(program: &str) -> std::process::Command {
+pub(crate) fn tied(program: impl AsRef<OsStr>) -> std::process::Command {
     use std::process::{Command, Stdio};
+    let program = program.as_ref();
     // A program that is missing is better missed by name.
     let mut c = if programs::find("setpriv").is_some() && programs::find(program).is_some() {
         let mut c = Command::new("setpriv");
-        c.args(["--pdeathsig", "TERM", "--", program]);
+        c.args(["--pdeathsig", "TERM", "--"]).arg(program);
         c
     } else {
         Command::new(program)

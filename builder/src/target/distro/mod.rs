@@ -12,6 +12,7 @@ use super::host::{Packaged, Running};
 use super::options::{Given, Opt};
 use super::Added;
 use anyhow::{ensure, Context, Result};
+use kmend_shared::arch::ArchNames;
 use kmend_shared::programs;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -64,6 +65,13 @@ pub trait Distro: Sync {
     /// The folders in the build root `root`, as seen inside of it, where the distribution's packages put the source of Rust's
     /// library, if it is there.
     fn rust_sources(&self, root: &Path) -> Vec<String>;
+
+    /// The program of a busybox for machines of `arch` that needs no libraries, out of the distribution's packages. Nothing of
+    /// this machine is changed.
+    ///
+    /// # Errors
+    /// It has none, or it cannot be fetched.
+    fn busybox(&self, arch: &ArchNames) -> Result<Vec<u8>>;
 }
 
 /// What is known of a distribution.

@@ -11,10 +11,12 @@ mod sources;
 mod versions;
 
 use super::{Ask, Distro, Facts, Format};
+use crate::files;
 use crate::target::host::{Packaged, Running};
 use crate::target::options::{Given, Opt};
 use crate::target::Added;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use kmend_shared::arch::ArchNames;
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +52,9 @@ const FACTS: Facts = Facts {
 /// The suite that has the Rust toolchain for kernels without CONFIG_RUST: rustc has to know what the kernels' flags come to,
 /// -Zfunction-return (1.76) and -Zpatchable-function-entry (1.83) among them.
 const RUST_SUITE: &str = "trixie";
+
+/// The suite and the package of a busybox that needs no libraries.
+const BUSYBOX: (&str, &str) = ("bookworm", "busybox-static");
 
 impl Distro for Debian {
     fn facts(&self) -> &'static Facts {
@@ -92,6 +97,16 @@ impl Distro for Debian {
             .filter(|e| e.path().join("library/core/src/lib.rs").is_file())
             .map(|e| format!("/usr/src/{}/library", e.file_name().to_string_lossy()))
             .collect()
+    }
+
+    fn busybox(&self, arch: &ArchNames) -> Result<Vec<u8>> {
+        let (suite, package) = BUSYBOX;
+        let deb = apt::fetch(suite, arch.debian, package, None)?;
+        let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+        apt::unpack(&deb, scratch.path(), &[])?;
+        let places = ["bin/busybox", "usr/bin/busybox"].map(|p| scratch.path().join(p));
+        let found = places.into_iter().find(|p| p.is_file());
+        files::read(&found.with_context(|| format!("{} holds no busybox", deb.display()))?)
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Ask, Distro, Facts, Format};
 use crate::target::host::{Packaged, Running};
 use crate::target::options::{Given, Opt, ROOT, RUST, SOURCE};
 use crate::target::Added;
-use anyhow::Result;
+use anyhow::{bail, Result};
 use kmend_shared::arch::{self, ArchNames};
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
@@ -118,6 +118,10 @@ impl Distro for Rpm {
         let folder = "usr/lib/rustlib/src/rust/library";
         let is_there = root.join(folder).join("core/src/lib.rs").is_file();
         is_there.then(|| format!("/{folder}")).into_iter().collect()
+    }
+
+    fn busybox(&self, _arch: &ArchNames) -> Result<Vec<u8>> {
+        bail!("kmend fetches no RPMs")
     }
 }
 
