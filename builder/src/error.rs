@@ -216,3 +216,24 @@ impl fmt::Display for NotVerified {
 }
 
 impl std::error::Error for NotVerified {}
+
+/// A live patch was tried in a guest, and not all was well. Exit code 4.
+#[derive(Debug)]
+pub struct Faulty {
+    /// The live patch.
+    pub name: String,
+    /// The target.
+    pub target: String,
+    /// How many faults there are.
+    pub faults: usize,
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, target, faults } = self;
+        let faults = if *faults == 1 { "1 fault".into() } else { format!("{faults} faults") };
+        write!(f, "{name} was tried on {target}, and the guest showed {faults}")
+    }
+}
+
+impl std::error::Error for Faulty {}

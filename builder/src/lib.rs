@@ -50,6 +50,7 @@ pub mod source;
 pub mod special;
 pub mod stream;
 pub mod target;
+pub mod trial;
 pub mod types;
 pub mod unpack;
 pub mod verify;

@@ -321,6 +321,26 @@ pub const PAGES: &[Page] = &[
         examples: &[("One that is no longer needed:", "kmend-build target remove tree:mine")],
         ..NONE
     },
+    Page {
+        command: "kmend-build try",
+        exits: &[
+            ("0", "all was well in all runs"),
+            ("1", "an error: a file, the target, no QEMU, a kernel that does not come up"),
+            ("2", "the live patch does not fit the target"),
+            ("4", "the guest showed a fault"),
+        ],
+        environment: ENVIRONMENT,
+        files: &[CACHE],
+        examples: &[
+            ("Load it, revert it, and read the log:", "kmend-build try kmend_demo.ko -t debian:forky"),
+            (
+                "With a script that has to say something else under the live patch:",
+                "kmend-build try kmend_demo.ko -t debian:forky --probe probe.sh --expect-change",
+            ),
+            ("A shell in the guest:", "kmend-build try kmend_demo.ko -t debian:forky --shell"),
+        ],
+        see: &["qemu(1)", "busybox(1)", "/usr/share/doc/kmend-build/try.md"],
+    },
 ];
 
 const NONE: Page = Page { command: "", exits: &[], environment: &[], files: &[], examples: &[], see: &[] };

@@ -29,9 +29,10 @@ mod report;
 pub mod sign;
 pub mod stream;
 pub mod target;
+mod trial;
 
 use crate::error::{
-    BreaksLedger, DoesNotFit, KernelsLeftOut, NotVerified, NothingChanged, NothingToDo, Refused, Unproven,
+    BreaksLedger, DoesNotFit, Faulty, KernelsLeftOut, NotVerified, NothingChanged, NothingToDo, Refused, Unproven,
 };
 use crate::stream::collect::ResultsRefused;
 use crate::stream::contents::Differs;
@@ -66,6 +67,7 @@ enum Command {
     Stream(stream::StreamArgs),
     /// Kernels to build live patches for
     Target(target::TargetArgs),
+    Try(trial::TryArgs),
 }
 
 /// The command line, for those who write about it.
@@ -73,7 +75,7 @@ pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
-/// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed, nothing to do.
+/// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed, nothing to do, 4 a fault in a guest.
 pub fn run() -> ExitCode {
     if kpatch_build::is_called(std::env::args_os().next().as_deref()) {
         return match kpatch_build::Args::try_parse() {
@@ -104,6 +106,7 @@ fn run_command(command: &Command) -> Result<()> {
         Command::Sign(args) => sign::run(args),
         Command::Stream(args) => stream::run(args),
         Command::Target(args) => target::run(args),
+        Command::Try(args) => trial::run(args),
     }
 }
 
@@ -152,6 +155,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         2
     } else if error.is::<NothingChanged>() || error.is::<NothingToDo>() {
         3
+    } else if error.is::<Faulty>() {
+        4
     } else {
         1
     }

@@ -6,9 +6,10 @@
 
 use super::{name_at, Function, Maker, Patched};
 use crate::arch::Field;
-use crate::elf::{Object, SecId, SymKind};
+use crate::elf::{Object, SecId, SymKind, Symbol};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// kpatch-build, `struct kpatch_patch_func` (kmod/patch/kpatch-patch.h): new_addr, new_size, old_addr,
 /// old_size, sympos, name, objname; of 8 bytes each.
@@ -153,6 +154,42 @@ fn klp_objects(tables: &Tables<'_>, start: Spot) -> Vec<Patched> {
     let all = klp_lists(tables, start).into_iter();
     all.map(|(name, list)| Patched { name, functions: list.into_iter().map(|(_, function)| function).collect() })
         .collect()
+}
+
+/// Where the array of klp objects is that a live patch of kmend's registers.
+pub(crate) fn kmend_lists(object: &Object) -> impl Iterator<Item = Spot> + '_ {
+    let is_list = |s: &&Symbol| s.name.starts_with("_R") && s.name.ends_with("7OBJECTS");
+    object.symbols.iter().filter(is_list).filter_map(|s| Some((s.section()?, s.value)))
+}
+
+/// The code that takes the place of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCode {
+    /// The klp object: `vmlinux` or a module.
+    pub object: String,
+    /// The function that it replaces.
+    pub function: Function,
+    /// The section of the live patch that it is in.
+    pub section: String,
+    /// Where it begins there, and where it ends; bytes.
+    pub place: Range<u64>,
+}
+
+/// The new code of each function that a live patch of kmend's registers; nothing for those that others made.
+pub fn new_code(object: &Object) -> Vec<NewCode> {
+    let tables = Tables::of(object);
+    let mut found = Vec::new();
+    for (name, functions) in kmend_lists(object).flat_map(|start| klp_lists(&tables, start)) {
+        for (at, function) in functions {
+            // Behind the name in struct klp_func.
+            let Some((section, value)) = tables.pointer((at.0, at.1 + 8)) else { continue };
+            let is_here = |s: &&Symbol| s.kind == SymKind::Func && s.section() == Some(section) && s.value == value;
+            let size = object.symbols.iter().find(is_here).map_or(0, |s| s.size);
+            let (object, section) = (name.clone(), object.sections[section].name.clone());
+            found.push(NewCode { object, function, section, place: value..value.saturating_add(size) });
+        }
+    }
+    found
 }
 
 /// The names of the klp objects in an array that begins at `start`, those without functions among them.

@@ -6,8 +6,8 @@
 //! funcs, struct klp_func is old_name, new_func, old_sympos (include/linux/livepatch.h).
 
 use super::{unknown, Against};
-use crate::elf::{Object, SecId, Symbol};
-use crate::klp::functions::{klp_lists, klp_names, Tables};
+use crate::elf::{Object, Symbol};
+use crate::klp::functions::{klp_lists, klp_names, kmend_lists, Tables};
 use crate::klp::{Function, KlpName};
 use crate::manifest::{Manifest, UnitFacts};
 use std::collections::BTreeSet;
@@ -48,20 +48,14 @@ pub(super) fn faults(object: &Object, manifest: &Manifest, against: &Against<'_>
 /// The klp objects that it registers.
 fn object_names(object: &Object) -> BTreeSet<String> {
     let tables = Tables::of(object);
-    lists(object).flat_map(|start| klp_names(&tables, start)).collect()
-}
-
-/// Where the array of klp objects is.
-fn lists(object: &Object) -> impl Iterator<Item = (SecId, u64)> + '_ {
-    let is_list = |s: &&Symbol| s.name.starts_with("_R") && s.name.ends_with("7OBJECTS");
-    object.symbols.iter().filter(is_list).filter_map(|s| Some((s.section()?, s.value)))
+    kmend_lists(object).flat_map(|start| klp_names(&tables, start)).collect()
 }
 
 /// Each function that is registered: klp object, name, position among its namesakes.
 fn registered(object: &Object, faults: &mut Vec<String>) -> BTreeSet<(String, String, u64)> {
     let tables = Tables::of(object);
     let mut all = BTreeSet::new();
-    for (owner, functions) in lists(object).flat_map(|start| klp_lists(&tables, start)) {
+    for (owner, functions) in kmend_lists(object).flat_map(|start| klp_lists(&tables, start)) {
         for (at, Function { name, sympos }) in functions {
             let code = tables.pointer((at.0, at.1 + 8));
             let is_new = |s: &Symbol| s.section().map(|home| (home, s.value)) == code && own_name(&s.name) == name;

@@ -33,6 +33,7 @@ mod sign;
 mod stream;
 mod tables;
 mod tool;
+mod trial;
 mod usage;
 mod without_rust;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ("sign", sign::TESTS),
         ("stream", stream::TESTS),
         ("farm", farm::TESTS),
+        ("try", trial::TESTS),
     ] {
         trials.extend(tests.iter().map(|t| trial(group, t)));
     }
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "stream", repositories::TESTS),
         ("KMEND_TEST_TARGET", "farm", farm::WITH_TARGET),
         ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),
+        ("KMEND_TEST_TARGET", "try", trial::WITH_TARGET),
         ("KMEND_TEST_TARGET", "reader", reader::TESTS),
         ("KMEND_TEST_TARGET", "samples", samples::TESTS),
         ("KMEND_TEST_TARGET_WITHOUT_RUST", "mutants", mutants::WITH_CHECKSUMS),

@@ -31,6 +31,7 @@ fn help_names_every_command() {
         ("diff", &["--json", "--layout", "--output", "Exit code"]),
         ("prove", &["--target", "--json", "FILE.c", "Exit code"]),
         ("target", &["add", "list", "show", "remove"]),
+        ("try", &["--target", "--probe", "--shell", "--json", "Exit code"]),
     ] {
         assert!(all.out.contains(name), "{}", all.out);
         let help = run(cache.path(), &[name, "--help"]);
