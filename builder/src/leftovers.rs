@@ -67,7 +67,8 @@ fn in_cache(cache: &Path) -> Result<Vec<Leftover>> {
             found.push(Leftover { path, what: "half-made target", _lock: Some(lock) });
         }
     }
-    for folder in entries(cache)?.into_iter().filter(|p| p.is_dir()) {
+    let folders = entries(cache)?.into_iter().chain(entries(&cache.join("objects"))?);
+    for folder in folders.filter(|p| p.is_dir()) {
         let stale = entries(&folder)?.into_iter().filter(|p| starts_with(p, files::BESIDE_PREFIX) && is_stale(p));
         found.extend(stale.map(|path| Leftover { path, what: "half-written cache entry", _lock: None }));
     }

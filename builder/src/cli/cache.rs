@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build cache: show, prune.
 
+use crate::compile::room;
 use crate::target::distro::DISTROS;
 use crate::{files, leftovers};
 use anyhow::Result;
@@ -20,6 +21,9 @@ enum Command {
     /// Show what is in the cache, how large it is, and what killed runs left behind
     Show,
     /// Remove what killed runs left behind: unfinished build roots and targets, work folders, half-written files
+    ///
+    /// Compiled units that were of no use for longest go too, if all of them take more than $KMEND_CACHE_OBJECTS MiB (20480 if it is
+    /// not set). Builds do the same.
     Prune,
 }
 
@@ -31,7 +35,7 @@ const FOLDERS: &[(&str, &str)] = &[
     ("index", "which files include which, and the like"),
     ("kernels", "kernels built for tests"),
     ("layouts", "sizes of structs"),
-    ("objects", "compiled and preprocessed units"),
+    ("objects", "compiled and preprocessed units, and what was read in them"),
     ("roots", "build roots: the compilers"),
     ("targets", "kernels that live patches are built for: `kmend-build target list`"),
 ];
@@ -57,6 +61,10 @@ fn show() -> Result<()> {
         println!("{}", format!("  {folder:10} {:>9}  {what}", in_units(bytes)).trim_end());
     }
     println!("  {:10} {:>9}", "all", in_units(total));
+    println!(
+        "\nobjects: at most {} ($KMEND_CACHE_OBJECTS); what was of no use for longest is removed first",
+        in_units(room::most())
+    );
     let left = leftovers::all()?;
     if !left.is_empty() {
         println!("\nleft by runs that were killed (`kmend-build cache prune` removes it):");
@@ -68,6 +76,10 @@ fn show() -> Result<()> {
 }
 
 fn prune() -> Result<()> {
+    let trimmed = room::trim(&files::cache_dir()?.join("objects"), room::most());
+    if trimmed > 0 {
+        println!("removed compiled units that were of no use for longest [{}]", in_units(trimmed));
+    }
     let left = leftovers::all()?;
     if left.is_empty() {
         println!("nothing is left of killed runs");

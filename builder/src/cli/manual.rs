@@ -29,6 +29,7 @@ const CACHE: (&str, &str) = ("~/.cache/kmend", "targets, build roots and compile
 
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("KMEND_CACHE", "the cache folder, in place of $XDG_CACHE_HOME/kmend or ~/.cache/kmend"),
+    ("KMEND_CACHE_OBJECTS", "the most MiB that compiled units may take in the cache; 20480 if it is not set"),
     ("NO_COLOR", "no colours, also on a terminal"),
 ];
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Compiles units once more, original and patched, for a question that few fixes raise: units, the patched files and
-//! what to do otherwise in, pairs of objects out. They are kept as patched objects are (`cache.rs`).
+//! what to do otherwise in, pairs of objects out. They are kept as all objects are (`cache.rs`).
 
-use super::overlay::Contents;
-use super::{compile_one, explain, patched_sandbox, Place, Unit, Variant, Work, NO_DEBUG, SECTIONS};
+use super::contents::Contents;
+use super::{compile_one, explain, patched_sandbox, Place, Unit, Variant, Work, DEBUG, NO_DEBUG, SECTIONS};
 use crate::arch::by_name;
 use crate::compile::cache::Cache;
 use crate::files;
@@ -12,9 +12,10 @@ use crate::progress;
 use crate::source::PatchedTree;
 use crate::target::kbuild::count;
 use crate::target::Target;
-use anyhow::{Context, Result};
+use anyhow::{anyhow, Context, Result};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 /// What is done otherwise.
@@ -30,9 +31,6 @@ pub enum How {
     /// changes: it changes those of a live patch when that is loaded, which may be before the module with the keys.
     ReadsKeys,
 }
-
-/// Debug information that the object holds itself, unpacked.
-const DEBUG: &[&str] = &["-g2", "-gno-split-dwarf", "-gz=none"];
 
 /// The kernel has a form of asm/runtime-const.h for architectures that do not write values into their code: it reads
 /// the variables. On x86_64 what is compiled for the kernel uses the other form, and a module cannot.
@@ -87,9 +85,10 @@ pub fn naming_data(
     units: &[&Unit],
     work: &Path,
 ) -> Result<Vec<(Pair, Option<Pair>)>> {
-    let plain = run(target, tree, units, How::NamesData, false, work)?;
+    let pairs = |moved| run(target, tree, units, How::NamesData, moved, work, |_, pair| Ok(pair));
+    let plain = pairs(false)?;
     let moved = match by_name(&target.arch)?.transplant() {
-        Some(_) => run(target, tree, units, How::NamesData, true, work)?.into_iter().map(Some).collect(),
+        Some(_) => pairs(true)?.into_iter().map(Some).collect(),
         None => vec![None; units.len()],
     };
     Ok(plain.into_iter().zip(moved).collect())
@@ -101,10 +100,33 @@ pub fn naming_data(
 /// # Errors
 /// What the compiler says.
 pub fn again(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, work: &Path) -> Result<Vec<Pair>> {
-    run(target, tree, units, how, how != How::Types, work)
+    run(target, tree, units, how, how != How::Types, work, |_, pair| Ok(pair))
 }
 
-fn run(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, moved: bool, work: &Path) -> Result<Vec<Pair>> {
+/// What `look` makes of each pair of objects with debug information, in the order of `units`. The objects are large: as many are in
+/// memory as are looked at side by side.
+///
+/// # Errors
+/// What the compiler says, and those of `look`.
+pub fn types<R: Send>(
+    target: &Target,
+    tree: &PatchedTree,
+    units: &[&Unit],
+    work: &Path,
+    look: impl Fn(usize, Pair) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    run(target, tree, units, How::Types, false, work, look)
+}
+
+fn run<R: Send>(
+    target: &Target,
+    tree: &PatchedTree,
+    units: &[&Unit],
+    how: How,
+    moved: bool,
+    work: &Path,
+    look: impl Fn(usize, Pair) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
     let step = progress::step(match how {
         How::Types => "compiling with debug information, to compare types and static variables",
         How::NamesData => "compiling again, to distinguish variables of one section",
@@ -119,41 +141,57 @@ fn run(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, moved: bo
     });
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let cache = Cache::open(target)?;
-    let works = units.iter().map(|unit| Work::new(&cache, target, unit)).collect::<Result<Vec<_>>>()?;
+    let works = units.iter().map(|unit| Work::new(target, unit)).collect::<Result<Vec<_>>>()?;
     let flags = match how {
-        How::Types => DEBUG.to_vec(),
+        How::Types => [SECTIONS, DEBUG].concat(),
         How::ReadsVariables | How::ReadsKeys | How::NamesData => [SECTIONS, &[NO_DEBUG]].concat(),
     };
     let mut plain = target.sandbox().writable(&out, crate::sandbox::WORK);
     let mut patched = patched_sandbox(tree, target, &out)?.writable(&out, crate::sandbox::WORK);
-    let (mut over_plain, mut over_patched) = (Contents::default(), Contents::of(tree)?);
+    let (mut over_plain, mut over_patched) = (Contents::default(), Contents::of(tree));
     for (header, file) in headers(how, target, &out)? {
         let place = format!("{}/{header}", target.tree_inside);
         plain = plain.read_only(&file, &place);
         patched = patched.read_only(&file, &place);
         over_plain = over_plain.with(header, &file)?;
-        over_patched = over_patched.map(|over| over.with(header, &file)).transpose()?;
+        over_patched = over_patched.with(header, &file)?;
     }
     let begun = SystemTime::now();
-    let plain = Place { sandbox: &plain, out: &out, kept: Some((&cache, &over_plain, begun)) };
-    let kept = over_patched.as_ref().map(|over| (&cache, over, begun));
-    let patched = Place { sandbox: &patched, out: &out, kept };
+    let plain = Place { sandbox: &plain, out: &out, cache: &cache, over: &over_plain, begun };
+    let patched = Place { sandbox: &patched, out: &out, cache: &cache, over: &over_patched, begun };
     let variants = |i: usize| match moved && works[i].transplant.is_some() {
         true => [Variant::MovedOriginal, Variant::MovedPatched],
         false => [Variant::Original, Variant::Patched],
     };
     let jobs: Vec<_> = (0..works.len()).flat_map(|i| variants(i).map(|variant| (i, variant))).collect();
-    let ready = AtomicUsize::new(0);
+    let (ready, kept) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    // Both of a pair are compiled side by side; the one that is ready first waits here for the other.
+    let waiting: Vec<Mutex<Option<Vec<u8>>>> = works.iter().map(|_| Mutex::default()).collect();
     let made = parallel::map(&jobs, |_, &(i, variant)| {
         let place = if variant.is_patched() { &patched } else { &plain };
         let made = compile_one(place, &works[i], variant, Some((&flags, how)), i)
             .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))?;
-        if variant.is_patched() {
-            step.detail(&format!("{} of {}", 1 + ready.fetch_add(1, Ordering::Relaxed), count(units.len())));
-        }
-        Ok(made)
+        kept.fetch_add(usize::from(made.was_kept), Ordering::Relaxed);
+        let other = {
+            let mut waiting = waiting[i].lock().map_err(|_| anyhow!("a compile job broke off"))?;
+            let Some(other) = waiting.take() else {
+                *waiting = Some(made.object);
+                return Ok(None);
+            };
+            other
+        };
+        let pair = if variant.is_patched() { (other, made.object) } else { (made.object, other) };
+        let found = look(i, pair)?;
+        step.detail(&format!("{} of {}", 1 + ready.fetch_add(1, Ordering::Relaxed), count(units.len())));
+        Ok(Some((i, found)))
     })?;
-    step.done(&count(units.len()));
-    let mut objects = made.into_iter().map(|made| made.object);
-    Ok(std::iter::from_fn(|| Some((objects.next()?, objects.next()?))).collect())
+    let kept = match kept.into_inner() {
+        0 => String::new(),
+        n if n == jobs.len() => ", all from the cache".into(),
+        n => format!(", {n} of {} objects from the cache", jobs.len()),
+    };
+    step.done(&format!("{}{kept}", count(units.len())));
+    let mut found: Vec<(usize, R)> = made.into_iter().flatten().collect();
+    found.sort_by_key(|(i, _)| *i);
+    Ok(found.into_iter().map(|(_, found)| found).collect())
 }

@@ -3,9 +3,11 @@
 
 pub mod again;
 pub mod cache;
+mod contents;
 pub mod named;
 mod overlay;
 pub mod probe;
+pub mod room;
 mod said;
 
 use crate::arch::{by_name, Transplant};
@@ -13,18 +15,17 @@ use crate::files;
 use crate::parallel;
 use crate::progress;
 use crate::sandbox::{Sandbox, WORK};
-use crate::source::PatchedTree;
+use crate::source::{skeleton, PatchedTree};
 use crate::target::kbuild::command::Saved;
 use crate::target::kbuild::{self, count, saved, Unit};
 use crate::target::Target;
 use again::How;
-use anyhow::{anyhow, ensure, Context, Result};
-use cache::{Cache, Compiled, Originals};
-use overlay::Contents;
+use anyhow::{anyhow, Context, Result};
+use cache::{Cache, Compiled};
+use contents::Contents;
 pub(crate) use said::explain;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Mutex;
 use std::time::SystemTime;
 
 /// The objects of one unit, as bytes of ELF relocatable files, before any objtool run.
@@ -61,6 +62,9 @@ const SECTIONS: &[&str] = &["-ffunction-sections", "-fdata-sections"];
 /// Line tables and inlined functions say which line brought a change (`explain/`); that much debug information takes the
 /// compiler no time that can be measured. It must stand there as it is.
 const LINE_TABLES: &[&str] = &["-g1", "-gz=none"];
+
+/// Full debug information that the object holds itself, unpacked: what types look like, and where variables are declared.
+const DEBUG: &[&str] = &["-g2", "-gno-split-dwarf", "-gz=none"];
 
 /// For patched sources, which may use macros that older kernels lack: searched last, so that a tree's own come first.
 pub(crate) const OWN: &[&str] = &["-idirafter", HEADERS];
@@ -100,28 +104,14 @@ struct Work<'a> {
     unit: &'a Unit,
     saved: Saved,
     transplant: Option<&'static dyn Transplant>,
-    key: String,
-    known: Option<Originals>,
-    /// It reads files that no dependency list names.
-    embeds: bool,
 }
 
 impl<'a> Work<'a> {
-    fn new(cache: &Cache, target: &Target, unit: &'a Unit) -> Result<Self> {
+    fn new(target: &Target, unit: &'a Unit) -> Result<Self> {
         let saved = saved(target, &unit.object)?;
         // Assembler sources are what they are: there is no compiler to be told.
         let transplant = by_name(&target.arch)?.transplant().filter(|_| saved.source.ends_with(".c"));
-        let mut call = saved.call(&unit.object, "", &[SECTIONS, LINE_TABLES].concat());
-        call.extend(transplant.iter().flat_map(|t| t.flags()).map(|f| f.to_string()));
-        let key = cache.key(&call);
-        let known = cache.get(&key);
-        let embeds = std::fs::read(target.tree.join(&unit.source)).map_or(true, |text| embeds(&text));
-        Ok(Self { unit, saved, transplant, key, known, embeds })
-    }
-
-    /// The key under which the unit as shipped is kept without its other forms.
-    fn alone(&self) -> String {
-        files::sha256(format!("{} as shipped alone", self.key).as_bytes())
+        Ok(Self { unit, saved, transplant })
     }
 }
 
@@ -130,8 +120,11 @@ struct Place<'a> {
     sandbox: &'a Sandbox,
     /// The folder of this machine that the sandbox writes to.
     out: &'a Path,
-    /// Kept objects, what lies over the tree, and when the first compiler began. None: nothing is kept.
-    kept: Option<(&'a Cache<'a>, &'a Contents, SystemTime)>,
+    cache: &'a Cache<'a>,
+    /// What lies over the tree.
+    over: &'a Contents,
+    /// When the first compiler began.
+    begun: SystemTime,
 }
 
 /// Compiles each unit three times, or five where code that moves is compiled in another way; the unpatched come
@@ -151,35 +144,19 @@ pub fn compile_shipped(target: &Target, units: &[&Unit], debug: bool, work: &Pat
     });
     let variant = if debug { Variant::ShippedWithDebug } else { Variant::Shipped };
     let cache = Cache::open(target)?;
-    let mut works = units.iter().map(|unit| Work::new(&cache, target, unit)).collect::<Result<Vec<_>>>()?;
-    for w in &mut works {
-        w.known = w.known.take().or_else(|| cache.get(&w.alone())).filter(|_| !debug);
-    }
-    let begun = SystemTime::now();
+    let works = units.iter().map(|unit| Work::new(target, unit)).collect::<Result<Vec<_>>>()?;
     let sandbox = target.sandbox().writable(work, WORK);
-    let new: Vec<usize> = works.iter().enumerate().filter(|(_, w)| w.known.is_none()).map(|(i, _)| i).collect();
-    let place = Place { sandbox: &sandbox, out: work, kept: None };
+    let over = Contents::default();
+    let place = Place { sandbox: &sandbox, out: work, cache: &cache, over: &over, begun: SystemTime::now() };
     let ready = AtomicUsize::new(0);
-    let made = parallel::map(&new, |_, &i| {
-        let made = compile_one(&place, &works[i], variant, None, i)
-            .map_err(|e| explain(e, target, None, works[i].unit, variant))?;
-        step.detail(&format!("{} of {}", 1 + ready.fetch_add(1, Ordering::Relaxed), count(new.len())));
+    let made = parallel::map(&works, |i, w| {
+        let made = compile_one(&place, w, variant, None, i).map_err(|e| explain(e, target, None, w.unit, variant))?;
+        step.detail(&format!("{} of {}", 1 + ready.fetch_add(1, Ordering::Relaxed), count(works.len())));
         Ok(made)
     })?;
-    for (&i, new) in new.iter().zip(&made).filter(|_| !debug) {
-        if !works[i].embeds {
-            let alone = Originals { shipped: new.object.clone(), original: Vec::new(), moved: Vec::new() };
-            cache.put(&works[i].alone(), &new.inputs, begun, &alone)?;
-        }
-    }
-    step.done(&format!("{}, {} from the cache", count(units.len()), units.len() - made.len()));
-    let missing = |unit: &Unit| anyhow!("{} was not compiled", unit.source);
-    let mut made = made.into_iter();
-    let take = |w: Work<'_>| match w.known {
-        Some(known) => Ok(known.shipped),
-        None => made.next().map(|made| made.object).ok_or_else(|| missing(w.unit)),
-    };
-    works.into_iter().map(take).collect()
+    let kept = made.iter().filter(|made| made.was_kept).count();
+    step.done(&format!("{}, {kept} from the cache", count(units.len())));
+    Ok(made.into_iter().map(|made| made.object).collect())
 }
 
 fn compile_with(
@@ -192,113 +169,64 @@ fn compile_with(
     let step = progress::step(format!("compiling {}", names(units)));
     let out = work.join("objects");
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
-    let works = units.iter().map(|unit| Work::new(cache, target, unit)).collect::<Result<Vec<_>>>()?;
+    let works = units.iter().map(|unit| Work::new(target, unit)).collect::<Result<Vec<_>>>()?;
     let plain = target.sandbox().writable(&out, WORK);
     let patched = patched_sandbox(tree, target, work)?.writable(&out, WORK);
-    let mut jobs = Vec::new();
-    for (i, w) in works.iter().enumerate() {
-        // The original comes first, so that its error is reported first: if it does not compile, the fix is not to blame.
-        if w.known.is_none() {
-            jobs.push((i, Variant::Original));
-        }
-        jobs.push((i, Variant::Patched));
-        if w.transplant.is_some() {
-            jobs.push((i, Variant::MovedPatched));
-        }
-        if w.known.is_none() {
-            jobs.push((i, Variant::Shipped));
-            if w.transplant.is_some() {
-                jobs.push((i, Variant::MovedOriginal));
-            }
-        }
-    }
-    let begun = SystemTime::now();
-    let over = Contents::of(tree)?;
-    let plain = Place { sandbox: &plain, out: &out, kept: None };
-    let patched = Place { sandbox: &patched, out: &out, kept: over.as_ref().map(|over| (cache, over, begun)) };
+    let (as_it_is, over, begun) = (Contents::default(), Contents::of(tree), SystemTime::now());
+    let plain = Place { sandbox: &plain, out: &out, cache, over: &as_it_is, begun };
+    let patched = Place { sandbox: &patched, out: &out, cache, over: &over, begun };
+    // Where the question about types will come, these objects answer it (`types/stage.rs`), and none is compiled again for that.
+    let (typed, with_types) = (skeleton::typed(tree), [SECTIONS, DEBUG].concat());
+    let asks = |w: &Work<'_>| {
+        let source = w.unit.source.as_str();
+        typed.contains(source) || !tree.files.contains_key(source) && typed.iter().any(|path| path.ends_with(".h"))
+    };
+    // The original comes first, so that its error is reported first: if it does not compile, the fix is not to blame.
+    const ALL: [Variant; 3] = [Variant::Original, Variant::Patched, Variant::Shipped];
+    const MOVED: [Variant; 2] = [Variant::MovedPatched, Variant::MovedOriginal];
+    let variants = |w: &Work<'_>| {
+        let is_moved = w.transplant.is_some();
+        ALL.into_iter().chain(MOVED.into_iter().filter(move |_| is_moved))
+    };
+    let jobs: Vec<_> = works.iter().enumerate().flat_map(|(i, w)| variants(w).map(move |v| (i, v))).collect();
     let ready = AtomicUsize::new(0);
-    let mut parts: Vec<Parts> = works.iter().map(|_| Parts::default()).collect();
-    jobs.iter().for_each(|&(i, _)| parts[i].left += 1);
-    let parts: Vec<Mutex<Parts>> = parts.into_iter().map(Mutex::new).collect();
     let made = parallel::map(&jobs, |_, &(i, variant)| {
         let place = if variant.is_patched() { &patched } else { &plain };
-        let one = compile_one(place, &works[i], variant, None, i)
+        let compared = matches!(variant, Variant::Original | Variant::Patched);
+        let other = (compared && asks(&works[i])).then_some((with_types.as_slice(), How::Types));
+        let one = compile_one(place, &works[i], variant, other, i)
             .map_err(|e| explain(e, target, Some(tree), works[i].unit, variant))?;
         if variant == Variant::Patched {
             step.detail(&format!("{} of {}", 1 + ready.fetch_add(1, Ordering::Relaxed), count(units.len())));
         }
-        let mut parts = parts[i].lock().map_err(|_| anyhow!("a compile job broke off"))?;
-        parts.left -= 1;
-        let one = if variant.is_patched() { one } else { parts.add(variant, one) };
-        // Kept as soon as the unit is compiled in all forms: the next build has it, even if this one is broken off or another unit is
-        // refused.
-        if parts.left == 0 && works[i].known.is_none() && !works[i].embeds {
-            cache.put(&works[i].key, &parts.inputs, begun, &parts.originals)?;
-        }
         Ok(one)
     })?;
-    let mut made: Vec<_> = jobs.into_iter().zip(made).collect();
-    let kept = made_before(&made);
-    let mut take = |i, v| made.iter().position(|(at, _)| *at == (i, v)).map(|p| made.swap_remove(p).1);
-    let (mut pairs, mut cached, mut warnings) = (Vec::new(), 0, String::new());
-    for (i, w) in works.into_iter().enumerate() {
+    let mut made = made.into_iter();
+    let (mut pairs, mut originals, mut kept, mut warnings) = (Vec::new(), 0, 0, String::new());
+    for w in works {
         let missing = || anyhow!("{} was not compiled", w.unit.source);
-        let patched = take(i, Variant::Patched).ok_or_else(missing)?;
-        let moved = take(i, Variant::MovedPatched);
+        let mut next = || made.next().ok_or_else(missing);
+        let (original, patched, shipped) = (next()?, next()?, next()?);
+        let moved = if w.transplant.is_some() { Some((next()?, next()?)) } else { None };
+        let all_kept = original.was_kept && shipped.was_kept && moved.as_ref().is_none_or(|(_, o)| o.was_kept);
+        originals += usize::from(all_kept);
+        kept += usize::from(patched.was_kept);
         warnings.push_str(&patched.warnings);
-        let originals = match w.known {
-            Some(known) => {
-                cached += 1;
-                known
-            }
-            None => {
-                let parts = std::mem::take(&mut *parts[i].lock().map_err(|_| anyhow!("a compile job broke off"))?);
-                ensure!(parts.left == 0, missing());
-                parts.originals
-            }
-        };
-        let Originals { shipped, original, moved: moved_original } = originals;
-        let moved = moved.map(|patched| MovedPair { original: moved_original, patched: patched.object });
-        let Compiled { object: patched, inputs, .. } = patched;
-        pairs.push(ObjectPair { unit: w.unit.clone(), shipped, original, patched, moved, inputs });
+        pairs.push(ObjectPair {
+            unit: w.unit.clone(),
+            shipped: shipped.object,
+            original: original.object,
+            patched: patched.object,
+            moved: moved.map(|(patched, original)| MovedPair { original: original.object, patched: patched.object }),
+            inputs: patched.inputs,
+        });
     }
     let kept = if kept > 0 { format!(" and patched files of {kept}") } else { String::new() };
-    step.done(&format!("{}, originals of {cached}{kept} from the cache", count(pairs.len())));
+    step.done(&format!("{}, originals of {originals}{kept} from the cache", count(pairs.len())));
     if !warnings.is_empty() {
         eprint!("the compiler warns about the patched source:\n{}", said::of_the_fix(&warnings, target, tree));
     }
     Ok(pairs)
-}
-
-/// The originals of a unit, as far as they are compiled.
-#[derive(Default)]
-struct Parts {
-    originals: Originals,
-    /// The files that they were compiled from, in order.
-    inputs: Vec<String>,
-    /// How many forms of the unit are still to be compiled, the patched ones too.
-    left: usize,
-}
-
-impl Parts {
-    /// Takes over the object of an original and leaves an empty one.
-    fn add(&mut self, variant: Variant, one: Compiled) -> Compiled {
-        let part = match variant {
-            Variant::Shipped => &mut self.originals.shipped,
-            Variant::MovedOriginal => &mut self.originals.moved,
-            _ => &mut self.originals.original,
-        };
-        *part = one.object;
-        self.inputs.extend(one.inputs);
-        self.inputs.sort();
-        self.inputs.dedup();
-        Compiled::default()
-    }
-}
-
-/// How many patched units are from the cache.
-fn made_before(made: &[((usize, Variant), Compiled)]) -> usize {
-    made.iter().filter(|((_, variant), one)| *variant == Variant::Patched && one.was_kept).count()
 }
 
 /// Where patched code is compiled: the tree as the fixes leave it, and the headers that kmend itself provides.
@@ -318,15 +246,10 @@ fn names(units: &[Unit]) -> String {
     }
 }
 
-/// Whether a source has `.incbin` in it, which reads files that no dependency list names.
-fn embeds(text: &[u8]) -> bool {
-    memchr::memmem::find(text, b"incbin").is_some()
-}
-
-/// Whether a source may include a header that kmend lays beside the tree.
-fn includes_ours(text: &[u8]) -> bool {
-    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_string();
-    OWN_HEADERS.iter().any(|(path, _)| memchr::memmem::find(text, name(path).as_bytes()).is_some())
+/// The text of a header that kmend lays beside the tree, by its path in the sandbox.
+fn own_header(path: &str) -> Option<&'static str> {
+    let name = path.strip_prefix(HEADERS)?.strip_prefix('/')?;
+    OWN_HEADERS.iter().find(|(own, _)| *own == name).map(|(_, text)| *text)
 }
 
 /// The compiler's own words where it refuses its input.
@@ -362,26 +285,23 @@ fn compile_one(
     let own = if variant.is_patched() { OWN } else { &[] };
     let flags = other.map_or(flags, |(other, _)| [other, own].concat());
     let names_data = matches!(other, Some((_, How::NamesData))) && w.saved.source.ends_with(".c");
-    let (sandbox, out) = (place.sandbox, place.out);
+    let Place { sandbox, out, cache, over, begun } = *place;
+    let transplant = w.transplant.filter(|_| matches!(variant, Variant::MovedPatched | Variant::MovedOriginal));
     // Its own text is part of the name, so that fixes to one file do not take each other's place.
-    let text = |over: &Contents| over.get(&kbuild::plain(&w.saved.source)).cloned().unwrap_or_default();
-    let what = |over: &Contents| format!("{tag} {:?} {}", other.map(|(_, how)| how), text(over));
-    let kept = place.kept.filter(|_| !w.embeds).map(|(cache, over, begun)| {
-        let call = w.saved.call(&w.unit.object, "", &flags);
-        (cache, cache.key_of_one(&call, &what(over)), over, begun)
-    });
-    if let Some(known) = kept.as_ref().and_then(|(cache, key, over, _)| cache.compiled(key, over)) {
+    let text = over.get(&kbuild::plain(&w.saved.source)).flatten().map(|text| text.sha256.as_str()).unwrap_or_default();
+    let what = format!("{tag} {:?} {text}", other.map(|(_, how)| how));
+    let all_flags = [flags.as_slice(), transplant.map_or(&[][..], |t| t.flags())].concat();
+    let key = cache.key_of_one(&w.saved.call(&w.unit.object, "", &all_flags), &what);
+    if let Some(known) = cache.compiled(&key, over) {
         return Ok(known);
     }
     let name = format!("{i}.{tag}");
     let (object, deps) = (format!("{WORK}/{name}.o"), format!("{WORK}/{name}.d"));
-    let transplant = w.transplant.filter(|_| matches!(variant, Variant::MovedPatched | Variant::MovedOriginal));
     let words = match transplant {
         None if !names_data => run_compiler(sandbox, &w.saved.call(&object, &deps, &flags))?,
         _ => {
             let assembly = format!("{WORK}/{name}.s");
-            let flags = [flags.as_slice(), transplant.map_or(&[][..], |t| t.flags())].concat();
-            let words = run_compiler(sandbox, &w.saved.to_assembly(&assembly, &deps, &flags))?;
+            let words = run_compiler(sandbox, &w.saved.to_assembly(&assembly, &deps, &all_flags))?;
             let file = out.join(format!("{name}.s"));
             let mut edited = files::read_text(&file)?;
             if let Some(transplant) = transplant {
@@ -400,9 +320,7 @@ fn compile_one(
         warnings: words,
         was_kept: false,
     };
-    if let Some((cache, key, over, begun)) = kept {
-        cache.put_compiled(&key, over, begun, &made)?;
-    }
+    cache.put_compiled(&key, over, begun, &made)?;
     Ok(made)
 }
 

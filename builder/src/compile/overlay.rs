@@ -6,54 +6,12 @@
 //! away in a tree that is read-only, so a folder with new or deleted files gets a copy laid over it: its files are
 //! copied, its folders bound.
 
-use crate::files;
 use crate::sandbox::Sandbox;
 use crate::source::PatchedTree;
 use crate::target::Target;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// What the compiler reads in the place of the tree's own files: checksums by path, relative to the tree or absolute.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contents(BTreeMap<String, String>);
-
-impl Contents {
-    /// Of the fixes' files. None where the list of files that the compiler reads does not say all: where the fixes add or delete
-    /// files, which changes what it finds, where one has `.incbin` in it, and where one includes kmend's own header: the list
-    /// leaves out what is searched last (`-idirafter`), with all that it includes (-MM in GCC's manual).
-    ///
-    /// # Errors
-    /// A patched file cannot be read.
-    pub fn of(tree: &PatchedTree) -> Result<Option<Self>> {
-        let mut all = Self::default();
-        for (path, file) in &tree.files {
-            if file.original.is_none() || file.patched.is_none() {
-                return Ok(None);
-            }
-            let text = files::read(&tree.overlay.join(path))?;
-            if super::embeds(&text) || super::includes_ours(&text) {
-                return Ok(None);
-            }
-            all.0.insert(path.clone(), files::sha256(&text));
-        }
-        Ok(Some(all))
-    }
-
-    /// The same with another file in the place of the one at `path`.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn with(mut self, path: &str, file: &Path) -> Result<Self> {
-        self.0.insert(path.into(), files::sha256(&files::read(file)?));
-        Ok(self)
-    }
-
-    /// The checksum of what is read in the place of `path`.
-    pub fn get(&self, path: &str) -> Option<&String> {
-        self.0.get(path)
-    }
-}
 
 /// Lays the files of `tree` over the target's in `sandbox`. Copies of folders go to `copies`.
 pub fn over(tree: &PatchedTree, target: &Target, mut sandbox: Sandbox, copies: &Path) -> Result<Sandbox> {

@@ -6,6 +6,7 @@ use super::*;
 use crate::error::Refused;
 use crate::source;
 use crate::target::sample::target;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 const SOURCE: &str =
@@ -43,7 +44,11 @@ impl Bench {
 
     /// Compiles with `hunks` applied.
     fn compile_fix(&self, hunks: &str) -> Result<ObjectPair> {
-        let fix = format!("--- a/a.c\n+++ b/a.c\n{hunks}");
+        self.compile_patch(&format!("--- a/a.c\n+++ b/a.c\n{hunks}"))
+    }
+
+    /// Compiles with a fix.
+    fn compile_patch(&self, fix: &str) -> Result<ObjectPair> {
         files::write(&self.path("x.patch"), fix.as_bytes())?;
         let tree = source::apply(&self.target, &[self.path("x.patch")], &self.path("work"))?;
         let cache = Cache::at(&self.target, self.path("objects"));
@@ -57,11 +62,22 @@ impl Bench {
         dirs.flat_map(|d| std::fs::read_dir(d.path()).unwrap().flatten()).map(|e| e.path()).collect()
     }
 
-    /// The entries of originals.
-    fn originals(&self) -> Vec<PathBuf> {
-        // The other kind of entry says what the compiler warned of.
-        let holds_one = |path: &PathBuf| memchr::memmem::find(&std::fs::read(path).unwrap(), b"\"warnings\"").is_some();
-        self.entries().into_iter().filter(|path| !holds_one(path)).collect()
+    /// The entries, and when each was written.
+    fn written(&self) -> BTreeMap<PathBuf, SystemTime> {
+        let time = |path: &PathBuf| std::fs::metadata(path).unwrap().modified().unwrap();
+        self.entries().into_iter().map(|path| (path.clone(), time(&path))).collect()
+    }
+
+    /// Whether all objects of a fix are from the cache. They are the same as without one, in any case.
+    fn is_kept(&self, fix: &str) -> bool {
+        let before = self.written();
+        let pair = self.compile_patch(fix).unwrap();
+        let other = Bench { dir: tempfile::tempdir().unwrap(), target: self.target.clone(), unit: self.unit.clone() };
+        let anew = other.compile_patch(fix).unwrap();
+        let same = pair.patched == anew.patched && pair.inputs == anew.inputs;
+        let same = same && pair.original == anew.original && pair.shipped == anew.shipped;
+        assert!(same, "other objects than without a cache: {fix}");
+        self.written() == before
     }
 }
 
@@ -86,61 +102,124 @@ fn compiles_three_ways_at_one_path() {
     assert_eq!((again.shipped, again.original, again.patched), (pair.shipped, pair.original, pair.patched));
 }
 
-#[test]
-fn originals_come_from_the_cache_until_a_header_changes() {
-    let b = bench();
-    let first = b.compile("").unwrap();
-    let entries = b.originals();
-    assert_eq!(entries.len(), 1);
-    let written = |p: &Path| std::fs::metadata(p).unwrap().modified().unwrap();
-    let at = written(&entries[0]);
-    b.compile("\tx++;").unwrap();
-    assert_eq!(written(&entries[0]), at, "a hit writes nothing");
-    files::write(&b.target.tree.join("a.h"), b"#define ONE 7\n").unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(20));
-    let second = b.compile("").unwrap();
-    assert_ne!(second.original, first.original);
-    assert_ne!(written(&entries[0]), at);
-    std::fs::write(&entries[0], b"damaged").unwrap();
-    assert_eq!(b.compile("").unwrap().original, second.original);
-    assert!(std::fs::metadata(&entries[0]).unwrap().len() > 100);
-}
-
-/// Whether the patched object of a fix that puts `line` into `f` is from the cache.
-fn is_kept(b: &Bench, line: &str) -> bool {
-    let before = b.entries().len();
-    let pair = b.compile(line).unwrap();
-    let fresh = tempfile::tempdir().unwrap();
-    let other = Bench { dir: fresh, target: b.target.clone(), unit: b.unit.clone() };
-    let anew = other.compile(line).unwrap();
-    assert!(pair.patched == anew.patched && pair.inputs == anew.inputs, "{line}: another object than without a cache");
-    b.entries().len() == before
+/// A fix that puts `line` into `f`.
+fn adding(line: &str) -> String {
+    format!("--- a/a.c\n+++ b/a.c\n@@ -2,4 +2,5 @@\n int f(int x)\n {{\n+{line}\n \treturn x + ONE;\n }}\n")
 }
 
 #[test]
-fn patched_objects_are_kept_by_what_they_are_made_of() {
+fn objects_are_kept_by_what_they_are_made_of() {
     let b = bench();
-    assert!(!is_kept(&b, "\tx++;") && is_kept(&b, "\tx++;"));
-    assert!(!is_kept(&b, "\tx--;") && is_kept(&b, "\tx++;") && is_kept(&b, "\tx--;"));
-    // A header that the fix leaves as it is.
-    let one_is = |value: &str| {
-        files::write(&b.target.tree.join("a.h"), format!("#define ONE {value}\n").as_bytes()).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        b.compile("\tx++;").unwrap().patched
-    };
-    let (seven, one) = (one_is("7"), one_is("1"));
-    assert_ne!(seven, one);
-    // What is read besides, and what is found otherwise, no list says.
-    let before = b.entries().len();
-    b.compile("\tasm(\".pushsection .rodata; .incbin \\\"/etc/passwd\\\"; .popsection\");").unwrap();
-    b.compile("\t/* livepatch_helpers.h */ x += 9;").unwrap();
-    let new = "--- /dev/null\n+++ b/b.h\n@@ -0,0 +1 @@\n+#define TWO 2\n";
-    b.compile_fix(&format!("@@ -2,4 +2,5 @@\n int f(int x)\n {{\n+\tx += 3;\n \treturn x + ONE;\n }}\n{new}")).unwrap();
-    assert_eq!(b.entries().len(), before);
+    assert!(!b.is_kept(&adding("\tx++;")) && b.is_kept(&adding("\tx++;")));
+    assert_eq!(b.entries().len(), 3);
+    assert!(!b.is_kept(&adding("\tx--;")) && b.is_kept(&adding("\tx++;")) && b.is_kept(&adding("\tx--;")));
+    assert_eq!(b.entries().len(), 4, "the originals are the same");
+    let one = b.compile("\tx++;").unwrap().patched;
     for entry in b.entries() {
         std::fs::write(&entry, b"damaged").unwrap();
     }
     assert_eq!(b.compile("\tx++;").unwrap().patched, one);
+    assert!(b.is_kept(&adding("\tx++;")), "damaged entries are made anew");
+}
+
+/// Each kind of thing that decides what comes out, and how it is changed.
+#[test]
+fn whatever_changes_an_object_misses() {
+    let put = |b: &Bench, file: &str, text: &str| {
+        files::write(&b.target.tree.join(file), text.as_bytes()).unwrap();
+        // What is edited while the compiler runs is not kept.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    let make = || {
+        let b = bench();
+        let text = format!("#include <b.h>\n{SOURCE}#ifdef CONFIG_X\nint config;\n#endif\nint two = TWO;\n");
+        put(&b, "a.c", &text);
+        put(&b, "second/b.h", "#define TWO 2\n");
+        put(&b, "autoconf.h", "/* no CONFIG_X */\n");
+        let call =
+            "gcc -Wp,-MMD,.a.o.d -nostdinc -Ifirst -Isecond -include ./autoconf.h -O2 -D__KERNEL__ -c -o a.o a.c";
+        put(&b, ".a.o.cmd", &format!("savedcmd_a.o := {call}\n"));
+        b
+    };
+    let fix = "--- a/a.c\n+++ b/a.c\n@@ -3,4 +3,5 @@\n int f(int x)\n {\n+\tx++;\n \treturn x + ONE;\n }\n";
+    let add = |path: &str, line: &str| format!("{fix}--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+{line}\n");
+    let header = format!("{fix}--- a/a.h\n+++ b/a.h\n@@ -1 +1 @@\n-#define ONE 1\n+#define ONE 3\n");
+    let gone = format!("{fix}--- a/second/b.h\n+++ /dev/null\n@@ -1 +0,0 @@\n-#define TWO 2\n");
+    type Change<'c> = (&'c str, &'c dyn Fn(&mut Bench), String);
+    let changes: [Change<'_>; 11] = [
+        (
+            "the source",
+            &|b| put(b, "a.c", &(files::read_text(&b.target.tree.join("a.c")).unwrap() + "int z;\n")),
+            fix.into(),
+        ),
+        ("a header", &|b| put(b, "a.h", "#define ONE 7\n"), fix.into()),
+        ("a generated header with the config", &|b| put(b, "autoconf.h", "#define CONFIG_X 1\n"), fix.into()),
+        ("a header that is found earlier", &|b| put(b, "first/b.h", "#define TWO 22\n"), fix.into()),
+        (
+            "kbuild's flags",
+            &|b| {
+                let cmd = files::read_text(&b.target.tree.join(".a.o.cmd")).unwrap();
+                put(b, ".a.o.cmd", &cmd.replace("-O2", "-O1"));
+            },
+            fix.into(),
+        ),
+        ("the target's flags", &|b| b.target.cc_flags.push("-DCONFIG_X".into()), fix.into()),
+        ("the environment", &|b| b.target.make_env.push(("C_INCLUDE_PATH".into(), "third".into())), fix.into()),
+        ("the fix's own text", &|_| {}, fix.replace("x++", "x += 2")),
+        ("a header that the fix changes", &|_| {}, header),
+        ("a header of the fix that is found earlier", &|_| {}, add("first/b.h", "#define TWO 222")),
+        (
+            "a header that the fix moves",
+            &|_| {},
+            gone + "--- /dev/null\n+++ b/first/b.h\n@@ -0,0 +1 @@\n+#define TWO 3\n",
+        ),
+    ];
+    for (what, change, changed) in changes {
+        let mut b = make();
+        assert!(!b.is_kept(fix) && b.is_kept(fix), "{what}");
+        change(&mut b);
+        assert!(!b.is_kept(&changed), "{what} changes, and the old object is used");
+        assert!(b.is_kept(&changed), "{what}");
+    }
+    // What changes nothing of the unit misses nothing.
+    let b = make();
+    assert!(!b.is_kept(fix));
+    put(&b, "first/other.h", "#define TWO 22\n");
+    assert!(b.is_kept(fix));
+    let more = add("first/more.h", "#define TWO 22");
+    assert!(b.is_kept(&more), "a further fix with a file of its own");
+}
+
+#[test]
+fn what_its_inputs_do_not_tell_is_not_kept() {
+    for line in [
+        "\tasm(\".pushsection .rodata; .incbin \\\"/etc/hostname\\\"; .popsection\");",
+        "#if __has_include(<gone.h>)\n+#error\n+#endif",
+        "\tx += sizeof(__TIME__);",
+    ] {
+        let b = bench();
+        let fix = adding(line).replace("+2,5", if line.contains('\n') { "+2,7" } else { "+2,5" });
+        b.compile_patch(&fix).unwrap();
+        b.compile_patch(&fix).unwrap();
+        assert_eq!(b.entries().len(), 2, "{line}: only the originals");
+    }
+}
+
+#[test]
+fn kmends_own_headers_are_inputs() {
+    let b = bench();
+    for (file, text) in [
+        (".a.o.cmd", "savedcmd_a.o := gcc -Wp,-MMD,.a.o.d -nostdinc -I. -O2 -D__KERNEL__ -c -o a.o a.c\n"),
+        ("linux/compiler.h", ""),
+        ("linux/types.h", "#define NULL ((void *)0)\n"),
+    ] {
+        files::write(&b.target.tree.join(file), text.as_bytes()).unwrap();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let fix = "--- a/a.c\n+++ b/a.c\n@@ -1,2 +1,3 @@\n #include \"a.h\"\n+#include <kpatch.h>\n int f(int x)\n";
+    let pair = b.compile_patch(fix).unwrap();
+    assert!(pair.inputs.iter().any(|path| own_header(path).is_some()), "{:?}", pair.inputs);
+    assert!(b.is_kept(fix));
 }
 
 #[test]
@@ -157,10 +236,11 @@ fn says_whose_fault_it_is() {
     let reason = &error.downcast_ref::<Refused>().unwrap().0[0].reason;
     assert!(reason.contains("a.c:10:") && reason.contains("\n       10 | return gone;\n"), "{reason}");
     assert_eq!(reason.matches(" | ").count(), reason.matches("10 | return gone;").count(), "{reason}");
+    let before = b.entries().len();
     files::write(&b.target.tree.join("a.h"), b"#define ONE (\n").unwrap();
     let error = b.compile("\treturn nowhere;").unwrap_err();
     assert!(format!("{error}").contains("the target tree:test is broken"), "{error}");
-    assert!(b.originals().is_empty());
+    assert_eq!(b.entries().len(), before);
 }
 
 #[test]

@@ -117,11 +117,7 @@ fn reached<'u>(
     changes: &ChangeSet<'_>,
     extract: Option<&Extract>,
 ) -> Reached<'u> {
-    let inside = |path: &String| {
-        let path = path.strip_prefix(target.tree_inside.as_str()).map_or(path.as_str(), |p| p.trim_start_matches('/'));
-        kbuild::plain(path)
-    };
-    let mut inputs: BTreeSet<String> = unit.pair.inputs.iter().map(inside).collect();
+    let mut inputs: BTreeSet<String> = unit.pair.inputs.iter().map(|path| kbuild::in_tree(target, path)).collect();
     inputs.insert(unit.pair.unit.source.clone());
     let touches = changed.tree.touches.iter().enumerate();
     let mut fixes: Vec<usize> = touches.filter(|(_, t)| !t.is_disjoint(&inputs)).map(|(n, _)| n).collect();

@@ -241,8 +241,8 @@ fn carry_over(
     let Changed { tree, units, image, symvers, .. } = *changed;
     let changes = changed.changes.as_slice();
     let target = &request.target;
-    let named: Vec<_> = changed.each().map(|(u, c)| (&u.pair.unit, c)).collect();
-    let layouts = types::stage::check(target, tree, &named, &request.allow_layout, work)?;
+    let pairs: Vec<_> = changed.each().map(|(u, c)| (&u.pair, c)).collect();
+    let layouts = types::stage::check(target, tree, &pairs, &request.allow_layout, work)?;
     let known = [layouts, changed.affected.refusals.clone(), exported_already(units, changes, symvers)].concat();
     let mut extracts = extract_all(units, changes, known)?;
     let hooks = gather_hooks(target, units, &extracts, hooks_file.as_ref())?;

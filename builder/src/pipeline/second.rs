@@ -15,7 +15,7 @@ use crate::progress;
 use crate::prove::stage::Proven;
 use crate::source::fixed::Fixed;
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a module is read against, besides the units that it was built from.
 pub struct Against<'a> {
@@ -70,15 +70,10 @@ pub fn read_again(ko: &[u8], units: &[Unit], against: &Against<'_>) -> Result<Sh
 /// Where the variables of a unit are declared, patched and original. Code that moves is compiled without debug information; the
 /// names are the same as in the pair that has it, or they are not believed.
 fn declarations(unit: &Unit, fixed: &Fixed) -> Result<[Statics; 2]> {
-    let context = || format!("{}: debug information", unit.pair.unit.object);
-    let read = |bytes: &[u8]| -> Result<Statics> {
-        statics::read(bytes, &elf::read::read(bytes, Take::NoDebug).with_context(context)?).with_context(context)
+    let [original, mut patched] = match &unit.declared {
+        Some(declared) => declared.clone(),
+        None => [external(unit, &unit.pair.original)?, external(unit, &unit.pair.patched)?],
     };
-    let [original, patched] = match &unit.debug {
-        Some(debug) => [&debug[0], &debug[1]],
-        None => [&unit.pair.original, &unit.pair.patched],
-    };
-    let (original, mut patched) = (read(original)?, read(patched)?);
     for declared in patched.values_mut() {
         declared.line = declared.line.and_then(|n| fixed.original_number(&declared.file, n, &declared.function));
     }
@@ -91,4 +86,17 @@ fn declarations(unit: &Unit, fixed: &Fixed) -> Result<[Statics; 2]> {
         patched.retain(|name, _| plain.get(name) == moved.get(name));
     }
     Ok([patched, original])
+}
+
+/// Where the variables are declared that other units know, which line tables tell too. Objects that were compiled with more, to compare
+/// types, say no more here: whether static variables are told apart by their declarations does not depend on that.
+fn external(unit: &Unit, bytes: &[u8]) -> Result<Statics> {
+    let read = || -> Result<Statics> {
+        let object = elf::read::read(bytes, Take::NoDebug)?;
+        let mut all = statics::read(bytes, &object)?;
+        let local: BTreeSet<&str> = object.symbols.iter().filter(|s| s.is_local()).map(|s| s.name.as_str()).collect();
+        all.retain(|name, _| !local.contains(name.as_str()));
+        Ok(all)
+    };
+    read().with_context(|| format!("{}: debug information", unit.pair.unit.object))
 }

@@ -3,6 +3,7 @@
 //! brought the changes, out.
 
 use super::Changed;
+use crate::audit::{self, statics::Statics as Declarations};
 use crate::compile::again::{self, How};
 use crate::compile::{self, named, ObjectPair};
 use crate::diff::locals::Evidence;
@@ -37,8 +38,8 @@ pub struct Unit {
     pub moved: Option<(Object, Object)>,
     /// What debug information says of static variables, where the code does not tell them apart.
     pub evidence: Option<Evidence>,
-    /// The objects that say it: original and patched, with full debug information.
-    pub debug: Option<[Vec<u8>; 2]>,
+    /// The same for the second reader, which reads it by itself: of the original and of the patched object.
+    pub declared: Option<[Declarations; 2]>,
 }
 
 /// Compiles all units, and reads the objects.
@@ -55,7 +56,7 @@ pub fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, w
                 }
                 None => None,
             };
-            Ok(Unit { pair, original, patched, moved, evidence: None, debug: None })
+            Ok(Unit { pair, original, patched, moved, evidence: None, declared: None })
         })
         .collect()
 }
@@ -139,16 +140,22 @@ pub fn settle(target: &Target, tree: &PatchedTree, units: &mut [Unit], image: &I
     if !statics.is_empty() {
         let asked = named(&statics, units);
         let fixed = Fixed::of(tree, &target.tree_inside);
-        let objects = again::again(target, tree, &asked.iter().collect::<Vec<_>>(), How::Types, work)?;
-        for (i, (original, patched)) in statics.into_iter().zip(objects) {
-            let read = |bytes: &[u8]| read_statics(bytes).with_context(|| units[i].pair.unit.object.clone());
-            let mut evidence = Evidence { original: read(&original)?, patched: read(&patched)? };
-            for declared in evidence.patched.values_mut() {
-                declared.line =
-                    declared.line.and_then(|n| fixed.original_number(&declared.file, n, &declared.function));
-            }
+        let asked: Vec<&kbuild::Unit> = asked.iter().collect();
+        let read = again::types(target, tree, &asked, work, |i, (original, patched)| {
+            let both = || -> Result<_> {
+                let mut evidence = Evidence { original: read_statics(&original)?, patched: read_statics(&patched)? };
+                for declared in evidence.patched.values_mut() {
+                    declared.line =
+                        declared.line.and_then(|n| fixed.original_number(&declared.file, n, &declared.function));
+                }
+                let declared = |bytes: &[u8]| audit::statics::read(bytes, &read(bytes, Take::NoDebug)?);
+                Ok((evidence, [declared(&original)?, declared(&patched)?]))
+            };
+            both().with_context(|| format!("{}: debug information", asked[i].object))
+        })?;
+        for (i, (evidence, declared)) in statics.into_iter().zip(read) {
             units[i].evidence = Some(evidence);
-            units[i].debug = Some([original, patched]);
+            units[i].declared = Some(declared);
         }
     }
     if !names.is_empty() {

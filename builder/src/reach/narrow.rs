@@ -216,7 +216,7 @@ impl Asking<'_> {
     /// Whether the code of a unit may see what is changed. The index gives too many: most of those are told by what the
     /// compiler did read.
     fn sees(&self, unit: &Unit, original: &Preprocessed) -> bool {
-        let paths = original.inputs.iter().map(|path| kbuild::plain(self.inside(path)));
+        let paths = original.inputs.iter().map(|path| kbuild::in_tree(self.target, path));
         let mut read = paths.filter(|path| self.touched.contains(path.as_str()));
         let may = |seers: &Seers| {
             let refers = || seers.names.is_empty() || seers.names.iter().any(|name| original.words.has(name));
@@ -252,11 +252,6 @@ impl Asking<'_> {
         };
         let original = made(&self.plain, &[], Variant::Original)?;
         Ok(generated::compare(unit, &original, &made(&self.patched, OWN, Variant::Patched)?))
-    }
-
-    /// A path that the compiler named, relative to the tree where it is in it.
-    fn inside<'p>(&self, path: &'p str) -> &'p str {
-        path.strip_prefix(self.target.tree_inside.as_str()).map_or(path, |p| p.trim_start_matches('/'))
     }
 
     /// Preprocesses a unit.

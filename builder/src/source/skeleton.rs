@@ -2,15 +2,25 @@
 //! Whether fixes touch anything but code: the touched files in, yes or no out. Types that objects of the running kernel
 //! have can change nowhere else than outside of the bodies of functions, and in the declarations of static locals.
 
-use super::PatchedTree;
+use super::{PatchedTree, TouchedFile};
 use crate::c::lex::{scan, Directive};
+use std::collections::BTreeSet;
 
 /// True where a struct, union, enum, typedef, macro or the like may have changed. Errs towards yes.
 pub fn may_change_types(tree: &PatchedTree) -> bool {
-    tree.files.values().any(|file| match (&file.original, &file.patched) {
+    tree.files.values().any(is_typed)
+}
+
+/// The touched files in which one may have changed.
+pub fn typed(tree: &PatchedTree) -> BTreeSet<&str> {
+    tree.files.iter().filter(|(_, file)| is_typed(file)).map(|(path, _)| path.as_str()).collect()
+}
+
+fn is_typed(file: &TouchedFile) -> bool {
+    match (&file.original, &file.patched) {
         (Some(original), Some(patched)) => skeleton(original) != skeleton(patched),
         _ => true,
-    })
+    }
 }
 
 /// The text without the bodies of functions that are written in the kernel's style, their brace on a line of its own.

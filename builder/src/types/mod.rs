@@ -15,6 +15,9 @@ use dwarf::{Member, Shape, Types};
 use kind::{Kind, Sides};
 use std::collections::BTreeSet;
 
+/// The code of a refusal that counts for exported functions alone.
+const EXPORT_CHANGED: &str = "export-changed";
+
 /// Names as `--allow-layout` takes them: `struct foo`, or `foo` alone.
 pub fn is_allowed(allowed: &BTreeSet<String>, name: &str) -> bool {
     let bare = name.rsplit(' ').next().unwrap_or(name);
@@ -61,7 +64,7 @@ pub fn refusals(
             let words = |p: &kind::Prototype| Kind::Function(Box::new(p.clone())).to_string();
             let (old, new) = (words(old), words(new));
             found.push(Refusal::new(
-                "export-changed",
+                EXPORT_CHANGED,
                 name,
                 "",
                 format!("the fix changes the prototype of an exported function, from {old} to {new}; other modules still call it the old way"),

@@ -85,11 +85,12 @@ impl Saved {
         self
     }
 
-    /// The full call: writes the object to `object` and its dependencies to `deps`; `flags` come last.
+    /// The full call: writes the object to `object` and its dependencies to `deps`, the compiler's own headers among them; `flags` come
+    /// last.
     pub fn call(&self, object: &str, deps: &str, flags: &[&str]) -> Vec<String> {
         let mut call = self.argv.clone();
         call.extend(flags.iter().map(|f| f.to_string()));
-        call.extend([format!("-Wp,-MMD,{deps}"), "-c".into(), "-o".into(), object.into(), self.source.clone()]);
+        call.extend([format!("-Wp,-MD,{deps}"), "-c".into(), "-o".into(), object.into(), self.source.clone()]);
         call
     }
 
@@ -296,7 +297,7 @@ mod tests {
         assert_eq!(
             call,
             "gcc-16 -nostdinc -I./include -include ./x.h -D__KERNEL__ -mno-red-zone -mcmodel=kernel -fno-PIE -g -DMODULE \
-             -DKBUILD_BASENAME=\"b\" -DKBUILD_MODNAME=\"a_b\" -fdata-sections -Wp,-MMD,/w/d -c -o /w/o a/b.c"
+             -DKBUILD_BASENAME=\"b\" -DKBUILD_MODNAME=\"a_b\" -fdata-sections -Wp,-MD,/w/d -c -o /w/o a/b.c"
         );
         // The name that older kbuilds give it.
         assert_eq!(Saved::read(&CMD.replace("savedcmd_", "cmd_")).unwrap(), saved);

@@ -55,6 +55,15 @@ pub fn owns(target: &Target) -> bool {
     target.tree != Path::new(&target.tree_inside)
 }
 
+/// A path as the compiler names it, relative to the tree where it is in it.
+pub fn in_tree(target: &Target, path: &str) -> String {
+    match path.strip_prefix(target.tree_inside.as_str()) {
+        Some(rest) => plain(rest),
+        None if path.starts_with('/') => path.into(),
+        None => plain(path),
+    }
+}
+
 /// A name for what is kept about a target's tree: the same only for the same kernel at the same place.
 pub fn tree_id(target: &Target) -> String {
     let text = [&target.name, &target.tree.display().to_string(), &target.release, &target.build_id]
