@@ -48,7 +48,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Writes `data` to `path` through a file beside it and a rename; parents are made. What stands there
+/// Writes `data` to `path` through a file beside it and a rename; parents are made. What is there
 /// afterwards is on the disk.
 pub fn write(path: &Path, data: &[u8]) -> Result<()> {
     write_together(&[(path.into(), data)])

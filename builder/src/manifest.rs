@@ -114,7 +114,7 @@ pub struct CallbackFacts {
     pub kind: Kind,
     /// The C function, or the Rust type and its method.
     pub function: String,
-    /// The file that it stands in.
+    /// The file that it is in.
     pub source: String,
 }
 
@@ -155,7 +155,7 @@ pub struct UnitFacts {
     pub data: Vec<String>,
     /// Special section entries that it brings along, by section.
     pub special_sections: BTreeMap<String, usize>,
-    /// Functions of the unit that stand in the shipped kernel byte for byte, references included.
+    /// Functions of the unit that are in the shipped kernel byte for byte, references included.
     pub proven: usize,
     /// Functions of the unit.
     pub functions_total: usize,
@@ -182,7 +182,7 @@ pub struct FunctionFacts {
     /// Its position among its namesakes; 0 where it is unique. Replaced functions only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sympos: Option<u64>,
-    /// Where it stands in the shipped kernel: an address as linked, or section+offset of the module.
+    /// Where it is in the shipped kernel: an address as linked, or section+offset of the module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proven_at: Option<String>,
     /// What differs in its code.

@@ -72,7 +72,7 @@ fn is_heard() -> bool {
     HEARD.with_borrow(|heard| heard.is_some())
 }
 
-/// Hands a step that is over to who listens; false where nobody does.
+/// Hands a step that is over to who listens; false where no one does.
 fn hear(what: &str, time: Duration) -> bool {
     HEARD.with_borrow_mut(|heard| match heard {
         Some(heard) => {
@@ -99,7 +99,7 @@ fn say(before: &[(&str, Tone)], text: &str, after: &[(&str, Tone)]) {
     });
 }
 
-/// `text` may come from outside, and what a terminal would act on is named in it; what stands around it has colours.
+/// `text` may come from outside, and what a terminal would act on is named in it; what is around it has colours.
 fn line(before: &str, text: &str, after: &str) -> String {
     format!("  {before}{}{after}\n", visible(text))
 }

@@ -107,7 +107,7 @@ fn what_cannot_be_found_again_is_refused() {
     let (kernel, module) = (compile("-fno-inline"), compile("-finline-functions -finline-limit=1000"));
     let mut changes = module.changes();
     adopt(&mut changes, &kernel.changes());
-    // step() stands in the kernel and changed, but it is not there any more when it is compiled for a module.
+    // step() is in the kernel and changed, but it is not there any more when it is compiled for a module.
     let refusals = patchability::refusals(&changes);
     assert_eq!(refusals.len(), 1, "{refusals:?}");
     assert_eq!((refusals[0].code.as_str(), refusals[0].symbol.as_str()), ("compiled-otherwise", "step"));

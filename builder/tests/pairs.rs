@@ -283,7 +283,7 @@ fn rewrite(source: &Path, text: &str, machines: &[&Machine]) -> Result<(), Strin
     std::fs::write(source, blessed(text, &lines)).map_err(|e| format!("{}: {e}", source.display()))
 }
 
-/// The source with its expectations replaced; new ones stand where the first old one stood.
+/// The source with its expectations replaced; new ones are where the first old one was.
 fn blessed(text: &str, facts: &[String]) -> String {
     let mut out = String::new();
     let mut written = false;

@@ -6,7 +6,7 @@ use kmend_builder::sandbox;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// How a patch and a tree stand to each other.
+/// Whether a patch fits a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stand {
     /// It applies.

@@ -83,7 +83,7 @@ pub enum Done {
     Cut(PathBuf),
     /// The target's source has the fix already.
     Already,
-    /// It is from another series than the target's, and the code is another one there; the text says so.
+    /// It is from another series than the target's, and the code is another there; the text says so.
     Other(String),
     /// There is no fix for the target; the text says why.
     Failed(String),

@@ -96,7 +96,7 @@ pub enum Step {
     LoadRefused(LoadRefused),
     /// Disables a live patch and waits until no task runs it any more.
     Disable(String),
-    /// Waits until a live patch is gone because another one replaced it.
+    /// Waits until a live patch is gone because another replaced it.
     Replaced(String),
     /// Removes a live patch's module.
     Unload(String),

@@ -48,7 +48,7 @@ struct Waiting {
     recipe: Recipe,
 }
 
-/// Runs `scenarios` and hands each verdict to `tell` as soon as it stands. The verdicts come back in their order.
+/// Runs `scenarios` and hands each verdict to `tell` as soon as it is known. The verdicts come back in their order.
 pub fn run(suite: &Suite, scenarios: &[Scenario], tell: &mut dyn FnMut(&Scenario, &Verdict)) -> Result<Vec<Verdict>> {
     let mut verdicts: Vec<Option<Verdict>> = vec![None; scenarios.len()];
     let here: Vec<Scenario> = scenarios.iter().filter(|s| not_for(suite, s).is_none()).cloned().collect();

@@ -54,7 +54,7 @@ pub fn of(file: &File) -> Vec<Holder> {
 }
 
 /// The file as lines of locks name it: `fd:01:1310`, device and inode. The device is that of the mount, as some file
-/// systems tell another one to stat(2).
+/// systems tell another to stat(2).
 fn id(file: &File) -> Option<String> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
     let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();

@@ -15,7 +15,7 @@ pub enum Tone {
     Bad,
     /// Stands out, without a verdict.
     Strong,
-    /// Stands back.
+    /// Stays in the background.
     Quiet,
 }
 

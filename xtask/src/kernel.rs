@@ -2,7 +2,7 @@
 //! The test kernel of an architecture for which no distribution ships one that can be live patched: a config and
 //! fix-ups of this repository in, a stored target with a booting kernel out.
 //!
-//! It is built once. All of it stands in one folder of the cache, named by what goes into it; kbuild notes absolute
+//! It is built once. All of it is in one folder of the cache, named by what goes into it; kbuild notes absolute
 //! paths, so the tree is built where it stays, and a marker written last says that it is whole.
 
 mod build;
@@ -114,7 +114,7 @@ fn make(kernel: &Kernel) -> Result<Added> {
     let recipe = Recipe::read(kernel)?;
     let folder = files::cache_dir()?.join("kernels");
     let _lock = files::lock(&folder.join(format!("{}.lock", kernel.name)), "makes the same kernel")?;
-    // What stands and was made by this recipe needs neither the network nor a newer source.
+    // What is there and was made by this recipe needs neither the network nor a newer source.
     if let Some(target) = store::get(&name)? {
         match is_whole(&target.tree, &recipe).and_then(|()| store::check(&target)) {
             Ok(()) => return Ok(Added::AlreadyThere(Box::new(target))),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The layers of builder/src/: the block `layers` of ARCHITECTURE.md in; out, for a file of the builder, the imports that
-//! lead upwards. A row of the block is a layer, the highest first: what stands in it, with `+` between modules that may import each
+//! lead upwards. A row of the block is a layer, the highest first: what is in it, with `+` between modules that may import each
 //! other, and a remark behind `#`.
 
 use anyhow::{ensure, Context, Result};
 use std::collections::BTreeMap;
 
-/// Where a module stands: its row, counted from above, and the group of it.
+/// Where a module is: its row, counted from above, and the group of it.
 type Place = (usize, usize);
 
 /// The layers.
@@ -16,7 +16,7 @@ impl Layers {
     /// Reads the block in `text`.
     ///
     /// # Errors
-    /// No block; a module that stands there twice.
+    /// No block; a module that is there twice.
     pub fn read(text: &str) -> Result<Self> {
         let (_, block) = text.split_once("```layers\n").context("ARCHITECTURE.md has no block `layers`")?;
         let (block, _) = block.split_once("```").context("the block `layers` in ARCHITECTURE.md has no end")?;

@@ -95,7 +95,7 @@ pub struct CallbackReport {
 pub struct DataReport {
     /// Its name.
     pub name: String,
-    /// The section it stands in.
+    /// The section it is in.
     pub section: String,
     /// `changed` or `new`.
     pub status: &'static str,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The command line: one file a command; exit codes in one place.
 
-// The standard macros panic where nothing can be written; within this module these stand in their place.
+// The standard macros panic where nothing can be written; within this module these are in their place.
 macro_rules! print {
     ($($what:tt)*) => { crate::cli::output::write(format_args!($($what)*)) };
 }
@@ -123,7 +123,7 @@ fn end(result: Result<()>) -> ExitCode {
 /// Help and mistakes. A mistake is an error (1): clap's own code for it, 2, says here that a fix was refused.
 fn usage(said: &clap::Error) -> ExitCode {
     if said.use_stderr() {
-        // Where standard error cannot be written to, there is nobody to tell.
+        // Where standard error cannot be written to, there is no one to tell.
         let _ = said.print();
         return ExitCode::FAILURE;
     }

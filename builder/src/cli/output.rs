@@ -45,7 +45,7 @@ pub fn finish() -> Result<()> {
 pub fn complain(error: &Error) {
     let text = format!("{error:#}");
     let text = visible(&text);
-    // Where standard error cannot be written to, there is nobody to tell.
+    // Where standard error cannot be written to, there is no one to tell.
     let _ = match paint::wanted(io::stderr().is_terminal()) {
         true => writeln!(io::stderr(), "{} {}", Tone::Bad.paint("kmend-build:"), paint::lines(&text)),
         false => writeln!(io::stderr(), "kmend-build: {text}"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! kmend-build prove: source files in; which of their functions stand in the shipped kernel, byte for byte, out.
+//! kmend-build prove: source files in; which of their functions are in the shipped kernel, byte for byte, out.
 
 use crate::error::Unproven;
 use crate::files;
@@ -15,7 +15,7 @@ use serde::Serialize;
 ///
 /// Compiles each unit as kbuild does and compares its functions with those in the shipped image or module:
 /// every byte, and every reference by where it leads.
-/// Exit code 0: each function stands there; 1: error; 2: some do not.
+/// Exit code 0: each function is there; 1: error; 2: some do not.
 #[derive(Args)]
 pub struct ProveArgs {
     /// The kernel, as listed by `target list`

@@ -182,11 +182,11 @@ fn list(json: bool) -> Result<()> {
     Ok(())
 }
 
-/// The version in the first line of `gcc --version`; its packager's stands in brackets before it, and a date may follow
+/// The version in the first line of `gcc --version`; its packager's is in brackets before it, and a date may follow
 /// (`gcc (Debian 10.2.1-6) 10.2.1 20210110`).
 fn compiler_version(line: &str) -> String {
     let is_version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
-    // Within brackets stand the packager's own.
+    // Within brackets are the packager's own.
     let outside =
         line.split('(').flat_map(|part| part.split_once(')').map_or(part, |(_, behind)| behind).split_whitespace());
     let found = outside.into_iter().find(is_version).or_else(|| line.split_whitespace().next_back());

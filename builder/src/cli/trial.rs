@@ -183,7 +183,7 @@ fn entered(run: &Run) -> String {
     }
 }
 
-/// How the probe's words under the live patch stand to those without.
+/// How the probe's words under the live patch are to those without.
 fn probe_in_a_word(run: &Run) -> String {
     let Some(patched) = run.probe.get(&Phase::Patched) else { return "-".into() };
     let others = [Phase::Before, Phase::Reverted].into_iter().find_map(|phase| run.probe.get(&phase));

@@ -233,7 +233,7 @@ fn follow(guest: &mut Guest, limits: Limits, console: &Path, reboots: bool) -> (
             Err(RecvTimeoutError::Disconnected) if reboots && facts.last().is_some_and(|f| f.kind == Kind::Done) => {
                 return (End::Done, facts);
             }
-            // QEMU is gone; a panic that ended it stands in the console's log.
+            // QEMU is gone; a panic that ended it is in the console's log.
             Err(RecvTimeoutError::Disconnected) => {
                 let dead = kernellog::is_fatal(&read_console(console));
                 return (if dead { End::Panic } else { End::Gone(String::new()) }, facts);

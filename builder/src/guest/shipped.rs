@@ -93,7 +93,7 @@ fn wishes(elf: &[u8]) -> Result<Vec<String>> {
     Ok(modinfo(elf, "softdep=")?.iter().flat_map(pre).collect())
 }
 
-/// What stands behind `key` in a module's .modinfo, each time.
+/// What is behind `key` in a module's .modinfo, each time.
 fn modinfo(elf: &[u8], key: &str) -> Result<Vec<String>> {
     let file = object::File::parse(elf)?;
     let section = file.section_by_name(".modinfo").context("it has no .modinfo section")?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The hooks file that stands beside the fix: its text in, what it declares out. It is a module of the live patch's
+//! The hooks file that is beside the fix: its text in, what it declares out. It is a module of the live patch's
 //! crate, so rustc has the last word on it; here is read what has to be registered for it.
 
 use super::{Kind, State};
@@ -51,7 +51,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// The most brackets that can be open at a time, those in strings and comments counted.
 const MAX_DEPTH: usize = 200;
 
-/// The parser calls itself for what stands in brackets.
+/// The parser calls itself for what is in brackets.
 fn check_size(text: &str) -> Result<(), &'static str> {
     if text.len() > MAX_BYTES {
         return Err("it is larger than 1 MiB");
@@ -164,7 +164,7 @@ fn kinds_of(file: &syn::File, provider: &Ident) -> syn::Result<Vec<Kind>> {
     Ok(kinds)
 }
 
-/// What stands in the macro's braces.
+/// What is in the macro's braces.
 #[derive(Default)]
 struct Declaration {
     callbacks: Vec<Entry<Ident, Ident>>,

@@ -109,7 +109,7 @@ fn value(data: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, inside, after))
 }
 
-/// All values that stand in a row.
+/// All values that are in a row.
 fn values(mut data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let (tag, inside, after) = value(data)?;

@@ -53,7 +53,7 @@ const HEADERS: [&str; 4] = [
     "include/linux/objtool_types.h",
 ];
 
-/// For a kernel with a crate of its own: puts bindings to what that crate lacks into `dir`, which stands at [`WORK`]
+/// For a kernel with a crate of its own: puts bindings to what that crate lacks into `dir`, which is at [`WORK`]
 /// in `sandbox`. bindgen takes longer than all the rest of a link, so what it made is kept in the cache; were it out of
 /// date, the layout tests in it would not compile.
 pub fn missing(target: &Target, sandbox: &Sandbox, dir: &Path) -> Result<()> {

@@ -4,7 +4,7 @@
 //! The kernel's top makefile asks the compiler some fifty times what it can before it does anything, which takes longer
 //! than to make the module, and the answers are the same for each module of a kernel. They end up in the environment of
 //! the makes that do the work (scripts/Makefile.build, .modpost and .modfinal), which are called the same for each module
-//! too, as it always stands in the same folder. So a trial module goes the whole way once, with a program in the place of
+//! too, as it always is in the same folder. So a trial module goes the whole way once, with a program in the place of
 //! make that writes down how it is called; live patches begin where the top makefile's work ends.
 
 use super::{bindings, kept};
@@ -39,7 +39,7 @@ const TRIAL: [(&str, &str); 2] = [
 /// kbuild knows that it need not be made anew.
 const COMMON: [&str; 2] = [".module-common.o", "..module-common.o.cmd"];
 
-/// Stands in the folder that is kept in place of the [`SCRIPT`] where kbuild's calls are not known: what they were.
+/// A file in the folder that is kept in place of the [`SCRIPT`] where kbuild's calls are not known: what they were.
 const UNKNOWN: &str = "unknown-calls.txt";
 
 /// What is kept is read by programs of other versions too: one that writes it otherwise has another number here.
@@ -60,7 +60,7 @@ struct Call {
 }
 
 /// The folder with the [`SCRIPT`] that does what `make args…` does, for a module in the folder [`WORK`]; what modules have
-/// in common is put into `dir`, which stands there. None where the tree is not kmend's own, and so may change, and where
+/// in common is put into `dir`, which is there. None where the tree is not kmend's own, and so may change, and where
 /// kbuild calls itself in a way that is not known.
 pub fn known(target: &Target, args: &[&str], dir: &Path) -> Result<Option<PathBuf>> {
     if !kbuild::owns(target) {

@@ -2,7 +2,7 @@
 //! Stage link: emitted source and payload objects in, a kernel module out, by way of kbuild's
 //! external-module path with the target's own compilers, objtool and modpost.
 //!
-//! The run's folder stands at one fixed path in the sandbox and holds nothing but what is written
+//! The run's folder is at one fixed path in the sandbox and holds nothing but what is written
 //! here, so the same inputs give the same bytes.
 
 mod author;
@@ -35,7 +35,7 @@ const KMOD: [(&str, &str); 7] = [
 /// them takes most of the time.
 const OFF: [&str; 3] = ["CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF=", "CONFIG_DEBUG_INFO_BTF_MODULES="];
 
-/// Where kbuild's own calls of make stand in the sandbox.
+/// Where kbuild's own calls of make are in the sandbox.
 const CALLS: &str = "/tmp/kmend/calls";
 
 /// Links the module `name` of its Rust `source` and the payload objects, in that order. `undefined` are the symbols of these that
@@ -129,7 +129,7 @@ fn kbuild(name: &str, payloads: usize, knows_rust: bool) -> String {
 }
 
 /// The sandbox with the run's folder, and what `make` has to be told for the kernel's symvers to be
-/// seen. A tree of its own has a Module.symvers only after a full build: the shipped one stands in.
+/// seen. A tree of its own has a Module.symvers only after a full build: until then the shipped one is used.
 fn sandbox(target: &Target, dir: &Path) -> Result<(sandbox::Sandbox, Option<String>)> {
     let sandbox = target.sandbox().writable(dir, sandbox::WORK);
     if target.tree.join("Module.symvers").exists() {

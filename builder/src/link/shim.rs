@@ -54,10 +54,10 @@ const AS_CRATE: &[&str] = &["--crate-type=rlib", "--emit=metadata", "-Zalways-en
 const CORE: &[&str] =
     &["--crate-name=core", "--cfg=no_fp_fmt_parse", "--cfg=feature=\"panic_immediate_abort\"", "--cap-lints=allow"];
 
-/// Where `core` stands in the sandbox.
+/// Where `core` is in the sandbox.
 const CORE_DIR: &str = "/tmp/kmend/core";
 
-/// Where the shim stands in the sandbox.
+/// Where the shim is in the sandbox.
 const SHIM_DIR: &str = "/tmp/kmend/shim";
 
 /// How Rust is compiled for one kernel.

@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(found(&none, &[(&[0], &["f"]), (&[1], &["f"])]), (vec![], vec![0, 1]));
         // One that is inlined with the next one is there all the same.
         assert_eq!(found(&unit(&["g"], &["g"]), &[(&[0], &["f"]), (&[1], &["g"])]), (vec![0, 1], vec![]));
-        // A unit tells it, another one knows better.
+        // A unit tells it, another knows better.
         let mut all = Found::default();
         all.step(&[0], &[("f".to_string(), true)].into(), &none, "a.c");
         all.step(&[0], &[("g".to_string(), true)].into(), &g, "b.c");

@@ -27,7 +27,7 @@ pub struct Found<'a> {
     pub causes: &'a [Causes],
     /// An extract a unit.
     pub extracts: &'a [Extract],
-    /// Where the originals stand.
+    /// Where the originals are.
     pub proven: &'a Proven,
     /// The functions by klp object.
     pub registration: &'a Registration,
@@ -70,7 +70,7 @@ fn unit(unit: &Unit, changes: &ChangeSet<'_>, causes: &Causes) -> UnitFacts {
     }
 }
 
-/// Adds to `facts` where its functions stand in the kernel.
+/// Adds to `facts` where its functions are in the kernel.
 fn locate(facts: &mut UnitFacts, changes: &ChangeSet<'_>, proof: &Proof, registered: &[&KlpFunc]) {
     for (f, facts) in changes.functions.iter().zip(&mut facts.functions) {
         let mine = registered.iter().find(|k| k.old_name == facts.name);

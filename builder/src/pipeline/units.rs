@@ -62,7 +62,7 @@ pub fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, w
 }
 
 /// Leaves out the units that a changed header reaches and that compile to the same code all the same; what
-/// nobody changed has nothing to prove. One stays in any case.
+/// did not change has nothing to prove. One stays in any case.
 pub fn with_changes(units: Vec<Unit>, tree: &PatchedTree, image: &Image, notes: &mut Vec<String>) -> Result<Vec<Unit>> {
     let mut kept = Vec::new();
     let mut same = Vec::new();

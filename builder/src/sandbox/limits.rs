@@ -92,7 +92,7 @@ const SAID: &[(&str, &[&str])] = &[
 
 impl Limits {
     /// For a tool that compiles, links or reads one thing. A variable that is no number counts as if it were not set. No
-    /// limit is beyond this process's own hard one (`ulimit -H`): without privileges nobody can raise that.
+    /// limit is beyond this process's own hard one (`ulimit -H`): without privileges no one can raise that.
     pub fn of_tools() -> Self {
         let mut limits = Self::none();
         let own = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();

@@ -21,7 +21,7 @@ use way::Way;
 /// The prepared kernel tree's folder inside the sandbox.
 pub const TREE: &str = "/tmp/kmend/linux";
 
-/// Where a run's own folder stands inside the sandbox.
+/// Where a run's own folder is inside the sandbox.
 pub const WORK: &str = "/tmp/kmend/work";
 
 /// A command line to be run in a build root through bubblewrap.

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 /// How the sandbox is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// With a user namespace of its own: the tools are nobody outside.
+    /// With a user namespace of its own: the tools are no one outside.
     OwnUsers,
     /// Without one, as root of the host, who has no capabilities inside.
     AsRoot,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs the `openssl` program: bytes and key names in, DER or its words out. No secret stands on its command line.
+//! Runs the `openssl` program: bytes and key names in, DER or its words out. No secret is on its command line.
 
 use super::{Signer, PIN};
 use anyhow::{bail, ensure, Context, Result};
@@ -98,7 +98,7 @@ impl Openssl {
     }
 }
 
-/// A URI stands on openssl's command line, where all users of the machine can read it.
+/// A URI is on openssl's command line, where all users of the machine can read it.
 fn check_uri(uri: &str) -> Result<()> {
     ensure!(
         !uri.to_ascii_lowercase().contains("pin-value"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The lines that the fixes change: original and patched text in; out, for a line number of the compiler's, whether
-//! the fix touches that line, and what stands there. `#line` directives that kmend put in (`source/lines.rs`) are
+//! the fix touches that line, and what is there. `#line` directives that kmend put in (`source/lines.rs`) are
 //! counted by the compiler, so that one number may mean two lines; the function that is asked for decides.
 
 use crate::c::lex::{scan, Directive};
@@ -208,7 +208,7 @@ impl Text {
         self.index(number, function).map(|i| &self.lines[i])
     }
 
-    /// The line that begins the definition in which the compiler's line `number` stands.
+    /// The line that begins the definition in which the compiler's line `number` is.
     pub fn head(&self, number: u32, function: &str) -> Option<&Line> {
         self.index(number, function).map(|i| &self.lines[self.heads[i]])
     }

@@ -10,7 +10,7 @@ use similar::{capture_diff_slices, Algorithm, DiffOp};
 /// `patched` with `#line N` after each hunk that moved lines, so that the lines which it shares with `original`
 /// have their old numbers again. The file name is left out, so `__FILE__` stays what it was.
 ///
-/// The directive stands at the first place after the hunk that lies outside of functions, macros, comments and
+/// The directive is at the first place after the hunk that lies outside of functions, macros, comments and
 /// argument lists; nothing is put before the first hunk.
 pub fn keep_numbers(original: &[u8], patched: &[u8]) -> Vec<u8> {
     let old: Vec<&[u8]> = original.split_inclusive(|b| *b == b'\n').collect();
@@ -108,7 +108,7 @@ mod tests {
         let patched = original.replace("int a;\n", "");
         assert_eq!(keep(&original, &patched), original.replace("int a;\n\nint f", "\n#line 3\nint f"));
         let patched = TWO.replace("int f(void)\n{\n\treturn 1;\n}\n\n", "");
-        // The removed lines stood first: no place before the end of g is known to be safe.
+        // The removed lines came first: no place before the end of g is known to be safe.
         assert_eq!(keep(TWO, &patched), patched);
     }
 

@@ -92,12 +92,12 @@ fn all_digits(word: &[u8], others: &[u8]) -> bool {
     word.iter().all(|b| b.is_ascii_digit() || others.contains(b))
 }
 
-/// The first line of the headers in which line `at` stands.
+/// The first line of the headers in which line `at` is.
 fn header_block(lines: &[&[u8]], at: usize) -> usize {
     at - lines[..at].iter().rev().take_while(|line| is_header(line)).count()
 }
 
-/// The message of a commit: what stands before its diff.
+/// The message of a commit: what is before its diff.
 pub fn message(mail: &[u8]) -> String {
     let mut end = 0;
     let mut lines = mail.split_inclusive(|b| *b == b'\n').peekable();

@@ -14,7 +14,7 @@ pub struct Misfit {
     pub patch_line: usize,
     /// What the hunk wants to find there.
     pub wanted: String,
-    /// Line of the source, from 1, and what stands there; None behind its end.
+    /// Line of the source, from 1, and what is there; None behind its end.
     pub found: Option<(usize, String)>,
     /// Both differ in nothing but blanks, tabs and ends of lines.
     pub blanks: bool,

@@ -352,7 +352,7 @@ fn hunk_number(line: &str) -> Option<usize> {
     line["Hunk #".len()..].split(' ').next()?.parse().ok()
 }
 
-/// In how many places of `text` the lines stand that a hunk wants to find.
+/// In how many places of `text` the lines are that a hunk wants to find.
 fn occurrences(text: &[u8], hunk: &patchfile::Hunk) -> usize {
     let wanted: Vec<&[u8]> = hunk.old_lines().collect();
     let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();

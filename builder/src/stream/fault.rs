@@ -50,7 +50,7 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The line, from 1, in which byte `at` of `text` stands.
+/// The line, from 1, in which byte `at` of `text` is.
 pub fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|b| *b == b'\n').count()
 }

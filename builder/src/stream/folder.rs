@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The folder of a stream file: names in that file come in, files that stand within the folder go out.
+//! The folder of a stream file: names in that file come in, files that are within the folder go out.
 
 use crate::files;
 use anyhow::{bail, ensure, Context, Result};
 use std::path::{Component, Path, PathBuf};
 
-/// The folder that a stream file stands in.
+/// The folder that a stream file is in.
 #[derive(Clone, Debug)]
 pub struct Folder {
     /// Without symbolic links.

@@ -134,7 +134,7 @@ pub struct Called {
     pub kind: Kind,
 }
 
-/// Where the ledger of the stream file `stream` stands.
+/// Where the ledger of the stream file `stream` is.
 pub fn path(stream: &Path) -> PathBuf {
     stream.with_file_name("ledger.json")
 }

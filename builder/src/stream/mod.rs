@@ -187,8 +187,8 @@ impl Stream {
     }
 
     /// What the cumulative live patch `version` for `kernel` is made of: the fixes of all versions up to it in order,
-    /// each with the version that brought it. One that replaces another stands in its place; one that replaces a file of
-    /// several commits stands in the place of the first.
+    /// each with the version that brought it. One that replaces another is in its place; one that replaces a file of
+    /// several commits is in the place of the first.
     pub fn fixes(&self, kernel: &Kernel, version: Version) -> Vec<(Version, &StreamFix)> {
         let mut all: Vec<(Version, &StreamFix)> = Vec::new();
         for release in self.versions.iter().filter(|r| r.version <= version) {

@@ -246,7 +246,7 @@ pub(super) struct Told<'a> {
 impl Told<'_> {
     /// Why the live patch has nothing of a fix that `version` brought: what that version says of it, else the first one
     /// after it that does. A version that concerns no code of a kernel has no live patch for it. None where it is
-    /// there, or where nobody tells, as in what older programs released.
+    /// there, or where no one tells, as in what older programs released.
     fn missing(&self, version: Version, fix: &super::StreamFix) -> Option<String> {
         let entries = self.released.iter().filter(|e| e.version >= version);
         let of_entry = |e: &Released| {

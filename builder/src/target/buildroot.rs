@@ -58,7 +58,7 @@ impl Root {
             Ok(said)
         };
         let said = complete().inspect_err(|_: &anyhow::Error| {
-            // Half a root helps nobody, least of all on a full disk.
+            // Half a root helps no one, least of all on a full disk.
             let _ = remove_dir(&new);
         })?;
         fs::rename(&new, &root).with_context(|| format!("cannot rename {} to {}", new.display(), root.display()))?;

@@ -35,7 +35,7 @@ impl Config {
         Self(map)
     }
 
-    /// The value of an option; None when it does not stand there.
+    /// The value of an option; None when it is not there.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

@@ -158,7 +158,7 @@ pub fn copy_dir(from: &Path, to: &Path) -> Result<()> {
     let new = to.with_extension("copying");
     remove_dir(&new)?;
     let mut cp = super::tied("cp");
-    // No links that lead out of it are followed; owners and times are nobody's concern.
+    // No links that lead out of it are followed; owners and times are no one's concern.
     cp.args(["-R", "--no-dereference", "--preserve=mode,timestamps", "--reflink=auto", "--"]).arg(from).arg(&new);
     let out = sandbox::run(&mut cp, "cp");
     if let Err(error) = out {

@@ -59,7 +59,7 @@ pub struct Target {
     pub version: String,
     /// The prepared source tree on this machine.
     pub tree: PathBuf,
-    /// Where the tree stands inside the sandbox.
+    /// Where the tree is inside the sandbox.
     pub tree_inside: String,
     /// The build root with its compilers; `/` for the machine itself.
     pub root: PathBuf,

@@ -95,7 +95,7 @@ pub fn prepare(
     let step = progress::step(format!("preparing the source: generated headers, objtool{rust}"));
     let jobs = crate::parallel::processors();
     run_make(sandbox, make, &[&format!("-j{jobs}"), "modules_prepare"])?;
-    // Older kernels (6.1) write their own version there, whatever KERNELRELEASE says; modules are built for what stands there.
+    // Older kernels (6.1) write their own version there, whatever KERNELRELEASE says; modules are built for what is there.
     let kernel_release = tree.join("include/config/kernel.release");
     if files::read_text(&kernel_release)?.trim() != release {
         files::write(&kernel_release, format!("{release}\n").as_bytes())?;
@@ -141,7 +141,7 @@ fn check_rust_exports(tree: &Path, symvers: &Path) -> Result<usize> {
     Ok(wanted.len())
 }
 
-/// What must stand in a tree before anything is built against it.
+/// What must be in a tree before anything is built against it.
 pub fn check_prepared(tree: &Path, config: &Config, release: &str) -> Result<()> {
     let kernel_release = files::read_text(&tree.join("include/config/kernel.release"))?;
     ensure!(

@@ -203,7 +203,7 @@ fn not_there(name: &str, all: &[Target]) -> anyhow::Error {
     anyhow::anyhow!("no target {name:?} is stored ({have}); {how}")
 }
 
-/// Loads the target that `name` means, after a cheap look whether all of it still stands and its
+/// Loads the target that `name` means, after a cheap look whether all of it is still there and its
 /// compilers are still those it was made with.
 pub fn load(name: &str) -> Result<Target> {
     let target = resolve(name)?;

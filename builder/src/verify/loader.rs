@@ -62,7 +62,7 @@ fn is_imported(export: &Export, spaces: &BTreeSet<&str>, name: Option<&str>) -> 
     export.namespace.is_empty() || spaces.contains(export.namespace.as_str())
 }
 
-/// The kernel compares the whole of it (kernel/module/version.c, same_magic); all of it stands in the image.
+/// The kernel compares the whole of it (kernel/module/version.c, same_magic); all of it is in the image.
 fn vermagic(info: &[(String, String)], against: &Against<'_>) -> Option<String> {
     let all: Vec<&str> = info.iter().filter(|(n, _)| n == "vermagic").map(|(_, v)| v.as_str()).collect();
     let [magic] = all[..] else { return Some(format!(".modinfo has {} vermagics", all.len())) };

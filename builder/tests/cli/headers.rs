@@ -102,7 +102,7 @@ fn types_that_all_see() {
     }
 }
 
-/// What is added to a header is seen where its names stand, and a remark by nobody.
+/// What is added to a header is seen where its names are, and a remark by no one.
 fn additions_to_a_header_that_all_include() {
     let kernel = Kernel::new().with_shared_objects();
     let (wide, small) = ("include/linux/seq_file.h", kernel.source(SMALL));

@@ -206,7 +206,7 @@ fn refused() {
     assert!(!dir.path().join("kmend_of_kpatch.ko").exists());
 }
 
-/// A fix of which a macro leaves all out is not fixed, whatever another one does; one of which it leaves a part out says so.
+/// A fix of which a macro leaves all out is not fixed, whatever another does; one of which it leaves a part out says so.
 fn left_out() {
     let dir = folder();
     let (from, to) = with_macros(

@@ -97,7 +97,7 @@ fn entry(object: &mut Object, at: usize) -> &mut u8 {
     &mut object.sections[section].data[start as usize + at]
 }
 
-/// Replaces a string wherever it stands in constants.
+/// Replaces a string wherever it is in constants.
 fn renamed(object: &mut Object, from: &str, to: &str) {
     for section in object.sections.iter_mut().filter(|s| s.name.starts_with(".rodata")) {
         while let Some(at) = section.data.windows(from.len()).position(|w| w == from.as_bytes()) {

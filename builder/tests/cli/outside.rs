@@ -30,7 +30,7 @@ fn file_below_tools(variable: &str) {
     let ran = build_change(&target, dir.path(), FILE, &fix, None);
     let says = &ran.succeeds().out;
     assert!(says.contains(&format!("{unit} (vmlinux)\n  changed  bpf_core_parse_spec ")), "{says}");
-    // What stands beside it is a program's alone.
+    // What is beside it is a program's alone.
     let fix = [("return 0;", "return 1;")];
     let says = "tools/lib/bpf/libbpf.c: a program for user space; left out";
     build_change(&target, dir.path(), "tools/lib/bpf/libbpf.c", &fix, None).fails(2, &["[not-built]", says]);

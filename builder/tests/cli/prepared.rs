@@ -152,7 +152,7 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
     packer.finish().unwrap()
 }
 
-/// A static of one unit, made public for another: it stands where it stood.
+/// A static of one unit, made public for another: it is where it was.
 fn statics_made_public() {
     let kernel = Kernel::new().with_shared_objects();
     let (owner, small) = ("fs/proc/generic.c", kernel.source(SMALL));
@@ -378,7 +378,7 @@ fn values_written_at_boot() {
     assert!(holds(b".klp.sym.vmlinux.dentry_hashtable,"), "it does not read the table's variable");
 }
 
-/// A static key and a static call of kvm, which may come after the live patch: both are read where they stand.
+/// A static key and a static call of kvm, which may come after the live patch: both are read where they are.
 fn keys_of_modules() {
     let kernel = Kernel::new().with_shared_objects();
     if kernel.target.arch != "x86_64" {
@@ -487,7 +487,7 @@ fn same_bytes() {
     collect(&mut again).succeeds();
     assert!(read(&out) == first, "a second build gives other bytes");
     assert!(names(&work).is_empty(), "the work folder is left behind: {:?}", names(&work));
-    // Objects from the cache, and over what stands there already.
+    // Objects from the cache, and over what is there already.
     kernel.build(&fix, &["-n", "same"]).succeeds();
     assert!(read(&kernel.out()) == first, "a build from the cache gives other bytes");
 }

@@ -57,7 +57,7 @@ fn repositories() {
     bench.at(NOW, "release", &[]).succeeds();
     assert_eq!(bench.says("Date"), "Mon, 21 Sep 2026 14:13:20 UTC");
     assert_eq!(bench.says("Valid-Until"), "Wed, 23 Sep 2026 14:13:20 UTC");
-    // A clock that stands still, and one that goes back; whatever says so is lost, the ledger or the index.
+    // A clock that has stopped, and one that goes back; whatever says so is lost, the ledger or the index.
     bench.at(NOW, "renew", &[]).succeeds();
     assert_eq!(bench.says("Date"), "Mon, 21 Sep 2026 14:13:21 UTC");
     fs::remove_file(bench.repo.join("Release")).unwrap();
@@ -145,7 +145,7 @@ fn repositories() {
     let ran = bench.at(NOW + 600, "renew", &[]);
     assert!(ran.succeeds().err.contains(&format!("entering {empty} into the ledger")), "{}", ran.err);
 
-    // Two at work on one repository wait for each other, whichever stream it is; nobody else can open the lock.
+    // Two at work on one repository wait for each other, whichever stream it is; no one else can open the lock.
     let lock = fs::File::options().write(true).open(bench.repo.join(".kmend.lock")).unwrap();
     assert_eq!(lock.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     lock.lock().unwrap();

@@ -124,7 +124,7 @@ impl Bench {
         stream(&self.kernel.cache(), &[&[command, file], more].concat())
     }
 
-    /// Releases as a user whose new files nobody else may read; the repository is for all.
+    /// Releases as a user whose new files no one else may read; the repository is for all.
     pub fn release(&self, more: &[&str]) -> Ran {
         let mut shell = Command::new("sh");
         shell.args(["-c", "umask 077; exec \"$0\" \"$@\"", KMEND, "stream", "release"]).arg(&self.file);
@@ -176,7 +176,7 @@ fn allowances() {
     assert_eq!(manifest["allowed_unproven"], Value::Null);
 }
 
-/// What a ledger has but the index, which is another one each time.
+/// What a ledger has but the index, which is another each time.
 fn released(ledger: &Value) -> [&Value; 2] {
     [&ledger["kernels"], &ledger["others"]]
 }

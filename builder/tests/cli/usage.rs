@@ -256,7 +256,7 @@ fn closed_pipe() {
         let mut call = command(cache.path());
         let ran = call.args(args).stdout(writer).stderr(std::process::Stdio::piped()).spawn();
         let out = ran.unwrap().wait_with_output().unwrap();
-        // As `kmend-build … | head` ends it: nobody wants to hear of it.
+        // As `kmend-build … | head` ends it: no one wants to hear of it.
         assert_eq!((out.status.code(), out.stderr.len()), (Some(0), 0), "{args:?}");
     }
 }

@@ -53,7 +53,7 @@ pub const MACHINES: [Machine; 2] = [
 ];
 
 impl Machine {
-    /// The machine's compiler; `CC_<triple>` names another one, as for the `cc` crate.
+    /// The machine's compiler; `CC_<triple>` names another, as for the `cc` crate.
     fn compiler(&self) -> Result<Command, String> {
         let host = MACHINES.iter().find(|m| m.name == std::env::consts::ARCH).map_or(MACHINES[1].triple, |m| m.triple);
         let found = cc::Build::new()
@@ -106,7 +106,7 @@ impl Machine {
         run(self.program("strip")?.args(flags.split_whitespace()).arg(object))
     }
 
-    /// Shows that a linker takes an object, with another one that a compiler makes with these flags, as of each module
+    /// Shows that a linker takes an object, with another that a compiler makes with these flags, as of each module
     /// kbuild links some.
     pub fn link(&self, object: &Path, flags: &[&str]) -> Result<PathBuf, String> {
         let beside = object.with_file_name("beside.c");

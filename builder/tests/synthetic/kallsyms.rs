@@ -29,7 +29,7 @@ pub const FORMS: [Form; 6] =
 pub const LOADED_AT: u64 = 0xffff_ffff_8100_0000;
 
 /// A piece of an image that is loaded at [`LOADED_AT`] and holds the tables of `symbols`. Tables begin at
-/// multiples of `align`. `in_front` stands before them.
+/// multiples of `align`. `in_front` is before them.
 pub fn image(symbols: &[Sym<'_>], form: Form, align: usize, in_front: &[u8]) -> Vec<u8> {
     let mut out = in_front.to_vec();
     let label = |out: &mut Vec<u8>| out.resize(out.len().next_multiple_of(align), 0);

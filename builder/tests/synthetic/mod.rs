@@ -175,7 +175,7 @@ pub fn image(form: Form) -> Vec<u8> {
     let names = b"\0.BTF\0.shstrtab\0.rela.dyn\0.relr.dyn\0";
     let (piece_at, btf) = (64 + 56, btf());
     let btf_at = piece_at + piece.len();
-    // Pointers stand in what is in front of kallsyms: two of one table, two of the packed one.
+    // Pointers are in what is in front of kallsyms: two of one table, two of the packed one.
     let rela_at = (btf_at + btf.len()).next_multiple_of(8);
     let rela: Vec<u64> =
         (0..2).flat_map(|n| [LOADED_AT + 8 * n, X86_64.relative_dynamic().into(), LOADED_AT + n]).collect();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! docs/operators.md and docs/status.md against the program: each block ```` ```console NAME ```` there is run on the false system NAME,
-//! block after block, and its output has to be what stands there. `BLESS=1` writes what came out.
+//! block after block, and its output has to be what is there. `BLESS=1` writes what came out.
 
 use super::ko::Ko;
 use super::streams;

@@ -108,7 +108,7 @@ fn many_at_once_load_it_once() {
 fn without_a_var_to_write_to_live_patches_still_load() {
     let system = System::new();
     let path = system.file("own.ko", &Ko::new("own", RELEASE).bytes());
-    // A file stands where the folder should be made: that fails for root, too.
+    // A file is where the folder should be made: that fails for root, too.
     fs::create_dir_all(system.root().join("var/lib")).unwrap();
     fs::write(system.root().join("var/lib/kpatch"), "").unwrap();
     system.kmend(&["load", &path]).ends(0).complains("going on without it");

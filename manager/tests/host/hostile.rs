@@ -70,7 +70,7 @@ fn the_lock_is_for_root_alone_and_one_that_another_user_holds_is_left_to_him() {
     assert!(begun.elapsed() < Duration::from_secs(30));
     assert_eq!(mode(&lock), 0o600);
     assert!(holder(&lock).is_none(), "another user opened the new one");
-    // From then on nobody is in the way.
+    // From then on no one is in the way.
     for args in [&["load", "--all"][..], &["uninstall", &module]] {
         assert_eq!(system.kmend(args).ends(0).err, "");
     }

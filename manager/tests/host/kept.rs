@@ -254,7 +254,7 @@ fn it_is_loaded_by_name_and_can_be_stepped_back_to() {
 #[test]
 fn what_cannot_be_kept_is_told_and_uninstalled() {
     let system = good();
-    // A file stands where the folder should be.
+    // A file is where the folder should be.
     system.put("var/lib/kmend/last-good", "");
     upgrade(&system, "1-1", "1-2").complains("is not kept; should 1-2 crash this host").complains("last-good");
     assert!(!system.folder(RELEASE).join(file("1-1")).exists());

@@ -52,7 +52,7 @@ fn from_nothing_to_patched_to_outdated() {
 fn nothing_is_claimed_that_no_manifest_says() {
     let system = System::new();
     let module = system.version("1-1");
-    // Loaded is another one than installed: the loaded one is asked.
+    // Loaded is another than installed: the loaded one is asked.
     system.loaded(&module, true, false);
     let none = "it has no manifest written by kmend: what it fixes is not known";
     let said = system.kmend(&["status"]).ends(0).says(none);

@@ -129,7 +129,7 @@ fn modules_of_replaced_live_patches_go() {
     assert_eq!(system.asked().last().unwrap(), &format!("delete {first}"));
     let there = |name: &str| system.root().join("sys/module").join(name).exists();
     assert!(!there(&first) && there(&second));
-    // One that something holds stays, and is named; so is one that nobody removed.
+    // One that something holds stays, and is named; so is one that was not removed.
     for name in ["held", "left"] {
         fs::create_dir_all(system.root().join("sys/module").join(name)).unwrap();
     }

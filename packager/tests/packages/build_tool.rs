@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The packages of kmend-build. The program in them is another one of this machine.
+//! The packages of kmend-build. The program in them is another of this machine.
 
 use crate::samples::origin;
 use crate::tools::{find, program, rpm_query, run};

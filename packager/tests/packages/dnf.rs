@@ -384,7 +384,7 @@ fn dnf_takes_an_index_that_has_expired_and_one_that_goes_back() {
     assert!(newest(&site).contains("at 1-1.el9_3"), "{}", newest(&site));
 }
 
-/// A package in a folder below the repository, which nobody looked at, is not in the index.
+/// A package in a folder below the repository, which no one looked at, is not in the index.
 #[test]
 fn packages_in_folders_below_are_not_in_the_index() {
     let names = el9(Arch::X86_64);

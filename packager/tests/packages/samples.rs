@@ -73,7 +73,7 @@ pub fn live_patch(folder: &Path, names: &Names, release: u32) -> LivePatch {
     }
 }
 
-/// A file that says of itself what a module does; `names` and `version` may be those of another one.
+/// A file that says of itself what a module does; `names` and `version` may be those of another.
 pub fn module(folder: &Path, names: &Names, version: Version) -> PathBuf {
     let arch = match names.arch() {
         Arch::X86_64 => Architecture::X86_64,

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 const MARKER: &str = "etc/kmend-system";
 
 /// A folder with `packages` of `suite` for `arch` (Debian's name), and what they depend on.
-/// Made where it is not there; nobody writes to it.
+/// Made where it is not there; no one writes to it.
 pub fn unpacked(suite: &str, arch: &str, packages: &[&str]) -> Result<PathBuf> {
     let archive = Archive::open(suite, arch, None)?;
     let mut marker = format!("{suite} {arch}\n");
@@ -40,7 +40,7 @@ pub fn unpacked(suite: &str, arch: &str, packages: &[&str]) -> Result<PathBuf> {
     let made = mmdebstrap::run(&archive, Variant::Extract, &packages, &new, &step)
         .and_then(|()| files::write(&new.join(MARKER), marker.as_bytes()));
     if let Err(fault) = made {
-        // Half a system helps nobody, least of all on a full disk.
+        // Half a system helps no one, least of all on a full disk.
         let _ = remove_dir(&new);
         return Err(fault);
     }

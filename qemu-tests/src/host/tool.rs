@@ -27,7 +27,7 @@ pub const KMEND: Program = Program { package: "kmend-manager", name: "kmend" };
 /// What builds live patches.
 pub const KMEND_BUILD: Program = Program { package: "kmend-builder", name: "kmend-build" };
 
-/// Where the pieces stand inside of the sandbox.
+/// Where the pieces are inside of the sandbox.
 const SOURCE: &str = "/tmp/kmend/source";
 const SYSROOT: &str = "/tmp/kmend/sysroot";
 const OUT: &str = "/tmp/kmend/out";

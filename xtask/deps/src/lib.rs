@@ -75,7 +75,7 @@ pub fn install_missing(packages: &[(&str, &str)]) -> Result<()> {
     apt::install(&wanted, plan.installed.len())
 }
 
-/// What stands in the way, and the ways out.
+/// What is in the way, and the ways out.
 fn conflict(wanted: &[&str], removed: &[String]) -> Result<String> {
     let mut guilty = Vec::new();
     for package in wanted {

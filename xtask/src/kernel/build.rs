@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// What kbuild is asked for.
 pub const TARGETS: &[&str] = &["vmlinux", "modules"];
 
-/// Where the config fragment stands inside the sandbox.
+/// Where the config fragment is inside the sandbox.
 const FRAGMENT: &str = sandbox::WORK;
 
 /// Who built it, for the banner: the same on every machine.

@@ -79,7 +79,7 @@ fn name_of(head: &str) -> Option<(String, bool)> {
     while let Some(paren) = before.find('(') {
         let word = last_word(&before[..paren]);
         let rest = &before[paren + 1..];
-        // `__printf(1, 2)` and the like stand before the name; `__do_x(int y)` is one.
+        // `__printf(1, 2)` and the like are before the name; `__do_x(int y)` is one.
         let is_attribute = word == "__attribute__"
             || word.starts_with("__") && inside(rest).chars().all(|c| c.is_ascii_digit() || c == ',' || c == ' ');
         let is_before_the_name = is_attribute && rest[inside(rest).len()..].trim_start_matches(')').contains('(');
@@ -96,7 +96,7 @@ fn name_of(head: &str) -> Option<(String, bool)> {
     None
 }
 
-/// What stands before the parenthesis that closes.
+/// What is before the parenthesis that closes.
 fn inside(text: &str) -> &str {
     let mut depth = 0;
     for (at, c) in text.char_indices() {

@@ -49,7 +49,7 @@ pub trait Distro: Sync {
     /// What the kernel `release` is beside the plain one of its version: `cloud`, `rt`. None for the plain one.
     fn flavour<'a>(&self, release: &'a str) -> Option<&'a str>;
 
-    /// How the package version `a` stands to `b`, by the distribution's own rules.
+    /// How the package version `a` is to `b`, by the distribution's own rules.
     ///
     /// # Errors
     /// No program to ask; what is no version.

@@ -18,7 +18,7 @@ pub struct Told {
     y: Vec<String>,
     m: Vec<String>,
     lib: Vec<String>,
-    /// Its makefile cannot be read by itself: a part of another one, or broken.
+    /// Its makefile cannot be read by itself: a part of another, or broken.
     pub failed: bool,
 }
 

@@ -51,7 +51,7 @@ const MOST_FOLDERS: usize = 256;
 
 /// Whether kmend made the target's tree itself, and so may let kbuild write to it.
 pub fn owns(target: &Target) -> bool {
-    // A tree of the user's is seen where it stands, so that its paths in saved commands are right.
+    // A tree of the user's is seen where it is, so that its paths in saved commands are right.
     target.tree != Path::new(&target.tree_inside)
 }
 

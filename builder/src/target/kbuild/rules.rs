@@ -107,7 +107,7 @@ mod tests {
         tree
     }
 
-    /// The folders of both; drv/ has a folder entered by itself that is below another one.
+    /// The folders of both; drv/ has a folder entered by itself that is below another.
     fn kernel(top: &str, build: &str, kbuild: &str) -> tempfile::TempDir {
         tree(&[
             ("Makefile", top),

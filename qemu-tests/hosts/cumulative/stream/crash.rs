@@ -14,7 +14,7 @@ pub struct Crash;
 
 impl Callbacks for Crash {
     fn post_patch(_object: &CallbackObject<'_>) {
-        // SAFETY: There is none. A write to an address that nobody may write to is an Oops, and that is wanted here.
+        // SAFETY: There is none. A write to an address that no one may write to is an Oops, and that is wanted here.
         unsafe { core::ptr::write_volatile(8 as *mut u64, 1) };
     }
 }

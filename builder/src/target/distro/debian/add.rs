@@ -183,7 +183,7 @@ enum Part {
 }
 
 impl Part {
-    /// Notes in the target's folder which .deb of the cache can go once the target stands.
+    /// Notes in the target's folder which .deb of the cache can go once the target is complete.
     fn deb_link(self) -> &'static str {
         match self {
             Part::Source => ".deb-source",

@@ -211,7 +211,7 @@ impl Archive {
         let got = begun.join(wanted.file_name());
         if !out.status.success() || !got.exists() {
             let hint = fetch_hint(&String::from_utf8_lossy(&out.stderr), &debs);
-            // Lists that no longer agree with the mirror must not stand in the way of the next run.
+            // Lists that no longer agree with the mirror must not hinder the next run.
             let _ = fs::remove_file(self.stamp());
             bail!("cannot fetch {what} of suite {}: {hint}\n{}", self.suite, sandbox::tail(&out));
         }

@@ -51,7 +51,7 @@ pub fn unpack(deb: &Path, version: &str, tree: &Path) -> Result<()> {
     }
     said += &sandbox::tail(&inner);
     if !good || !new.join("Kbuild").is_file() {
-        // Half a tree helps nobody, least of all on a full disk.
+        // Half a tree helps no one, least of all on a full disk.
         let _ = remove_dir(&new);
         let full = said.contains("No space left");
         let hint = if full { "the disk is full" } else { "is the package damaged?" };

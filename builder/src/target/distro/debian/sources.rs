@@ -37,10 +37,10 @@ const RELEASES: &[&str] = &[
     "duke",
 ];
 
-/// The suites that only add to another one; in them alone no build root can be made.
+/// The suites that only add to another; in them alone no build root can be made.
 const ADDITIONS: &[&str] = &["-security", "-updates", "-proposed-updates", "-backports", "-backports-sloppy"];
 
-/// The suite that `suite` adds to, itself when it stands alone: `bookworm` for `bookworm-security`.
+/// The suite that `suite` adds to, itself when it is alone: `bookworm` for `bookworm-security`.
 pub fn base_suite(suite: &str) -> &str {
     match suite {
         "experimental" | "rc-buggy" => "sid",

@@ -5,7 +5,7 @@ use anyhow::{bail, Context, Result};
 use std::cmp::Ordering;
 use std::process::{Command, Stdio};
 
-/// How `a` stands to `b`.
+/// How `a` is to `b`.
 ///
 /// # Errors
 /// No dpkg; versions that it does not take.

@@ -139,7 +139,7 @@ impl Package {
     /// Writes the files for which `place` gives a place there; returns how many.
     ///
     /// # Errors
-    /// A payload that is damaged or larger than a kernel's; a full disk; a wanted file whose content is with another one (a hard
+    /// A payload that is damaged or larger than a kernel's; a full disk; a wanted file whose content is with another (a hard
     /// link).
     pub fn unpack(&self, place: &dyn Fn(&str) -> Option<PathBuf>) -> Result<usize> {
         self.write(place).with_context(|| format!("cannot unpack {}", self.path.display()))

@@ -11,7 +11,7 @@ use std::process::Command;
 /// these.
 ///
 /// # Errors
-/// No rpm on this machine; a file that is no public key; a package without a signature, or with another one.
+/// No rpm on this machine; a file that is no public key; a package without a signature, or with another.
 pub fn check<'a>(packages: impl IntoIterator<Item = &'a Package>, keys: &[String]) -> Result<()> {
     let db = tempfile::tempdir().context("cannot make a folder for keys")?;
     for key in keys {
