@@ -13,6 +13,7 @@ use aho_corasick::AhoCorasick;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -105,7 +106,7 @@ impl Names {
     /// Of the files in `tree`.
     ///
     /// # Errors
-    /// A folder that cannot be read.
+    /// A folder that is there and cannot be read.
     pub fn of(tree: &Path) -> Result<Self> {
         let mut found: HashMap<String, Vec<String>> = HashMap::new();
         let mut links = Vec::new();
@@ -113,7 +114,12 @@ impl Names {
         while let Some(folder) = folders.pop() {
             let dir = tree.join(&folder);
             let cannot = || format!("cannot read the folder {}", dir.display());
-            for entry in std::fs::read_dir(&dir).with_context(cannot)? {
+            let entries = match std::fs::read_dir(&dir) {
+                // kbuild, at work there for another run, has folders of its own (.tmp_37) that come and go.
+                Err(gone) if gone.kind() == ErrorKind::NotFound && !folder.is_empty() => continue,
+                entries => entries.with_context(cannot)?,
+            };
+            for entry in entries {
                 let entry = entry.with_context(cannot)?;
                 let kind = entry.file_type().with_context(cannot)?;
                 // The compiler could not write down a name that is no text.

@@ -121,7 +121,7 @@ impl Distro for Rpm {
     }
 
     fn busybox(&self, _arch: &ArchNames) -> Result<Vec<u8>> {
-        bail!("kmend fetches no RPMs")
+        bail!("kmend takes no busybox out of repositories of RPMs")
     }
 }
 
