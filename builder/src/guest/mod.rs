@@ -185,8 +185,9 @@ fn start(kernel: &Path, ramdisk: &Path, host: Host, console: &Path, more: More) 
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(ramdisk);
     // A WARN stays in the log and is found there; an Oops ends the guest at once.
     let console_name = machine.console;
-    let append = format!("console={console_name} loglevel=7 oops=panic panic=-1 rdinit=/init {}", more.append);
-    qemu.args(["-append", append.trim_end()]);
+    let words = ["loglevel=7 oops=panic panic=-1", machine.append, "rdinit=/init", more.append];
+    let words: String = words.iter().filter(|w| !w.is_empty()).map(|w| format!(" {w}")).collect();
+    qemu.arg("-append").arg(format!("console={console_name}{words}"));
     qemu.arg("-serial").arg(format!("file:{}", console.display()));
     qemu.args(["-chardev", "stdio,id=facts,signal=off", "-serial", "chardev:facts"]);
     let mut child = qemu

@@ -30,7 +30,7 @@ pub fn boot(kernel: &Path, initramfs: &[u8], host: Host) -> Result<()> {
     let ramdisk = host.scratch.join("initramfs.cpio");
     files::write(&ramdisk, initramfs)?;
     let emulator = host.machine.emulator()?;
-    let append = format!("console={} quiet panic=-1 rdinit=/init", host.machine.console);
+    let append = format!("console={} quiet panic=-1 rdinit=/init {}", host.machine.console, host.machine.append);
     let mut qemu = tied(&emulator);
     qemu.args(arguments(host.machine, host.accel)).arg("-no-reboot");
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(&ramdisk).arg("-append").arg(append);
