@@ -46,6 +46,7 @@ impl Recipe {
         let mut recipe = Self { parts: vec![files::sha256(&files::read(kernel)?)] };
         recipe.parts.push(files::sha256(&files::read(&emulator)?));
         recipe.parts.extend(guest::arguments(machine, accel).map(String::from));
+        recipe.parts.push(machine.append.into());
         if accel == Accel::Kvm {
             recipe.parts.push(processor(&files::read_text(Path::new("/proc/cpuinfo"))?));
             recipe.parts.push(files::read_text(Path::new("/proc/sys/kernel/osrelease"))?);
