@@ -118,7 +118,7 @@ fn severity(name: &str) -> Result<Severity> {
     Severity::ALL
         .into_iter()
         .find(|s| s.name() == name)
-        .with_context(|| format!("--severity {name:?} is none of {known}"))
+        .with_context(|| format!("--severity {name:?}: it has to be one of {known}"))
 }
 
 /// Patches that were copied into the stream's folder: they are taken away again where nothing comes of it.

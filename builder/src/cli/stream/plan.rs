@@ -151,7 +151,7 @@ fn text(stream: &Stream, jobs: &[Job<'_>], batches: &[Batch<'_, '_>]) -> String 
     let count = jobs.iter().filter(|job| job.why == Why::Build).count();
     let jobs_of = |n: usize| if n == 1 { "1 job".into() } else { format!("{n} jobs") };
     format!(
-        "{}{}: {count} of {} kernels have to be built, in {}\n",
+        "{}{}: kernels to build: {count} of {}, in {}\n",
         table.text(),
         stream.path.display(),
         jobs.len(),
