@@ -123,7 +123,7 @@ impl<'o> Originals<'o> {
                 _ => return Some(Original::Unsure(format!("several variables {base} are declared in line {line}"))),
             }
         }
-        // The fix brings or changes the line of the declaration: of the same function, what no line of the other side continues.
+        // The fix adds or changes the line of the declaration: of the same function, what no line of the other side continues.
         let alone = |others: &'o Statics| {
             move |d: &Declared| d.line.is_none() || !others.values().any(|o| same_scope(o) && o.line == d.line)
         };

@@ -259,7 +259,7 @@ impl Found {
             };
             let wrong = match (self.kept.get(&n), self.failed.get(&n)) {
                 (Some(kept), _) if twice && !kept.confirmed => {
-                    let reason = "one machine alone has built it, or two that did not say which they are; --twice wants two that agree";
+                    let reason = "only one machine built it, or two that did not say which they are; --twice needs two that agree";
                     refuse("result-once", reason.into())
                 }
                 (Some(_), _) => continue,
