@@ -112,7 +112,8 @@ const QUALIFIERS: &[&str] = &[
     "nokprobe_inline",
 ];
 
-const KEYWORDS: &[&str] = &[
+/// Words of the language.
+pub(super) const KEYWORDS: &[&str] = &[
     "int", "long", "short", "char", "unsigned", "signed", "void", "bool", "_Bool", "float", "double", "struct",
     "union", "enum", "typedef", "if", "else", "while", "do", "for", "switch", "case", "default", "break", "continue",
     "goto", "return", "sizeof", "auto", "register", "asm", "__asm__", "__asm",

@@ -8,8 +8,10 @@
 //! no plain declaration, all that include the header may see it, and the preprocessor has to be asked. What is left has
 //! names, and so has what else in the header depends on it (`names.rs`):
 //!
-//! - A unit that has such a name in it, or a header with it, may see the change; so may one of whose includes the index
-//!   does not know all. A name that is in a makefile may be seen by all.
+//! - What else in other headers depends on these names has names too (`users.rs`). Where it has none, all that include
+//!   that header may see the change.
+//! - A unit that has such a name in it may see the change; so may one of whose includes the index does not know all. A name
+//!   that is in a makefile may be seen by all.
 //! - In any other, nothing refers to what is added, changed, moved or taken away: the compiler makes nothing of it
 //!   (`c/tokens.rs` builds on that too). Tests for the name (`#ifdef`) have it in them.
 //! - A name can be there without standing anywhere: put together by `##` (`paste.rs`). What the fix declares under a name
@@ -27,6 +29,7 @@ pub mod kinds;
 mod names;
 mod paste;
 mod text;
+mod users;
 mod words;
 
 use crate::reach::includes::{each_text, walk, Includers, Index};
@@ -36,6 +39,7 @@ use memchr::memmem;
 use names::{names, Names};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use users::users;
 use words::Finder;
 
 /// Which files can see what is changed in a header.
@@ -80,56 +84,49 @@ pub fn seen(
             Err(why) => _ = answers.insert(path.to_string(), Seen::ByAll(why)),
         }
     }
-    let all: BTreeSet<&Vec<u8>> = changed.values().flat_map(|n| n.all.iter()).collect();
-    if all.is_empty() {
-        answers.extend(changed.into_keys().map(|path| (path.to_string(), Seen::By(Seers::default()))));
-        return Ok(answers);
-    }
-    let all: Vec<&Vec<u8>> = all.into_iter().collect();
-    let finder = Finder::new(all.iter())?;
-    // The numbers of the names in each file, by the file's number.
-    let look = |text: &[u8]| finder.find(text).map(|(n, _)| n).collect::<BTreeSet<_>>();
-    let spelled = each_text(tree, index.files(), look)?;
     let makefiles = walk(tree, arch)?.1.into_iter().filter(|m| tree.join(m).is_file()).collect::<Vec<_>>();
-    // `-Dname=1`
-    let look = |text: &[u8]| (0..all.len()).filter(|n| memmem::find(text, all[*n]).is_some()).collect::<Vec<_>>();
-    let flags: BTreeSet<usize> = each_text(tree, &makefiles, look)?.into_iter().flatten().collect();
-    let made: BTreeSet<&[u8]> = changed.values().flat_map(|n| n.made.iter().map(Vec::as_slice)).collect();
-    let pasted = paste::possible(tree, index.files(), &made)?;
     let closure = |files: &[&str]| -> BTreeSet<String> {
         let files = files.iter().copied().chain(index.blind());
         includers.closure_of(files).into_iter().map(String::from).collect()
     };
-    for (path, names) in &changed {
-        let has = |found: &BTreeSet<usize>| found.iter().any(|n| names.all.contains(all[*n]));
-        if has(&flags) {
+    for (path, names) in changed {
+        if names.all.is_empty() {
+            answers.insert(path.to_string(), Seen::By(Seers::default()));
+            continue;
+        }
+        let users = users(tree, index.files(), path, &names.all)?;
+        let all: &BTreeSet<Vec<u8>> = users.as_ref().map_or(&names.all, |u| &u.names);
+        // `-Dname=1`
+        let flag = |text: &[u8]| all.iter().any(|name| memmem::find(text, name).is_some());
+        if each_text(tree, &makefiles, flag)?.contains(&true) {
             answers.insert(path.to_string(), Seen::ByAll("a makefile has the name too".into()));
             continue;
         }
-        let by = |name: &Vec<u8>| Some((pasted.get(name.as_slice())?, String::from_utf8_lossy(name).into_owned()));
-        let by: Vec<(&BTreeSet<usize>, String)> = names.made.iter().filter_map(by).collect();
-        let made: BTreeSet<usize> = by.iter().flat_map(|(files, _)| files.iter().copied()).collect();
-        let own = made.iter().any(|n| index.files()[*n] == **path);
-        if own && names.code.is_empty() {
-            let why = "one of its macros may put a name together that the fix changes";
-            answers.insert(path.to_string(), Seen::ByAll(why.into()));
-            continue;
-        }
-        let with = |count: &dyn Fn(usize, &BTreeSet<usize>) -> bool| -> Vec<&str> {
-            let files = spelled.iter().enumerate().filter(|(n, found)| count(*n, found));
-            files.map(|(n, _)| index.files()[n].as_str()).filter(|f| f != path).collect()
+        let finder = Finder::new(all)?;
+        let spelled = each_text(tree, index.files(), |text| finder.find(text).next().is_some())?;
+        let counts = |n: usize, file: &str| match &users {
+            Some(users) if file.ends_with(".h") => users.open.contains(&n),
+            _ => spelled[n] && file != path,
         };
-        let files = match own {
-            true => includers.closure(path).into_iter().collect(),
-            false => closure(&with(&|n, found| has(found) || made.contains(&n))),
-        };
-        let spelled: Vec<String> = with(&|_, found| has(found)).into_iter().map(String::from).collect();
+        let spelled: Vec<String> = index
+            .files()
+            .iter()
+            .enumerate()
+            .filter(|(n, file)| counts(*n, file))
+            .map(|(_, file)| file.clone())
+            .collect();
+        let derived = all.difference(&names.all);
+        let made: BTreeSet<&[u8]> = names.made.iter().chain(derived).map(Vec::as_slice).collect();
+        let made = paste::possible(tree, includers, &makefiles, &made)?;
+        let name = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        let mut files = closure(&spelled.iter().map(String::as_str).collect::<Vec<_>>());
+        files.extend(made.values().flat_map(|made| made.files.numbers()).map(|n| index.files()[n].clone()));
         let defines = each_text(tree, &spelled, |text| defines(text, &names.code))?;
         let renamed = spelled.iter().zip(defines).filter(|(_, defines)| *defines).map(|(file, _)| file.as_str());
         let renamed = if names.code.is_empty() { BTreeSet::new() } else { closure(&renamed.collect::<Vec<_>>()) };
-        let file = |n: &usize| index.files()[*n].clone();
-        let macros = by.into_iter().flat_map(|(files, name)| files.iter().map(move |n| (file(n), name.clone())));
-        let seers = Seers { files, names: names.code.clone(), renamed, macros: macros.collect() };
+        let macros =
+            made.iter().flat_map(|(made, at)| at.macros.iter().map(|n| (index.files()[*n].clone(), name(made))));
+        let seers = Seers { files, names: names.code, renamed, macros: macros.collect() };
         answers.insert(path.to_string(), Seen::By(seers));
     }
     Ok(answers)

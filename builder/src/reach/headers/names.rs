@@ -82,7 +82,7 @@ fn follow(change: &Change, names: &mut Names) -> Result<(), String> {
 }
 
 /// The names by which others know what is there; None where it may do something without any.
-fn gives(chunk: &Chunk) -> Option<Vec<Vec<u8>>> {
+pub(super) fn gives(chunk: &Chunk) -> Option<Vec<Vec<u8>>> {
     if chunk.tokens.iter().any(|t| is_harmful(t)) {
         return None;
     }

@@ -67,7 +67,7 @@ fn what_has_the_new_name_sees_it() {
     assert_eq!(see("a/use.c", "#include <h.h>\n#ifdef fresh\n#endif\n"), files(&["a/use.c"]));
     assert_eq!(see("a/use.c", "#include <h.h>\nint g(void) { return 1; }\n"), files(&["a/use.c"]));
     assert_eq!(see("include/o.h", "#ifndef fresh\nint h;\n#endif\n"), files(&["a/all.c"]));
-    assert_eq!(see("include/o.h", "#define other(fresh) fresh\n"), files(&["a/all.c"]));
+    assert_eq!(see("include/o.h", "#define other(fresh) fresh\n"), NOBODY);
     assert_eq!(see("include/o.h", "#define others(freshly) freshly\n"), NOBODY);
     assert_eq!(see("a/blind.c", "#include <h.h>\n#include \"table.inc\"\n"), files(&["a/blind.c"]));
     assert!(see("a/Makefile", "ccflags-y += -Dfresh=2\n").is_err());
@@ -75,11 +75,12 @@ fn what_has_the_new_name_sees_it() {
 
 #[test]
 fn names_that_may_be_put_together() {
-    let by = |new: &str| who("", new, &[USE, ("include/p.h", "#define CLASS(n) class_##n##_make(1)\n")]);
+    let class = ("include/p.h", "#define CLASS(n) class_##n##_make(1)\n");
+    let by = |new: &str| who("", new, &[USE, class]);
     assert_eq!(by("#define class_f_make(x) x"), NOBODY);
-    let two =
-        [("include/p.h", "#define CLASS(n) class_##n##_make(1)\n"), ("a/p.c", "#include <h.h>\n#include <p.h>\n")];
-    assert_eq!(who("", "#define class_f_make(x) x", &two), files(&["a/p.c"]));
+    let two = |text: &'static str| who("", "#define class_f_make(x) x", &[class, ("a/p.c", text)]);
+    assert_eq!(two("#include <h.h>\n#include <p.h>\nCLASS(f);\n"), files(&["a/p.c"]));
+    assert_eq!(two("#include <h.h>\n#include <p.h>\nCLASS(g);\n"), NOBODY);
     let join = "#include <h.h>\n#define JOIN(a, b) a##b\nJOIN(join, ed)\n";
     assert_eq!(who("", "#define joined 1", &[("a/p.c", join), USE]), files(&["a/p.c"]));
     assert_eq!(by("#define klass_f_make(x) x"), NOBODY);
@@ -129,11 +130,11 @@ fn changed_functions_are_looked_for_in_the_code() {
     assert_eq!(code("struct f {\n\tint a;\n};", "struct f {\n\tlong a;\n};"), "all");
 }
 
-/// A macro of the header that may put the name together says nothing where the code does.
 #[test]
-fn all_that_include_it_may_be_asked_for_their_code() {
+fn a_macro_of_the_header_may_put_the_name_together() {
     let own = |ty: &str| format!("{ty} class_f_make(int);\n#define CLASS(n) class_##n##_make(1)");
-    assert_eq!(who(&own("int"), &own("long"), &[USE]), files(&["a/none.c", "a/use.c"]));
+    let used = ("a/made.c", "#include <h.h>\nint x = CLASS(f);\n");
+    assert_eq!(who(&own("int"), &own("long"), &[USE, used]), files(&["a/made.c"]));
     assert_eq!(by_code(&own("int"), &own("long"), &[USE]).0, "class_f_make");
 }
 
@@ -246,13 +247,14 @@ fn what_a_macro_of_the_header_declares_is_seen_by_all() {
 #[test]
 fn what_was_there_may_be_put_together() {
     let by = |call: &str| {
-        let user = ("a/p.c", "#include <h.h>\n#include <p.h>\n");
+        let user = ("a/p.c", "#include <h.h>\n#include <p.h>\nint i = CLASS(f);\n");
         who("int class_f_make(int);", "long class_f_make(int);", &[("include/p.h", call), user])
     };
     assert_eq!(by("#define CLASS(n) class_##n##_make(1)\n"), files(&["a/p.c"]));
     assert_eq!(by("#define CLASS(n) klass_##n##_make(1)\n"), NOBODY);
     let define = |value: &str| format!("#define class_f_make(x) {value}\n#define CLASS(n) class_##n##_make(1)");
-    assert!(who(&define("1"), &define("2"), &[]).is_err());
+    let used = ("a/p.c", "#include <h.h>\nint i = CLASS(f);\n");
+    assert_eq!(who(&define("1"), &define("2"), &[USE, used]), files(&["a/p.c"]));
     assert_eq!(by("#define JOIN(a, b) a##b\nint x = JOIN(class_, f_make)(1);\n"), files(&["a/p.c"]));
 }
 

@@ -8,6 +8,7 @@
 //! many files, never too few; the preprocessor has the last word (`reach/narrow.rs`). All of the tree has to be read
 //! to know, so the answer is kept.
 
+mod marks;
 pub(super) mod outside;
 mod rules;
 pub mod scan;
@@ -18,6 +19,7 @@ use crate::progress;
 use crate::target::kbuild::{last_made, owns, plain, tree_id};
 use crate::target::Target;
 use anyhow::{Context, Result};
+pub(super) use marks::Marks;
 use rules::Rules;
 use scan::{How, Includes, Scanner};
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::io::Read;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
 /// Raised when what is kept, or how it is found, changes.
@@ -238,6 +241,8 @@ pub struct Includers<'a> {
     files: HashSet<&'a str>,
     /// By the last part of the name.
     spellings: HashMap<String, Vec<Spelling<'a>>>,
+    /// The files that include each file directly, where it was asked for.
+    known: Vec<OnceLock<Vec<u32>>>,
 }
 
 impl Index {
@@ -310,11 +315,17 @@ impl Index {
             let tail = tail(name);
             spellings.entry(last(&tail).to_string()).or_default().push(Spelling { name, tail, quoted, by });
         }
-        Includers { index: self, files: self.files.iter().map(String::as_str).collect(), spellings }
+        let files = self.files.iter().map(String::as_str).collect();
+        Includers { index: self, files, spellings, known: self.files.iter().map(|_| OnceLock::new()).collect() }
     }
 }
 
 impl<'a> Includers<'a> {
+    /// All files that were looked at, sorted.
+    pub(super) fn files(&self) -> &'a [String] {
+        &self.index.files
+    }
+
     /// `path` and every file that includes it, directly or through another; `path` comes first and need not be in the
     /// tree (a file that a fix adds), the others are sorted.
     pub fn closure(&self, path: &str) -> Vec<String> {
@@ -329,25 +340,54 @@ impl<'a> Includers<'a> {
         'a: 'p,
     {
         let mut seen: BTreeSet<&'p str> = paths.into_iter().collect();
-        let mut next: Vec<&'p str> = seen.iter().copied().collect();
+        let (mut next, mut code) = (Vec::new(), true);
+        for path in &seen {
+            code &= path.ends_with(".c");
+            match self.number(path) {
+                Some(n) => next.push(n),
+                // A file that a fix adds.
+                None => next.extend(self.of(path)),
+            }
+        }
+        let marked = self.marked(next, code);
+        seen.extend(marked.numbers().map(|n| self.index.files[n].as_str()));
+        seen
+    }
+
+    /// The files of these numbers and every file that includes one of them, by number.
+    pub(super) fn closure_of_numbers(&self, files: impl IntoIterator<Item = usize>) -> Marks {
+        let files: Vec<u32> = files.into_iter().map(|n| n as u32).collect();
+        let code = files.iter().all(|n| self.index.files[*n as usize].ends_with(".c"));
+        self.marked(files, code)
+    }
+
+    /// The files in `next` and what includes them; `code` where all that are asked for are C files.
+    fn marked(&self, mut next: Vec<u32>, code: bool) -> Marks {
         // What a macro computes may be this very header. No kernel computes the name of a .c file, and one that is
         // not built must be told as such.
-        if next.iter().any(|path| !path.ends_with(".c")) {
-            let computed = self.index.computed.iter().map(|n| self.index.files[*n as usize].as_str());
-            computed.filter(|file| seen.insert(file)).for_each(|file| next.push(file));
+        if !code {
+            next.extend(&self.index.computed);
         }
-        while let Some(file) = next.pop() {
-            self.of(file).into_iter().filter(|by| seen.insert(by)).for_each(|by| next.push(by));
+        let mut seen = Marks::of(self.index.files.len());
+        next.retain(|n| seen.add(*n as usize));
+        while let Some(n) = next.pop() {
+            let by = self.known[n as usize].get_or_init(|| self.of(&self.index.files[n as usize]));
+            next.extend(by.iter().copied().filter(|n| seen.add(*n as usize)));
         }
         seen
     }
 
-    /// The files that include `path` directly.
-    fn of(&self, path: &str) -> Vec<&'a str> {
+    fn number(&self, path: &str) -> Option<u32> {
+        self.index.files.binary_search_by(|f| f.as_str().cmp(path)).ok().map(|n| n as u32)
+    }
+
+    /// The numbers of the files that include `path` directly.
+    fn of(&self, path: &str) -> Vec<u32> {
         let files = &self.index.files;
         let mut found = Vec::new();
         for s in self.spellings.get(last(path)).into_iter().flatten().filter(|s| ends_in(path, &s.tail)) {
-            for file in s.by.iter().map(|n| files[*n as usize].as_str()) {
+            for n in s.by {
+                let file = files[*n as usize].as_str();
                 // The compiler looks beside the including file first, and stops there.
                 let beside = || plain(&format!("{}/{}", file.rsplit_once('/').map_or(".", |(d, _)| d), s.name));
                 if s.quoted {
@@ -356,13 +396,14 @@ impl<'a> Includers<'a> {
                         continue;
                     }
                 }
-                found.push(file);
+                found.push(*n);
             }
         }
         for (folder, _) in self.index.forced.iter().filter(|(_, name)| ends_in(path, &tail(name))) {
             let below =
                 |f: &&str| folder.is_empty() || f.strip_prefix(folder.as_str()).is_some_and(|r| r.starts_with('/'));
-            found.extend(files.iter().map(String::as_str).filter(|f| !f.ends_with(".h")).filter(below));
+            let code = (0u32..).zip(files).filter(|(_, f)| !f.ends_with(".h") && below(&f.as_str()));
+            found.extend(code.map(|(n, _)| n));
         }
         found
     }
