@@ -69,13 +69,16 @@ pub fn replacement(bindings: &str) -> Result<Replacement> {
 /// # Errors
 /// [`Refused`] where the kernel has sets and the live patch is to replace none (`replace` is false).
 pub fn replace_set(target: &Target, replace: bool) -> Result<Option<u32>> {
-    match (of(target)?, replace) {
+    set_of(of(target)?, replace, &target.release)
+}
+
+fn set_of(replacement: Replacement, replace: bool, release: &str) -> Result<Option<u32>> {
+    match (replacement, replace) {
         (Replacement::Flag, _) => Ok(None),
         (Replacement::Set, true) => Ok(Some(0)),
         (Replacement::Set, false) => {
             let why = format!(
-                "{} sorts live patches into sets (klp_patch.replace_set), and a live patch always replaces those of its set",
-                target.release
+                "{release} sorts live patches into sets (klp_patch.replace_set), and a live patch always replaces those of its set"
             );
             let hint = "leave --no-replace out, and put the older fixes into this live patch as well";
             Err(Refused(vec![Refusal::new("replace-set", "klp_patch", "include/linux/livepatch.h", why, hint)]).into())
@@ -107,6 +110,16 @@ mod tests {
         assert!(replacement(&with("")).is_err());
         assert!(replacement(&with("pub replace : bool_ , pub replace_set : u32 ,")).is_err());
         assert!(replacement("pub struct klp_patches {pub replace: bool}").is_err());
+    }
+
+    #[test]
+    fn every_live_patch_of_a_kernel_with_sets_replaces() {
+        for replace in [true, false] {
+            assert_eq!(set_of(Replacement::Flag, replace, "7.2").unwrap(), None);
+        }
+        assert_eq!(set_of(Replacement::Set, true, "9.0").unwrap(), Some(0));
+        let Refused(refusals) = set_of(Replacement::Set, false, "9.0").unwrap_err().downcast().unwrap();
+        assert_eq!(refusals[0].code, "replace-set");
     }
 
     #[test]

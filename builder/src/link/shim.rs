@@ -9,11 +9,12 @@ use super::{author, bindings, kept};
 use crate::arch;
 use crate::hooks::file::HooksFile;
 use crate::sandbox::{Sandbox, WORK};
+use crate::target::config::Config;
 use crate::target::kbuild::command::Saved;
 use crate::target::toolchain::Toolchain;
 use crate::target::{store, Target};
 use crate::{files, progress};
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use std::path::{Path, PathBuf};
 
 /// The shim's sources, by file name.
@@ -78,11 +79,13 @@ struct Compiler<'a> {
 impl<'a> Compiler<'a> {
     /// The compiler for `target`, and the command of the kernel's own unit that it takes the flags from.
     fn new(target: &'a Target) -> Result<(Self, Saved)> {
-        // A kernel with CONFIG_RUST has a Rust compiler, the source of `core` and bindgen beside its own compilers.
-        let own = target.rustc.clone().map(|rustc| Toolchain { root: target.root.clone(), rustc });
-        let toolchain = target.toolchain.clone().or(own).with_context(|| {
-            format!("{} has no Rust toolchain; `{}` makes it anew", target.name, store::again(target))
-        })?;
+        // Targets with CONFIG_RUST have no toolchain: their own compiler was not chosen for the flags and the `core` that are used here.
+        let toolchain = match (&target.toolchain, &target.rustc) {
+            (Some(toolchain), _) => toolchain.clone(),
+            (None, Some(_)) => Toolchain::provide(&Config::parse(""), None)?
+                .with_context(|| format!("no Rust toolchain can be found for {}", target.name))?,
+            (None, None) => bail!("{} has no Rust toolchain; `{}` makes it anew", target.name, store::again(target)),
+        };
         let unit = target.tree.join(UNIT);
         let saved = Saved::read(&files::read_text(&unit)?).with_context(|| unit.display().to_string())?;
         let for_this =
