@@ -2,8 +2,8 @@
 
 //! Bindings to `<linux/livepatch.h>`, and to objtool's annotations.
 //!
-//! The types that [`kernel::bindings`] has are those, so that values can go back and forth. What it
-//! lacks is made anew.
+//! Types that [`kernel::bindings`] has are used from there, so that values can be passed in both
+//! directions. bindgen generates only what is missing.
 
 #![allow(
     clippy::all,
@@ -18,6 +18,7 @@
 #![allow(dead_code, unused_imports)]
 
 use kernel::ffi;
+use pin_init::*;
 
 pub use kernel::bindings::*;
 

@@ -2,12 +2,12 @@
 
 //! Kernel live patching.
 //!
-//! A live patch replaces functions of the running kernel with functions of a module. It names the
-//! functions to be replaced, one [`Func`] each, grouped by the [`Object`] that holds them: vmlinux
-//! or a module. [`module_livepatch!`] makes a module of such a list.
+//! A live patch replaces functions of the running kernel with functions of a module. It lists the
+//! functions to replace, one [`Func`] each, grouped by the [`Object`] that contains them: vmlinux
+//! or a module. [`module_livepatch!`] declares a module that registers such a list.
 //!
-//! All of it is laid out at compile time, as the C side wants it: there is nothing to allocate, and
-//! it stays in place for as long as the module does.
+//! Everything is laid out at compile time, in the form that the C side expects. Nothing is
+//! allocated, and nothing moves for as long as the module is loaded.
 //!
 //! C header: [`include/linux/livepatch.h`](srctree/include/linux/livepatch.h)
 //!
@@ -15,25 +15,27 @@
 //!
 //! [`module_livepatch!`]: crate::module_livepatch
 
+// @part 3
 mod callbacks;
+// @part 4
 mod shadow;
+// @part 3
 mod state;
+// @end
 
-pub use self::{
-    callbacks::{
-        CallbackObject,
-        Callbacks, //
-    },
-    shadow::{
-        Allocation,
-        Shadow, //
-    },
-    state::State, //
+// @part 3
+pub use self::callbacks::{
+    CallbackObject,
+    Callbacks, //
 };
+// @part 4
+pub use self::shadow::Shadow;
+// @part 3
+pub use self::state::State;
+// @end
 
 use crate::bindings;
 use core::{
-    mem,
     mem::MaybeUninit,
     ptr, //
 };
@@ -44,7 +46,12 @@ use kernel::{
     ThisModule, //
 };
 
-/// An array with a zeroed entry behind it, which tells the C side where it ends.
+/// An array that ends with a zeroed entry, which is how the C side finds its end.
+///
+/// [`device_id::IdArray`] ends in the same way, but its entries carry an index into driver data,
+/// which arrays of livepatch do not have.
+///
+/// [`device_id::IdArray`]: srctree/rust/kernel/device_id.rs
 #[repr(C)]
 pub struct Terminated<T, const N: usize> {
     entries: [T; N],
@@ -52,7 +59,7 @@ pub struct Terminated<T, const N: usize> {
 }
 
 impl<T, const N: usize> Terminated<T, N> {
-    /// Puts the end behind `entries`.
+    /// Creates an array of `entries` and the end marker.
     #[inline]
     pub const fn new(entries: [T; N]) -> Self {
         Self {
@@ -62,46 +69,63 @@ impl<T, const N: usize> Terminated<T, N> {
     }
 }
 
-/// A function that takes the place of another.
+/// A function that replaces another function.
 ///
 /// # Invariants
 ///
-/// The new function can be called wherever the one that it replaces is called, in the way in which
-/// it is called there.
+/// The new function can be called in place of the function that it replaces.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::livepatch::{Func, Object, Terminated};
+///
+/// extern "C" fn new_show(_m: *mut c_void, _v: *mut c_void) -> c_int {
+///     0
+/// }
+///
+/// static FUNCS: Terminated<Func, 1> = Terminated::new([
+///     // SAFETY: `cmdline_proc_show()` takes two pointers and returns an `int`, too. Its callers
+///     // accept that it writes nothing.
+///     unsafe { Func::new(c"cmdline_proc_show", new_show as *const c_void) },
+/// ]);
+///
+/// static OBJECTS: Terminated<Object, 1> = Terminated::new([Object::vmlinux(&FUNCS)]);
+/// # let _ = &OBJECTS;
+/// ```
 #[repr(transparent)]
 pub struct Func(Opaque<bindings::klp_func>);
 
 impl Func {
-    /// Names the function `old_name` and its replacement.
+    /// Replaces the function `old_name` with `new_func`, a pointer to a function.
     ///
-    /// `old_name` has to be unique in its object, or else its position must be given with
-    /// [`sympos`](Self::sympos). `new_func` is written as a function without arguments because its
-    /// real type is of no concern here.
+    /// `old_name` must be unique in its object. Otherwise [`sympos`](Self::sympos) selects one of
+    /// the functions of that name.
     ///
     /// # Safety
     ///
-    /// - `new_func` must have the arguments, the return value and the calling convention of the
-    ///   function that is found under `old_name`.
+    /// - `new_func` must be a function with the arguments, the return type and the calling
+    ///   convention of the function `old_name`.
     /// - Callers of that function must be able to rely on `new_func` as they do on the original:
     ///   for the context in which it may be called, the locks it takes, and the data it leaves.
     /// - `new_func` must be part of the module that enables the patch.
     #[inline]
-    pub const unsafe fn new(old_name: &'static CStr, new_func: unsafe extern "C" fn()) -> Self {
-        // SAFETY: `klp_func` is made of pointers, integers, flags and list heads; zeroes are what
-        // the C side expects in all that is not set.
-        let mut func: bindings::klp_func = unsafe { mem::zeroed() };
+    pub const unsafe fn new(old_name: &'static CStr, new_func: *const c_void) -> Self {
+        let mut func: bindings::klp_func = pin_init::zeroed();
         func.old_name = old_name.as_ptr().cast();
-        func.new_func = new_func as *mut c_void;
-        // INVARIANT: By the safety requirements, `new_func` can stand in for `old_name`.
+        func.new_func = new_func.cast_mut();
+        // INVARIANT: The caller promises that `new_func` has the type of `old_name`, and that its
+        // callers can rely on it in the same way.
         Self(Opaque::new(func))
     }
 
-    /// Tells the function from others of the same name in the same object.
+    /// Selects one of several functions with the same name in the same object.
     ///
-    /// `position` counts them in the order of kallsyms, from 1; 0 says that the name is unique.
+    /// `position` counts them in the order of kallsyms, starting at 1. 0 means that the name is
+    /// unique.
     #[inline]
     pub const fn sympos(self, position: c_ulong) -> Self {
-        // SAFETY: `self` is owned, so no one else has the value, which `new` has initialized.
+        // SAFETY: `self` is owned, so nothing else accesses the value, which `new` has initialized.
         unsafe { (*self.0.get()).old_sympos = position };
         self
     }
@@ -110,11 +134,11 @@ impl Func {
 // SAFETY: No method takes a shared reference to a `Func`.
 unsafe impl Sync for Func {}
 
-/// A part of the kernel with functions to be replaced: vmlinux or a module.
+/// A part of the kernel that contains functions to replace: vmlinux or a module.
 ///
 /// # Invariants
 ///
-/// Its functions are followed by a zeroed entry.
+/// A zeroed entry follows its last function.
 #[repr(transparent)]
 pub struct Object(Opaque<bindings::klp_object>);
 
@@ -125,9 +149,9 @@ impl Object {
         Self::named(ptr::null(), funcs)
     }
 
-    /// The module `name`, with underscores where its file name has hyphens.
+    /// The module `name`, with underscores instead of the hyphens in its file name.
     ///
-    /// It need not be loaded: its functions are replaced when it comes.
+    /// If the module is not loaded, its functions are replaced when it is.
     #[inline]
     pub const fn module<const N: usize>(
         name: &'static CStr,
@@ -141,148 +165,161 @@ impl Object {
         name: *const c_char,
         funcs: &'static Terminated<Func, N>,
     ) -> Self {
-        // SAFETY: As for `klp_func` in `Func::new`.
-        let mut object: bindings::klp_object = unsafe { mem::zeroed() };
+        let mut object: bindings::klp_object = pin_init::zeroed();
         object.name = name;
         object.funcs = ptr::from_ref(funcs).cast_mut().cast();
-        // INVARIANT: A `Terminated` has a zeroed entry behind its last one.
+        // INVARIANT: A `Terminated` ends with a zeroed entry.
         Self(Opaque::new(object))
     }
 }
 
-// SAFETY: No method takes a shared reference to an `Object`. A `CallbackObject` reads of it what
-// no one changes once its patch is enabled.
+// SAFETY: Code with a shared reference only reads fields that do not change while the patch is
+// enabled.
 unsafe impl Sync for Object {}
 
 /// A live patch.
 ///
-/// It is disabled from user space, through `/sys/kernel/livepatch/<module>/enabled`, or by a newer
-/// patch that replaces it; there is no way to do so from here.
+/// User space disables it through `/sys/kernel/livepatch/<module>/enabled`, and a newer patch that
+/// replaces it does, too. The module itself cannot disable it.
 ///
 /// # Invariants
 ///
-/// Its objects, and its states if there are any, are followed by a zeroed entry.
+/// A zeroed entry follows its last object, and its last state if there are states.
 #[repr(transparent)]
 pub struct Patch(Opaque<bindings::klp_patch>);
 
 impl Patch {
     /// A live patch of `objects`.
-    ///
-    /// With `replace`, it takes the place of all live patches that are enabled when it is.
     #[inline]
-    pub const fn new<const N: usize>(
-        objects: &'static Terminated<Object, N>,
-        replace: bool,
-    ) -> Self {
-        // SAFETY: As for `klp_func` in `Func::new`.
-        let mut patch: bindings::klp_patch = unsafe { mem::zeroed() };
+    pub const fn new<const N: usize>(objects: &'static Terminated<Object, N>) -> Self {
+        let mut patch: bindings::klp_patch = pin_init::zeroed();
         patch.objs = ptr::from_ref(objects).cast_mut().cast();
-        patch.replace = replace;
-        // INVARIANT: A `Terminated` has a zeroed entry behind its last one.
+        // INVARIANT: A `Terminated` ends with a zeroed entry.
         Self(Opaque::new(patch))
     }
 
+    /// Chooses whether the patch replaces all enabled live patches (atomic replace).
+    // @out-of-tree
+    #[cfg(not(kmend_replace_set))]
+    // @end
+    #[inline]
+    pub const fn replace(self, replace: bool) -> Self {
+        // SAFETY: `self` is owned, so nothing else accesses the value, which `new` has initialized.
+        unsafe { (*self.0.get()).replace = replace };
+        self
+    }
+
+    // @out-of-tree
+    /// Puts the patch into the set `replace_set`: it replaces the enabled live patches of that set.
+    #[cfg(kmend_replace_set)]
+    #[inline]
+    pub const fn replace_set(self, replace_set: c_uint) -> Self {
+        // SAFETY: `self` is owned, so nothing else accesses the value, which `new` has initialized.
+        unsafe { (*self.0.get()).replace_set = replace_set };
+        self
+    }
+    // @end
+
+    // @part 3
     /// Declares the states that the patch changes.
     #[inline]
     pub const fn states<const N: usize>(self, states: &'static Terminated<State, N>) -> Self {
-        // SAFETY: `self` is owned, so no one else has the value, which `new` has initialized.
+        // SAFETY: `self` is owned, so nothing else accesses the value, which `new` has initialized.
         unsafe { (*self.0.get()).states = ptr::from_ref(states).cast_mut().cast() };
         // INVARIANT: A zeroed state has the id 0, which ends the list.
         self
     }
+    // @end
 
     /// Enables the patch.
     ///
-    /// When this returns, the transition has begun, but tasks may still be running in the old
+    /// When this returns, the transition has started, but tasks may still be running the old
     /// functions.
     ///
     /// # Safety
     ///
-    /// - The init function of `module`, which holds the patch, its objects and its functions, must
-    ///   call this, and once.
-    /// - Nothing that comes after it may make that function fail: the module would be unloaded
-    ///   while the patch is in use.
+    /// - The init function of `module`, which contains the patch, its objects and its functions,
+    ///   must call this exactly once.
+    /// - If this succeeds, that function must not fail: the module would be unloaded while the
+    ///   patch is in use.
     #[inline]
     pub unsafe fn enable(&'static self, module: &'static ThisModule) -> Result {
         let patch = self.0.get();
-        // SAFETY: The caller calls this once, so that livepatch does not have the patch yet; before
-        // that, there is no other access to it than this.
+        // SAFETY: The caller calls this only once, so livepatch does not know the patch yet, and
+        // nothing else accesses it.
         unsafe { (*patch).mod_ = module.as_ptr() };
-        // SAFETY: By the invariants, the arrays are terminated. All of it stays in place while the
-        // module does, and the C side holds a reference to the module until it is done with the
-        // patch. If enabling fails, it has let go of it before it returns.
+        // SAFETY: By the type invariants, the arrays are terminated. They are in the module's own
+        // data, and livepatch holds a reference to the module for as long as it uses the patch. If
+        // enabling fails, livepatch has dropped the patch before this returns.
         to_result(unsafe { bindings::klp_enable_patch(patch) })
     }
 }
 
-// SAFETY: `enable` is the only thing to do with a shared reference, and is called once.
+// SAFETY: `enable` is the only method that takes a shared reference, and it is called only once.
 unsafe impl Sync for Patch {}
 
 /// Declares a module that is a live patch.
 ///
-/// `objects` is a static array of [`Object`]s, `states`, which may be missing, one of [`State`]s.
-/// `replace` says whether this patch takes the place of all older ones. What follows goes to
-/// [`module!`].
+/// `patch` is the [`Patch`]. All other keys are those of [`module!`].
 ///
-/// Loading the module enables the patch; the module can be removed once the patch was disabled.
+/// Loading the module enables the patch. The module can be removed after the patch was disabled.
 ///
 /// # Examples
 ///
-/// ```ignore
-/// static FUNCS: Terminated<Func, 1> = Terminated::new([
-///     // SAFETY: `new_show` has the type of `cmdline_proc_show` and keeps to the same rules.
-///     unsafe { Func::new(c"cmdline_proc_show", new_show) },
-/// ]);
-/// static OBJECTS: Terminated<Object, 1> = Terminated::new([Object::vmlinux(&FUNCS)]);
+/// [`samples/rust/rust_livepatch.rs`](srctree/samples/rust/rust_livepatch.rs) is a complete module.
 ///
+/// ```ignore
 /// module_livepatch! {
-///     objects: OBJECTS,
-///     replace: false,
+///     patch: Patch::new(&OBJECTS),
 ///     name: "rust_livepatch",
 ///     license: "GPL",
 /// }
 /// ```
 ///
-/// [`Object`]: crate::livepatch::Object
-/// [`State`]: crate::livepatch::State
+/// [`Patch`]: crate::livepatch::Patch
 /// [`module!`]: kernel::prelude::module
 #[macro_export]
 macro_rules! module_livepatch {
-    (objects: $objects:ident, $(states: $states:ident,)? replace: $replace:expr, $($f:tt)*) => {
-        static LIVEPATCH: $crate::livepatch::Patch =
-            $crate::livepatch::Patch::new(&$objects, $replace)$(.states(&$states))?;
+    (patch: $patch:expr, $($f:tt)*) => {
+        static LIVEPATCH: $crate::livepatch::Patch = $patch;
 
-        struct LivepatchModule;
+        /// The module. It is public because implementations of vtable traits name their module, and
+        /// may be public themselves.
+        pub struct LivepatchModule;
 
         impl ::kernel::Module for LivepatchModule {
             #[inline]
             fn init(module: &'static ::kernel::ThisModule) -> ::kernel::error::Result<Self> {
-                // SAFETY: This is the init function of `module`, which holds all of the patch. It
-                // runs once, and nothing comes after this that could fail.
+                // SAFETY: This is the init function of `module`, which contains the whole patch. It
+                // runs once, and nothing that could fail follows.
                 unsafe { LIVEPATCH.enable(module) }.map(|()| Self)
             }
         }
 
-        // The module loader and `klp_enable_patch()` want this mark; `module!` has no key for it.
-        // Plain `#[used]` would give the section other flags than those of `module!`'s own entries,
-        // and the loader accepts one `.modinfo` section only. objtool looks for the mark after a
-        // NUL; readers skip empty strings.
+        // @out-of-tree
+        // The module loader and `klp_enable_patch()` want this mark, and `module!` has no key for
+        // it. Plain `#[used]` would give the section other flags than those of `module!`'s own
+        // entries, and the loader accepts only one `.modinfo` section. objtool looks for the mark
+        // after a NUL; readers skip empty strings.
         #[cfg(MODULE)]
         #[link_section = ".modinfo"]
         #[used(compiler)]
         static __LIVEPATCH: [u8; 13] = *b"\0livepatch=Y\0";
+        // @end
 
         ::kernel::prelude::module! {
             type: LivepatchModule,
             $($f)*
+            // @in-tree livepatch: true,
         }
     };
 }
 
-/// Says what a hooks file wants to be registered: the types whose [`Callbacks`] are called, by
-/// object, and the states that the live patch has, each with its version.
+// @out-of-tree
+/// Declares what a hooks file registers: the types whose [`Callbacks`] are called, by object, and
+/// the states of the live patch, each with its version.
 ///
-/// kmend-build reads it and registers what it says; here, the compiler checks it.
+/// kmend-build reads and registers them. In the module, this macro only checks types.
 ///
 /// # Examples
 ///
@@ -308,7 +345,8 @@ macro_rules! livepatch_hooks {
         const _: () = {
             const fn provides<T: $crate::livepatch::Callbacks>() {}
             $($(provides::<$type>();)*)?
-            $($(let _ = $crate::livepatch::State::new($id, $version);)*)?
+            $($(let _ = $crate::livepatch::State::new::<{ $id }>($version);)*)?
         };
     };
 }
+// @end

@@ -15,8 +15,11 @@ use std::fmt::Write;
 pub struct Registration {
     /// Module name as the kernel will know it (`kmend_cmdline`).
     pub module: String,
-    /// Atomic replace: this patch takes the place of every older one.
+    /// Atomic replace: this patch replaces all older ones.
     pub replace: bool,
+    /// The set of live patches that it belongs to and replaces; None where the kernel has no sets.
+    #[serde(default)]
+    pub replace_set: Option<u32>,
     /// `uname -r` of the kernel it is for.
     pub release: String,
     /// Titles of the fixes, in order.
@@ -261,9 +264,10 @@ fn write_source(out: &mut String, what: &Registration, idents: &BTreeMap<&str, S
         writeln!(out, "//! {}. {}", i + 1, one_line(fix))?;
     }
     writeln!(out, "//!\n{}\n//!", table(what))?;
-    let replace = match what.replace {
-        true => "//! It takes the place of all older live patches (atomic replace).",
-        false => "//! Older live patches stay in force beside it.",
+    let replace = match (what.replace_set, what.replace) {
+        (Some(set), _) => format!("//! It replaces all older live patches of set {set} (atomic replace)."),
+        (None, true) => "//! It replaces all older live patches (atomic replace).".into(),
+        (None, false) => "//! Older live patches stay active beside it.".into(),
     };
     writeln!(out, "{replace}\n")?;
     writeln!(out, "pub mod bindings;\npub mod livepatch;\n#[macro_use]\nmod payload;")?;
@@ -271,7 +275,7 @@ fn write_source(out: &mut String, what: &Registration, idents: &BTreeMap<&str, S
         writeln!(out, "// What is named here has to be `pub` there.\n#[allow(unreachable_pub)]\nmod hooks;")?;
     }
     let state = if what.states.is_empty() { "" } else { "    State,\n" };
-    writeln!(out, "\nuse livepatch::{{\n    Func,\n    Object,\n{state}    Terminated, //\n}};\n")?;
+    writeln!(out, "\nuse livepatch::{{\n    Func,\n    Object,\n    Patch,\n{state}    Terminated, //\n}};\n")?;
     write_payload(out, what, idents)?;
     write_callbacks(out, what, idents)?;
     let lists = list_names(what);
@@ -294,12 +298,16 @@ fn write_source(out: &mut String, what: &Registration, idents: &BTreeMap<&str, S
         writeln!(out, "static STATES: Terminated<State, {}> = Terminated::new([", what.states.len())?;
         for (i, State { id, version }) in what.states.iter().enumerate() {
             let end = if i + 1 == what.states.len() { ", //" } else { "," };
-            writeln!(out, "    State::new({id:#x}, {version}){end}")?;
+            writeln!(out, "    State::new::<{id:#x}>({version}){end}")?;
         }
         writeln!(out, "]);\n")?;
     }
-    let states = if what.states.is_empty() { "" } else { "\n    states: STATES," };
-    writeln!(out, "module_livepatch! {{\n    objects: OBJECTS,{states}\n    replace: {},", what.replace)?;
+    let states = if what.states.is_empty() { "" } else { ".states(&STATES)" };
+    let replace = match what.replace_set {
+        Some(set) => format!("replace_set({set})"),
+        None => format!("replace({})", what.replace),
+    };
+    writeln!(out, "module_livepatch! {{\n    patch: Patch::new(&OBJECTS){states}.{replace},")?;
     writeln!(out, "    name: \"{}\",", what.module)?;
     let escaped: String = release.escape_default().collect();
     writeln!(out, "    description: \"Live patch for Linux {escaped}\",\n    license: \"GPL\",\n}}")
@@ -372,25 +380,31 @@ fn write_object(
     callbacks: &Callbacks,
     idents: &BTreeMap<&str, String>,
 ) -> std::fmt::Result {
-    let calls: Vec<String> = callbacks
+    let in_c: Vec<(Kind, &str)> = callbacks
         .iter()
-        .map(|(kind, provider)| match provider {
-            Provider::Rust { of, .. } => format!("{}::<hooks::{of}>()", kind.name()),
-            Provider::C { symbol, .. } => {
-                let ident = idents.get(symbol.as_str()).map_or("", String::as_str);
-                format!("c_{}(callbacks::{ident})", kind.name())
-            }
+        .filter_map(|(kind, provider)| match provider {
+            Provider::C { symbol, .. } => Some((*kind, idents.get(symbol.as_str()).map_or("", String::as_str))),
+            Provider::Rust { .. } => None,
         })
         .collect();
-    let in_c = callbacks.values().any(|p| matches!(p, Provider::C { .. }));
-    match (calls.is_empty(), in_c) {
-        (true, _) => write!(out, "    {plain}"),
-        (false, false) => write!(out, "    {plain}\n        .{}", calls.join("\n        .")),
-        (false, true) => {
-            writeln!(out, "    // SAFETY: The C compiler has checked the types of these callbacks.")?;
-            write!(out, "    unsafe {{\n        {plain}\n            .{}\n    }}", calls.join("\n            ."))
+    let types: BTreeSet<&str> = callbacks
+        .values()
+        .filter_map(|provider| match provider {
+            Provider::Rust { of, .. } => Some(of.as_str()),
+            Provider::C { .. } => None,
+        })
+        .collect();
+    if in_c.is_empty() {
+        write!(out, "    {plain}")?;
+    } else {
+        writeln!(out, "    // SAFETY: The C compiler has checked the types of these callbacks.\n    unsafe {{")?;
+        writeln!(out, "        {plain}.c_callbacks(bindings::klp_callbacks {{")?;
+        for (kind, ident) in in_c {
+            writeln!(out, "            {}: Some(callbacks::{ident}),", kind.name())?;
         }
+        write!(out, "            ..pin_init::zeroed()\n        }})\n    }}")?;
     }
+    types.iter().try_for_each(|of| write!(out, "\n        .callbacks::<hooks::{of}>()"))
 }
 
 fn write_funcs(out: &mut String, list: &str, object: &KlpObject, idents: &BTreeMap<&str, String>) -> std::fmt::Result {
@@ -401,7 +415,7 @@ fn write_funcs(out: &mut String, list: &str, object: &KlpObject, idents: &BTreeM
     for func in &object.funcs {
         let ident = idents.get(func.new_symbol.as_str()).map_or("", String::as_str);
         writeln!(out, "    // SAFETY: This is the code of that very function, compiled with the fixes.")?;
-        write!(out, "    unsafe {{ Func::new(c\"{}\", new_code::{ident}) }}", func.old_name)?;
+        write!(out, "    unsafe {{ Func::new(c\"{}\", new_code::{ident} as _) }}", func.old_name)?;
         if func.sympos > 0 {
             write!(out, ".sympos({})", func.sympos)?;
         }
@@ -431,6 +445,7 @@ mod tests {
         Registration {
             module: "kmend_2".into(),
             replace: true,
+            replace_set: None,
             release: "7.2.12+deb14-amd64".into(),
             fixes: vec!["proc: say\nhello".into(), "ext4: don't \"lose\" it".into()],
             objects: vec![
@@ -470,7 +485,7 @@ mod tests {
 //! | vmlinux | `foo.isra.0`        | 2        | `foo.isra.0`        | mm/foo.c          |
 //! | ext4    | `match`             | unique   | `match`             | fs/ext4/x.c       |
 //!
-//! It takes the place of all older live patches (atomic replace).
+//! It replaces all older live patches (atomic replace).
 
 pub mod bindings;
 pub mod livepatch;
@@ -480,6 +495,7 @@ mod payload;
 use livepatch::{
     Func,
     Object,
+    Patch,
     Terminated, //
 };
 
@@ -497,14 +513,14 @@ mod new_code {
 
 static VMLINUX_FUNCS: Terminated<Func, 2> = Terminated::new([
     // SAFETY: This is the code of that very function, compiled with the fixes.
-    unsafe { Func::new(c"cmdline_proc_show", new_code::cmdline_proc_show) },
+    unsafe { Func::new(c"cmdline_proc_show", new_code::cmdline_proc_show as _) },
     // SAFETY: This is the code of that very function, compiled with the fixes.
-    unsafe { Func::new(c"foo.isra.0", new_code::foo_isra_0) }.sympos(2),
+    unsafe { Func::new(c"foo.isra.0", new_code::foo_isra_0 as _) }.sympos(2),
 ]);
 
 static EXT4_FUNCS: Terminated<Func, 1> = Terminated::new([
     // SAFETY: This is the code of that very function, compiled with the fixes.
-    unsafe { Func::new(c"match", new_code::match_fn) },
+    unsafe { Func::new(c"match", new_code::match_fn as _) },
 ]);
 
 static OBJECTS: Terminated<Object, 2> = Terminated::new([
@@ -513,8 +529,7 @@ static OBJECTS: Terminated<Object, 2> = Terminated::new([
 ]);
 
 module_livepatch! {
-    objects: OBJECTS,
-    replace: true,
+    patch: Patch::new(&OBJECTS).replace(true),
     name: "kmend_2",
     description: "Live patch for Linux 7.2.12+deb14-amd64",
     license: "GPL",
@@ -544,15 +559,16 @@ module_livepatch! {
         what.hooks_file = true;
         let text = emit(&what).unwrap();
         for part in [
-            "#[macro_use]\nmod payload;\n// What is named here has to be `pub` there.\n#[allow(unreachable_pub)]\nmod hooks;\n\nuse livepatch::{\n    Func,\n    Object,\n    State,\n    Terminated, //\n};",
+            "#[macro_use]\nmod payload;\n// What is named here has to be `pub` there.\n#[allow(unreachable_pub)]\nmod hooks;\n\nuse livepatch::{\n    Func,\n    Object,\n    Patch,\n    State,\n    Terminated, //\n};",
             "mod callbacks {\n    #[allow(improper_ctypes)]\n    extern \"C\" {\n        /// From `mm/foo.c`.\n        #[link_name = \"kmend.0.pre\"]\n        \
              pub(crate) fn kmend_0_pre(object: *mut crate::bindings::klp_object) -> kernel::ffi::c_int;\n",
-            "    unsafe {\n        Object::vmlinux(&VMLINUX_FUNCS)\n            .c_pre_patch(callbacks::kmend_0_pre)\n            \
-             .post_unpatch::<hooks::Limit>()\n    },\n",
-            "    Object::module(c\"ext4\", &EXT4_FUNCS)\n        .post_patch::<hooks::Limit>(), //\n",
+            "    unsafe {\n        Object::vmlinux(&VMLINUX_FUNCS).c_callbacks(bindings::klp_callbacks {\n            \
+             pre_patch: Some(callbacks::kmend_0_pre),\n            ..pin_init::zeroed()\n        })\n    }\n        \
+             .callbacks::<hooks::Limit>(),\n",
+            "    Object::module(c\"ext4\", &EXT4_FUNCS)\n        .callbacks::<hooks::Limit>(), //\n",
             "static EXT4_FUNCS: Terminated<Func, 0> = Terminated::new([]);\n",
-            "static STATES: Terminated<State, 1> = Terminated::new([\n    State::new(0x2a, 3), //\n]);\n",
-            "    objects: OBJECTS,\n    states: STATES,\n    replace: true,\n",
+            "static STATES: Terminated<State, 1> = Terminated::new([\n    State::new::<0x2a>(3), //\n]);\n",
+            "    patch: Patch::new(&OBJECTS).states(&STATES).replace(true),\n",
         ] {
             assert!(text.contains(part), "{part}\nis not in\n{text}");
         }
@@ -562,8 +578,11 @@ module_livepatch! {
     #[test]
     fn without_replace_it_says_so() {
         let text = emit(&Registration { replace: false, ..example() }).unwrap();
-        assert!(text.contains("//! Older live patches stay in force beside it.\n"));
-        assert!(text.contains("    replace: false,\n"));
+        assert!(text.contains("//! Older live patches stay active beside it.\n"));
+        assert!(text.contains("    patch: Patch::new(&OBJECTS).replace(false),\n"));
+        let text = emit(&Registration { replace_set: Some(7), ..example() }).unwrap();
+        assert!(text.contains("//! It replaces all older live patches of set 7 (atomic replace).\n"));
+        assert!(text.contains("    patch: Patch::new(&OBJECTS).replace_set(7),\n"), "{text}");
     }
 
     #[test]

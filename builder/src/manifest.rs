@@ -28,8 +28,11 @@ pub struct Manifest {
     /// SHA-256 of the .ko as it was built, before anybody signed it. Not in the copy inside of the module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module_sha256: Option<String>,
-    /// It takes the place of all older live patches.
+    /// It replaces all older live patches; where the kernel has sets, those of its set.
     pub replace: bool,
+    /// The set that it belongs to (`klp_patch.replace_set`); None where the kernel has no sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replace_set: Option<u32>,
     /// The kernel it is for.
     pub target: TargetFacts,
     /// The stream that it is a version of.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Callbacks: what runs when an object is patched and unpatched.
+//! Callbacks, which run when an object is patched and unpatched.
 //!
 //! Reference: <https://docs.kernel.org/livepatch/callbacks.html>
 
@@ -9,89 +9,82 @@ use super::{
     State, //
 };
 use crate::bindings;
-use core::{
-    marker::PhantomData,
-    mem, //
+use kernel::{
+    container_of,
+    prelude::*,
+    types::NotThreadSafe, //
 };
-use kernel::prelude::*;
 
 /// An [`Object`] while one of its callbacks runs.
 ///
 /// # Invariants
 ///
-/// The object belongs to an enabled patch, and the kernel holds the mutex of livepatch until the
-/// callback returns, which is not before `'call` ends.
+/// The object belongs to an enabled patch, and livepatch holds its mutex until the callback
+/// returns, which is not before `'call` ends.
 pub struct CallbackObject<'call> {
     object: &'call Object,
-    // What a callback learns is true until it returns, and in its own task.
-    _not_send: PhantomData<*mut ()>,
+    // The mutex belongs to the task that runs the callback.
+    _not_send: NotThreadSafe,
 }
 
-/// What runs when an [`Object`] is patched and unpatched, in the order of the functions below.
+/// Callbacks of an [`Object`], in the order in which they are called.
 ///
-/// All of them run in process context, may sleep, and are never called at the same time. What
-/// belongs to a module runs only while that module is loaded, or comes and goes: it can be called
-/// several times.
+/// They run in process context, may sleep, and never run at the same time. Callbacks for a module
+/// run only while that module is loaded, being loaded or being removed, and so more than once if it
+/// is loaded more than once.
 ///
-/// A patch that takes the place of another (atomic replace) runs its own callbacks alone; those
-/// of the patch that it replaces are not called.
+/// A patch that replaces another (atomic replace) runs only its own callbacks. The callbacks of the
+/// replaced patch are not called.
 ///
 /// # Examples
 ///
-/// ```ignore
-/// struct Limit;
+/// ```
+/// use kernel::livepatch::{CallbackObject, Callbacks, Func, Object, Terminated};
 ///
-/// impl Callbacks for Limit {
+/// struct Refuse;
+///
+/// #[vtable]
+/// impl Callbacks for Refuse {
 ///     fn pre_patch(_object: &CallbackObject<'_>) -> Result {
 ///         Err(EBUSY)
 ///     }
 /// }
 ///
+/// static FUNCS: Terminated<Func, 0> = Terminated::new([]);
 /// static OBJECTS: Terminated<Object, 1> =
-///     Terminated::new([Object::vmlinux(&FUNCS).pre_patch::<Limit>()]);
+///     Terminated::new([Object::vmlinux(&FUNCS).callbacks::<Refuse>()]);
+/// # let _ = &OBJECTS;
 /// ```
+#[vtable]
 pub trait Callbacks {
-    /// Called before the object's functions are replaced.
+    /// Called before the functions of the object are replaced.
     ///
-    /// An error refuses that: loading the patch, or else the module that the object stands for,
-    /// fails with it, and no other callback of the object is called.
-    fn pre_patch(object: &CallbackObject<'_>) -> Result {
-        let _ = object;
+    /// If it returns an error, loading the patch fails, or loading the module that the object
+    /// names, and no other callback of the object is called.
+    fn pre_patch(_object: &CallbackObject<'_>) -> Result {
         Ok(())
     }
 
-    /// Called once all tasks run the new functions.
-    fn post_patch(object: &CallbackObject<'_>) {
-        let _ = object;
-    }
+    /// Called when all tasks run the new functions.
+    fn post_patch(_object: &CallbackObject<'_>) {}
 
-    /// Called before the old functions are put back.
+    /// Called before the old functions are restored.
     ///
-    /// Not called where the patch is taken back before all tasks ran the new functions.
-    fn pre_unpatch(object: &CallbackObject<'_>) {
-        let _ = object;
-    }
+    /// Not called if the patch is reverted before all tasks run the new functions.
+    fn pre_unpatch(_object: &CallbackObject<'_>) {}
 
-    /// Called once all tasks run the old functions again.
+    /// Called when all tasks run the old functions again.
     ///
-    /// Whatever [`pre_patch`](Self::pre_patch) did has to be undone here.
-    fn post_unpatch(object: &CallbackObject<'_>) {
-        let _ = object;
-    }
+    /// It must undo what [`pre_patch`](Self::pre_patch) did.
+    fn post_unpatch(_object: &CallbackObject<'_>) {}
 }
-
-/// A callback that cannot fail, as the C side calls it.
-type Notify = unsafe extern "C" fn(*mut bindings::klp_object);
-
-/// A callback that can fail, as the C side calls it.
-type Ask = unsafe extern "C" fn(*mut bindings::klp_object) -> c_int;
 
 /// # Safety
 ///
-/// To be called by livepatch alone, with an object of an enabled patch and its mutex held: as a
-/// callback of that object.
+/// Only livepatch may call this, as a callback of `object`, which belongs to an enabled patch, and
+/// with its mutex held.
 unsafe extern "C" fn pre_patch<T: Callbacks>(object: *mut bindings::klp_object) -> c_int {
-    // SAFETY: This is a callback of `object`, and the reference ends with it.
+    // SAFETY: Livepatch is calling a callback of `object`, and the reference does not outlive it.
     match T::pre_patch(&unsafe { CallbackObject::from_raw(object) }) {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
@@ -100,171 +93,146 @@ unsafe extern "C" fn pre_patch<T: Callbacks>(object: *mut bindings::klp_object) 
 
 /// # Safety
 ///
-/// As for `pre_patch`.
+/// As for [`pre_patch`].
 unsafe extern "C" fn post_patch<T: Callbacks>(object: *mut bindings::klp_object) {
-    // SAFETY: As in `pre_patch`.
+    // SAFETY: Livepatch is calling a callback of `object`, and the reference does not outlive it.
     T::post_patch(&unsafe { CallbackObject::from_raw(object) })
 }
 
 /// # Safety
 ///
-/// As for `pre_patch`.
+/// As for [`pre_patch`].
 unsafe extern "C" fn pre_unpatch<T: Callbacks>(object: *mut bindings::klp_object) {
-    // SAFETY: As in `pre_patch`.
+    // SAFETY: Livepatch is calling a callback of `object`, and the reference does not outlive it.
     T::pre_unpatch(&unsafe { CallbackObject::from_raw(object) })
 }
 
 /// # Safety
 ///
-/// As for `pre_patch`.
+/// As for [`pre_patch`].
 unsafe extern "C" fn post_unpatch<T: Callbacks>(object: *mut bindings::klp_object) {
-    // SAFETY: As in `pre_patch`.
+    // SAFETY: Livepatch is calling a callback of `object`, and the reference does not outlive it.
     T::post_unpatch(&unsafe { CallbackObject::from_raw(object) })
 }
 
-/// Registering callbacks, one of each kind at most.
 impl Object {
-    /// Has [`Callbacks::pre_patch`] of `T` called.
+    /// Registers the callbacks that `T` implements.
     #[inline]
-    pub const fn pre_patch<T: Callbacks>(self) -> Self {
-        // SAFETY: Livepatch calls it with this object once its patch is enabled, and holds its mutex.
-        unsafe { self.c_pre_patch(pre_patch::<T>) }
-    }
-
-    /// Has [`Callbacks::post_patch`] of `T` called.
-    #[inline]
-    pub const fn post_patch<T: Callbacks>(self) -> Self {
-        // SAFETY: As in `pre_patch`.
-        unsafe { self.c_post_patch(post_patch::<T>) }
-    }
-
-    /// Has [`Callbacks::pre_unpatch`] of `T` called.
-    #[inline]
-    pub const fn pre_unpatch<T: Callbacks>(self) -> Self {
-        // SAFETY: As in `pre_patch`.
-        unsafe { self.c_pre_unpatch(pre_unpatch::<T>) }
-    }
-
-    /// Has [`Callbacks::post_unpatch`] of `T` called.
-    #[inline]
-    pub const fn post_unpatch<T: Callbacks>(self) -> Self {
-        // SAFETY: As in `pre_patch`.
-        unsafe { self.c_post_unpatch(post_unpatch::<T>) }
-    }
-
-    /// Has a C function called as the pre-patch callback.
-    ///
-    /// # Safety
-    ///
-    /// The C side must be able to call `callback` with an object of an enabled patch, and it must
-    /// return 0 or a negative error number.
-    #[inline]
-    pub const unsafe fn c_pre_patch(self, callback: Ask) -> Self {
-        // SAFETY: The value is this object's own, and initialized when it was made.
-        unsafe { (*self.0.get()).callbacks.pre_patch = Some(callback) };
+    pub const fn callbacks<T: Callbacks>(self) -> Self {
+        // SAFETY: `self` is owned, so nothing else accesses the value, and it was initialized when
+        // the object was created.
+        let callbacks = unsafe { &mut (*self.0.get()).callbacks };
+        if T::HAS_PRE_PATCH {
+            callbacks.pre_patch = Some(pre_patch::<T>);
+        }
+        if T::HAS_POST_PATCH {
+            callbacks.post_patch = Some(post_patch::<T>);
+        }
+        if T::HAS_PRE_UNPATCH {
+            callbacks.pre_unpatch = Some(pre_unpatch::<T>);
+        }
+        if T::HAS_POST_UNPATCH {
+            callbacks.post_unpatch = Some(post_unpatch::<T>);
+        }
         self
     }
 
-    /// Has a C function called as the post-patch callback.
+    // @out-of-tree
+    /// Registers the C functions in `from`, beside the callbacks that the object has.
     ///
     /// # Safety
     ///
-    /// The C side must be able to call `callback` with an object of an enabled patch.
+    /// Livepatch must be able to call each of them with an object of an enabled patch, and
+    /// `pre_patch` must return 0 or a negative error number.
     #[inline]
-    pub const unsafe fn c_post_patch(self, callback: Notify) -> Self {
-        // SAFETY: As in `c_pre_patch`.
-        unsafe { (*self.0.get()).callbacks.post_patch = Some(callback) };
+    pub const unsafe fn c_callbacks(self, from: bindings::klp_callbacks) -> Self {
+        // SAFETY: `self` is owned, so nothing else accesses the value, and it was initialized when
+        // the object was created.
+        let callbacks = unsafe { &mut (*self.0.get()).callbacks };
+        if from.pre_patch.is_some() {
+            callbacks.pre_patch = from.pre_patch;
+        }
+        if from.post_patch.is_some() {
+            callbacks.post_patch = from.post_patch;
+        }
+        if from.pre_unpatch.is_some() {
+            callbacks.pre_unpatch = from.pre_unpatch;
+        }
+        if from.post_unpatch.is_some() {
+            callbacks.post_unpatch = from.post_unpatch;
+        }
         self
     }
-
-    /// Has a C function called as the pre-unpatch callback.
-    ///
-    /// # Safety
-    ///
-    /// As for [`c_post_patch`](Self::c_post_patch).
-    #[inline]
-    pub const unsafe fn c_pre_unpatch(self, callback: Notify) -> Self {
-        // SAFETY: As in `c_pre_patch`.
-        unsafe { (*self.0.get()).callbacks.pre_unpatch = Some(callback) };
-        self
-    }
-
-    /// Has a C function called as the post-unpatch callback.
-    ///
-    /// # Safety
-    ///
-    /// As for [`c_post_patch`](Self::c_post_patch).
-    #[inline]
-    pub const unsafe fn c_post_unpatch(self, callback: Notify) -> Self {
-        // SAFETY: As in `c_pre_patch`.
-        unsafe { (*self.0.get()).callbacks.post_unpatch = Some(callback) };
-        self
-    }
+    // @end
 }
 
 impl<'call> CallbackObject<'call> {
-    /// The object that a callback is given.
+    /// The object whose callback runs.
     ///
     /// # Safety
     ///
     /// Livepatch must be calling a callback of `object`, which must not return before `'call` ends.
+    #[inline]
     unsafe fn from_raw(object: *mut bindings::klp_object) -> Self {
-        // INVARIANT: Livepatch calls the callbacks of enabled patches alone, with its mutex held.
+        // INVARIANT: Livepatch calls callbacks only of enabled patches, and with its mutex held.
         Self {
-            // SAFETY: `Object` is transparent, and livepatch keeps the object for that time.
+            // SAFETY: `Object` is a transparent wrapper of `klp_object`, and livepatch keeps the
+            // object at least until the callback returns.
             object: unsafe { &*object.cast() },
-            _not_send: PhantomData,
+            _not_send: NotThreadSafe,
         }
     }
 
-    /// Whether it is the kernel image itself, and no module.
+    /// Whether the object is the kernel image itself, not a module.
     #[inline]
     pub fn is_vmlinux(&self) -> bool {
-        // SAFETY: The C side does not change the name.
+        // SAFETY: The name is initialized, and the C side does not change it.
         unsafe { (*self.object.0.get()).name.is_null() }
     }
 
-    /// The module's name; [`None`] for vmlinux.
+    /// The name of the module; [`None`] for vmlinux.
     #[inline]
     pub fn name(&self) -> Option<&CStr> {
         if self.is_vmlinux() {
             return None;
         }
-        // SAFETY: The C side does not change the name, a C string that lives as long as the object.
+        // SAFETY: The name of a module is a C string that lives as long as the object, and the C
+        // side does not change it.
         Some(unsafe { CStr::from_ptr((*self.object.0.get()).name.cast()) })
     }
 
-    /// The state `id` as the object's own patch declares it, if it does.
+    /// The state `id` of the patch that the object belongs to, if the patch declares it.
     #[inline]
     pub fn state(&self, id: c_ulong) -> Option<&State> {
-        // SAFETY: By the invariants, the patch is enabled: `klp_init_object()` has made the `kobj`
-        // of the patch the parent of the object's, and no one changes it after that.
+        // SAFETY: By the type invariants, the patch is enabled. `klp_init_object()` has made the
+        // `kobj` of the patch the parent of the object's `kobj`, and nothing changes that.
         let parent = unsafe { (*self.object.0.get()).kobj.parent };
-        let patch = parent
-            .wrapping_byte_sub(mem::offset_of!(bindings::klp_patch, kobj))
-            .cast::<bindings::klp_patch>();
-        // SAFETY: `patch` is the object's patch, of which `parent` is the member `kobj`.
+        // SAFETY: `parent` is the field `kobj` of the patch that the object belongs to.
+        let patch = unsafe { container_of!(parent, bindings::klp_patch, kobj) };
+        // SAFETY: `patch` is a valid patch.
         let state = unsafe { bindings::klp_get_state(patch, id) };
-        // SAFETY: The states of a patch live as long as its objects do.
+        // SAFETY: The states of a patch live as long as its objects.
         unsafe { State::from_raw(state) }
     }
 
-    /// The state `id` of the patches that were enabled before this one: of the newest that has it.
+    /// The state `id` of the patches that were enabled before this one. If several have it, that of
+    /// the newest.
     ///
-    /// [`None`] says that no such patch is in force: in `pre_patch` that the state has to be set
-    /// up, in `post_unpatch` that it has to be taken down.
+    /// [`None`] means that no such patch is active: `pre_patch` has to set the state up, and
+    /// `post_unpatch` has to take it down.
     ///
-    /// [`EINVAL`] for the callbacks of a module: they are called outside of a transition, too, when
-    /// the kernel cannot tell.
+    /// Returns [`EINVAL`] in callbacks for a module. They also run outside of transitions, when the
+    /// kernel cannot answer.
     #[inline]
     pub fn previous_state(&self, id: c_ulong) -> Result<Option<&State>> {
         if !self.is_vmlinux() {
             return Err(EINVAL);
         }
-        // SAFETY: By the invariants, a callback runs with the mutex of livepatch held, and those of
-        // vmlinux run during a transition alone, for which `klp_get_prev_state()` asks.
+        // SAFETY: By the type invariants, livepatch holds its mutex. Callbacks for vmlinux only run
+        // during a transition, which `klp_get_prev_state()` requires.
         let state = unsafe { bindings::klp_get_prev_state(id) };
-        // SAFETY: No patch is freed while the mutex is held, and the reference ends before that.
+        // SAFETY: Livepatch frees no patch while its mutex is held, and the returned reference does
+        // not outlive the callback.
         Ok(unsafe { State::from_raw(state) })
     }
 }

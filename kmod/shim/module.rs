@@ -74,7 +74,7 @@ macro_rules! module {
             unsafe extern "C" fn init_module() -> $crate::ffi::c_int {
                 match <$type as $crate::Module>::init(&THIS_MODULE) {
                     Ok(module) => {
-                        // SAFETY: Nothing else runs that knows of it before this function returns.
+                        // SAFETY: No other code accesses `MODULE` before this function returns.
                         unsafe { MODULE = Some(module) };
                         0
                     }
@@ -86,7 +86,7 @@ macro_rules! module {
             #[no_mangle]
             #[link_section = ".exit.text"]
             unsafe extern "C" fn cleanup_module() {
-                // SAFETY: Nothing else runs that knows of it when this function is called.
+                // SAFETY: No other code accesses `MODULE` when the module is being removed.
                 unsafe { MODULE = None };
             }
 

@@ -3,6 +3,7 @@
 //! What most code imports.
 
 pub use crate::{
+    alloc::flags::*,
     error::{
         code::*,
         Error,
@@ -20,7 +21,9 @@ pub use crate::{
         c_ushort,
         c_void, //
     },
+    macros::vtable,
     module,
     ThisModule, //
 };
 pub use core::ffi::CStr;
+pub use pin_init::Zeroable;

@@ -4,12 +4,14 @@
 
 use core::{
     cell::UnsafeCell,
-    marker::PhantomPinned,
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
     mem::MaybeUninit, //
 };
 
-/// A value that belongs to the C side: it may change at any time, and nothing is known of what it
-/// holds.
+/// A value that belongs to the C side: it can change at any time, and may be uninitialized.
 #[repr(transparent)]
 pub struct Opaque<T> {
     value: UnsafeCell<MaybeUninit<T>>,
@@ -17,7 +19,7 @@ pub struct Opaque<T> {
 }
 
 impl<T> Opaque<T> {
-    /// Hands `value` to the C side.
+    /// Wraps `value`.
     pub const fn new(value: T) -> Self {
         Self {
             value: UnsafeCell::new(MaybeUninit::new(value)),
@@ -30,3 +32,10 @@ impl<T> Opaque<T> {
         UnsafeCell::get(&self.value).cast::<T>()
     }
 }
+
+/// A field of this type makes its struct neither [`Send`] nor [`Sync`].
+pub type NotThreadSafe = PhantomData<*mut ()>;
+
+/// The value of a field of type [`NotThreadSafe`].
+#[allow(non_upper_case_globals)]
+pub const NotThreadSafe: NotThreadSafe = PhantomData;

@@ -216,7 +216,7 @@ class KpatchCommand(dnf.cli.Command):
             install(self.base, missing(self.base.sack, releases), not self.base.conf.strict)
 
     def run_transaction(self):
-        # Called at the end, also where there was nothing to do; not where the transaction failed, or nobody wanted it.
+        # Called at the end, also if there was nothing to do; not if the transaction failed or was declined.
         action = self.opts.action
         if action not in SETTINGS:
             return

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What a package is made from, said once for RPM and deb. [`LivePatch::check`] is called before anything is made of
+//! The input for a package, the same for RPM and deb. [`LivePatch::check`] is called before anything is made of
 //! it: what it lets through can be in headers, scripts and XML.
 
 use crate::names::Names;

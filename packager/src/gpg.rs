@@ -127,13 +127,13 @@ impl Said {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // The agent ends by itself too; but this program's end is not to leave it behind for seconds.
+        // The agent also ends by itself, but only seconds after this program.
         let mut end = limited("gpgconf", Duration::from_secs(10), &self.folder);
         let ended = end.arg("--homedir").arg(&self.folder).args(["--kill", "gpg-agent"]).output();
         drop(self.shell.stdin.take());
         let removed = self.shell.wait();
         if ended.is_err() || removed.is_err() || self.folder.exists() {
-            eprintln!("warning: {} was left behind, with a secret key in it: remove it", self.folder.display());
+            eprintln!("warning: {} could not be removed, and contains a secret key: remove it", self.folder.display());
         }
     }
 }

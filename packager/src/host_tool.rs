@@ -8,7 +8,7 @@ use crate::{files, module, text};
 use anyhow::{ensure, Context, Result};
 use std::path::PathBuf;
 
-/// The version of kpatch that kmend stands in for; packages of live patches ask for 0.6.1-1 or later.
+/// The version of kpatch that kmend replaces; packages of live patches ask for 0.6.1-1 or later.
 pub(crate) const KPATCH: &str = "0.9.11-1";
 
 /// Units beside kpatch.service.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Puts finished live patches into RPMs and debs, and those into repositories that dnf and apt read. It stands for
-//! itself: neither the builder nor the host tool is needed for it. docs/packages.md shows what comes out.
+//! Puts finished live patches into RPMs and debs, and those into repositories that dnf and apt read. It needs
+//! neither the builder nor the host tool. docs/packages.md shows the results.
 //!
-//! A [`LivePatch`] says what is packaged; [`redhat`] and [`debian`] make the files.
+//! A [`LivePatch`] describes what is packaged; [`redhat`] and [`debian`] write the files.
 
 pub mod debian;
 pub mod redhat;

@@ -63,7 +63,7 @@ impl Names {
         &self.dist
     }
 
-    /// What stands for the kernel in names: 5_14_0-362_8_1.
+    /// The kernel's part of names: 5_14_0-362_8_1.
     pub fn id(&self) -> &str {
         &self.id
     }

@@ -22,7 +22,7 @@ use std::time::Instant;
 
 /// A kernel that this repository describes, in xtask/kernels/NAME.
 struct Kernel {
-    /// The folder's name, and the name behind `tree:`.
+    /// The folder's name, and the name after `tree:`.
     name: &'static str,
     /// `uname -m`.
     arch: &'static str,
@@ -135,7 +135,7 @@ fn make(kernel: &Kernel) -> Result<Added> {
     let tools = apt::Archive::open(kernel.tools, &machine, None)?;
     let wanted = roots::Wanted::current(&tools, kernel.cc, names.debian, &machine, recipe.has_rust())?;
     let found = source::find(kernel.sources, &machine)?;
-    // The build root keeps the processor busy while the network brings the source. A half-built kernel may
+    // The build root keeps the processor busy while the source is downloaded. A half-built kernel may
     // have that already: which one it is, the compilers tell.
     let (root, deb) = std::thread::scope(|s| {
         let root = s.spawn(|| roots::make(&tools, &wanted));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The layers of builder/src/: the block `layers` of ARCHITECTURE.md in; out, for a file of the builder, the imports that
 //! lead upwards. A row of the block is a layer, the highest first: what is in it, with `+` between modules that may import each
-//! other, and a remark behind `#`.
+//! other, and a remark after `#`.
 
 use anyhow::{ensure, Context, Result};
 use std::collections::BTreeMap;

@@ -14,6 +14,7 @@ mod proofs;
 mod prove;
 mod rpm;
 mod tidy;
+mod upstream;
 
 use kmend_deps as deps;
 use qemu_tests::{demo, say};
@@ -82,6 +83,11 @@ const CHORES: &[Chore] = &[
         name: "rpm",
         run: rpm::run,
         help: "a stock kernel packed as RPMs, added by these, built for and booted: `rpm [--keep]`",
+    },
+    Chore {
+        name: "upstream",
+        run: upstream::run,
+        help: "write docs/upstream, the patch series for the kernel; `upstream check [TARGET]…` builds and boots it: docs/upstream.md",
     },
     Chore { name: "demo", run: demo::run, help: "from nothing to a real fix at work in a booted kernel, narrated" },
     Chore {

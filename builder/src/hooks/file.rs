@@ -17,6 +17,8 @@ use syn::{braced, Ident, Token, Visibility};
 const MACRO: &str = "livepatch_hooks";
 /// The trait of callbacks.
 const TRAIT: &str = "Callbacks";
+/// The attribute of its implementations: it tells which callbacks there are.
+const ATTRIBUTE: &str = "vtable";
 
 /// A hooks file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,6 +143,10 @@ fn kinds_of(file: &syn::File, provider: &Ident) -> syn::Result<Vec<Kind>> {
     });
     let block = found
         .ok_or_else(|| syn::Error::new(provider.span(), format!("the file has no `impl Callbacks for {provider}`")))?;
+    if !block.attrs.iter().any(|a| a.path().segments.last().is_some_and(|s| s.ident == ATTRIBUTE)) {
+        let why = format!("`impl Callbacks for {provider}` has no `#[vtable]` (of kernel::prelude) before it");
+        return Err(syn::Error::new(block.impl_token.span, why));
+    }
     let visibility = file.items.iter().find_map(|item| match item {
         syn::Item::Struct(s) if s.ident == *provider => Some(&s.vis),
         syn::Item::Enum(e) if e.ident == *provider => Some(&e.vis),
@@ -269,7 +275,7 @@ mod tests {
         use kernel::prelude::*;
         const LIMIT: c_ulong = 0x6b6d_0001;
         pub struct Limit;
-        impl Callbacks for Limit {
+        #[vtable] impl Callbacks for Limit {
             fn post_unpatch(_: &CallbackObject<'_>) {}
             fn pre_patch(_: &CallbackObject<'_>) -> Result { Ok(()) }
         }
@@ -301,6 +307,7 @@ mod tests {
         for (from, to, line, why) in [
             ("livepatch_hooks! {", "other! {", 1, "no livepatch_hooks!"),
             ("pub struct", "struct", 11, "private"),
+            ("#[vtable] impl", "impl", 6, "has no `#[vtable]`"),
             ("impl Callbacks for Limit", "impl Callbacks for Other", 11, "no `impl Callbacks for Limit`"),
             ("zram: Limit", "vmlinux: Limit", 11, "vmlinux is named twice"),
             ("LIMIT: 2", "0: 2", 12, "cannot be 0"),

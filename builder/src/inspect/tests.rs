@@ -141,6 +141,7 @@ fn manifest() -> Manifest {
         name: "lp".into(),
         module_sha256: Some("00".into()),
         replace: true,
+        replace_set: None,
         target: TargetFacts {
             name: "tree:x".into(),
             arch: "x86_64".into(),

@@ -6,11 +6,11 @@
 
 use super::kept;
 use crate::files;
-use crate::sandbox::{Sandbox, WORK};
+use crate::sandbox::WORK;
 use crate::target::kbuild::command::Saved;
 use crate::target::Target;
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::PathBuf;
 
 /// What bindgen reads: file name and text.
 pub const HEADER: (&str, &str) = ("bindings.h", include_str!("../../../kmod/bindings.h"));
@@ -39,8 +39,12 @@ const FLAGS: [&str; 16] = [
     "--allowlist-function",
     "klp_(enable_patch|shadow_.*|get_state|get_prev_state)",
     "--allowlist-var",
-    "ANNOTYPE_NOENDBR|LIVEPATCH_GFP_(KERNEL|ATOMIC)",
+    "ANNOTYPE_NOENDBR|LIVEPATCH_GFP_(KERNEL|ATOMIC|NOWAIT)",
 ];
+
+/// Besides, where the kernel has a crate of its own: types implement `Zeroable` if all their fields do, as in its own bindings.
+const FLAGS_MISSING: [&str; 4] =
+    ["--with-derive-custom-struct", ".*=MaybeZeroable", "--with-derive-custom-union", ".*=MaybeZeroable"];
 
 /// Besides, where the kernel has no crate of its own: error numbers.
 const FLAGS_COMPLETE: [&str; 2] = ["--allowlist-var", "E[A-Z0-9]+"];
@@ -53,10 +57,9 @@ const HEADERS: [&str; 4] = [
     "include/linux/objtool_types.h",
 ];
 
-/// For a kernel with a crate of its own: puts bindings to what that crate lacks into `dir`, which is at [`WORK`]
-/// in `sandbox`. bindgen takes longer than all the rest of a link, so what it made is kept in the cache; were it out of
-/// date, the layout tests in it would not compile.
-pub fn missing(target: &Target, sandbox: &Sandbox, dir: &Path) -> Result<()> {
+/// For a kernel with a crate of its own: the folder with the bindings ([`MADE`]) to what that crate lacks. bindgen takes longer than
+/// the rest of a link, so what it made is kept in the cache; if it were out of date, the layout tests in it would not compile.
+pub fn missing(target: &Target) -> Result<PathBuf> {
     let path = target.tree.join(SAVED);
     let saved = files::read_text(&path).context(
         "the tree has no Rust bindings: prepare the target again (`make prepare` with CONFIG_RUST makes them)",
@@ -66,14 +69,14 @@ pub fn missing(target: &Target, sandbox: &Sandbox, dir: &Path) -> Result<()> {
     let rustc = target.rustc.as_deref().unwrap_or_default();
     let mut parts = vec![rustc, &saved, &command, HEADER.1];
     parts.extend(seen.iter().map(String::as_str));
-    let here = dir.join(MADE);
-    let kept = kept::bindings(&parts, |kept| {
-        sandbox.run("sh", &["-c", &command]).with_context(|| {
+    kept::bindings(&parts, |kept| {
+        files::write(&kept.join(HEADER.0), HEADER.1.as_bytes())?;
+        let sandbox = target.sandbox().writable(kept, WORK);
+        let made = sandbox.run("sh", &["-c", &command]);
+        made.map(|_| ()).with_context(|| {
             format!("cannot make Rust bindings of {}/include/linux/livepatch.h", target.tree.display())
-        })?;
-        files::write(&kept.join(MADE), &files::read(&here)?)
-    })?;
-    files::write(&here, &files::read(&kept.join(MADE))?)
+        })
+    })
 }
 
 /// What bindings of `target` depend on besides commands.
@@ -102,7 +105,7 @@ fn command(saved: &str) -> Result<String> {
     // into the tree.
     let c_flags = c_flags.split(" ; ").next().unwrap_or_default();
     let c_flags: Vec<&str> = c_flags.split_whitespace().filter(|w| !w.starts_with("-Wp,-M")).collect();
-    let wanted: Vec<String> = FLAGS.iter().map(|flag| format!("'{flag}'")).collect();
+    let wanted: Vec<String> = FLAGS.iter().chain(&FLAGS_MISSING).map(|flag| format!("'{flag}'")).collect();
     Ok(format!(
         "{program} {WORK}/bindings.h --rust-target {version} --no-recursive-allowlist {} -o {WORK}/{MADE} -- {}",
         wanted.join(" "),

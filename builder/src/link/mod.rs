@@ -8,8 +8,12 @@
 mod author;
 mod bindings;
 mod calls;
+mod crates;
+pub mod examples;
 mod kept;
 mod shim;
+
+pub use crates::replace_set;
 
 use crate::emit::check_module_name;
 use crate::error::{Refusal, Refused};
@@ -18,6 +22,7 @@ use crate::target::config::Config;
 use crate::target::{record, Target};
 use crate::{files, sandbox};
 use anyhow::{ensure, Context, Result};
+use crates::{Crate, Replacement};
 use std::path::Path;
 
 /// The Rust and C sources that every live patch is made with, by file name.
@@ -56,17 +61,23 @@ pub fn link(
     let config = Config::parse(&files::read_text(&target.config)?);
     // Again, for targets that were stored before all of it was asked.
     record::check_config(&config).with_context(|| format!("{} ({})", target.name, target.config.display()))?;
-    // A kernel with CONFIG_RUST compiles Rust by itself.
-    let knows_rust = config.is_on("CONFIG_RUST");
+    let uses = crates::which(&target.tree, &config);
+    let cfgs: &[&str] = match crates::of(target)? {
+        Replacement::Flag => &[],
+        Replacement::Set => &["kmend_replace_set"],
+    };
     let dir = files::work_dir()?;
-    lay_out(dir.path(), name, source, payloads, knows_rust)?;
+    lay_out(dir.path(), name, source, payloads, uses, cfgs)?;
     if let Some(hooks) = hooks {
         files::write(&dir.path().join(author::HOOKS), hooks.text.as_bytes())?;
     }
     let (sandbox, symvers) = sandbox(target, dir.path())?;
-    match knows_rust {
-        true => bindings::missing(target, &sandbox, dir.path())?,
-        false => shim::compile(target, name, hooks, dir.path())?,
+    match uses {
+        Crate::Own => {
+            let made = bindings::missing(target)?.join(bindings::MADE);
+            files::write(&dir.path().join(bindings::MADE), &files::read(&made)?)?;
+        }
+        Crate::Shim => shim::compile(target, name, cfgs, hooks, dir.path())?,
     }
 
     let mut args = vec!["-C".to_string(), target.tree_inside.clone(), format!("M={}", sandbox::WORK)];
@@ -99,7 +110,7 @@ pub fn link(
 ///
 /// A module made of several objects must not have the name of one of them: `NAME_main.o` and
 /// `NAME_payloadN.o` never are `NAME.o`.
-fn lay_out(dir: &Path, name: &str, source: &str, payloads: &[Vec<u8>], knows_rust: bool) -> Result<()> {
+fn lay_out(dir: &Path, name: &str, source: &str, payloads: &[Vec<u8>], uses: Crate, cfgs: &[&str]) -> Result<()> {
     for (i, payload) in payloads.iter().enumerate() {
         files::write(&dir.join(format!("{name}_payload{i}.o_shipped")), payload)?;
     }
@@ -107,13 +118,13 @@ fn lay_out(dir: &Path, name: &str, source: &str, payloads: &[Vec<u8>], knows_rus
     for (file, text) in KMOD {
         files::write(&dir.join(file), text.as_bytes())?;
     }
-    files::write(&dir.join("Kbuild"), kbuild(name, payloads.len(), knows_rust).as_bytes())
+    files::write(&dir.join("Kbuild"), kbuild(name, payloads.len(), uses, cfgs).as_bytes())
 }
 
-/// The Kbuild file. The payloads, and the Rust where kbuild does not compile it, have rules of their own: kbuild's rule
+/// The Kbuild file; `cfgs` are conditions for rustc. The payloads, and the Rust where kbuild does not compile it, have rules of their own: kbuild's rule
 /// for FILE_shipped runs no objtool where that is done object by object, and where external modules have `obj := .`
 /// (7.2), it is a match-anything rule, which make does not use for a .o file.
-fn kbuild(name: &str, payloads: usize, knows_rust: bool) -> String {
+fn kbuild(name: &str, payloads: usize, uses: Crate, cfgs: &[&str]) -> String {
     let main = format!("{name}_main.o");
     let payloads: Vec<String> = (0..payloads).map(|i| format!("{name}_payload{i}.o")).collect();
     let parts: Vec<&str> = std::iter::once(&main).chain(&payloads).map(String::as_str).collect();
@@ -121,7 +132,8 @@ fn kbuild(name: &str, payloads: usize, knows_rust: bool) -> String {
     // Where objtool has a rule of its own (5.10), its command has no `;` before it.
     text += "kmend-objtool = $(if $(filter-out ;%,$(firstword $(cmd_objtool))),; )$(cmd_objtool)\n";
     text += "quiet_cmd_payload = PAYLOAD [M] $@\n      cmd_payload = cat $< > $@ $(kmend-objtool)\n";
-    for part in payloads.iter().chain((!knows_rust).then_some(&main)) {
+    cfgs.iter().for_each(|cfg| text += &format!("rustflags-y += --cfg {cfg}\n"));
+    for part in payloads.iter().chain((uses == Crate::Shim).then_some(&main)) {
         text +=
             &format!("\ntargets += {part}\n$(obj)/{part}: $(src)/{part}_shipped FORCE\n\t$(call if_changed,payload)\n");
     }
@@ -227,14 +239,14 @@ mod tests {
 
     #[test]
     fn kbuild_names_never_clash_with_the_module() {
-        let text = kbuild("x", 2, true);
+        let text = kbuild("x", 2, Crate::Own, &[]);
         assert!(text.starts_with("obj-m := x.o\nx-y := x_main.o x_payload0.o x_payload1.o\n"), "{text}");
         assert!(
             text.contains("\n$(obj)/x_payload1.o: $(src)/x_payload1.o_shipped FORCE\n\t$(call if_changed,payload)\n")
         );
         assert!(!text.contains("x_main.o_shipped"));
-        assert!(kbuild("x", 1, false).contains("\n$(obj)/x_main.o: $(src)/x_main.o_shipped FORCE\n"));
-        assert!(kbuild("x", 0, true).starts_with("obj-m := x.o\nx-y := x_main.o\n"));
+        assert!(kbuild("x", 1, Crate::Shim, &[]).contains("\n$(obj)/x_main.o: $(src)/x_main.o_shipped FORCE\n"));
+        assert!(kbuild("x", 0, Crate::Own, &[]).starts_with("obj-m := x.o\nx-y := x_main.o\n"));
     }
 
     /// objtool's command begins with a `;` where it is a part of the compiler's (6.1), and not where it has a rule of its own
@@ -246,7 +258,7 @@ mod tests {
             "obj := .\nsrc := .\nif_changed = @set -e; $(cmd_$(1)); echo saved >> $@\nall: x_payload0.o\nFORCE:\n\
             include Kbuild\n";
         files::write(&dir.path().join("Makefile"), makefile.as_bytes()).unwrap();
-        files::write(&dir.path().join("Kbuild"), kbuild("x", 1, true).as_bytes()).unwrap();
+        files::write(&dir.path().join("Kbuild"), kbuild("x", 1, Crate::Own, &[]).as_bytes()).unwrap();
         files::write(&dir.path().join("x_payload0.o_shipped"), b"shipped\n").unwrap();
         let run = "sh -c 'cat $$0 >/dev/null && echo checked >> $$0' $@";
         for (objtool, made) in [
@@ -282,7 +294,7 @@ mod tests {
     #[test]
     fn the_folder_holds_all_that_the_build_reads() {
         let dir = tempfile::tempdir().unwrap();
-        lay_out(dir.path(), "x", "// source", &[b"one".to_vec(), b"two".to_vec()], true).unwrap();
+        lay_out(dir.path(), "x", "// source", &[b"one".to_vec(), b"two".to_vec()], Crate::Own, &[]).unwrap();
         let list = |folder: &str| -> Vec<String> {
             let entries = std::fs::read_dir(dir.path().join(folder)).unwrap();
             entries.map(|entry| folder.to_string() + entry.unwrap().file_name().to_str().unwrap()).collect()

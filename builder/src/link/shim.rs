@@ -9,23 +9,32 @@ use super::{author, bindings, kept};
 use crate::arch;
 use crate::hooks::file::HooksFile;
 use crate::sandbox::{Sandbox, WORK};
+use crate::target::config::Config;
 use crate::target::kbuild::command::Saved;
 use crate::target::toolchain::Toolchain;
 use crate::target::{store, Target};
 use crate::{files, progress};
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use std::path::{Path, PathBuf};
 
 /// The shim's sources, by file name.
-const SHIM: [(&str, &str); 7] = [
+const SHIM: [(&str, &str); 9] = [
     ("lib.rs", include_str!("../../../kmod/shim/lib.rs")),
+    ("alloc.rs", include_str!("../../../kmod/shim/alloc.rs")),
     ("bindings.rs", include_str!("../../../kmod/shim/bindings.rs")),
     ("error.rs", include_str!("../../../kmod/shim/error.rs")),
     ("ffi.rs", include_str!("../../../kmod/shim/ffi.rs")),
     ("module.rs", include_str!("../../../kmod/shim/module.rs")),
     ("prelude.rs", include_str!("../../../kmod/shim/prelude.rs")),
+    ("sync.rs", include_str!("../../../kmod/shim/sync.rs")),
     ("types.rs", include_str!("../../../kmod/shim/types.rs")),
 ];
+
+/// The crate `pin_init`: file name and text.
+const PIN_INIT: (&str, &str) = ("pin_init.rs", include_str!("../../../kmod/shim/pin_init.rs"));
+
+/// The crate `macros`, which is compiled for the machine that builds: file name and text.
+const MACROS: (&str, &str) = ("macros.rs", include_str!("../../../kmod/shim/macros.rs"));
 
 /// The crate that rustc wants beside `core`: file name and text.
 const BUILTINS: (&str, &str) = ("compiler_builtins.rs", include_str!("../../../kmod/shim/compiler_builtins.rs"));
@@ -63,22 +72,39 @@ const SHIM_DIR: &str = "/tmp/kmend/shim";
 /// How Rust is compiled for one kernel.
 struct Compiler<'a> {
     target: &'a Target,
-    toolchain: &'a Toolchain,
+    toolchain: Toolchain,
     flags: Vec<String>,
 }
 
-/// Compiles NAME_main.rs in `dir`, where the sources of kmod/ are too, to NAME_main.o_shipped.
-pub fn compile(target: &Target, name: &str, hooks: Option<&HooksFile>, dir: &Path) -> Result<()> {
-    let toolchain = target
-        .toolchain
-        .as_ref()
-        .with_context(|| format!("{} has no Rust toolchain; `{}` makes it anew", target.name, store::again(target)))?;
-    let unit = target.tree.join(UNIT);
-    let saved = Saved::read(&files::read_text(&unit)?).with_context(|| unit.display().to_string())?;
-    let for_this =
-        arch::by_name(&target.arch)?.rust_flags(&saved.argv[1..]).with_context(|| unit.display().to_string())?;
-    let flags = FLAGS.iter().map(|flag| flag.to_string()).chain(for_this).collect();
-    let compiler = Compiler { target, toolchain, flags };
+impl<'a> Compiler<'a> {
+    /// The compiler for `target`, and the command of the kernel's own unit that it takes the flags from.
+    fn new(target: &'a Target) -> Result<(Self, Saved)> {
+        // Targets with CONFIG_RUST have no toolchain: their own compiler was not chosen for the flags and the `core` that are used here.
+        let toolchain = match (&target.toolchain, &target.rustc) {
+            (Some(toolchain), _) => toolchain.clone(),
+            (None, Some(_)) => Toolchain::provide(&Config::parse(""), None)?
+                .with_context(|| format!("no Rust toolchain can be found for {}", target.name))?,
+            (None, None) => bail!("{} has no Rust toolchain; `{}` makes it anew", target.name, store::again(target)),
+        };
+        let unit = target.tree.join(UNIT);
+        let saved = Saved::read(&files::read_text(&unit)?).with_context(|| unit.display().to_string())?;
+        let for_this =
+            arch::by_name(&target.arch)?.rust_flags(&saved.argv[1..]).with_context(|| unit.display().to_string())?;
+        let flags = FLAGS.iter().map(|flag| flag.to_string()).chain(for_this).collect();
+        Ok((Self { target, toolchain, flags }, saved))
+    }
+}
+
+/// The folder with the bindings ([`bindings::MADE`]) to the kernel of `target`.
+pub fn bindings(target: &Target) -> Result<PathBuf> {
+    let (compiler, saved) = Compiler::new(target)?;
+    let core = compiler.core()?;
+    compiler.shim(&saved, &core)
+}
+
+/// Compiles NAME_main.rs in `dir`, where the sources of kmod/ are too, to NAME_main.o_shipped. `cfgs` are conditions for rustc.
+pub fn compile(target: &Target, name: &str, cfgs: &[&str], hooks: Option<&HooksFile>, dir: &Path) -> Result<()> {
+    let (compiler, saved) = Compiler::new(target)?;
     let core = compiler.core()?;
     let shim = compiler.shim(&saved, &core)?;
 
@@ -88,24 +114,25 @@ pub fn compile(target: &Target, name: &str, hooks: Option<&HooksFile>, dir: &Pat
     let source = format!("{WORK}/{name}_main.rs");
     let config = format!("@{WORK}/{CFG}");
     files::write(&dir.join(CFG), cfg(&files::read_text(&target.config)?).as_bytes())?;
+    let folders = [format!("-L{CORE_DIR}"), format!("-L{SHIM_DIR}")];
+    let cfgs: Vec<String> = cfgs.iter().map(|cfg| format!("--cfg={cfg}")).collect();
+    let mut args = vec![
+        "--edition=2021",
+        &folders[0],
+        &folders[1],
+        "--extern=kernel",
+        "--extern=pin_init",
+        "--crate-type=rlib",
+        "-Zcrate-attr=no_std",
+        "-Zcrate-attr=feature(used_with_arg)",
+        "--cfg=MODULE",
+        &config,
+        &object,
+        &source,
+    ];
+    args.extend(cfgs.iter().map(String::as_str));
     compiler
-        .rustc(
-            &sandbox,
-            &[
-                "--edition=2021",
-                &format!("-L{CORE_DIR}"),
-                &format!("-L{SHIM_DIR}"),
-                "--extern=kernel",
-                "--crate-type=rlib",
-                "-Zcrate-attr=no_std",
-                "-Zcrate-attr=feature(used_with_arg)",
-                "--cfg=MODULE",
-                &config,
-                &object,
-                &source,
-            ],
-            hooks,
-        )
+        .rustc(&sandbox, &args, hooks)
         .map_err(|e| author::ours(e, || format!("cannot compile the Rust of module {name} for {}", target.name)))
 }
 
@@ -142,17 +169,26 @@ impl Compiler<'_> {
         })
     }
 
-    /// The folder of the crate `kernel`.
+    /// Compiles the crate `macros`, a library that rustc loads: for the machine that builds, with none of the kernel's flags.
+    fn macros(&self, sandbox: &Sandbox) -> Result<()> {
+        let file = format!("{WORK}/{}", MACROS.0);
+        let args = ["--crate-type=proc-macro", "--crate-name=macros", "--edition=2021", "-Cdebuginfo=0", &file];
+        let out = author::run(sandbox, "rustc", &args, None)
+            .context("cannot compile the crate `macros` (kmod/shim): rustc needs its standard library and a linker")?;
+        super::complaints("the macros in kmod", &String::from_utf8_lossy(&out.stderr), &[])
+    }
+
+    /// The folder of the crate `kernel`, and of the crates that it uses.
     fn shim(&self, saved: &Saved, core: &Path) -> Result<PathBuf> {
         let call = bindings::complete(saved, arch::by_name(&self.target.arch)?.clang_flags());
         let seen = bindings::seen(self.target)?;
         let flags = self.flags.join(" ");
         let core_name = core.display().to_string();
         let mut parts: Vec<&str> = vec![&self.toolchain.rustc, &core_name, &flags];
-        parts.extend(SHIM.iter().map(|(_, text)| *text));
+        parts.extend(SHIM.iter().chain([&PIN_INIT, &MACROS]).map(|(_, text)| *text));
         parts.extend(call.iter().chain(&seen).map(String::as_str));
         kept::a_crate("kernel", &parts, |dir| {
-            for (file, text) in SHIM.iter().chain([&bindings::HEADER]) {
+            for (file, text) in SHIM.iter().chain([&bindings::HEADER, &PIN_INIT, &MACROS]) {
                 files::write(&dir.join(file), text.as_bytes())?;
             }
             let sandbox = self.sandbox(dir).read_only(core, CORE_DIR);
@@ -160,11 +196,18 @@ impl Compiler<'_> {
             sandbox.clone().cwd(&self.target.tree_inside).run("bindgen", &args).with_context(|| {
                 format!("cannot make Rust bindings of {}/include/linux/livepatch.h", self.target.tree.display())
             })?;
-            let crate_dir = format!("-L{CORE_DIR}");
-            let root = format!("{WORK}/lib.rs");
-            let args: Vec<&str> =
-                AS_CRATE.iter().copied().chain(["--edition=2021", "--crate-name=kernel", &crate_dir, &root]).collect();
-            self.rustc(&sandbox, &args, None).context("cannot compile the crate `kernel` (kmod/shim)")
+            self.macros(&sandbox)?;
+            let folders = [format!("-L{CORE_DIR}"), format!("-L{WORK}")];
+            let a_crate = |name: &str, file: &str, uses: &[&str]| {
+                let (name, file) = (format!("--crate-name={name}"), format!("{WORK}/{file}"));
+                let mut args: Vec<&str> = AS_CRATE.to_vec();
+                args.extend(["--edition=2021", &*name, &*folders[0], &*folders[1]]);
+                args.extend(uses.iter().chain([&&*file]));
+                self.rustc(&sandbox, &args, None)
+            };
+            a_crate("pin_init", PIN_INIT.0, &[]).context("cannot compile the crate `pin_init` (kmod/shim)")?;
+            a_crate("kernel", "lib.rs", &["--extern=macros", "--extern=pin_init"])
+                .context("cannot compile the crate `kernel` (kmod/shim)")
         })
     }
 }

@@ -120,6 +120,7 @@ pub fn manifest(request: &Request, changed: &Changed<'_>, found: &Found<'_>) -> 
         name: request.name.clone(),
         module_sha256: None,
         replace: request.replace,
+        replace_set: registration.replace_set,
         target: TargetFacts {
             name: target.name.clone(),
             arch: target.arch.clone(),

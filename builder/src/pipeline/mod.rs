@@ -271,6 +271,7 @@ fn carry_over(
     let noreturns = objtool::noreturns(target);
     let mut resolved = resolve_all(units, changes, &shipped, &extracts, &proven, &world, &noreturns)?;
     let mut registration = register(request, changed, &extracts, &proven, &modules)?;
+    registration.replace_set = link::replace_set(target, request.replace)?;
     registration.hook(hooks, hooks_file.is_some());
     if registration.objects.is_empty() {
         return Err(
@@ -586,6 +587,7 @@ fn register(
     Ok(Registration {
         module: request.name.clone(),
         replace: request.replace,
+        replace_set: None,
         release: request.target.release.clone(),
         fixes: tree.fixes.iter().map(|f| f.title.clone()).collect(),
         objects: objects

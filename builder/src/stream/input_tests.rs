@@ -44,7 +44,7 @@ fn what_decides_a_result_changes_the_sum_and_nothing_else_does() {
     assert_eq!(with("-one-amd64\"\n", "-one-amd64\"\nfixed = [\"CVE-2026-1234\"]\n"), ["stream"]);
     assert_eq!(with("\"c.patch\"\n", "\"c.patch\"\ncves = [\"CVE-2026-1234\"]\n"), ["fixes"]);
     assert_eq!(with("\"c.patch\"\n", "\"c.patch\"\nallow_layout = [\"kthread\"]\n"), ["fixes"]);
-    let hooks = "use crate::{livepatch::{CallbackObject, Callbacks}, livepatch_hooks};\n\npub struct Check;\n\nimpl Callbacks for \
+    let hooks = "use crate::{livepatch::{CallbackObject, Callbacks}, livepatch_hooks};\n\npub struct Check;\n\n#[vtable]\nimpl Callbacks for \
                  Check {\n    fn post_unpatch(_object: &CallbackObject<'_>) {}\n}\n\nlivepatch_hooks! { callbacks: { vmlinux: Check } }\n";
     fs::write(dir.path().join("hooks.rs"), hooks).unwrap();
     let hooked = with("date = \"2026-10-02\"\n", "date = \"2026-10-02\"\nhooks = \"hooks.rs\"\n");

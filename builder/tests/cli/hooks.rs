@@ -5,15 +5,18 @@
 use super::kernel::{build_change, stored};
 use super::tool::folder;
 use super::Test;
+use kmend_builder::link::examples;
 
 pub const TESTS: &[Test] = &[
     ("hooks_that_rustc_does_not_take", || rustc_does_not_take("KMEND_TEST_TARGET")),
+    ("hooks_with_the_examples_of_kmod", || examples_compile("KMEND_TEST_TARGET")),
     ("hooks_for_nothing_and_twice", hooks_for_nothing_and_twice),
     ("system_call_and_static_call", || system_call("KMEND_TEST_TARGET")),
 ];
 
 pub const TESTS_WITHOUT_RUST: &[Test] = &[
     ("hooks_that_rustc_does_not_take", || rustc_does_not_take("KMEND_TEST_TARGET_WITHOUT_RUST")),
+    ("hooks_with_the_examples_of_kmod", || examples_compile("KMEND_TEST_TARGET_WITHOUT_RUST")),
     ("system_call_and_static_call", || system_call("KMEND_TEST_TARGET_WITHOUT_RUST")),
 ];
 
@@ -28,7 +31,7 @@ use kernel::prelude::*;
 
 pub struct Check;
 
-impl Callbacks for Check {
+#[vtable] impl Callbacks for Check {
     fn pre_patch(_object: &CallbackObject<'_>) -> Result {
         Err(EBUSY)
     }
@@ -55,6 +58,13 @@ fn rustc_does_not_take(variable: &str) {
     let says = ["  [hooks-do-not-compile] my-hooks.rs: ", "error[E0277]"];
     build_change(&target, dir.path(), UNIT, &fix, Some(&(HOOKS.to_owned() + keep))).fails(2, &says);
     assert!(!dir.path().join("kmend_hooked.ko").exists());
+}
+
+/// The examples in the documentation of kmod/, on the kernel's own crate and on the shim. `cargo xtask upstream check` runs them.
+fn examples_compile(variable: &str) {
+    let (target, dir) = (stored(variable), folder());
+    let hooks = HOOKS.replace("Err(EBUSY)", "examples().map(|_| ())") + &examples::function("crate");
+    build_change(&target, dir.path(), UNIT, &[(OLD, NEW)], Some(&hooks)).succeeds();
 }
 
 fn hooks_for_nothing_and_twice() {

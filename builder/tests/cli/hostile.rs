@@ -71,7 +71,7 @@ fn secrets_of_the_machine() {
     for file in ["/proc/1/environ", "/proc/self/environ", &secret] {
         let hooks = put(kernel.dir.path(), "hooks.rs", format!(
             "// SPDX-License-Identifier: GPL-2.0-or-later\nuse crate::{{livepatch::{{CallbackObject, Callbacks}}, livepatch_hooks}};\nuse kernel::prelude::*;\n\
-             pub struct Check;\nimpl Callbacks for Check {{\n    fn pre_patch(_object: &CallbackObject<'_>) -> Result {{\n        \
+             pub struct Check;\n#[vtable]\nimpl Callbacks for Check {{\n    fn pre_patch(_object: &CallbackObject<'_>) -> Result {{\n        \
              let all = include_bytes!(\"{file}\");\n        compile_error!(include_str!(\"{file}\"));\n        \
              if all.len() == 1 {{ Err(EBUSY) }} else {{ Ok(()) }}\n    }}\n}}\nlivepatch_hooks! {{ callbacks: {{ vmlinux: Check }} }}\n"
         ));

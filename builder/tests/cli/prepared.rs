@@ -509,7 +509,7 @@ fn names_and_replace() {
     let machine = std::process::Command::new("uname").arg("-m").output().unwrap().stdout;
     assert_eq!(manifest["tools"]["machine"], String::from_utf8_lossy(&machine).trim());
     let source = fs::read_to_string(kernel.out().join(format!("{name}.rs"))).unwrap();
-    assert!(source.contains("replace: false") && source.contains("cmdline_proc_show"), "{source}");
+    assert!(source.contains(".replace(false)") && source.contains("cmdline_proc_show"), "{source}");
 }
 
 fn module_names() {

@@ -481,9 +481,11 @@ fn mails() {
 
 const HOOKS: &str = "// SPDX-License-Identifier: GPL-2.0-or-later
 use crate::{livepatch::{CallbackObject, Callbacks}, livepatch_hooks};
+use kernel::prelude::*;
 
 pub struct Check;
 
+#[vtable]
 impl Callbacks for Check {
     fn post_unpatch(_object: &CallbackObject<'_>) {}
 }

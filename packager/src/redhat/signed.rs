@@ -15,7 +15,7 @@ pub fn is_signed(bytes: &[u8]) -> Result<bool> {
     Ok(!parse(bytes)?.raw_signatures().context("its signatures")?.is_empty())
 }
 
-/// The same RPM, signed by `key` and by no one else: what [`super::live_patch`] makes with that key.
+/// The same RPM, signed only by `key`: what [`super::live_patch`] makes with that key.
 ///
 /// # Errors
 /// It is no RPM; the key cannot sign.

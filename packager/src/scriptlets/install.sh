@@ -18,7 +18,7 @@ own_kernel() {
 	[ ! -e /proc/1/root ] || [ / -ef /proc/1/root ]
 }
 
-# For now: where its kernel is the one that runs, and not one that is left behind by an in-place upgrade.
+# Load it now only if its kernel is running, and no in-place upgrade is under way.
 if [ "$(uname -r)" = "$kernel" ] && [ -z "$LEAPP_IPU_IN_PROGRESS" ] && own_kernel; then
 	# Where there was no room for the copy, there is the package's file.
 	[ -e "$copy" ] || copy="/usr/lib/kpatch/$kernel/$file"

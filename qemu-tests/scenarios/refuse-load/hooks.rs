@@ -13,6 +13,7 @@ use kernel::prelude::*;
 
 pub struct Check;
 
+#[vtable]
 impl Callbacks for Check {
     fn pre_patch(_object: &CallbackObject<'_>) -> Result {
         Err(ENODEV)

@@ -5,7 +5,6 @@
 
 use crate::{
     livepatch::{
-        Allocation,
         CallbackObject,
         Callbacks,
         Shadow, //
@@ -26,12 +25,13 @@ static COUNTER: Shadow<AtomicI32> = unsafe { Shadow::new(TICKETS) };
 
 pub struct Tickets;
 
+#[vtable]
 impl Callbacks for Tickets {
     fn pre_patch(object: &CallbackObject<'_>) -> Result {
         let counter = match object.previous_state(TICKETS)? {
             Some(previous) => previous.data(),
             None => COUNTER
-                .alloc(ptr::null::<()>(), AtomicI32::new(100), Allocation::Sleeping)?
+                .alloc(ptr::null::<()>(), AtomicI32::new(100), GFP_KERNEL)?
                 .as_ptr()
                 .cast(),
         };

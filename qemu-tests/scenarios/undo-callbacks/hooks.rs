@@ -24,6 +24,7 @@ static BEFORE: AtomicI32 = AtomicI32::new(0);
 
 pub struct Reboot;
 
+#[vtable]
 impl Callbacks for Reboot {
     fn pre_patch(_object: &CallbackObject<'_>) -> Result {
         // SAFETY: The kernel has it at all times.

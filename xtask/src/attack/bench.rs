@@ -64,7 +64,7 @@ pub struct Bench {
     pub cache: PathBuf,
     /// What install, sign and build of it call.
     pub calls: [Calls; 3],
-    /// Nothing is spoilt, and no one is killed: what comes then has to be accepted.
+    /// Nothing is spoilt, and no process is killed: the result has to be accepted.
     pub sound: bool,
     dir: Arc<tempfile::TempDir>,
 }

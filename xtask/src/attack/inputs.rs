@@ -78,7 +78,7 @@ pub fn installed(bench: &Bench, random: &mut Random, place: &Path) -> Result<Out
     })
 }
 
-/// A spoilt patch. What it is refused for leaves nothing behind; what is built of it is another module.
+/// A spoilt patch. If it is refused, no file is left; if it is built, the module differs.
 pub fn patches(bench: &Bench, random: &mut Random, place: &Path) -> Result<Outcome> {
     let fix = place.join("fix.patch");
     let bad = bench.spoil(&bench.patch, random);

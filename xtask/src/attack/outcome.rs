@@ -19,7 +19,7 @@ const MEMORY: u64 = 4 << 30;
 pub enum Outcome {
     /// It did what it was asked for.
     Accepted,
-    /// It said why not, with an exit code.
+    /// It reported why not, with an exit code.
     Refused,
     /// It was killed, as it was meant to be, and left nothing that does harm.
     Killed,
@@ -27,7 +27,7 @@ pub enum Outcome {
     Panic(String),
     /// It did not end.
     Hang(String),
-    /// Something else came out than without the attack, and nothing was said of it.
+    /// The result differs from that without the attack, and nothing was reported.
     Changed(String),
 }
 
@@ -54,7 +54,7 @@ pub fn run_and(
     let mut limited = Command::new("timeout");
     limited.args(["--signal=KILL", &PATIENCE.as_secs().to_string()]);
     limited.arg("prlimit").arg(format!("--as={MEMORY}")).arg("env").stdin(Stdio::null());
-    // Its environment is set behind these programs: they need the PATH as it is.
+    // Its environment is set after these programs, which need the PATH as it is.
     for (name, value) in command.get_envs() {
         let pair = [name, value.unwrap_or_default()].join(OsStr::new("="));
         limited.arg(pair);

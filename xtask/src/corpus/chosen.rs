@@ -154,7 +154,7 @@ fn covering(records: &[Record]) -> Vec<&Record> {
     let mut left: BTreeMap<usize, &Record> = records.iter().filter(usable).enumerate().collect();
     let (mut seen, mut chosen) = (BTreeSet::new(), Vec::new());
     while chosen.len() < MANY {
-        // What brings most that is new; among those alike, the first.
+        // The one that adds most that is new; among equals, the first.
         let gain = |r: &Record| wants(r).difference(&seen).count();
         let Some(best) = left.iter().max_by_key(|(i, r)| (gain(r), std::cmp::Reverse(**i))).map(|(i, _)| *i) else {
             break;

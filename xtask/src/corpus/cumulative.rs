@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One module for all fixes of a release: the records of its fixes in; the module, what it carries and what not, and
-//! what a guest said of it out.
+//! what a guest reported about it out.
 
 use super::guest::NOT_HERE;
 use super::parts::Parts;
@@ -41,7 +41,7 @@ pub struct Cumulative {
     pub objects: usize,
     /// Bytes of the module.
     pub size: usize,
-    /// What the guest said; and how it ended.
+    /// What the guest reported, and how it ended.
     pub verdict: (Verdict, End),
     /// The shipped modules that were loaded after it.
     pub after: Vec<String>,

@@ -17,7 +17,7 @@ pub const NOT_HERE: &[&str] = &["kvm_intel", "kvm_amd"];
 
 /// What became of the modules that were loaded.
 pub struct Loaded {
-    /// Each module's fix, and what was said of it.
+    /// Each module's fix, and what the guest reported about it.
     pub verdicts: Vec<(String, Verdict)>,
     /// How the guest ended.
     pub end: End,

@@ -12,7 +12,7 @@ pub fn hunks(diff: &str) -> Vec<&str> {
     starts.iter().zip(ends).map(|(from, to)| &diff[*from..to]).collect()
 }
 
-/// Unchanged lines before and behind what changes, as diff writes them.
+/// Unchanged lines before and after a change, as diff writes them.
 const CONTEXT: usize = 3;
 
 /// Changed lines of a hunk with no unchanged line between them.

@@ -59,7 +59,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// What a changed declaration breaks, and what was changed along with it: parts of the units that do not compile, and
-    /// of those that the compiler did not come to.
+    /// of those that the compiler did not reach.
     fn along(&self) -> Parts {
         let mut along = Parts::default();
         for refusal in broken(self.refusals) {

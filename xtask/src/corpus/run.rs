@@ -57,7 +57,7 @@ const TOGETHER: usize = 6;
 /// So often more is added to a fix that does not compile.
 const ROUNDS: usize = 16;
 
-/// With more files than `MANY` only so often: where it has not come to an end by then, each round brings in further fixes.
+/// With more files than `MANY` only this often: if it has not ended by then, each round adds further fixes.
 const WIDE_ROUNDS: usize = 6;
 
 /// So many files compile in a few seconds.

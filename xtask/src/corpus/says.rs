@@ -48,7 +48,7 @@ pub fn suspect<'a>(refusals: impl IntoIterator<Item = &'a Refusal>) -> BTreeSet<
     broken(refusals).flat_map(of).collect()
 }
 
-/// The names that an error is about and does not say: they are in the `line` of the source that comes behind it.
+/// The names that an error is about but does not mention: they are in the `line` of the source that follows it.
 fn shown(error: &str, line: &str) -> Vec<String> {
     let names = |names: &Regex| match SHOWN.captures(line) {
         Some(source) => names.captures_iter(&source[1]).map(|c| c[1].to_string()).collect(),
@@ -70,7 +70,7 @@ pub fn broken<'a>(refusals: impl IntoIterator<Item = &'a Refusal>) -> impl Itera
     refusals.into_iter().filter(|r| r.code == "does-not-compile")
 }
 
-/// The names in a line of the compiler's. What cleanup.h makes of the name of a guard stands for that.
+/// The names in a line of the compiler. A name that cleanup.h builds from the name of a guard counts as that name.
 fn named(line: &str) -> Vec<String> {
     if let Some(member) = MEMBER.captures(line) {
         return vec![member[1].to_string()];

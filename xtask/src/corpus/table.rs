@@ -71,7 +71,7 @@ pub struct Section<'a> {
     pub earlier: usize,
     /// Seconds that the run took; None where it was not done in one go.
     pub wall: Option<f32>,
-    /// What a guest said of some of the modules.
+    /// What a guest reported about some of the modules.
     pub loaded: Option<&'a Loaded>,
     /// The module that carries all of them.
     pub cumulative: Option<&'a Cumulative>,
@@ -112,7 +112,7 @@ pub fn code_only(records: &[Record]) -> CodeOnly {
     }
 }
 
-/// `document` with `section` in the place of the one of the same series, or behind the others.
+/// `document` with `section` instead of the one of the same series, or after the others.
 pub fn put(document: &str, series: &str, section: &str) -> String {
     let body = document.find("\n## ").map_or("", |at| &document[at + 1..]);
     let mut sections: BTreeMap<String, String> = BTreeMap::new();

@@ -139,7 +139,7 @@ pub fn build(make: &Make, place: &Path) -> Result<()> {
         let hint = if said.contains("No space left") { "the disk is full; " } else { "" };
         let tail: Vec<&str> = said.lines().rev().filter(|l| is_fault(l)).take(20).collect();
         let tail: String = tail.iter().rev().map(|l| format!("    {l}\n")).collect();
-        anyhow::bail!("{hint}make ended with {status}; all that it said is in {}:\n{tail}", log.display());
+        anyhow::bail!("{hint}make ended with {status}; its whole output is in {}:\n{tail}", log.display());
     }
     step.done(&format!("{count} objects"));
     Ok(())

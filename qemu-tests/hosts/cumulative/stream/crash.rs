@@ -9,9 +9,11 @@ use crate::{
     },
     livepatch_hooks, //
 };
+use kernel::prelude::*;
 
 pub struct Crash;
 
+#[vtable]
 impl Callbacks for Crash {
     fn post_patch(_object: &CallbackObject<'_>) {
         // SAFETY: There is none. A write to an address that no one may write to is an Oops, and that is wanted here.
