@@ -43,6 +43,8 @@ pub enum Shape {
 pub struct Types {
     /// By name as in C: `struct sock`, `union x`, `enum y`, and a typedef's own name.
     pub shapes: BTreeMap<String, Shape>,
+    /// Enums at file scope that have no name, with name and value of each constant, in order.
+    pub unnamed: Vec<Vec<(String, i128)>>,
     /// All names of structs, unions and enums, those that are only declared among them.
     pub names: BTreeSet<String>,
     /// Global functions: name → prototype.
@@ -87,6 +89,7 @@ impl Types {
                     }
                 }
                 gimli::DW_TAG_variable => {}
+                gimli::DW_TAG_enumeration_type if raw.name.is_none() => self.unnamed.push(raw.values.clone()),
                 gimli::DW_TAG_typedef => {
                     let target = raw.of.and_then(|of| all.get(of)).filter(|t| t.name.is_none());
                     if let (Some(name), Some(shape)) = (&raw.name, target.and_then(|t| shape(all, t))) {
