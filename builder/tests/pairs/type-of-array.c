@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Arrays whose elements get another size, of one size in all or at the end of a struct.
+// Arrays whose elements get another size, of one size in all or at the end of a struct, or that get other dimensions.
 //#Refuse: struct-layout struct list
+//#Refuse: data-type grid
 //#Refuse: data-type limits
 #include "kernel.h"
 
@@ -18,7 +19,7 @@ struct list {
 };
 struct list *lists;
 static ITEM limits[ITEMS];
-static u32 same[2][2], kept[4];
+static u32 same[2][2], kept[4], grid[ITEMS][16 / ITEMS];
 
 int work(int x)
 {
@@ -27,5 +28,5 @@ int work(int x)
 #ifdef PATCHED
 	outside(x);
 #endif
-	return same[x & 1][x & 1]++ + kept[x & 3]++;
+	return same[x & 1][x & 1]++ + grid[x & 1][x & 1]++ + kept[x & 3]++;
 }
