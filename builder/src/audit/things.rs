@@ -69,8 +69,8 @@ pub enum Named {
     Thing(ThingId, Option<SymId>, i64),
     /// A place where one thing ends and another begins: the object does not tell which of the two is meant.
     Either(Vec<ThingId>, i64),
-    /// A place in a section of strings.
-    Text(SecId, i64),
+    /// A place in a section of strings, counted from the string that holds the first place.
+    Text(SecId, i64, i64),
     /// A place in a section that holds nothing.
     Nothing(SecId),
     /// No symbol: a number.
@@ -296,6 +296,10 @@ impl<'o> Things<'o> {
             };
         };
         let at = (symbol.value as i64).wrapping_add(reloc.addend).wrapping_add(beyond);
+        if self.object.sections[home].is_strings() && symbol.kind != SymKind::Section {
+            // The label names the string, and the place may be its end, where another begins.
+            return Named::Text(home, symbol.value as i64, at);
+        }
         match self.of_symbol(reloc.symbol) {
             Some(thing) => Named::Thing(thing, Some(reloc.symbol), at),
             None => self.at(home, at),
@@ -306,7 +310,7 @@ impl<'o> Things<'o> {
     pub fn at(&self, home: SecId, at: i64) -> Named {
         let section = &self.object.sections[home];
         if section.is_strings() {
-            return Named::Text(home, at);
+            return Named::Text(home, at, at);
         }
         let all = self.by_section[home].as_slice();
         let (Some(&first), Some(&last)) = (all.first(), all.last()) else { return Named::Nothing(home) };

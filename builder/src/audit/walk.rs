@@ -328,7 +328,7 @@ impl<'a> Walk<'a> {
             Named::Outside(s, by) => format!("{}{by:+}", things.object.symbols[*s].name),
             Named::Thing(thing, _, at) => within(*thing, *at),
             Named::Either(all, at) => all.iter().map(|&t| within(t, *at)).collect::<Vec<_>>().join(" or "),
-            Named::Text(section, at) => {
+            Named::Text(section, at, _) => {
                 let text = text_at(&things.object.sections[*section], (*at).max(0) as u64);
                 format!("the string {:?}", String::from_utf8_lossy(text).trim_end_matches('\0'))
             }
@@ -351,7 +351,7 @@ impl<'a> Walk<'a> {
             Named::Number(_) => Err(self.elsewhere(&lead)),
             Named::Outside(symbol, by) => self.outside(&site, *symbol, *by, &lead),
             Named::Thing(thing, symbol, at) => self.inside(&site, piece.unit, *thing, *symbol, *at, &lead),
-            Named::Text(section, at) => self.text(piece.unit, *section, *at, &lead),
+            Named::Text(section, of, at) => self.text(piece.unit, *section, *of, *at, &lead),
             Named::Nothing(section) => self.nothing(piece.unit, *section, &lead),
             Named::Either(all, at) => {
                 let first = self.inside(&site, piece.unit, all[0], None, *at, &lead);
@@ -556,14 +556,14 @@ impl<'a> Walk<'a> {
     }
 
     /// A reference to a string: the whole of it has to be there.
-    fn text(&mut self, unit: usize, section: SecId, at: i64, lead: &Lead) -> Result<(), String> {
+    fn text(&mut self, unit: usize, section: SecId, of: i64, at: i64, lead: &Lead) -> Result<(), String> {
         let Lead::Here(home, theirs) = *lead else { return Err(self.elsewhere(lead)) };
         let source = &self.units[unit].patched.sections[section];
         let target = &self.finished.object.sections[home];
         if target.is_writable() || target.is_text() || !target.is_alloc() {
             return Err(format!("it leads to {}, where no constants are", target.name));
         }
-        let place = u64::try_from(at).ok().filter(|&at| at < source.size);
+        let place = u64::try_from(of).ok().filter(|&of| of < source.size);
         let Some(place) = place else { return Err("that is before or behind all strings of the file".into()) };
         let start = text_start(source, place);
         let mut len = text_at(source, start).len() as u64;

@@ -18,6 +18,8 @@ pub struct Twins {
     pub of_patched: Vec<Option<ItemId>>,
     /// Patched data of which no one can say which original they continue, with the base of their names.
     pub ambiguous: HashMap<ItemId, String>,
+    /// Patched static variables that were paired because the same functions use them: debug information may know better.
+    pub guessed: BTreeSet<ItemId>,
     /// Names that were aliases of others and are no longer, or the reverse, each with what it was or is an alias of.
     pub aliases: Vec<Alias>,
 }
@@ -66,6 +68,7 @@ pub fn correlate(original: &View<'_>, patched: &View<'_>, evidence: Option<&Evid
     by_key(&mut twins, original, patched, |view, id| names::without_line(&view.items[id].name));
     btf_ids(&mut twins, original, patched);
     locals::pair(&mut twins, original, patched, evidence);
+    locals::rescoped(&mut twins, original, patched);
     twins
 }
 

@@ -5,11 +5,13 @@
 //! Compilers number static variables of functions (`count.12`), and the numbers move with every declaration. To take one for
 //! another gives a function the value of a stranger, so what cannot be told is [`Twins::ambiguous`]. Debug information names
 //! the function and the line of the declaration, and the source's text says which line that was. Without it, a function whose code has the same bytes uses its variables at the
-//! same places; in one that changed, a name that it uses for one variable before and after is that variable.
+//! same places; in one that changed, a name that it uses for one variable before and after is taken for that variable, if there is
+//! no debug information to ask: the two may be those of two inline functions.
 
 use super::correlate::Twins;
 use super::names;
 use super::view::{ItemId, ItemKind, Ref, View};
+use crate::elf::strings::string_at;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Where a static variable is declared.
@@ -21,8 +23,6 @@ pub struct Declared {
     pub file: String,
     /// Line of the original's text, counted from 1; None where it is not known which line that is.
     pub line: Option<u64>,
-    /// Its type in words.
-    pub of_type: String,
 }
 
 /// Where the static variables of an object are declared, by their symbols.
@@ -52,6 +52,33 @@ pub fn pair(twins: &mut Twins, original: &View<'_>, patched: &View<'_>, evidence
         None => by_users(twins, original, patched, &o, &p),
     }
     together(twins, &p);
+}
+
+/// Variables of functions that the fix makes variables of the file, and the reverse: whether one continues the other cannot be
+/// told. Declarations do not help, as nothing links the two lines.
+pub fn rescoped(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
+    let lone = |view: &View<'_>, known: &[Option<ItemId>]| -> Vec<(ItemId, String, bool)> {
+        let is_lone = |id: &ItemId| {
+            let item = &view.items[*id];
+            let is_variable = item.kind == ItemKind::Data && view.section(*id).is_writable();
+            is_variable && known[*id].is_none() && !item.is_own_copy(view.object)
+        };
+        let all = (0..view.items.len()).filter(is_lone);
+        all.map(|id| {
+            let name = &view.items[id].name;
+            (id, names::base(name).to_string(), names::base(name) != name)
+        })
+        .collect()
+    };
+    let gone = lone(original, &twins.of_original);
+    for (id, base, is_local) in lone(patched, &twins.of_patched) {
+        let is_it = |(o, of, was_local): &(ItemId, String, bool)| {
+            *of == base && *was_local != is_local && size(original, *o) == size(patched, id)
+        };
+        if gone.iter().any(is_it) {
+            twins.ambiguous.insert(id, base);
+        }
+    }
 }
 
 /// The static variables of one object that are told apart by numbers alone.
@@ -113,7 +140,9 @@ fn fit(original: &View<'_>, patched: &View<'_>, o: ItemId, p: ItemId) -> bool {
 fn same_code(twins: &mut Twins, original: &View<'_>, patched: &View<'_>, o: &Numbered, p: &Numbered) {
     for (&user, uses) in &o.uses {
         let Some(twin) = twins.of_original[user] else { continue };
-        if original.bytes(user) != patched.bytes(twin) || original.relocs(user).len() != patched.relocs(twin).len() {
+        if original.bytes(user) != patched.bytes(twin)
+            || !same_references(twins, original, patched, (user, twin), (o, p))
+        {
             continue;
         }
         for (base, all_o) in uses {
@@ -126,6 +155,43 @@ fn same_code(twins: &mut Twins, original: &View<'_>, patched: &View<'_>, o: &Num
             }
         }
     }
+}
+
+/// True if code of the same bytes also calls and uses the same, less the variables in question: otherwise two blocks may have
+/// changed places.
+fn same_references(
+    twins: &Twins,
+    original: &View<'_>,
+    patched: &View<'_>,
+    (user, twin): (ItemId, ItemId),
+    (o, p): (&Numbered, &Numbered),
+) -> bool {
+    let (before, after) = (original.references(user), patched.references(twin));
+    let same = |a: Ref, b: Ref| match (original.through_toc(a), patched.through_toc(b)) {
+        (Ref::External { symbol: a, addend: x }, Ref::External { symbol: b, addend: y }) => {
+            x == y && original.object.symbol_name(a) == patched.object.symbol_name(b)
+        }
+        (Ref::Item { item: a, addend: x }, Ref::Item { item: b, addend: y }) => {
+            let both = o.base.get(&a).zip(p.base.get(&b)).map(|(a, b)| a == b);
+            x == y
+                && match both {
+                    Some(same_base) => same_base,
+                    None if twins.of_original[a].is_some() || twins.of_patched[b].is_some() => {
+                        twins.of_original[a] == Some(b)
+                    }
+                    // Constants, and what each place in the code has for itself.
+                    None => {
+                        let kind = original.items[a].kind;
+                        kind == patched.items[b].kind && kind != ItemKind::Function
+                    }
+                }
+        }
+        (Ref::String { section: a, start: x, .. }, Ref::String { section: b, start: y, .. }) => {
+            string_at(&original.object.sections[a], x) == string_at(&patched.object.sections[b], y)
+        }
+        (a, b) => std::mem::discriminant(&a) == std::mem::discriminant(&b),
+    };
+    before.len() == after.len() && before.into_iter().zip(after).all(|((_, a), (_, b))| same(a, b))
 }
 
 type Group = (Vec<ItemId>, Vec<ItemId>);
@@ -159,7 +225,6 @@ fn by_declaration(
         true => &evidence.patched[&patched.items[id].name],
         false => &evidence.original[&original.items[id].name],
     };
-    let same_type = |a: ItemId, b: ItemId| declared(false, a).of_type == declared(true, b).of_type;
     let place = |is_patched, id| {
         let d = declared(is_patched, id);
         d.line.map(|line| (d.file.clone(), line))
@@ -171,7 +236,7 @@ fn by_declaration(
             }
         }
     }
-    // Of what is left, the only one of its name and type in a function; that of a function which is gone may have moved along
+    // Of what is left, the only one of its name in a function (`types/` compares what it holds); that of a function which is gone may have moved along
     // with its code.
     let functions = |view: &View<'_>| -> BTreeSet<String> {
         let all = view.items.iter().filter(|item| item.kind == ItemKind::Function);
@@ -196,7 +261,7 @@ fn by_declaration(
                 };
                 twins.ambiguous.extend(all.iter().filter(moved).map(|&id| (id, base.clone())));
             }
-            ([a], [b]) if size(original, *a) == size(patched, *b) && same_type(*a, *b) => _ = twins.pair(*a, *b),
+            ([a], [b]) if size(original, *a) == size(patched, *b) => _ = twins.pair(*a, *b),
             (_, all) => twins.ambiguous.extend(all.iter().map(|&id| (id, base.clone()))),
         }
     }
@@ -214,8 +279,8 @@ fn by_users(twins: &mut Twins, original: &View<'_>, patched: &View<'_>, o: &Numb
             let pair = single(all).zip(used.get(base).and_then(|all| single(all)));
             let Some((a, b)) = pair.filter(|&(a, b)| fit(original, patched, a, b)) else { continue };
             // Others have to agree.
-            if o.users(original, a) == p.users(patched, b) {
-                twins.pair(a, b);
+            if o.users(original, a) == p.users(patched, b) && twins.pair(a, b) {
+                twins.guessed.insert(b);
             }
         }
     }
@@ -227,6 +292,7 @@ fn by_users(twins: &mut Twins, original: &View<'_>, patched: &View<'_>, o: &Numb
             // The same users, in clones and parts that compilers make as they like.
             ([a], [b]) if size(original, *a) == size(patched, *b) && o.users(original, *a) == p.users(patched, *b) => {
                 twins.pair(*a, *b);
+                twins.guessed.insert(*b);
             }
             // What nothing refers to, in order (__tracepoint_str of events that are switched off).
             (a, b) if a.len() == b.len() && unused(o, original, a) && unused(p, patched, b) => {

@@ -103,13 +103,13 @@ impl ChangeSet<'_> {
             && self.lost.is_empty())
     }
 
-    /// True if debug information about static variables may settle what is ambiguous.
+    /// True if debug information about static variables may settle what is ambiguous, or tell better what was guessed.
     pub fn needs_evidence(&self) -> bool {
         let is_ambiguous = |to: Ref| match self.patched.through_toc(to) {
-            Ref::Item { item, .. } => self.twins.ambiguous.contains_key(&item),
+            Ref::Item { item, .. } => self.twins.ambiguous.contains_key(&item) || self.twins.guessed.contains(&item),
             _ => false,
         };
-        !self.twins.ambiguous.is_empty()
+        !(self.twins.ambiguous.is_empty() && self.twins.guessed.is_empty())
             && self
                 .functions
                 .iter()

@@ -8,7 +8,7 @@ use super::view::{ItemId, ItemKind, Ref, View};
 use super::{constants, ChangeSet};
 use crate::error::Refusal;
 use crate::special::known::{class_of, Class};
-use crate::special::storage::Storage;
+use crate::special::storage::{area, Storage};
 use std::collections::{HashMap, HashSet};
 
 /// How the running kernel keeps an item of a view.
@@ -30,7 +30,12 @@ pub fn misplaced(original: &View<'_>, patched: &View<'_>, twins: &Twins, ignored
             _ => ignored.section(section).is_some() || item.is_own_copy(patched.object),
         };
         let (running, wanted) = (of(original, o), of(patched, p));
-        if left_out || !is_known(original, o) || !is_known(patched, p) || !running.cannot_serve(wanted) {
+        if left_out || !is_known(original, o) || !is_known(patched, p) {
+            continue;
+        }
+        if !running.cannot_serve(wanted) {
+            let why = other_area(original, patched, (o, p)).or_else(|| other_alignment(original, patched, (o, p)));
+            found.extend(why.map(|(why, hint)| Refusal::new("storage-class", &item.name, section, why, hint)));
             continue;
         }
         let hint = match running {
@@ -54,6 +59,40 @@ pub fn misplaced(original: &View<'_>, patched: &View<'_>, twins: &Twins, ignored
         ));
     }
     found
+}
+
+/// Why the running kernel's is not where the kernel expects it: it knows some code and data by their addresses.
+fn other_area(original: &View<'_>, patched: &View<'_>, (o, p): (ItemId, ItemId)) -> Option<(String, &'static str)> {
+    let (was, now) = (&original.section(o).name, &patched.section(p).name);
+    let (old, new) = (area(was), area(now));
+    // Code and data of the start have run.
+    if old == new || of(patched, p).is_gone() {
+        return None;
+    }
+    let what = new.or(old)?;
+    let why = format!(
+        "the running kernel has it in {was}, and the fix moves it to {now}: by its address the kernel tells what is in {what}"
+    );
+    Some((why, "leave the attribute as it is"))
+}
+
+/// Why the running kernel's variable is not aligned as the patched code wants it. What shares a section says nothing of that.
+fn other_alignment(
+    original: &View<'_>,
+    patched: &View<'_>,
+    (o, p): (ItemId, ItemId),
+) -> Option<(String, &'static str)> {
+    let is_alone = |view: &View<'_>, id: ItemId| {
+        view.items_in(view.items[id].section).len() == 1 && view.items[id].kind == ItemKind::Data
+    };
+    let (was, now) = (original.section(o).align, patched.section(p).align);
+    let same_size = original.items[o].range.end - original.items[o].range.start
+        == patched.items[p].range.end - patched.items[p].range.start;
+    let is_more = now > was && same_size && !of(patched, p).is_gone() && is_alone(original, o) && is_alone(patched, p);
+    is_more.then(|| {
+        let why = format!("the running kernel has it aligned to {was} bytes, and the fix to {now}");
+        (why, "keep the variable as it is, and add a new one")
+    })
 }
 
 /// Writes of changed functions to what the running kernel has in read-only memory.

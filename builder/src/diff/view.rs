@@ -427,7 +427,12 @@ impl<'o> View<'o> {
         let raw = (symbol.value as i64).wrapping_add(reloc.addend);
         let target = &self.object.sections[home];
         if target.is_strings() {
-            let point = (raw + self.bias(section, around, reloc)).max(0) as u64;
+            // A label is kept where the reference is not to its place: the string is the label's, also if the reference is to
+            // its end, where the next string begins.
+            let point = match symbol.kind {
+                SymKind::Section => (raw + self.bias(section, around, reloc)).max(0) as u64,
+                _ => symbol.value,
+            };
             let start = string_start(target, point);
             return Ref::String { section: home, start, addend: raw - start as i64 };
         }
@@ -509,4 +514,28 @@ fn string_start(section: &Section, point: u64) -> u64 {
     let units = (point as usize).min(section.data.len()) / unit;
     let mut before = section.data[..units * unit].chunks_exact(unit);
     before.rposition(|letter| letter.iter().all(|&b| b == 0)).map_or(0, |n| ((n + 1) * unit) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::x86_64::X86_64;
+
+    #[test]
+    fn the_end_of_a_string_is_of_that_string() {
+        let flags = u64::from(SHF_ALLOC | SHF_MERGE | SHF_STRINGS);
+        let data = b"ab\0cd\0".to_vec();
+        let strings = Section { name: ".rodata.str1.1".into(), flags, entsize: 1, size: 6, data, ..Section::default() };
+        let code = Section { name: ".text.f".into(), size: 16, ..Section::default() };
+        let section = Symbol { kind: SymKind::Section, place: Place::In(1), ..Symbol::null() };
+        // gas keeps the label of a reference that is not to its place.
+        let label = Symbol { name: ".LC0".into(), place: Place::In(1), ..Symbol::null() };
+        let symbols = vec![Symbol::null(), section, label];
+        let object = Object { arch: &X86_64, flags: 0, sections: vec![Section::default(), strings, code], symbols };
+        let view = View::new(&object);
+        let reference = |symbol, addend| view.reference(2, 0..16, &Reloc { offset: 4, kind: 1, symbol, addend });
+        assert_eq!(reference(2, 3), Ref::String { section: 1, start: 0, addend: 3 });
+        assert_eq!(reference(1, 3), Ref::String { section: 1, start: 3, addend: 0 });
+        assert_eq!(reference(1, 1), Ref::String { section: 1, start: 0, addend: 1 });
+    }
 }

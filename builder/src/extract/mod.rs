@@ -29,6 +29,16 @@ pub struct External {
     pub origin: Origin,
 }
 
+impl External {
+    /// The name by which the kernel knows it: references to one function may be told apart in the payload.
+    pub fn means(&self) -> &str {
+        match &self.origin {
+            Origin::Running { name } => name,
+            Origin::Unit { .. } | Origin::Elsewhere => &self.name,
+        }
+    }
+}
+
 /// Where an external symbol is defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -39,7 +49,7 @@ pub enum Origin {
         /// Visible to this file alone.
         local: bool,
     },
-    /// A function of this unit that the live patch replaces, and that the patched code points to. What the kernel keeps or
+    /// A function of this unit, or of another one, that the live patch replaces, and that the patched code points to. What the kernel keeps or
     /// compares has to be the running kernel's own address; from there ftrace leads on.
     Running {
         /// Its name in the original object (and so in the running kernel).

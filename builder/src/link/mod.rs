@@ -15,6 +15,7 @@ mod shim;
 
 pub use crates::replace_set;
 
+use crate::diff::names;
 use crate::emit::check_module_name;
 use crate::error::{Refusal, Refused};
 use crate::hooks::file::HooksFile;
@@ -188,16 +189,24 @@ fn complaints(what: &str, stderr: &str, undefined: &[&str]) -> Result<()> {
 }
 
 /// What objtool found in the code of a payload, as a refusal:
-/// `x_payload0.o: warning: objtool: do_it+0x1f: unreachable instruction`. It checks code as the kernel's build does, and the
-/// kernel's own unwinder relies on what it finds out.
+/// `x_payload0.o: warning: objtool: do_it+0x1f: unreachable instruction`; or, where objtool reads a module as a whole,
+/// `x.o: warning: objtool: kmend.0.do_it(): …`. It checks code as the kernel's build does, and the kernel's own unwinder relies on
+/// what it finds out.
 fn objtool_refuses(line: &str) -> Option<Refusal> {
     let (object, said) =
         ["warning", "error"].iter().find_map(|word| line.split_once(&format!(": {word}: objtool: ")))?;
-    if !object.contains("_payload") {
-        return None;
-    }
     let name = said.split([' ', ':', '+', '(']).next().unwrap_or_default();
     let name = name.strip_prefix(".text.").unwrap_or(name);
+    // Its entry symbol: `kmend.<unit>.<name>`.
+    let own = name.strip_prefix("kmend.").and_then(|rest| rest.split_once('.')).map(|(_, own)| own);
+    let name = own.unwrap_or(name);
+    let letters = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let is_function = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(letters);
+    // What kmend compiles itself is Rust, but for these two.
+    let is_ours = object.ends_with("_main.o") || name.starts_with("_R") || names::is_module_entry(name);
+    if !object.contains("_payload") && (!is_function || is_ours) {
+        return None;
+    }
     let hint = "where the function calls one that never returns, and that is static or in a module, call a function around it that \
                 the kernel has already, or write the call as the last thing of a new function marked __noreturn";
     let reason = format!("objtool, which checks the kernel's code, finds fault with the new code: {said}");
@@ -286,6 +295,14 @@ mod tests {
         assert_eq!(found(one), ["objtool do_it"]);
         let more = format!("{one}x_payload1.o: error: objtool: reboot_it() falls through to next function b()\n");
         assert_eq!(found(&more), ["objtool do_it", "objtool reboot_it"]);
+        let whole = "/tmp/w/x.o: warning: objtool: kmend.0.stop_it(): unexpected end of section .text.stop_it\n";
+        assert_eq!(found(whole), ["objtool stop_it"]);
+        assert_eq!(
+            found("x.o: warning: objtool: fresh.part.0+0x4: unreachable instruction\n"),
+            ["objtool fresh.part.0"]
+        );
+        assert!(found("x.o: warning: objtool: _RNvCs_1x4init+0x4: unreachable instruction\n").is_empty());
+        assert!(found("x.o: warning: objtool: init_module+0x4: unreachable instruction\n").is_empty());
         // With something else beside it, and in what is not the fix's code, it is an error.
         assert!(found(&format!("{one}ld: warning: x\n")).is_empty());
         assert!(found("x_main.o: warning: objtool: init+0x1: what\n").is_empty());

@@ -248,11 +248,14 @@ fn carry_over(
     let hooks = gather_hooks(target, units, &extracts, hooks_file.as_ref())?;
     let modules = load_modules(target, units, &extracts, symvers)?;
     let world = World { image, modules: &modules, symvers };
+    let files: Vec<_> = changed.each().map(|(u, c)| (u.pair.unit.source.as_str(), c)).collect();
+    let moved = resolve::definitions::moved_variables(&files);
     let redefined: Vec<Refusal> = changed
         .each()
         .flat_map(|(u, c)| {
             resolve::definitions::refusals(u.pair.unit.module.as_deref(), &u.pair.unit.source, c, &world)
         })
+        .chain(moved)
         .collect();
     if !redefined.is_empty() {
         return Err(Refused(redefined).into());
@@ -262,6 +265,9 @@ fn carry_over(
     for (unit, extract) in units.iter().zip(&mut extracts) {
         overridden::settle(&kernel, (unit.pair.unit.module.as_deref(), &unit.original), extract);
     }
+    let mut every: Vec<_> =
+        units.iter().zip(&mut extracts).map(|(u, extract)| (u.pair.unit.module.as_deref(), extract)).collect();
+    resolve::pointers::settle(&mut every, symvers);
     let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;
     let elsewhere = Elsewhere::new(target, work);
     let world = stage::World { image, modules: &modules, symvers, elsewhere: &elsewhere };

@@ -293,8 +293,8 @@ impl Run<'_> {
     /// for a function of this unit.
     fn shown(&mut self, n: usize, external: &External) -> Result<Option<Shown>, String> {
         let claim = &self.claims[n];
-        let (name, proof) = (&external.name, &self.out.proofs[n]);
-        let own = claim.shipped.symbols.iter().find(|s| s.name == *name && s.section().is_some());
+        let (name, proof) = (external.means(), &self.out.proofs[n]);
+        let own = claim.shipped.symbols.iter().find(|s| s.name == name && s.section().is_some());
         if let (Some(symbol), Origin::Unit { .. } | Origin::Running { .. }) = (own, &external.origin) {
             let overridden = symbol.bind == crate::elf::Bind::Weak && proof.symbols.contains_key(name);
             let is_code = symbol.section().is_some_and(|s| claim.shipped.sections[s].is_text());

@@ -3,8 +3,8 @@
 //! refusals out. Which unit defines a name is a question about the kernel, not about one unit.
 
 use super::World;
-use crate::diff::view::ItemKind;
-use crate::diff::ChangeSet;
+use crate::diff::view::{ItemId, ItemKind, View};
+use crate::diff::{names, ChangeSet};
 use crate::error::Refusal;
 
 /// Functions and variables that the fix moves from another file to this unit, or defines a second time. Code that the
@@ -21,6 +21,40 @@ pub fn refusals(module: Option<&str>, source: &str, changes: &ChangeSet<'_>, wor
         ))
     };
     new_names(changes).into_iter().filter_map(refusal).collect()
+}
+
+/// Variables with a value of their own that the fix takes out of one file and adds to another under the same name and with the same
+/// size: the running kernel's value would stay behind, and the other file begins with a new one. Each file comes with its changes.
+pub fn moved_variables(units: &[(&str, &ChangeSet<'_>)]) -> Vec<Refusal> {
+    let kept = |view: &View<'_>, id: ItemId| {
+        let item = &view.items[id];
+        let is_one = item.kind == ItemKind::Data && view.section(id).is_writable() && !item.is_own_copy(view.object);
+        is_one.then(|| (names::base(&item.name).to_string(), item.range.end - item.range.start))
+    };
+    let gone: Vec<(usize, (String, u64))> = (0..units.len())
+        .flat_map(|n| {
+            let changes = units[n].1;
+            let all = (0..changes.original.items.len()).filter(|&id| changes.twins.of_original[id].is_none());
+            all.filter_map(move |id| Some((n, kept(&changes.original, id)?)))
+        })
+        .collect();
+    let mut found = Vec::new();
+    for (n, (source, changes)) in units.iter().enumerate() {
+        for new in changes.new_data.iter().filter_map(|&id| kept(&changes.patched, id)) {
+            let Some((from, _)) = gone.iter().find(|(from, what)| *from != n && *what == new) else { continue };
+            found.push(Refusal::new(
+                "moved-definition",
+                &new.0,
+                source,
+                format!(
+                    "the fix moves this variable here from {}: the running kernel's, with its value, would not move along",
+                    units[*from].0
+                ),
+                "keep the variable in its file, and reach it by a new function there; give a new variable another name",
+            ));
+        }
+    }
+    found
 }
 
 /// Global names that are defined in the patched object, and in the original not.

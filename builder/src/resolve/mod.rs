@@ -6,6 +6,7 @@ pub mod definitions;
 pub mod late;
 pub mod overridden;
 pub mod places;
+pub mod pointers;
 mod provided;
 
 use crate::elf::*;
@@ -241,7 +242,7 @@ fn find(
     world: &World<'_>,
     provided: &Provided<'_>,
 ) -> Result<Option<KlpSymbol>, Refusal> {
-    let name = &external.name;
+    let name = external.means();
     let needs = unit.module.map(str::to_string);
     let unknown = |why: String, hint: &str| Refusal::new("unknown-symbol", name, "", why, hint);
     let hint = "use only what the module already uses, or what vmlinux exports";
@@ -281,7 +282,7 @@ fn find(
                     "livepatch cannot see the symbol; avoid it in the fix",
                 )
             })?;
-            Ok(Some(KlpSymbol { needs: None, object: None, name: name.clone(), sympos }))
+            Ok(Some(KlpSymbol { needs: None, object: None, name: name.into(), sympos }))
         }
         Some(own) => {
             if let Some(module) = world.modules.get(own) {
@@ -297,9 +298,14 @@ fn find(
                     made_public(unit, units, name)
                         .filter(|&s| Shipped::is_named(module, name, s) == crate::image::shipped::Named::Yes)
                 };
-                let place = if external.origin == Origin::Elsewhere { global().or_else(public) } else { place };
+                let is_foreign = match external.origin {
+                    Origin::Elsewhere => true,
+                    Origin::Running { .. } => !defines(unit.shipped, name),
+                    Origin::Unit { .. } => false,
+                };
+                let place = if is_foreign { global().or_else(public) } else { place };
                 if let Some(sympos) = place.and_then(|p| module.sympos(name, p)) {
-                    return Ok(Some(KlpSymbol { needs, object: Some(own.into()), name: name.clone(), sympos }));
+                    return Ok(Some(KlpSymbol { needs, object: Some(own.into()), name: name.into(), sympos }));
                 }
             }
             let Some(export) = exporter(name, world.symvers) else {
@@ -320,7 +326,7 @@ fn find(
                     unknown("the fix exports it, and it has no symbol of its own in the running kernel".into(), "")
                 })?;
                 let needs = other.and(needs);
-                return Ok(Some(KlpSymbol { needs, object: other.map(str::to_string), name: name.clone(), sympos }));
+                return Ok(Some(KlpSymbol { needs, object: other.map(str::to_string), name: name.into(), sympos }));
             };
             if let Some(why) = export.module.as_deref().and_then(|other| may_be_missing(Some(own), other, world)) {
                 return Err(unknown(why, hint));
@@ -340,9 +346,13 @@ fn find(
             let sympos =
                 sympos.ok_or_else(|| unknown("it is exported but not in the exporter's symbol table".into(), ""))?;
             let needs = if export.module.is_none() { None } else { needs };
-            Ok(Some(KlpSymbol { needs, object: export.module.clone(), name: name.clone(), sympos }))
+            Ok(Some(KlpSymbol { needs, object: export.module.clone(), name: name.into(), sympos }))
         }
     }
+}
+
+fn defines(object: &Object, name: &str) -> bool {
+    object.symbols.iter().any(|s| s.name == name && s.section().is_some())
 }
 
 /// The name that stands for a livepatch symbol in the payloads. objtool takes the prefix off: without it the name must not be one of

@@ -91,7 +91,7 @@ pub fn refusals(
                     continue;
                 }
                 let why = indirect.closed(place.module.as_deref(), place.spot);
-                found.extend(why.map(|why| closed(&user, &section.name, &symbol.name, why)));
+                found.extend(why.map(|why| closed(&user, &section.name, super::pointers::plain(&symbol.name), why)));
             } else if storage.is_read_only() && section.is_text() {
                 let all = writes.get_or_insert_with(|| all_writes(object, id));
                 if let Some((at, function)) = all.get(&r.offset) {

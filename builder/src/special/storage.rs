@@ -81,6 +81,27 @@ impl Storage {
     }
 }
 
+/// Places that the kernel knows by their address, beyond how their memory is kept: what a section of this name is among; None for
+/// most.
+pub fn area(section: &str) -> Option<&'static str> {
+    // asm-generic/vmlinux.lds.h; arch/x86/kernel/vmlinux.lds.S and mm/mem_encrypt; kernel/power/snapshot.c.
+    const AREAS: &[(&[&str], &str)] = &[
+        (&[".sched.text"], "the code of the scheduler (`__sched`)"),
+        (&[".spinlock.text"], "the code of locks (`__lockfunc`)"),
+        (&[".cpuidle.text"], "the code of idle loops (`__cpuidle`)"),
+        (&[".irqentry.text"], "the entries of interrupts (`__irq_entry`)"),
+        (&[".softirqentry.text"], "the entries of soft interrupts (`__softirq_entry`)"),
+        (&[".kprobes.text"], "the code that is closed to kprobes (`__kprobes`)"),
+        (&[".noinstr.text"], "the code that is closed to tracing (`noinstr`)"),
+        (&[".entry.text"], "the entries of the kernel"),
+        (&[".data..decrypted", ".bss..decrypted"], "memory that is not encrypted (`__bss_decrypted` and its like)"),
+        (&[".data..nosave"], "memory that hibernation leaves out (`__nosavedata`)"),
+    ];
+    let is_in =
+        |start: &&&str| section.strip_prefix(**start).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    AREAS.iter().find(|(starts, _)| starts.iter().any(|start| is_in(&start))).map(|(_, what)| *what)
+}
+
 impl fmt::Display for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -121,6 +142,15 @@ mod tests {
             (".bss.x", SHF_WRITE, Storage::Data),
         ] {
             assert_eq!(of(name, flags), storage, "{name}");
+        }
+    }
+
+    #[test]
+    fn areas() {
+        assert!(area(".sched.text").is_some() && area(".sched.text.f").is_some());
+        assert_eq!(area(".data..decrypted"), area(".bss..decrypted"));
+        for none in [".text", ".text.sched", ".sched.textx", ".data..read_mostly"] {
+            assert_eq!(area(none), None, "{none}");
         }
     }
 

@@ -43,6 +43,8 @@ pub enum Shape {
 pub struct Types {
     /// By name as in C: `struct sock`, `union x`, `enum y`, and a typedef's own name.
     pub shapes: BTreeMap<String, Shape>,
+    /// Enums at file scope that have no name, with name and value of each constant, in order.
+    pub unnamed: Vec<Vec<(String, i128)>>,
     /// All names of structs, unions and enums, those that are only declared among them.
     pub names: BTreeSet<String>,
     /// Global functions: name → prototype.
@@ -87,6 +89,7 @@ impl Types {
                     }
                 }
                 gimli::DW_TAG_variable => {}
+                gimli::DW_TAG_enumeration_type if raw.name.is_none() => self.unnamed.push(raw.values.clone()),
                 gimli::DW_TAG_typedef => {
                     let target = raw.of.and_then(|of| all.get(of)).filter(|t| t.name.is_none());
                     if let (Some(name), Some(shape)) = (&raw.name, target.and_then(|t| shape(all, t))) {
@@ -159,7 +162,9 @@ fn size_of(all: &Entries, of: Option<UnitOffset>, deep: usize) -> u64 {
     let Some(raw) = of.and_then(|of| all.get(of)).filter(|_| deep < DEEP) else { return 0 };
     match (raw.size, raw.tag) {
         (Some(size), _) => size,
-        (None, gimli::DW_TAG_array_type) => size_of(all, raw.of, deep + 1).wrapping_mul(raw.count),
+        (None, gimli::DW_TAG_array_type) => {
+            raw.dimensions.iter().fold(size_of(all, raw.of, deep + 1), |size, n| size.wrapping_mul(*n))
+        }
         (None, gimli::DW_TAG_pointer_type | gimli::DW_TAG_subroutine_type) => 0,
         (None, _) => size_of(all, raw.of, deep + 1),
     }
@@ -174,7 +179,7 @@ pub(super) fn kind(all: &Entries, of: Option<UnitOffset>, open: &mut Vec<UnitOff
     let mut inner = || kind(all, raw.of, open);
     let found = match raw.tag {
         gimli::DW_TAG_pointer_type => Kind::Pointer(Box::new(inner())),
-        gimli::DW_TAG_array_type => Kind::Array(Box::new(inner()), raw.count),
+        gimli::DW_TAG_array_type => raw.dimensions.iter().rev().fold(inner(), |of, n| Kind::Array(Box::new(of), *n)),
         gimli::DW_TAG_subroutine_type => Kind::Function(Box::new(prototype(all, raw, open))),
         gimli::DW_TAG_base_type => Kind::Number { size: raw.size.unwrap_or(0), what: raw.what },
         gimli::DW_TAG_enumeration_type if raw.name.is_none() => {

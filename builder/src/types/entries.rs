@@ -15,8 +15,8 @@ pub(super) struct Raw {
     pub(super) name: Option<String>,
     pub(super) size: Option<u64>,
     pub(super) of: Option<UnitOffset>,
-    /// Array: number of elements.
-    pub(super) count: u64,
+    /// Array: number of elements in each dimension, the outermost first.
+    pub(super) dimensions: Vec<u64>,
     pub(super) members: Vec<RawMember>,
     pub(super) values: Vec<(String, i128)>,
     pub(super) parameters: Vec<Option<UnitOffset>>,
@@ -111,7 +111,7 @@ pub(super) fn raw(
                     None => number(gimli::DW_AT_upper_bound)?.map_or(0, |last| last.wrapping_add(1)),
                 };
                 if let Some(array) = parent_raw(&mut all).and_then(|o| all.get_mut(&o)) {
-                    array.count = array.count.wrapping_mul(count);
+                    array.dimensions.push(count);
                 }
             }
             gimli::DW_TAG_formal_parameter => {
@@ -138,7 +138,7 @@ pub(super) fn raw(
                     name,
                     size,
                     of,
-                    count: 1,
+                    dimensions: Vec::new(),
                     members: Vec::new(),
                     values: Vec::new(),
                     parameters: Vec::new(),

@@ -75,6 +75,12 @@ pub struct Sides<'t> {
 /// More than any unit of the kernel needs: a limit against types that are made to take long.
 const STEPS: u32 = 1 << 22;
 
+/// Bytes of a pointer, on all architectures that kmend knows.
+const POINTER: u64 = 8;
+
+/// Bytes of an enum.
+const ENUM: u64 = 4;
+
 /// Deeper than types of the kernel are nested, and more members than are worth comparing. What goes beyond is not the same.
 const DEEP: usize = 32;
 const LEAVES: usize = 4096;
@@ -102,14 +108,25 @@ impl<'t> Sides<'t> {
     fn keeps_in(&self, old: &Kind, new: &Kind, deep: usize) -> bool {
         match (old, new) {
             _ if deep > DEEP => false,
-            (Kind::Array(a, n), Kind::Array(b, m)) if n == m => self.keeps_in(a, b, deep + 1),
+            (Kind::Array(a, n), Kind::Array(b, m)) => {
+                n == m && self.size(a) == self.size(b) && self.keeps_in(a, b, deep + 1)
+            }
             (Kind::Pointer(_), Kind::Pointer(_)) => self.same(old, new),
             _ if old == new || self.are_same_name(old, new) => true,
+            (Kind::Named(a), Kind::Named(b)) if is_plain(old) && is_plain(new) => self.is_renamed(a, b),
+            // An array of one is its element; one of several is no number.
+            (Kind::Array(of, n), other) | (other, Kind::Array(of, n)) if is_plain(other) => {
+                *n == 1 && self.size(of) == self.size(other) && self.keeps_in(of, other, deep + 1)
+            }
             _ => {
                 let (Some(a), Some(b)) = (leaves(old, self.old), leaves(new, self.new)) else { return false };
                 let records = is_record(old) && is_record(new);
+                let is_one = |all: &[Leaf<'_>]| {
+                    all.len() == 1 || all.iter().any(|leaf| leaf.size == self.size(old).max(self.size(new)))
+                };
                 if !records && !a.iter().chain(&b).any(|leaf| points(leaf.holds)) {
-                    return true;
+                    // A number, and a struct or union of which one member is all of it.
+                    return is_one(&a) && is_one(&b);
                 }
                 let several = a.len() > 1 || b.len() > 1;
                 let alike = |(a, b): (&Leaf<'_>, &Leaf<'_>)| {
@@ -120,6 +137,22 @@ impl<'t> Sides<'t> {
                 a.len() == b.len() && a.iter().zip(&b).all(alike)
             }
         }
+    }
+
+    /// Bits of a type; 0 where that is open.
+    fn size(&self, kind: &Kind) -> u64 {
+        let bytes = match kind {
+            Kind::Number { size, .. } => *size,
+            Kind::Pointer(_) => POINTER,
+            Kind::Array(of, n) => return self.size(of).wrapping_mul(*n),
+            Kind::Named(name) if name.starts_with("enum ") => ENUM,
+            Kind::Named(_) | Kind::Unnamed { .. } => {
+                let found = record(kind, self.old).or_else(|| record(kind, self.new));
+                found.map_or(0, |(size, _)| size)
+            }
+            Kind::Void | Kind::Function(_) => 0,
+        };
+        bytes.wrapping_mul(8)
     }
 
     /// Whether what is at the other end of a pointer is the same type.
@@ -354,6 +387,36 @@ mod tests {
         let array = |of| Kind::Array(Box::new(of), 2);
         assert!(!sides.keeps(&array(pointer(named("struct a"))), &array(pointer(named("struct b")))));
         assert!(!sides.keeps(&pointer(pointer(named("struct a"))), &pointer(pointer(named("struct b")))));
+    }
+
+    #[test]
+    fn arrays_of_numbers() {
+        let number = |size| Kind::Number { size, what: Number::Unsigned };
+        let array = |of: Kind, n| Kind::Array(Box::new(of), n);
+        let halves = [("low", number(4)), ("high", number(4))];
+        let types = types(&[("struct one", &[("all", number(8))]), ("struct halves", &halves)]);
+        let sides = Sides::new(&types, &types);
+        assert!(sides.keeps(&array(INT, 4), &array(UNSIGNED, 4)) && sides.keeps(&array(INT, 1), &UNSIGNED));
+        assert!(!sides.keeps(&array(number(4), 4), &array(number(8), 2)));
+        assert!(!sides.keeps(&array(number(4), 0), &array(number(8), 0)), "an array at the end of a struct");
+        assert!(!sides.keeps(&array(number(4), 2), &number(8)));
+        assert!(sides.keeps(&number(8), &named("struct one")));
+        assert!(!sides.keeps(&number(8), &named("struct halves")), "two numbers for one");
+    }
+
+    #[test]
+    fn values_of_another_enum() {
+        let with = |name: &str, values: &[(&str, i128)]| {
+            let mut types = Types::default();
+            types.names.insert(name.into());
+            let values = values.iter().map(|(name, value)| (name.to_string(), *value));
+            types.shapes.insert(name.into(), Shape::Enum(values.collect()));
+            types
+        };
+        let (old, new) = (with("enum a", &[("IDLE", 0), ("BUSY", 1)]), with("enum b", &[("BUSY", 0), ("IDLE", 1)]));
+        assert!(!Sides::new(&old, &new).keeps(&named("enum a"), &named("enum b")));
+        let renamed = with("enum b", &[("IDLE", 0), ("BUSY", 1)]);
+        assert!(Sides::new(&old, &renamed).keeps(&named("enum a"), &named("enum b")));
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub fn refusals(
             ),
         ));
     }
+    found.extend(unnamed_enums(original, patched).filter(|r| !is_allowed(allowed, &r.symbol)));
     for (name, old) in original.prototypes.iter().filter(|(name, _)| exported(name)) {
         if let Some(new) = patched.prototypes.get(name).filter(|new| !sides.same_prototype(old, new)) {
             let words = |p: &kind::Prototype| Kind::Function(Box::new(p.clone())).to_string();
@@ -74,6 +75,27 @@ pub fn refusals(
     }
     found.extend(variables(original, patched, &sides).filter(|r| !is_allowed(allowed, &r.symbol)));
     found
+}
+
+/// Constants of enums without a name that get other values. Those that are gone do no harm: the code says so to the compiler.
+fn unnamed_enums<'t>(original: &'t Types, patched: &'t Types) -> impl Iterator<Item = Refusal> + 't {
+    original.unnamed.iter().filter_map(|old| {
+        let shares = |new: &&Vec<(String, i128)>| new.iter().any(|(n, _)| old.iter().any(|(o, _)| o == n));
+        let new = patched.unnamed.iter().find(shares)?;
+        let kept: Vec<_> = old.iter().filter(|(name, _)| new.iter().any(|(n, _)| n == name)).cloned().collect();
+        let said = values(&kept, new);
+        let first = &old.first().filter(|_| !said.is_empty())?.0;
+        Some(Refusal::new(
+            "struct-layout",
+            first,
+            "",
+            format!("the fix changes values of an enum without a name: {}", said.join("; ")),
+            &format!(
+                "what the running kernel has stored keeps its value: add new constants at the end; --allow-layout {first} if \
+                 you know that nothing stores one of them"
+            ),
+        ))
+    })
 }
 
 /// Variables of one size whose type is another: what the running kernel has in them would be taken for something else.

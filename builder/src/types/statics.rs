@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Reads from an object's DWARF where its static variables are declared: bytes in, file, line, function and type of each
+//! Reads from an object's DWARF where its static variables are declared: bytes in, file, line and function of each
 //! symbol out.
 
-use super::dwarf;
-use super::entries::{self, Entries};
 use crate::diff::locals::{Declared, Statics};
 use crate::elf::debug::relocated;
 use crate::elf::read::{read, Take};
@@ -21,7 +19,6 @@ struct Named {
     name: Option<String>,
     file: Option<u64>,
     line: Option<u64>,
-    of: Option<UnitOffset>,
     function: String,
 }
 
@@ -51,7 +48,6 @@ fn of_unit(
     info: usize,
     found: &mut Statics,
 ) -> gimli::Result<()> {
-    let types = Entries::new(entries::raw(dwarf, unit)?);
     let names = names(dwarf, unit)?;
     let start = dwarf.debug_info.reader().slice().as_ptr() as usize;
     let mut cursor = unit.entries();
@@ -69,8 +65,7 @@ fn of_unit(
         let Some(named) = resolve(&names, entry.offset()) else { continue };
         let (Some(line), false) = (named.line, named.function.is_empty()) else { continue };
         let file = named.file.and_then(|index| file_name(dwarf, unit, index)).unwrap_or_default();
-        let of_type = dwarf::kind(&types, named.of, &mut Vec::new()).to_string();
-        found.insert(symbol, Declared { function: named.function, file, line: Some(line), of_type });
+        found.insert(symbol, Declared { function: named.function, file, line: Some(line) });
     }
     Ok(())
 }
@@ -125,11 +120,7 @@ fn named(dwarf: &gimli::Dwarf<Slice<'_>>, unit: &gimli::Unit<Slice<'_>>, entry: 
         Some(AttributeValue::FileIndex(index)) => Some(index),
         _ => number(gimli::DW_AT_decl_file)?,
     };
-    let of = match entry.attr_value(gimli::DW_AT_type)? {
-        Some(AttributeValue::UnitRef(offset)) => Some(offset),
-        _ => None,
-    };
-    Ok(Named { name, file, line: number(gimli::DW_AT_decl_line)?, of, function: String::new() })
+    Ok(Named { name, file, line: number(gimli::DW_AT_decl_line)?, function: String::new() })
 }
 
 /// The entry that this one is an instance of, or completes.
@@ -150,7 +141,6 @@ fn resolve(all: &HashMap<UnitOffset, (Named, Option<UnitOffset>)>, at: UnitOffse
         named.name = named.name.or_else(|| more.name.clone());
         named.file = named.file.or(more.file);
         named.line = named.line.or(more.line);
-        named.of = named.of.or(more.of);
         if !more.function.is_empty() {
             named.function.clone_from(&more.function);
         }

@@ -5,6 +5,7 @@
 use super::kernel::{Kernel, SMALL};
 use super::tool::put;
 use super::Test;
+use kmend_builder::elf::read::{read, Take};
 
 pub const TESTS: &[Test] = &[
     ("gone_after_start", gone_after_start),
@@ -16,6 +17,10 @@ pub const TESTS: &[Test] = &[
     ("clones_of_one_function", clones_of_one_function),
     ("variables_of_one_section", variables_of_one_section),
     ("wide_strings", wide_strings),
+    ("pointers_to_functions_of_another_file", pointers_to_functions_of_another_file),
+    ("call_that_does_not_return", call_that_does_not_return),
+    ("static_variable_of_another_helper", static_variable_of_another_helper),
+    ("static_variable_of_another_file", static_variable_of_another_file),
 ];
 
 const READDIR: &str = "static int proc_root_readdir(struct file *file, struct dir_context *ctx)\n{\n";
@@ -131,4 +136,81 @@ fn wide_strings() {
     let bytes = std::fs::read(module.expect("a module")).unwrap();
     let wide: Vec<u8> = "UefiCnvCommonDSBX\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert!(bytes.windows(wide.len()).any(|w| w == wide), "the string is not whole");
+}
+
+/// Two fixed files: one has a function, the other points to it and leaves that pointer in a wait queue. The running kernel's is
+/// meant, as in one file; a call in that other file goes to the new code.
+fn pointers_to_functions_of_another_file() {
+    let kernel = Kernel::new().with_shared_objects();
+    let returns = "\tint ret = default_wake_function(wq_entry, mode, sync, key);\n";
+    let waits = "\t\tDEFINE_WAIT(wait);\n";
+    let function =
+        kernel.fix("function.patch", "kernel/sched/wait.c", returns, &format!("{returns}\n\tbarrier_data(&ret);\n"));
+    let pointer = kernel.fix(
+        "pointer.patch",
+        "mm/mempool.c",
+        waits,
+        &format!("{waits}\n\t\tbarrier_data(&wait);\n\t\tif (pool->min_nr == -7777)\n\t\t\tautoremove_wake_function(&wait, 0, 0, NULL);\n"),
+    );
+    let both = std::fs::read_to_string(function).unwrap() + &std::fs::read_to_string(pointer).unwrap();
+    let fix = put(kernel.dir.path(), "both.patch", both);
+    let ran = kernel.build::<&str>(&fix, &[]);
+    ran.succeeds();
+    let symbols: Vec<String> =
+        symbols(&kernel).into_iter().filter(|s| s.contains("autoremove_wake_function")).collect();
+    assert!(symbols.iter().any(|s| s.starts_with(".klp.sym.vmlinux.autoremove_wake_function,")), "{symbols:?}");
+    assert!(symbols.iter().all(|s| !s.contains("kmend.running")), "{symbols:?}");
+}
+
+/// The names in the symbol table of the module that was built.
+fn symbols(kernel: &Kernel) -> Vec<String> {
+    let files = std::fs::read_dir(kernel.out()).unwrap().map(|e| e.unwrap().path());
+    let module = files.into_iter().find(|p| p.extension().is_some_and(|e| e == "ko")).expect("a module");
+    let object = read(&std::fs::read(module).unwrap(), Take::NoDebug).unwrap();
+    object.symbols.into_iter().map(|s| s.name).collect()
+}
+
+/// objtool knows by name which functions do not return, and no static one of the running kernel: what it finds in the code behind a
+/// call is a refusal that names the function.
+fn call_that_does_not_return() {
+    let kernel = Kernel::new().with_shared_objects();
+    let file = "arch/x86/xen/smp_pv.c";
+    let head = "static int xen_pv_cpu_disable(void)\n{\n\tunsigned int cpu = smp_processor_id();\n";
+    let declared = format!("static void __noreturn xen_pv_play_dead(void);\n\n{head}");
+    let fix = kernel.fix("dead.patch", file, head, &format!("{declared}\tif (cpu == 7777)\n\t\txen_pv_play_dead();\n"));
+    kernel.refuses(&fix, &["[objtool]", "xen_pv_cpu_disable"]);
+}
+
+/// A function uses another inline function with a static variable of the same name and type: the running kernel has none for it.
+fn static_variable_of_another_helper() {
+    let kernel = Kernel::new().with_shared_objects();
+    let file = "fs/notify/inotify/inotify_fsnotify.c";
+    let own = "\tstatic bool warned = false;\n\n\tif (warned)\n\t\treturn 0;\n\n\twarned = true;\n";
+    let head = "static int idr_callback(int id, void *p, void *data)\n{\n";
+    let helper = "static inline bool told_before(void)\n{\n\tstatic bool warned;\n\tbool before = warned;\n\n\twarned = true;\n\treturn before;\n}\n\n";
+    let text = kernel.source(file);
+    assert!(text.contains(own) && text.contains(head), "{file} has another text");
+    let fixed = text.replacen(own, "\n\tif (told_before())\n\t\treturn 0;\n\n", 1);
+    let fix = kernel.patch("helper.patch", file, &text, &fixed.replacen(head, &format!("{helper}{head}"), 1));
+    let ran = kernel.build::<&str>(&fix, &[]);
+    ran.succeeds();
+    assert!(ran.out.contains("warned"), "the live patch has no variable of its own: {}", ran.out);
+}
+
+/// A static variable moves to another file with the code that uses it: its value would stay behind.
+fn static_variable_of_another_file() {
+    let kernel = Kernel::new().with_shared_objects();
+    let (from, to) = ("fs/proc/generic.c", "fs/proc/root.c");
+    let variable = "static DEFINE_IDA(proc_inum_ida);\n";
+    let uses = "#define PROC_DYNAMIC_FIRST 0xF0000000U\n";
+    let text = kernel.source(from);
+    assert!(text.contains(variable) && text.contains(uses), "{from} has another text");
+    let body = text.replacen(variable, "", 1).replace("&proc_inum_ida", "proc_inums()");
+    let body = body.replacen(uses, &format!("struct ida *proc_inums(void);\n{uses}"), 1);
+    let gone = kernel.patch("gone.patch", from, &text, &body);
+    let fresh = format!("{variable}struct ida *proc_inums(void);\nstruct ida *proc_inums(void)\n{{\n\treturn &proc_inum_ida;\n}}\n\n{READDIR}");
+    let added = kernel.fix("added.patch", to, READDIR, &fresh);
+    let both = std::fs::read_to_string(gone).unwrap() + &std::fs::read_to_string(added).unwrap();
+    let fix = put(kernel.dir.path(), "moved.patch", both);
+    kernel.refuses(&fix, &["[moved-definition]", "proc_inum_ida"]);
 }
