@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What can go wrong: a [`Refusal`] is the author's to solve, everything else is an error with context.
+//! What can go wrong: a [`Refusal`] is the author's to solve, everything else is an error with context. [`Ending`] is how a run
+//! ended, with its exit code.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::Path;
 
 /// One reason why a fix cannot become a live patch, as the person who wrote the fix needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,133 +109,188 @@ impl fmt::Display for NothingChanged {
 
 impl std::error::Error for NothingChanged {}
 
-/// A plan without a job. Exit code 3.
-#[derive(Debug)]
-pub struct NothingToDo(pub String);
+/// How a run of kmend-build ended: exit codes and the words of JSON come from here only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All was done.
+    Done,
+    /// It failed.
+    Error,
+    /// It was refused: the fix, the module, the results or the signature are not what they have to be.
+    Refused,
+    /// The fix compiles to the same code.
+    Unchanged,
+    /// A plan without a job.
+    NothingToDo,
+    /// A guest showed faults.
+    Faulty,
+}
 
-impl fmt::Display for NothingToDo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl Ending {
+    /// That of a run with this error.
+    pub fn of(error: &anyhow::Error) -> Self {
+        match error.downcast_ref::<Ended>() {
+            Some(ended) => ended.ending,
+            None if error.is::<Refused>() => Self::Refused,
+            None if error.is::<NothingChanged>() => Self::Unchanged,
+            None => Self::Error,
+        }
+    }
+
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Error => 1,
+            Self::Refused => 2,
+            Self::Unchanged | Self::NothingToDo => 3,
+            Self::Faulty => 4,
+        }
+    }
+
+    /// The `result` of JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Error => "error",
+            Self::Refused => "refused",
+            Self::Unchanged => "unchanged",
+            Self::NothingToDo => "nothing-to-do",
+            Self::Faulty => "failed",
+        }
     }
 }
 
-impl std::error::Error for NothingToDo {}
-
-/// A finished live patch does not fit the kernel it was compared with. Exit code 2.
-#[derive(Debug)]
-pub struct DoesNotFit {
-    /// The live patch.
-    pub name: String,
-    /// The target.
-    pub target: String,
-    /// Why, one sentence each.
-    pub reasons: Vec<String>,
-}
-
-impl fmt::Display for DoesNotFit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} does not fit {}:", self.name, self.target)?;
-        self.reasons.iter().try_for_each(|reason| write!(f, "\n  {reason}"))
+/// The refusals that a run ended with; empty for other errors.
+pub fn refusals(error: &anyhow::Error) -> &[Refusal] {
+    match (error.downcast_ref::<Refused>(), error.downcast_ref::<Ended>()) {
+        (Some(Refused(refusals)), _) => refusals,
+        (None, Some(ended)) => &ended.refusals,
+        (None, None) => &[],
     }
 }
 
-impl std::error::Error for DoesNotFit {}
-
-/// Rebuilt code is not what the kernel runs. Exit code 2.
+/// A run that ended otherwise than asked for, beside builds that were [`Refused`] or had [`NothingChanged`]: an answer, and no failure
+/// of kmend-build or of what it runs.
 #[derive(Debug)]
-pub struct Unproven {
-    /// How many functions were not proven.
-    pub functions: usize,
-    /// Of how many.
-    pub total: usize,
-    /// The target.
-    pub target: String,
+pub struct Ended {
+    /// How.
+    pub ending: Ending,
+    /// Why, where that has codes.
+    pub refusals: Vec<Refusal>,
+    /// How many more there are.
+    more: usize,
+    said: String,
 }
 
-impl fmt::Display for Unproven {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { functions, total, target } = self;
-        write!(
-            f,
+impl Ended {
+    fn new(ending: Ending, said: String) -> Self {
+        Self { ending, refusals: Vec::new(), more: 0, said }
+    }
+
+    fn refused(said: String, refusals: Vec<Refusal>) -> Self {
+        Self { refusals, ..Self::new(Ending::Refused, said) }
+    }
+
+    /// A plan without a job.
+    pub fn nothing_to_do(why: String) -> Self {
+        Self::new(Ending::NothingToDo, why)
+    }
+
+    /// The finished live patch `name` does not fit the kernel of `target`; why, one sentence each.
+    pub fn does_not_fit(name: &str, target: &str, reasons: &[String]) -> Self {
+        let reasons: String = reasons.iter().map(|reason| format!("\n  {reason}")).collect();
+        Self::new(Ending::Refused, format!("{name} does not fit {target}:{reasons}"))
+    }
+
+    /// So many of `total` functions, rebuilt, are not what the kernel of `target` runs.
+    pub fn unproven(functions: usize, total: usize, target: &str) -> Self {
+        let said = format!(
             "{functions} of {total} functions do not match the shipped kernel of {target}: \
              check that compiler, .config and source are those that the running kernel was built with"
-        )
+        );
+        Self::new(Ending::Refused, said)
+    }
+
+    /// A version of a stream does not keep what was released before it.
+    pub fn breaks_ledger(version: impl fmt::Display, kernel: &str, refusals: Vec<Refusal>) -> Self {
+        Self::refused(format!("version {version} for {kernel} does not keep what was released before it:"), refusals)
+    }
+
+    /// The packages in a repository's folder are not those that were released.
+    pub fn repository_differs(folder: &Path, refusals: Vec<Refusal>) -> Self {
+        Self::refused(format!("the repository {} is left as it is:", folder.display()), refusals)
+    }
+
+    /// Results of jobs that cannot be used, and how many more refusals there are.
+    pub fn results_refused(refusals: Vec<Refusal>, more: usize) -> Self {
+        let said = "the results do not belong to what is to be released; nothing is released:".into();
+        Self { more, ..Self::refused(said, refusals) }
+    }
+
+    /// So many kernels of a stream got nothing; why was said of each. `ending` is theirs: each was refused, or there were errors.
+    pub fn kernels_left_out(kernels: usize, ending: Ending) -> Self {
+        Self::new(ending, format!("{kernels} of the stream's kernels got no live patch, see above"))
+    }
+
+    /// The signature of `module` is not that of the certificate.
+    pub fn not_verified(module: &str, reason: &str) -> Self {
+        Self::new(Ending::Refused, format!("the signature of {module} could not be verified: {reason}"))
+    }
+
+    /// The live patch `name` was tried in a guest, and not all was well.
+    pub fn faulty(name: &str, target: &str, faults: usize) -> Self {
+        let faults = if faults == 1 { "1 fault".into() } else { format!("{faults} faults") };
+        Self::new(Ending::Faulty, format!("{name} was tried on {target}, and the guest showed {faults}"))
     }
 }
 
-impl std::error::Error for Unproven {}
-
-/// A version of a stream does not keep what was released before it. Exit code 2.
-#[derive(Debug)]
-pub struct BreaksLedger {
-    /// The version.
-    pub version: String,
-    /// The kernel.
-    pub kernel: String,
-    /// Why.
-    pub refusals: Vec<Refusal>,
-}
-
-impl fmt::Display for BreaksLedger {
+impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "version {} for {} does not keep what was released before it:", self.version, self.kernel)?;
-        self.refusals.iter().try_for_each(|refusal| write!(f, "\n  {refusal}"))
+        f.write_str(&self.said)?;
+        self.refusals.iter().try_for_each(|refusal| write!(f, "\n  {refusal}"))?;
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
 }
 
-impl std::error::Error for BreaksLedger {}
+impl std::error::Error for Ended {}
 
-/// Some kernels of a stream got nothing; why was said of each.
-#[derive(Debug)]
-pub struct KernelsLeftOut {
-    /// How many.
-    pub kernels: usize,
-    /// Each of them was refused (exit code 2); otherwise there were errors (1).
-    pub refused: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Error;
 
-impl fmt::Display for KernelsLeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of the stream's kernels got no live patch, see above", self.kernels)
+    #[test]
+    fn each_ending_has_its_code_and_word() {
+        let refusal = || Refusal::new("init-function", "f", "f.c", "it runs once".into(), "");
+        for (error, code, word, refusals_told) in [
+            (Error::msg("no"), 1, "error", 0),
+            (Refused(vec![refusal()]).into(), 2, "refused", 1),
+            (NothingChanged("same".into()).into(), 3, "unchanged", 0),
+            (Ended::nothing_to_do("none".into()).into(), 3, "nothing-to-do", 0),
+            (Ended::does_not_fit("a", "b", &["c".into()]).into(), 2, "refused", 0),
+            (Ended::unproven(1, 2, "a").into(), 2, "refused", 0),
+            (Ended::breaks_ledger("1-1", "a", vec![refusal(), refusal()]).into(), 2, "refused", 2),
+            (Ended::repository_differs(Path::new("a"), vec![refusal()]).into(), 2, "refused", 1),
+            (Ended::results_refused(vec![refusal()], 3).into(), 2, "refused", 1),
+            (Ended::kernels_left_out(1, Ending::Refused).into(), 2, "refused", 0),
+            (Ended::kernels_left_out(1, Ending::Error).into(), 1, "error", 0),
+            (Ended::not_verified("a", "b").into(), 2, "refused", 0),
+            (Ended::faulty("a", "b", 1).into(), 4, "failed", 0),
+        ] {
+            // What is said around it does not change how it ended.
+            let error: Error = Error::context(error, "while it ran");
+            let ending = Ending::of(&error);
+            assert_eq!(
+                (ending.code(), ending.word(), refusals(&error).len()),
+                (code, word, refusals_told),
+                "{error:#}"
+            );
+        }
+        assert_eq!((Ending::Done.code(), Ending::Done.word()), (0, "done"));
+        assert!(Ended::results_refused(vec![refusal()], 3).to_string().ends_with("\n  and 3 more"));
     }
 }
-
-impl std::error::Error for KernelsLeftOut {}
-
-/// A signature is not that of the certificate. Exit code 2.
-#[derive(Debug)]
-pub struct NotVerified {
-    /// The module.
-    pub module: String,
-    /// Why.
-    pub reason: String,
-}
-
-impl fmt::Display for NotVerified {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the signature of {} could not be verified: {}", self.module, self.reason)
-    }
-}
-
-impl std::error::Error for NotVerified {}
-
-/// A live patch was tried in a guest, and not all was well. Exit code 4.
-#[derive(Debug)]
-pub struct Faulty {
-    /// The live patch.
-    pub name: String,
-    /// The target.
-    pub target: String,
-    /// How many faults there are.
-    pub faults: usize,
-}
-
-impl fmt::Display for Faulty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, target, faults } = self;
-        let faults = if *faults == 1 { "1 fault".into() } else { format!("{faults} faults") };
-        write!(f, "{name} was tried on {target}, and the guest showed {faults}")
-    }
-}
-
-impl std::error::Error for Faulty {}

@@ -45,6 +45,7 @@ pub mod reach;
 pub mod report;
 pub mod resolve;
 pub mod sandbox;
+pub mod section_table;
 pub mod sign;
 pub mod source;
 pub mod special;

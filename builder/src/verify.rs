@@ -13,6 +13,7 @@ use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::klp::{is_object_name, KlpName};
 use crate::manifest::Manifest;
+use crate::section_table::row_of;
 use crate::target::modules;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -77,9 +78,7 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
             faults.push(format!("section {}: {needs:?} is no name of a klp object", s.name));
         }
         // These are read before relocations that wait for a module are applied.
-        if needs != "vmlinux"
-            && matches!(target.name.as_str(), "__jump_table" | ".static_call_sites" | ".altinstructions")
-        {
+        if needs != "vmlinux" && row_of(&target.name).is_some_and(|row| row.early.is_some()) {
             faults.push(format!("section {}: {} cannot wait for a module", s.name, target.name));
         }
         for r in &s.relocs {

@@ -21,6 +21,7 @@ use super::linked::{Linked, Target};
 use super::{Access, Arch, Field, LineArgument, LocalBranch, Transplant};
 use crate::arch::line::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section, Symbol};
+use crate::section_table::{holds, FIXUP_ENTRY, MCOUNT_LOC, PATCHABLE_ENTRIES};
 use anyhow::{bail, ensure, Result};
 use branches::{ends, flow, instructions, is_filler, local_entry, Flow, INSTRUCTION};
 use object::elf;
@@ -70,10 +71,6 @@ const BEHIND_TWO: u8 = 3 << 5;
 const OF_PCREL_KERNELS: &[(u32, &str)] =
     &[(R_PPC64_REL24_NOTOC, "R_PPC64_REL24_NOTOC"), (132, "R_PPC64_PCREL34"), (133, "R_PPC64_GOT_PCREL34")];
 const R_PPC64_REL24_NOTOC: u32 = 116;
-
-/// Tables of struct fixup_entry: mask, value, then four distances from the start of the entry
-/// (arch/powerpc/include/asm/feature-fixups.h, MAKE_FTR_SECTION_ENTRY).
-const FEATURE_FIXUPS: &[&str] = &["__ftr_fixup", "__mmu_ftr_fixup", "__fw_ftr_fixup"];
 
 const ELFV1: &str = "an ELFv1 object (function descriptors in .opd); kmend knows ELFv2, the ABI of ppc64le, only";
 
@@ -262,7 +259,7 @@ impl Arch for Power {
             .relocs_in(near.clone())
             .iter()
             .any(|r| r.kind == elf::R_PPC64_REL24 && object.symbols[r.symbol].name == "_mcount");
-        let lists = ["__patchable_function_entries", "__mcount_loc"];
+        let lists = [PATCHABLE_ENTRIES, MCOUNT_LOC];
         by_call
             || object.sections.iter().filter(|s| lists.contains(&s.name.as_str())).flat_map(|s| &s.relocs).any(|r| {
                 let symbol = &object.symbols[r.symbol];
@@ -335,8 +332,10 @@ impl Arch for Power {
     }
 }
 
+/// Whether a relocation is in a struct fixup_entry: mask, value, then four distances from the start of the entry
+/// (arch/powerpc/include/asm/feature-fixups.h, MAKE_FTR_SECTION_ENTRY).
 fn is_feature_fixup(section: &Section, reloc: &Reloc) -> bool {
-    reloc.kind == elf::R_PPC64_REL64 && FEATURE_FIXUPS.contains(&section.name.as_str())
+    reloc.kind == elf::R_PPC64_REL64 && holds(&section.name, &FIXUP_ENTRY)
 }
 
 // The fields of struct fixup_entry that are references, in order; the first names the beginning of the code.

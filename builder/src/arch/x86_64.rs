@@ -9,6 +9,7 @@ mod rust_flags;
 use super::{Access, Arch, Field, LineArgument, LocalBranch};
 use crate::arch::line::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section};
+use crate::section_table::{MCOUNT_LOC, PATCHABLE_ENTRIES};
 use anyhow::Result;
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 use object::elf;
@@ -213,7 +214,7 @@ impl Arch for Amd64 {
     fn entry_of(&self, object: &Object, section: SecId) -> (u64, u8) {
         // After the call padding that `__patchable_function_entries` refers to.
         let recorded = object.sections.iter().any(|s| {
-            s.name == "__patchable_function_entries"
+            s.name == PATCHABLE_ENTRIES
                 && s.relocs.iter().any(|r| {
                     let symbol = &object.symbols[r.symbol];
                     symbol.section() == Some(section) && symbol.value.wrapping_add_signed(r.addend) == 0
@@ -229,7 +230,7 @@ impl Arch for Amd64 {
         let near = entry..end.min(entry + 16);
         let by_call = s.relocs_in(near.clone()).iter().any(|r| object.symbols[r.symbol].name == "__fentry__");
         by_call
-            || object.sections.iter().filter(|m| m.name == "__mcount_loc").flat_map(|m| &m.relocs).any(|r| {
+            || object.sections.iter().filter(|m| m.name == MCOUNT_LOC).flat_map(|m| &m.relocs).any(|r| {
                 let symbol = &object.symbols[r.symbol];
                 symbol.section() == Some(section) && near.contains(&symbol.value.wrapping_add_signed(r.addend))
             })

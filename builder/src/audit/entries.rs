@@ -6,6 +6,7 @@ use super::finished::{Finished, Lead};
 use super::things::{Kind, Named, ThingId};
 use super::walk::{Piece, Walk};
 use crate::elf::SecId;
+use crate::section_table::{JUMP_TABLE, MCOUNT_LOC, STATIC_CALL_SITES};
 use crate::special::{self, Entry, Fate};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -51,14 +52,13 @@ impl Tables {
 const CALL_SITE: u64 = 8;
 /// In the low bits of a key's distance: the call is a jump (STATIC_CALL_SITE_TAIL).
 const TAIL: i64 = 1;
-const CALL_SITES: &str = ".static_call_sites";
 
 impl Walk<'_> {
     /// The places in a thing's code where build tools may have put a nop in the place of a jump.
     pub fn switched(&self, unit: usize, thing: ThingId) -> Vec<u64> {
         let things = &self.things[unit];
         let entries = things.entries.get(&thing).into_iter().flatten();
-        let jumps = entries.filter(|e| things.object.sections[e.section].name == "__jump_table");
+        let jumps = entries.filter(|e| things.object.sections[e.section].name == JUMP_TABLE);
         let range = &things.all[thing].range;
         jumps.filter_map(|e| self.code_of(unit, e)).map(|(at, _)| at as u64).filter(|at| range.contains(at)).collect()
     }
@@ -142,7 +142,7 @@ impl Walk<'_> {
         let module = self.finished.object;
         for (id, section) in module.sections.iter().enumerate() {
             let Some(row) = special::row_of(&section.name) else { continue };
-            if section.name == CALL_SITES && !self.tables.by_name.contains_key(CALL_SITES) {
+            if section.name == STATIC_CALL_SITES && !self.tables.by_name.contains_key(STATIC_CALL_SITES) {
                 self.call_sites(id);
                 continue;
             }
@@ -155,7 +155,7 @@ impl Walk<'_> {
                 let left = stride.is_none_or(|n| self.tables.left.contains(&(id, r.offset / n.max(1) * n)));
                 let Ok(Lead::Here(home, at)) = self.finished.lead(&r, 0) else { continue };
                 let Some((unit, thing, _)) = self.piece_at(home, at).filter(|_| left) else { continue };
-                let traced = section.name == "__mcount_loc" && self.is_traced(unit, thing, home, at);
+                let traced = section.name == MCOUNT_LOC && self.is_traced(unit, thing, home, at);
                 if row.fate == Fate::MadeByObjtool || traced {
                     continue;
                 }
@@ -193,8 +193,8 @@ impl Walk<'_> {
             let relocs = self.finished.relocs_in(id, start..start + CALL_SITE).to_vec();
             self.finished.account(id, start..(start + CALL_SITE).min(size));
             let [code, key] = relocs[..] else {
-                let why = format!("{CALL_SITES}+{start:#x} has {} relocations, not 2", relocs.len());
-                self.push(super::not_shown("", CALL_SITES, why));
+                let why = format!("{STATIC_CALL_SITES}+{start:#x} has {} relocations, not 2", relocs.len());
+                self.push(super::not_shown("", STATIC_CALL_SITES, why));
                 continue;
             };
             let Ok(Lead::Here(home, at)) = self.finished.lead(&code, 0) else { continue };
@@ -204,10 +204,10 @@ impl Walk<'_> {
             self.shown.entries += 1;
             match self.call_site(unit, thing, place, &key) {
                 Ok(()) => self.shown.shown += 1,
-                Err(why) => self.fault(unit, &name, format!("{CALL_SITES}+{start:#x}: {why}")),
+                Err(why) => self.fault(unit, &name, format!("{STATIC_CALL_SITES}+{start:#x}: {why}")),
             }
             if !self.tables.calls.insert((home, at as u64)) {
-                self.fault(unit, &name, format!("{CALL_SITES} has two entries about {at:#x}"));
+                self.fault(unit, &name, format!("{STATIC_CALL_SITES} has two entries about {at:#x}"));
             }
         }
     }
@@ -256,7 +256,9 @@ impl Walk<'_> {
 
     /// Where the module lists static calls, it has to list all.
     fn missing_call_sites(&mut self) {
-        if self.finished.object.section_by_name(CALL_SITES).is_none() || self.tables.by_name.contains_key(CALL_SITES) {
+        if self.finished.object.section_by_name(STATIC_CALL_SITES).is_none()
+            || self.tables.by_name.contains_key(STATIC_CALL_SITES)
+        {
             return;
         }
         let all: Vec<_> = self.placed.iter().map(|(&key, &place)| (key, place)).collect();
@@ -269,7 +271,7 @@ impl Walk<'_> {
                 let at = start + (place as u64 - from);
                 if !self.tables.calls.contains(&(home, at)) {
                     let name = self.things[unit].name(thing);
-                    self.fault(unit, &name, format!("{CALL_SITES} has no entry about its static call of {key}"));
+                    self.fault(unit, &name, format!("{STATIC_CALL_SITES} has no entry about its static call of {key}"));
                 }
             }
         }

@@ -6,6 +6,7 @@ use super::own;
 use super::statics::Statics;
 use crate::arch::Field;
 use crate::elf::{Object, Reloc, SecId, Section, SymId, SymKind, SHT_NOTE};
+use crate::section_table::PATCHABLE_ENTRIES;
 use crate::special::layout::Layouts;
 use crate::special::storage::Storage;
 use crate::special::{self, Entry, Fate};
@@ -247,7 +248,7 @@ impl<'o> Things<'o> {
     /// of, or at the distance to the TOC in front of it.
     fn lead_in(&self, id: SecId, from: u64, entry: u64) -> u64 {
         let section = &self.object.sections[id];
-        let lists = self.object.sections.iter().filter(|s| s.name == "__patchable_function_entries");
+        let lists = self.object.sections.iter().filter(|s| s.name == PATCHABLE_ENTRIES);
         let listed = lists.flat_map(|s| &s.relocs).filter_map(|r| {
             let symbol = &self.object.symbols[r.symbol];
             (symbol.section() == Some(id)).then(|| symbol.value.wrapping_add_signed(r.addend))

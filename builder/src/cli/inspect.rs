@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build inspect: what a finished live patch holds.
 
-use crate::error::{DoesNotFit, NotVerified};
+use crate::error::Ended;
 use crate::inspect::fit::{fit, Fit};
 use crate::inspect::{inspect, Report};
 use crate::manifest::Manifest;
@@ -41,10 +41,10 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     if let Some(target) = target {
         report.fit = Some(fit(&bytes, &report, &target)?);
     }
-    let verified = args.verify_cert.as_ref().map(|cert| sign::verify(&bytes, cert));
+    let verified = args.verify_cert.as_ref().map(|cert| sign::verify(&bytes, &args.module.display().to_string(), cert));
     // A certificate that cannot be read says nothing of the module.
     let verified = match verified {
-        Some(Err(error)) => Some(Err(error.downcast::<NotVerified>()?)),
+        Some(Err(error)) => Some(Err(error.downcast::<Ended>()?)),
         Some(Ok(())) => Some(Ok(())),
         None => None,
     };
@@ -56,14 +56,13 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     } else {
         print!("{}", text(&report));
     }
-    if let Some(Err(mut error)) = verified {
-        error.module = args.module.display().to_string();
+    if let Some(Err(error)) = verified {
         return Err(error.into());
     }
     match report.fit {
         Some(Fit { target, fits: false, reasons, .. }) => {
             let name = report.name.unwrap_or_else(|| args.module.display().to_string());
-            Err(DoesNotFit { name, target, reasons }.into())
+            Err(Ended::does_not_fit(&name, &target, &reasons).into())
         }
         _ => Ok(()),
     }

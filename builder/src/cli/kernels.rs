@@ -3,7 +3,7 @@
 //! or JSON, out. Errors are told at once, on standard error.
 
 use crate::diff::warnings::Warning;
-use crate::error::{KernelsLeftOut, Refusal, Refused};
+use crate::error::{Ended, Ending, Refusal, Refused};
 use crate::source::Fix;
 use crate::stream::result::{Idle, JobResult, Outcome};
 use crate::stream::{Release, Stream};
@@ -87,9 +87,10 @@ impl Results {
 
     /// The error that a run with these results ends with, where each kernel should get a live patch.
     pub fn end(&self) -> Result<()> {
-        match self.failed + self.refused {
-            0 => Ok(()),
-            kernels => Err(KernelsLeftOut { kernels, refused: self.failed == 0 }.into()),
+        match (self.refused, self.failed) {
+            (0, 0) => Ok(()),
+            (refused, 0) => Err(Ended::kernels_left_out(refused, Ending::Refused).into()),
+            (refused, failed) => Err(Ended::kernels_left_out(refused + failed, Ending::Error).into()),
         }
     }
 
@@ -97,7 +98,7 @@ impl Results {
     pub fn end_of_jobs(&self) -> Result<()> {
         match self.failed {
             0 => Ok(()),
-            kernels => Err(KernelsLeftOut { kernels, refused: false }.into()),
+            failed => Err(Ended::kernels_left_out(failed, Ending::Error).into()),
         }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The command line: one file a command; exit codes in one place.
+//! The command line: one file a command.
 
 // The standard macros panic where nothing can be written; within this module these are in their place.
 macro_rules! print {
@@ -31,11 +31,7 @@ pub mod stream;
 pub mod target;
 mod trial;
 
-use crate::error::{
-    BreaksLedger, DoesNotFit, Faulty, KernelsLeftOut, NotVerified, NothingChanged, NothingToDo, Refused, Unproven,
-};
-use crate::stream::collect::ResultsRefused;
-use crate::stream::contents::Differs;
+use crate::error::Ending;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use kmend_shared::paint;
@@ -75,7 +71,7 @@ pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
-/// Runs the command line. Exit codes: 0 done, 1 error, 2 refused, 3 nothing changed, nothing to do, 4 a fault in a guest.
+/// Runs the command line. Exit codes are those of [`Ending`].
 pub fn run() -> ExitCode {
     if kpatch_build::is_called(std::env::args_os().next().as_deref()) {
         return match kpatch_build::Args::try_parse() {
@@ -115,7 +111,7 @@ fn end(result: Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error);
-            ExitCode::from(exit_code(&error))
+            ExitCode::from(Ending::of(&error).code())
         }
     }
 }
@@ -139,25 +135,5 @@ fn usage(said: &clap::Error) -> ExitCode {
             output::complain(&error);
             ExitCode::FAILURE
         }
-    }
-}
-
-fn exit_code(error: &anyhow::Error) -> u8 {
-    let refused = error.is::<Refused>()
-        || error.is::<DoesNotFit>()
-        || error.is::<Unproven>()
-        || error.is::<BreaksLedger>()
-        || error.is::<Differs>()
-        || error.is::<ResultsRefused>()
-        || error.is::<NotVerified>()
-        || error.downcast_ref::<KernelsLeftOut>().is_some_and(|e| e.refused);
-    if refused {
-        2
-    } else if error.is::<NothingChanged>() || error.is::<NothingToDo>() {
-        3
-    } else if error.is::<Faulty>() {
-        4
-    } else {
-        1
     }
 }

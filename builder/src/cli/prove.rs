@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! kmend-build prove: source files in; which of their functions are in the shipped kernel, byte for byte, out.
 
-use crate::error::Unproven;
+use crate::error::Ended;
 use crate::files;
 use crate::prove::report::{UnitReport, World};
 use crate::reach::affected;
@@ -67,7 +67,7 @@ pub fn run(args: &ProveArgs) -> Result<()> {
     if proven == functions {
         return Ok(());
     }
-    Err(Unproven { functions: functions - proven, total: functions, target: target.name }.into())
+    Err(Ended::unproven(functions - proven, functions, &target.name).into())
 }
 
 /// The report for a person.

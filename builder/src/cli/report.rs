@@ -2,7 +2,7 @@
 //! `--report` and `--json` of `build` and `diff`: what a run came to in, a page or an object of JSON out.
 
 use super::diff::Report;
-use crate::error::{NothingChanged, Refusal, Refused};
+use crate::error::{Ending, NothingChanged, Refusal, Refused};
 use crate::explain::FunctionCode;
 use crate::manifest::{Manifest, UnitFacts};
 use crate::pipeline::{Outcome, Request, Seen};
@@ -50,8 +50,8 @@ pub fn build_json(request: &Request, end: &End<'_>, seen: &Seen, module: &Path) 
     let (result, manifest, refusals): (_, _, &[Refusal]) = match end {
         End::Built(manifest) => ("built", Some(*manifest), &[]),
         End::Patchable => ("built", None, &[]),
-        End::Refused(refusals) => ("refused", None, refusals),
-        End::Unchanged(_) => ("unchanged", None, &[]),
+        End::Refused(refusals) => (Ending::Refused.word(), None, refusals),
+        End::Unchanged(_) => (Ending::Unchanged.word(), None, &[]),
     };
     let module = manifest.map(|_| module.display().to_string());
     let (name, target) = (&request.name, &request.target.name);
@@ -71,7 +71,8 @@ pub fn error_json(name: Option<&str>, target: &str, error: &anyhow::Error) -> Re
         target: &'a str,
         error: String,
     }
-    Ok(serde_json::to_string_pretty(&Failed { result: "error", name, target, error: format!("{error:#}") })?)
+    let result = Ending::Error.word();
+    Ok(serde_json::to_string_pretty(&Failed { result, name, target, error: format!("{error:#}") })?)
 }
 
 /// `build --report`.

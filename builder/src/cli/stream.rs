@@ -9,7 +9,7 @@ mod site;
 
 use super::kernels::{complain, Results, Table};
 use super::sign::SignWith;
-use crate::error::BreaksLedger;
+use crate::error::Ended;
 use crate::files;
 use crate::pipeline::Outcome;
 use crate::sign::Signer;
@@ -345,8 +345,7 @@ fn check(args: &CheckArgs) -> Result<Answer<Checked>> {
     }
     let fields = Checked { stream: stream.name.clone(), version: newest.version.to_string(), kernels };
     if !refusals.is_empty() {
-        let (version, kernel) = (newest.version.to_string(), "the stream's kernels".into());
-        let broken = BreaksLedger { version, kernel, refusals };
+        let broken = Ended::breaks_ledger(newest.version, "the stream's kernels", refusals);
         return Ok(Answer { text: table.text(), fields, end: Err(broken.into()) });
     }
     let text = format!("{}{}: version {} can be built\n", table.text(), args.file.display(), newest.version);

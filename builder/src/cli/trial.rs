@@ -2,7 +2,7 @@
 //! kmend-build try: a finished live patch on its target's own kernel, in a guest.
 
 use super::kernels::Table;
-use crate::error::{DoesNotFit, Faulty};
+use crate::error::{Ended, Ending};
 use crate::target::store;
 use crate::trial::{self, FunctionSeen, Order, Phase, ProbeSeen, Report, Run, Subject, Wishes, LONGEST};
 use anyhow::{ensure, Error, Result};
@@ -65,7 +65,7 @@ pub fn run(args: &TryArgs) -> Result<()> {
     }
     match report.faults() {
         0 => Ok(()),
-        faults => Err(Faulty { name: report.live_patch, target: report.target.name, faults }.into()),
+        faults => Err(Ended::faulty(&report.live_patch, &report.target.name, faults).into()),
     }
 }
 
@@ -96,7 +96,7 @@ fn error_json(error: &Error) -> Result<String> {
         result: &'static str,
         error: String,
     }
-    let result = if error.is::<DoesNotFit>() { "refused" } else { "error" };
+    let result = Ending::of(error).word();
     Ok(serde_json::to_string_pretty(&Failed { schema_version: trial::SCHEMA, result, error: format!("{error:#}") })?)
 }
 

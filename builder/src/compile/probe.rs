@@ -6,28 +6,12 @@ use super::run_compiler;
 use crate::files;
 use crate::image::Image;
 use crate::sandbox::WORK;
+use crate::section_table::structs;
 use crate::special::layout::Layouts;
 use crate::target::kbuild::command::Saved;
 use crate::target::kbuild::{saved, Unit};
 use crate::target::Target;
 use anyhow::{Context, Result};
-
-/// The headers that define them; which ones there are depends on kernel and architecture.
-const HEADERS: &[&str] = &[
-    "linux/bug.h",
-    "linux/extable.h",
-    "linux/jump_label.h",
-    "linux/printk.h",
-    "linux/static_call_types.h",
-    "asm/alternative.h",
-    "asm/extable.h",
-    "asm/feature-fixups.h",
-    "asm/orc_types.h",
-    "asm/paravirt_types.h",
-];
-
-/// A source that defines one for itself (struct fixup_entry), relative to the tree.
-const SOURCE: &str = "arch/powerpc/lib/feature-fixups.c";
 
 /// Types that nothing uses are described too.
 const FLAGS: &[&str] = &["-g", "-fno-eliminate-unused-debug-types", "-gz=none"];
@@ -74,8 +58,16 @@ fn layouts(target: &Target, saved: &Saved) -> Result<Layouts> {
     Ok(layouts)
 }
 
+/// A source that defines them all, as far as this kernel has them.
 fn source(target: &Target) -> String {
-    let include = |h: &&str| format!("#if __has_include(<{h}>)\n#include <{h}>\n#endif\n");
-    let own = format!("#ifdef CONFIG_PPC\n#include \"{}/{SOURCE}\"\n#endif\n", target.tree_inside);
-    HEADERS.iter().map(include).chain([own]).collect()
+    let mut headers: Vec<&str> = structs().flat_map(|of| of.headers).copied().collect();
+    // Those that all architectures share first.
+    headers.sort_by_key(|header| (!header.starts_with("linux/"), *header));
+    headers.dedup();
+    let mut sources: Vec<(&str, &str)> = structs().filter_map(|of| of.source).collect();
+    sources.dedup();
+    let header = |h: &str| format!("#if __has_include(<{h}>)\n#include <{h}>\n#endif\n");
+    let source =
+        |(config, file): (&str, &str)| format!("#ifdef {config}\n#include \"{}/{file}\"\n#endif\n", target.tree_inside);
+    headers.into_iter().map(header).chain(sources.into_iter().map(source)).collect()
 }

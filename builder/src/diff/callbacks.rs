@@ -12,9 +12,7 @@ use super::ChangeSet;
 use crate::elf::SymKind;
 use crate::error::Refusal;
 use crate::hooks::Kind;
-
-/// The section that the macros fill.
-pub const SECTION: &str = ".discard.klp_callback_ptrs";
+use crate::section_table::KLP_CALLBACKS;
 
 /// The callbacks of a unit: when, and which function of the patched object.
 ///
@@ -25,7 +23,7 @@ pub fn of(changes: &ChangeSet<'_>) -> Result<Vec<(Kind, ItemId)>, Vec<Refusal>> 
     let (mut found, mut refusals) = (Vec::new(), Vec::new());
     for (id, section) in view.object.sections.iter().enumerate() {
         let of_kpatch = kpatch_kind(&section.name);
-        if section.name != SECTION && of_kpatch.is_none() {
+        if section.name != KLP_CALLBACKS && of_kpatch.is_none() {
             continue;
         }
         for r in &section.relocs {
@@ -34,7 +32,7 @@ pub fn of(changes: &ChangeSet<'_>) -> Result<Vec<(Kind, ItemId)>, Vec<Refusal>> 
                 refusals.push(Refusal::new(
                     "unknown-section",
                     pointer.unwrap_or_default(),
-                    SECTION,
+                    KLP_CALLBACKS,
                     "it contains a pointer that is none of the four kinds of callbacks".into(),
                     "use the macros of <linux/livepatch_helpers.h>",
                 ));

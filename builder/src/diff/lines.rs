@@ -6,6 +6,7 @@ use super::view::{Ref, View};
 use crate::arch::{Field, LineArgument};
 use crate::elf::strings::string_at;
 use crate::elf::{Reloc, SecId};
+use crate::section_table::row_of;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -120,9 +121,9 @@ fn is_file(text: &[u8]) -> bool {
 /// the reference to the file and the flags (include/asm-generic/bug.h). The flags say what a warning does.
 pub fn of_entry(entry: &Side<'_, '_>) -> Vec<(usize, u8)> {
     let view = entry.view;
-    if view.object.sections[entry.section].name != "__bug_table" {
+    let Some(rest) = row_of(&view.object.sections[entry.section].name).and_then(|row| row.line) else {
         return Vec::new();
-    }
+    };
     let last = entry.relocs.iter().max_by_key(|r| r.offset).filter(|r| {
         let file = view.through_toc(view.reference(entry.section, entry.range.clone(), r));
         matches!(file, Ref::String { section, start, .. } if is_file(string_at(&view.object.sections[section], start)))
@@ -131,14 +132,11 @@ pub fn of_entry(entry: &Side<'_, '_>) -> Vec<(usize, u8)> {
         // A distance, or before GENERIC_BUG_RELATIVE_POINTERS a whole address; then the struct is padded to a multiple of it.
         let width = view.object.arch.field(file.kind).map(Field::bytes).filter(|width| matches!(width, 4 | 8))?;
         let line = usize::try_from(file.offset.checked_sub(entry.range.start)?).ok()? + width;
-        let end = (line + LINE_AND_FLAGS).next_multiple_of(width);
+        let end = (line + rest).next_multiple_of(width);
         (end as u64 == entry.range.end - entry.range.start).then_some(line)
     };
     last.and_then(line_in).map_or_else(Vec::new, |line| vec![(line, 0xff), (line + 1, 0xff)])
 }
-
-/// Bytes of what follows the reference to the file in struct bug_entry.
-const LINE_AND_FLAGS: usize = 4;
 
 /// The bytes of a datum that hold the line where it was made, counted from its start: struct _ddebug
 /// (include/linux/dynamic_debug.h) and UBSAN's struct source_location (lib/ubsan.h). `relocs` are those of

@@ -21,6 +21,7 @@ pub mod warnings;
 
 use crate::elf::{Object, Reloc, SecId};
 use crate::error::{ChangedMember, Refusal};
+use crate::section_table::STATIC_CALL_SITE;
 use crate::special::layout::Layouts;
 use crate::special::{self, Entry, Fate};
 use anyhow::{ensure, Result};
@@ -231,7 +232,7 @@ pub fn diff_with<'o>(
     add_families(&vp, &twins, &mut functions);
     // One whose other part is carried is carried too.
     left_out.retain(|one| !functions.iter().any(|f| vp.items[f.item].name == one.name));
-    let static_call_site = layouts.size("static_call_site");
+    let static_call_site = layouts.size_of(&STATIC_CALL_SITE);
     Ok(ChangeSet {
         original: vo,
         patched: vp,

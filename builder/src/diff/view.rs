@@ -4,6 +4,7 @@
 use super::{constants, names};
 use crate::arch::Field;
 use crate::elf::*;
+use crate::section_table::PATCHABLE_ENTRIES;
 use crate::special::storage::Storage;
 use crate::special::{self, Fate};
 use std::collections::HashMap;
@@ -299,16 +300,13 @@ impl<'o> View<'o> {
     /// Where the call padding of a function begins that shares its section with others, or the distance to the TOC
     /// that a large-model function of ppc64le reads.
     fn padding_before(&self, id: SecId, from: u64, entry: u64) -> u64 {
-        let recorded = self
-            .object
-            .sections
-            .iter()
-            .filter(|s| s.name == "__patchable_function_entries")
-            .flat_map(|s| &s.relocs)
-            .filter_map(|r| {
-                let symbol = &self.object.symbols[r.symbol];
-                (symbol.section() == Some(id)).then(|| symbol.value.wrapping_add_signed(r.addend))
-            });
+        let recorded =
+            self.object.sections.iter().filter(|s| s.name == PATCHABLE_ENTRIES).flat_map(|s| &s.relocs).filter_map(
+                |r| {
+                    let symbol = &self.object.symbols[r.symbol];
+                    (symbol.section() == Some(id)).then(|| symbol.value.wrapping_add_signed(r.addend))
+                },
+            );
         let prefix = self
             .object
             .symbols

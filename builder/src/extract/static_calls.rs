@@ -6,6 +6,7 @@
 
 use super::{External, Origin};
 use crate::elf::*;
+use crate::section_table::STATIC_CALL_SITES;
 
 /// A static call that is made by a jump (STATIC_CALL_SITE_TAIL).
 const TAIL: i64 = 1;
@@ -13,7 +14,7 @@ const TAIL: i64 = 1;
 /// Adds an entry for each static call; `size` is that of struct static_call_site, two 32-bit fields.
 /// Returns the keys, which the payload refers to from now on.
 pub fn add(object: &mut Object, size: u64) -> Vec<External> {
-    if size != 8 || object.section_by_name(".static_call_sites").is_some() {
+    if size != 8 || object.section_by_name(STATIC_CALL_SITES).is_some() {
         return Vec::new();
     }
     let mut sites = Vec::new();
@@ -30,7 +31,7 @@ pub fn add(object: &mut Object, size: u64) -> Vec<External> {
     }
     let kind = object.arch.relative_reloc();
     let mut made = Section {
-        name: ".static_call_sites".into(),
+        name: STATIC_CALL_SITES.into(),
         kind: SHT_PROGBITS,
         flags: u64::from(SHF_ALLOC | SHF_WRITE),
         align: 4,

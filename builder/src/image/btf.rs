@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Struct sizes from the BTF that a kernel image carries (Documentation/bpf/btf.rst).
 
-use crate::special::layout::{Layouts, STRUCTS};
+use crate::section_table::struct_named;
+use crate::special::layout::Layouts;
 use anyhow::{bail, ensure, Context, Result};
 
 /// The sizes of the structs that matter to special sections.
@@ -42,8 +43,8 @@ pub fn layouts(data: &[u8]) -> Result<Layouts> {
         if kind == 4 {
             let rest = names.get(name..).unwrap_or(&[]);
             let text = &rest[..rest.iter().position(|&b| b == 0).unwrap_or(rest.len())];
-            if let Some(known) = STRUCTS.iter().find(|s| s.as_bytes() == text) {
-                layouts.set(known, size.into());
+            if let Some(known) = struct_named(text) {
+                layouts.set(known.name, size.into());
             }
         }
     }

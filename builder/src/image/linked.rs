@@ -7,7 +7,7 @@ use crate::arch::line::Line;
 use crate::arch::linked::{Linked, Memory, Target};
 use crate::arch::{Arch, Field};
 use crate::elf::Reloc;
-use crate::special::bounds::bounds;
+use crate::section_table::row_of;
 use std::borrow::Cow;
 
 fn spot(at: u64) -> Spot {
@@ -54,7 +54,7 @@ impl Shipped for Image {
     }
 
     fn table(&self, name: &str) -> Option<Vec<(Spot, u64)>> {
-        let (start, end) = bounds(name)?;
+        let (start, end) = row_of(name)?.bounds?;
         let at = |name| self.kallsyms.named(name).next().map(|s| s.address);
         let start = at(start)?;
         Some(vec![(spot(start), at(end)?.checked_sub(start)?)])

@@ -8,6 +8,7 @@ use super::Image;
 use crate::elf::Section;
 use crate::image::module::Module;
 use crate::image::shipped::Spot;
+use crate::section_table::ENDBR_SEAL;
 use crate::special::storage::Storage;
 use std::collections::BTreeSet;
 
@@ -55,7 +56,7 @@ impl Module {
 
     /// The functions of the module whose ENDBR the kernel overwrites when it loads the module.
     pub fn sealed(&self) -> BTreeSet<Spot> {
-        let lists = self.object.sections.iter().filter(|s: &&Section| s.name == ".ibt_endbr_seal");
+        let lists = self.object.sections.iter().filter(|s: &&Section| s.name == ENDBR_SEAL);
         let places = lists.flat_map(|s| &s.relocs).filter_map(|r| {
             let symbol = &self.object.symbols[r.symbol];
             Some(Spot { space: symbol.section()?, at: symbol.value.wrapping_add_signed(r.addend) })

@@ -17,6 +17,7 @@ mod tables;
 use crate::arch::Field;
 use crate::elf::{Bind, Object, Reloc, SecId, SymId, SymKind};
 use crate::image::shipped::{Leads, Named, Piece, Shipped, Spot};
+use crate::section_table::{JUMP_ENTRY, JUMP_TABLE};
 use crate::special::layout::Layouts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -52,7 +53,7 @@ pub struct Proof {
 /// The places in `object` that objtool turns into nops: `.text` offsets of jump label sites, by section.
 fn jump_sites(object: &Object, jump_entry: u64) -> HashMap<SecId, Vec<u64>> {
     let mut sites: HashMap<SecId, Vec<u64>> = HashMap::new();
-    for section in object.sections.iter().filter(|s| s.name == "__jump_table") {
+    for section in object.sections.iter().filter(|s| s.name == JUMP_TABLE) {
         for r in section.relocs.iter().filter(|r| jump_entry > 0 && r.offset % jump_entry == 0) {
             let symbol = &object.symbols[r.symbol];
             if let Some(home) = symbol.section() {
@@ -66,7 +67,7 @@ fn jump_sites(object: &Object, jump_entry: u64) -> HashMap<SecId, Vec<u64>> {
 /// Proves a unit: `object` is the original, compiled with exactly kbuild's flags; `layouts` has the sizes of the structs in
 /// special sections.
 pub fn prove(object: &Object, shipped: &dyn Shipped, layouts: &Layouts) -> Proof {
-    let sites = jump_sites(object, layouts.size("jump_entry").unwrap_or(0));
+    let sites = jump_sites(object, layouts.size_of(&JUMP_ENTRY).unwrap_or(0));
     let tables = Tables::of(object, shipped, layouts);
     // A section whose only evidence is functions with non-unique names is not trusted, nor is anything derived from it.
     let mut doubted: BTreeMap<SecId, String> = BTreeMap::new();

@@ -6,13 +6,10 @@
 //! and a live patch takes all these along. Entries are found by the code that they refer to: linker and build tools may sort
 //! them. A table that the unit has nothing in is not looked at, nor one of which the image does not say where it is (a
 //! kernel without CONFIG_KALLSYMS_ALL).
-//!
-//! Source of the names around the tables: include/asm-generic/vmlinux.lds.h, arch/{x86,powerpc}/kernel/vmlinux.lds.S.
 
 use super::Run;
 use crate::elf::{Object, Reloc, SecId};
 use crate::image::shipped::{Leads, Piece, Shipped, Spot};
-use crate::special::bounds::bounds;
 use crate::special::layout::Layouts;
 use crate::special::{entries, row_of, Entry, Fate};
 use std::collections::BTreeMap;
@@ -41,7 +38,7 @@ impl Tables {
         let mut out = Self::default();
         for (id, section) in object.sections.iter().enumerate() {
             let cut = || entries(object, id, layouts, &mut Vec::new()).unwrap_or_default();
-            if bounds(&section.name).is_some() {
+            if row_of(&section.name).is_some_and(|row| row.bounds.is_some()) {
                 out.all.extend(table(object, id, cut(), shipped));
             } else if is_apart(object, id) {
                 out.apart.insert(id, cut().into_iter().map(|entry| entry.range).collect());

@@ -9,6 +9,7 @@ use crate::diff::ChangeSet;
 use crate::elf::Object;
 use crate::error::Refusal;
 use crate::image::symvers::Symvers;
+use crate::section_table::{row_of, JUMP_TABLE};
 use crate::special::known::{class_of, Class};
 use std::collections::HashSet;
 
@@ -42,7 +43,7 @@ pub fn uses_keys(changes: &ChangeSet<'_>, symvers: &Symvers) -> bool {
             || jumps.any(|entry| {
                 let section = &view.object.sections[entry.section];
                 let mut keys = section.relocs_in(entry.range.clone()).iter();
-                section.name == "__jump_table"
+                section.name == JUMP_TABLE
                     && keys.any(|r| is_late(view.reference(entry.section, entry.range.clone(), r)))
             })
     })
@@ -59,12 +60,10 @@ pub fn refusals(object: &Object, module: &str, late: &HashSet<String>) -> Vec<Re
             if !symbol.is_undefined() || !late.contains(name) {
                 continue;
             }
-            let what = match section.name.as_str() {
-                "__jump_table" => "a static key",
-                ".static_call_sites" => "a static call",
-                ".altinstr_replacement" => "a symbol in an alternative",
-                _ if section.is_text() && name.starts_with("__SCT__") => "a static call",
-                _ => continue,
+            let what = match row_of(&section.name).and_then(|row| row.early) {
+                Some(what) => what,
+                None if section.is_text() && name.starts_with(TRAMPOLINE) => "a static call",
+                None => continue,
             };
             found.push(Refusal::new(
                 "key-in-module",

@@ -8,7 +8,7 @@ mod openssl;
 mod tests;
 
 use crate::elf::read::{read, Take};
-use crate::error::NotVerified;
+use crate::error::Ended;
 use crate::inspect::signature::{self, INFO, MAGIC, PKCS7};
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use clap::ValueEnum;
@@ -94,7 +94,7 @@ impl Signer {
         read(content, Take::NoDebug).context("it is no sound module")?;
         let der = Openssl::new()?.sign(content, self)?;
         let signed = [content, &der, &info(der.len())?, MAGIC].concat();
-        verify(&signed, &self.cert).context("the new signature does not hold, nothing is written")?;
+        verify(&signed, "the module", &self.cert).context("the new signature does not hold, nothing is written")?;
         Ok(signed)
     }
 }
@@ -108,13 +108,13 @@ fn info(len: usize) -> Result<[u8; INFO]> {
     Ok(info)
 }
 
-/// Checks that the key of `cert` has signed the module `ko`. Dates and issuers of the certificate are not looked at, as
+/// Checks that the key of `cert` has signed the module `ko`, which messages call `name`. Dates and issuers of the certificate are not looked at, as
 /// the kernel does not.
 ///
 /// # Errors
-/// [`NotVerified`], without the module's name; a certificate that cannot be read.
-pub fn verify(ko: &[u8], cert: &Path) -> Result<()> {
-    let not = |reason: String| NotVerified { module: "the module".into(), reason };
+/// [`Ended`], where it has not; a certificate that cannot be read.
+pub fn verify(ko: &[u8], name: &str, cert: &Path) -> Result<()> {
+    let not = |reason: String| Ended::not_verified(name, &reason);
     let openssl = Openssl::new()?;
     openssl.check_cert(cert)?;
     let parts = match signature::split(ko) {

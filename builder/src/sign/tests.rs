@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::elf::read::Take;
+use crate::error::Ending;
 use std::process::Command;
 
 /// A folder with `NAME.key` (PEM, without a passphrase) and `NAME.crt`.
@@ -44,8 +45,9 @@ fn module() -> Vec<u8> {
 }
 
 fn not_verified(ko: &[u8], cert: &Path) -> String {
-    let error = verify(ko, cert).unwrap_err();
-    error.downcast_ref::<NotVerified>().unwrap_or_else(|| panic!("{error:#}")).reason.clone()
+    let error = verify(ko, "it", cert).unwrap_err();
+    assert_eq!(Ending::of(&error), Ending::Refused, "{error:#}");
+    error.to_string().replace("the signature of it could not be verified: ", "")
 }
 
 #[test]
@@ -54,7 +56,7 @@ fn signs_and_verifies() {
     for (hash, by_key_id) in [(Hash::Sha256, false), (Hash::Sha512, true)] {
         let signed = keys.signer("a", hash, by_key_id).sign(&ko, false).unwrap();
         assert!(signed.starts_with(&ko) && signed.ends_with(MAGIC));
-        verify(&signed, &keys.cert("a")).unwrap();
+        verify(&signed, "it", &keys.cert("a")).unwrap();
         assert!(!not_verified(&signed, &keys.cert("b")).is_empty());
         let found = signature::of_module(&signed).unwrap().unwrap();
         assert_eq!(found.hash.as_deref(), Some(hash.name()));
@@ -123,7 +125,7 @@ fn a_signature_gives_way_when_told_so() {
     assert!(error.contains("signed already") && error.contains("--replace"), "{error}");
     let again = second.sign(&first, true).unwrap();
     assert_eq!(again, second.sign(&ko, false).unwrap());
-    verify(&again, &keys.cert("b")).unwrap();
+    verify(&again, "it", &keys.cert("b")).unwrap();
 }
 
 #[test]

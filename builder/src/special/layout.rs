@@ -3,25 +3,12 @@
 //! DWARF, never from a constant.
 
 use crate::elf::debug::relocated;
+use crate::section_table::{struct_named, structs, CStruct};
 use anyhow::{bail, Context, Result};
 use gimli::{EndianSlice, LittleEndian};
 use object::Object as _;
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// The structs whose size matters, by their names in the kernel.
-pub const STRUCTS: &[&str] = &[
-    "alt_instr",
-    "bug_entry",
-    "exception_table_entry",
-    "fixup_entry",
-    "jump_entry",
-    "static_call_site",
-    "paravirt_patch_site",
-    "orc_entry",
-    "pi_entry",
-    "modversion_info",
-];
 
 /// Known sizes, bytes by struct name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +33,11 @@ impl Layouts {
         self.0.get(name).copied()
     }
 
+    /// The size of `of`, bytes, if it is known.
+    pub fn size_of(&self, of: &CStruct) -> Option<u64> {
+        self.size(of.name)
+    }
+
     /// Sets a size.
     pub fn set(&mut self, name: &str, size: u64) {
         self.0.insert(name.into(), size);
@@ -61,13 +53,16 @@ impl Layouts {
     /// Reads `jump_entry=16,alt_instr=14`.
     ///
     /// # Errors
-    /// A name that is none of [`STRUCTS`], or a size that is no number from 1 to 4096.
+    /// A name that is none of [`structs`], or a size that is no number from 1 to 4096.
     pub fn parse(text: &str) -> Result<Self> {
         let mut layouts = Self::default();
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (name, size) = part.split_once('=').with_context(|| format!("--layout: {part:?} is not NAME=BYTES"))?;
-            if !STRUCTS.contains(&name) {
-                bail!("--layout: {name:?} is not one of the structs that it takes: {}", STRUCTS.join(", "));
+            if struct_named(name.as_bytes()).is_none() {
+                let mut all: Vec<&str> = structs().map(|of| of.name).collect();
+                all.sort_unstable();
+                all.dedup();
+                bail!("--layout: {name:?} is not one of the structs that it takes: {}", all.join(", "));
             }
             match size.parse::<u64>() {
                 Ok(size @ 1..=4096) => layouts.set(name, size),
@@ -109,7 +104,7 @@ impl Layouts {
                 }
                 let (Some(name), Some(size)) = (name, size) else { continue };
                 let name = dwarf.attr_string(&unit, name).context("malformed DWARF name")?.to_string_lossy();
-                if STRUCTS.contains(&name.as_ref()) {
+                if struct_named(name.as_bytes()).is_some() {
                     layouts.0.entry(name.into_owned()).or_insert(size);
                 }
             }

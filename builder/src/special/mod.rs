@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Special sections: arrays in which each entry tells the kernel something about one place in the code.
-//! One table says which there are; [`entries`] cuts a section into its entries.
-//!
-//! Sources: include/asm-generic/bug.h, arch/x86/include/asm/{alternative,jump_label,extable}.h,
-//! include/linux/{jump_label,static_call_types,objtool}.h, scripts/sorttable.h, kernel/trace/ftrace.c;
-//! arch/powerpc/include/asm/{feature-fixups,synch,barrier,bug,extable,jump_label}.h.
+//! `section_table.rs` says which there are; [`entries`] cuts a section into its entries. Beside it: what every other section is
+//! ([`known`]), and how the running kernel keeps it ([`storage`]).
 
-pub mod bounds;
 pub mod known;
 pub mod layout;
 pub mod marks;
@@ -15,110 +11,10 @@ mod stride;
 
 use crate::elf::{Object, Reloc, SecId, Section};
 use crate::error::Refusal;
+use crate::section_table::{holds, CStruct};
+pub use crate::section_table::{name_in_live_patch, row_of, Fate, Row, Size};
 use layout::Layouts;
 use std::ops::Range;
-
-/// How long an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
-    /// `sizeof` of this C struct, as the target's BTF, the object's DWARF or the command line says.
-    Struct(&'static str),
-    /// One relocated field an entry: size divided by the number of relocations.
-    PerReloc,
-    /// From one place that `.altinstructions` names to the next.
-    Replacements,
-    /// From one place that an entry of a feature fixup table names to the next.
-    Alternatives,
-    /// Code that is apart from its function: from one place that others refer to, to the next.
-    OutOfLine,
-}
-
-/// What happens to the entries of a changed function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// They go along.
-    Keep,
-    /// They go along where something that goes along refers to them.
-    Referenced,
-    /// objtool makes them anew when the module is linked.
-    MadeByObjtool,
-    /// They tell build tools something that is no longer needed.
-    Dropped,
-}
-
-/// One row of the table.
-#[derive(Debug)]
-pub struct Row {
-    /// Section name; a trailing `*` stands for any end.
-    pub name: &'static str,
-    /// Entry size.
-    pub size: Size,
-    /// What happens to its entries.
-    pub fate: Fate,
-    /// Offset of the field that names the code, bytes from the start of an entry.
-    pub code: u64,
-    /// The name that the module loader looks for, where it is another.
-    pub goes_as: Option<&'static str>,
-}
-
-const fn row(name: &'static str, size: Size, fate: Fate) -> Row {
-    Row { name, size, fate, code: 0, goes_as: None }
-}
-
-/// A table of struct fixup_entry (arch/powerpc/lib/feature-fixups.c): mask and value come first.
-const fn feature_fixups(name: &'static str) -> Row {
-    Row { code: 16, ..row(name, Size::Struct("fixup_entry"), Fate::Keep) }
-}
-
-/// The special sections that kmend knows.
-pub const TABLE: &[Row] = &[
-    row("__bug_table", Size::Struct("bug_entry"), Fate::Keep),
-    row("__ex_table", Size::Struct("exception_table_entry"), Fate::Keep),
-    row("__jump_table", Size::Struct("jump_entry"), Fate::Keep),
-    row(".static_call_sites", Size::Struct("static_call_site"), Fate::Keep),
-    row(".altinstructions", Size::Struct("alt_instr"), Fate::Keep),
-    row(".altinstr_replacement", Size::Replacements, Fate::Referenced),
-    row(".parainstructions", Size::Struct("paravirt_patch_site"), Fate::Keep),
-    row(".smp_locks", Size::PerReloc, Fate::Keep),
-    row(".fixup", Size::OutOfLine, Fate::Referenced),
-    row(".altinstr_aux", Size::OutOfLine, Fate::Referenced),
-    feature_fixups("__ftr_fixup"),
-    feature_fixups("__mmu_ftr_fixup"),
-    feature_fixups("__fw_ftr_fixup"),
-    row("__ftr_alt_*", Size::Alternatives, Fate::Referenced),
-    row("__lwsync_fixup", Size::PerReloc, Fate::Keep),
-    // NOSPEC_BARRIER_FIXUP_SECTION fills __barrier_nospec_fixup, and the linker script of the kernel gathers that into
-    // __spec_barrier_fixup, but none does so for modules, where module_finalize() looks for the gathered name alone
-    // (arch/powerpc/kernel/module.c and vmlinux.lds.S, from 4.19 to 7.3 at least).
-    Row { goes_as: Some("__spec_barrier_fixup"), ..row("__barrier_nospec_fixup", Size::PerReloc, Fate::Keep) },
-    row("__spec_barrier_fixup", Size::PerReloc, Fate::Keep),
-    row("__mcount_loc", Size::PerReloc, Fate::Keep),
-    row("__patchable_function_entries", Size::PerReloc, Fate::Keep),
-    row(".kcfi_traps", Size::PerReloc, Fate::Keep),
-    row(".discard.annotate_data", Size::PerReloc, Fate::Dropped),
-    row(".discard.addressable", Size::PerReloc, Fate::Dropped),
-    row(".discard.sym_checksum", Size::PerReloc, Fate::Dropped),
-    // What the author wants to be called: diff/callbacks.rs reads it.
-    row(".discard.klp_callback_ptrs", Size::PerReloc, Fate::Dropped),
-    row(".discard.*", Size::PerReloc, Fate::Keep),
-    row(".orc_unwind", Size::Struct("orc_entry"), Fate::MadeByObjtool),
-    row(".orc_unwind_ip", Size::PerReloc, Fate::MadeByObjtool),
-    row(".orc_header", Size::PerReloc, Fate::MadeByObjtool),
-    row(".retpoline_sites", Size::PerReloc, Fate::MadeByObjtool),
-    row(".return_sites", Size::PerReloc, Fate::MadeByObjtool),
-    row(".call_sites", Size::PerReloc, Fate::MadeByObjtool),
-    row(".cfi_sites", Size::PerReloc, Fate::MadeByObjtool),
-    row(".ibt_endbr_seal", Size::PerReloc, Fate::MadeByObjtool),
-    row(".printk_index", Size::PerReloc, Fate::Dropped),
-];
-
-/// The table's row for a section of this name.
-pub fn row_of(name: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|row| match row.name.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => name == row.name,
-    })
-}
 
 impl Row {
     /// The reference to the code that an entry is about.
@@ -126,11 +22,6 @@ impl Row {
         let at = entry.range.start + self.code;
         section.relocs_in(at..at + 1).first()
     }
-}
-
-/// The name of the section that entries of the section `name` go into.
-pub fn name_in_live_patch(name: &str) -> &str {
-    row_of(name).and_then(|row| row.goes_as).unwrap_or(name)
 }
 
 /// One entry of a special section.
@@ -155,9 +46,9 @@ pub fn entries(object: &Object, id: SecId, layouts: &Layouts, notes: &mut Vec<St
         return Ok(Vec::new());
     }
     match row.size {
-        Size::Replacements => Ok(replacements(object, id)),
-        Size::OutOfLine => Ok(out_of_line(object, id)),
-        Size::Alternatives => Ok(alternatives(object, id, layouts)),
+        Size::Replacements(table) => Ok(replacements(object, id, table)),
+        Size::OutOfLine(table) => Ok(out_of_line(object, id, table)),
+        Size::Alternatives(of) => Ok(alternatives(object, id, of, layouts)),
         Size::PerReloc => {
             let size = section.size.checked_div(section.relocs.len() as u64).unwrap_or(0);
             if size == 0 || !section.size.is_multiple_of(size) {
@@ -172,7 +63,7 @@ pub fn entries(object: &Object, id: SecId, layouts: &Layouts, notes: &mut Vec<St
             }
             cut(section, id, row, size)
         }
-        Size::Struct(name) => {
+        Size::Struct(CStruct { name, .. }) => {
             let given = layouts.size(name).or((section.entsize > 0).then_some(section.entsize));
             let Some(given) = given else {
                 return Err(Refusal::new(
@@ -258,17 +149,17 @@ fn pieces(id: SecId, starts: &[u64], end: u64) -> Vec<Entry> {
     starts.iter().zip(ends).map(|(&start, end)| Entry { section: id, range: start..end, stride: 0 }).collect()
 }
 
-/// The pieces of `.altinstr_replacement`: each begins where an `.altinstructions` entry points to.
-fn replacements(object: &Object, id: SecId) -> Vec<Entry> {
-    let starts = places(object, id, |s| s.name == ".altinstructions");
+/// The pieces of `.altinstr_replacement`: each begins where an entry of `table` points to.
+fn replacements(object: &Object, id: SecId, table: &str) -> Vec<Entry> {
+    let starts = places(object, id, |s| s.name == table);
     pieces(id, &starts, object.sections[id].size)
 }
 
-/// The pieces of `.fixup` and its like: each begins where code or a table points to. What runs on into the
+/// The pieces of `.fixup` and its like: each begins where code or `table` points to. What runs on into the
 /// next piece is one with it.
-fn out_of_line(object: &Object, id: SecId) -> Vec<Entry> {
+fn out_of_line(object: &Object, id: SecId, table: &str) -> Vec<Entry> {
     let section = &object.sections[id];
-    let starts = places(object, id, |s| s.is_text() || s.name == "__ex_table");
+    let starts = places(object, id, |s| s.is_text() || s.name == table);
     let mut kept: Vec<u64> = Vec::new();
     for start in starts {
         let runs_on = kept.last().is_some_and(|&before| object.arch.runs_on(section, before..start));
@@ -280,11 +171,11 @@ fn out_of_line(object: &Object, id: SecId) -> Vec<Entry> {
 }
 
 /// The pieces of `__ftr_alt_*`: each begins where a feature fixup's alternative does.
-fn alternatives(object: &Object, id: SecId, layouts: &Layouts) -> Vec<Entry> {
+fn alternatives(object: &Object, id: SecId, of: &CStruct, layouts: &Layouts) -> Vec<Entry> {
     let section = &object.sections[id];
     let mut starts = Vec::new();
     for (from, s) in object.sections.iter().enumerate() {
-        if !row_of(&s.name).is_some_and(|row| row.size == Size::Struct("fixup_entry")) {
+        if !holds(&s.name, of) {
             continue;
         }
         // A table that cannot be cut is refused by itself.
@@ -356,14 +247,5 @@ mod tests {
         let code = row_of("__ftr_fixup").unwrap();
         let entry = Entry { section: 3, range: 48..96, stride: 48 };
         assert_eq!(code.code_of(&object.sections[3], &entry).unwrap().offset, 64);
-    }
-
-    #[test]
-    fn names_for_the_loader() {
-        assert_eq!(name_in_live_patch("__barrier_nospec_fixup"), "__spec_barrier_fixup");
-        assert_eq!(name_in_live_patch("__lwsync_fixup"), "__lwsync_fixup");
-        assert_eq!(name_in_live_patch(".text.f"), ".text.f");
-        // What such a row calls itself is a row of the table, too.
-        assert!(TABLE.iter().filter_map(|row| row.goes_as).all(|name| row_of(name).is_some()));
     }
 }

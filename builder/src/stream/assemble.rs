@@ -9,7 +9,7 @@ use super::plan::Job;
 use super::result::JobResult;
 use super::{input, names, rules, Stream};
 use crate::elf::read::{read, Take};
-use crate::error::{BreaksLedger, Refusal};
+use crate::error::{Ended, Refusal};
 use crate::files;
 use crate::inspect::{fit::fit, inspect};
 use crate::manifest::Manifest;
@@ -18,8 +18,6 @@ use crate::target::{store, Target};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::path::Path;
-
-use super::collect::ResultsRefused;
 
 /// A module that may be released.
 pub struct Module {
@@ -32,7 +30,7 @@ pub struct Module {
 /// Reads the module of `result` in `folder` again, as the kernel's loader will, and compares what is said of it.
 ///
 /// # Errors
-/// [`ResultsRefused`]; [`BreaksLedger`]; a target that cannot be read.
+/// [`Ended`], where it is refused or breaks the ledger's rules; a target that cannot be read.
 pub fn module(
     stream: &Stream,
     job: &Job<'_>,
@@ -44,7 +42,7 @@ pub fn module(
     let refused = |code: &str, reasons: Vec<String>| {
         let at = format!("{}, job {}", folder.display(), job.id);
         let refusal = Refusal::new(code, &job.kernel.target, &at, reasons.join("; "), HINT);
-        Err(ResultsRefused { refusals: vec![refusal], more: 0 }.into())
+        Err(Ended::results_refused(vec![refusal], 0).into())
     };
     let files = || {
         let bytes = result.file(folder, &format!("{name}.ko"))?;
@@ -94,8 +92,7 @@ pub fn module(
     }
     let refusals = rules::module(&manifest, job.release, ledger.released(&job.kernel.target));
     if !refusals.is_empty() {
-        let (version, kernel) = (job.release.version.to_string(), job.kernel.target.clone());
-        return Err(BreaksLedger { version, kernel, refusals }.into());
+        return Err(Ended::breaks_ledger(job.release.version, &job.kernel.target, refusals).into());
     }
     step.done(&format!("{} bytes", bytes.len()));
     Ok(Module { manifest, bytes })

@@ -4,7 +4,7 @@
 use super::ledger::{Entry, Ledger};
 use super::values::{Date, Version};
 use super::{names, rules, Kernel, Release, Stream, StreamFix};
-use crate::error::BreaksLedger;
+use crate::error::Ended;
 use crate::pipeline::{self, Label, Labels, Outcome, Request, Seen};
 use crate::source::Fix;
 use crate::target;
@@ -57,7 +57,7 @@ pub fn labels(stream: &Stream, kernel: &Kernel, release: &Release, released: &[E
 /// Builds `release` for `kernel`.
 ///
 /// # Errors
-/// Those of the pipeline; [`BreaksLedger`]; names that have no room.
+/// Those of the pipeline; [`Ended`], where it breaks the ledger's rules; names that have no room.
 pub fn build(
     stream: &Stream,
     kernel: &Kernel,
@@ -72,7 +72,7 @@ pub fn build(
     let released = ledger.released(&kernel.target);
     let broken = |refusals: Vec<_>| match refusals.is_empty() {
         true => Ok(()),
-        false => Err(BreaksLedger { version: release.version.to_string(), kernel: kernel.target.clone(), refusals }),
+        false => Err(Ended::breaks_ledger(release.version, &kernel.target, refusals)),
     };
     broken(rules::fixes(stream, kernel, release, released))?;
     let target = target::store::load(&kernel.target)?;

@@ -6,36 +6,13 @@ use super::input;
 use super::plan::{command, shown, Job, Why};
 use super::result::{each, JobResult, Outcome};
 use super::Stream;
-use crate::error::Refusal;
+use crate::error::{Ended, Refusal};
 use anyhow::{ensure, Context, Result};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// So many faults are told one by one.
 const MOST_TOLD: usize = 50;
-
-/// Results that cannot be used. Exit code 2.
-#[derive(Debug)]
-pub struct ResultsRefused {
-    /// What is wrong, in the order of jobs and folders.
-    pub refusals: Vec<Refusal>,
-    /// How many more there are.
-    pub more: usize,
-}
-
-impl fmt::Display for ResultsRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the results do not belong to what is to be released; nothing is released:")?;
-        self.refusals.iter().try_for_each(|refusal| write!(f, "\n  {refusal}"))?;
-        match self.more {
-            0 => Ok(()),
-            more => write!(f, "\n  and {more} more"),
-        }
-    }
-}
-
-impl std::error::Error for ResultsRefused {}
 
 /// The result that counts for a job.
 #[derive(Clone, Debug)]
@@ -249,7 +226,7 @@ impl Found {
     /// with any.
     ///
     /// # Errors
-    /// [`ResultsRefused`].
+    /// [`Ended`], with what is wrong.
     pub fn complete(&self, planned: &Planned<'_, '_>, twice: bool) -> Result<()> {
         let (mut refusals, mut more) = (self.faults.clone(), self.more);
         refusals.sort_by(|a, b| (&a.section, &a.code).cmp(&(&b.section, &b.code)));
@@ -275,7 +252,7 @@ impl Found {
         }
         match refusals.is_empty() {
             true => Ok(()),
-            false => Err(ResultsRefused { refusals, more }.into()),
+            false => Err(Ended::results_refused(refusals, more).into()),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Bench {
         let planned = Planned::new(&self.stream, jobs, Path::new("results"));
         let found = Found::collect(&planned, &[self.dir.path().into()]).unwrap();
         let Err(error) = found.complete(&planned, twice) else { return Vec::new() };
-        let refused: ResultsRefused = error.downcast().unwrap();
+        let refused: Ended = error.downcast().unwrap();
         // What to run again is said, or that it has to go.
         assert!(refused.refusals.iter().all(|r| !r.hint.is_empty()), "{refused}");
         refused.refusals.into_iter().map(|r| r.code).collect()

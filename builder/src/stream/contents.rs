@@ -3,7 +3,7 @@
 //! packages of its folder, so each of them has to be one that was released, as it was released.
 
 use super::ledger::Ledger;
-use crate::error::Refusal;
+use crate::error::{Ended, Refusal};
 use crate::files;
 use crate::manifest::FileFacts;
 use anyhow::{Context, Result};
@@ -18,29 +18,11 @@ const RESTORE: &str =
     "put back the file that was released, from a mirror or a backup; or take it away and release with \
                        --restore, which builds it again";
 
-/// What is wrong with a repository. Exit code 2.
-#[derive(Debug)]
-pub struct Differs {
-    /// Its folder.
-    pub folder: std::path::PathBuf,
-    /// What, by package.
-    pub refusals: Vec<Refusal>,
-}
-
-impl std::fmt::Display for Differs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the repository {} is left as it is:", self.folder.display())?;
-        self.refusals.iter().try_for_each(|refusal| write!(f, "\n  {refusal}"))
-    }
-}
-
-impl std::error::Error for Differs {}
-
 /// Compares what lies in `folder` with `ledgers`. Of the packages `made`, which are made in this run, those that are missing and
 /// those that no ledger knows are passed over. With `key`, an RPM may still lack the signature that its ledger tells of.
 ///
 /// # Errors
-/// [`Differs`]; a folder that cannot be read.
+/// [`Ended`], where they differ; a folder that cannot be read.
 pub fn check(folder: &Path, ledgers: &[&Ledger], made: &BTreeSet<String>, key: Option<&Key>) -> Result<()> {
     let known = known(ledgers);
     let mut refusals = Vec::new();
@@ -58,7 +40,7 @@ pub fn check(folder: &Path, ledgers: &[&Ledger], made: &BTreeSet<String>, key: O
     if refusals.is_empty() {
         return Ok(());
     }
-    Err(Differs { folder: folder.into(), refusals }.into())
+    Err(Ended::repository_differs(folder, refusals).into())
 }
 
 type Known<'a> = BTreeMap<&'a str, (&'a FileFacts, String)>;
@@ -162,7 +144,7 @@ mod tests {
     fn codes(folder: &Path, ledgers: &[&Ledger], made: &[&str]) -> Vec<(String, String)> {
         let made = made.iter().map(ToString::to_string).collect();
         let Err(error) = check(folder, ledgers, &made, None) else { return Vec::new() };
-        let differs: Differs = error.downcast().unwrap();
+        let differs: Ended = error.downcast().unwrap();
         differs.refusals.into_iter().map(|r| (r.code, r.symbol)).collect()
     }
 

@@ -3,12 +3,12 @@
 //! (0-0, the metapackage) and the index over all packages out. The ledger has the index's date before the index does, so that the
 //! next one is later in any case.
 
-use super::contents::{self, Differs};
+use super::contents;
 use super::ledger::{LastIndex, Ledger};
 use super::release::{lay_down, origin, version_of, Packing, Repository, Told};
 use super::values::Date;
 use super::{Format, Stream};
-use crate::error::Refusal;
+use crate::error::{Ended, Refusal};
 use crate::files;
 use crate::manifest::FileFacts;
 use anyhow::{Context, Result};
@@ -23,7 +23,7 @@ pub type Other = (Stream, Ledger);
 /// Checks a repository before anything is built for it.
 ///
 /// # Errors
-/// [`Differs`]: it was signed and there is no key now.
+/// [`Ended`]: it was signed and there is no key now.
 pub fn check(repository: &Repository<'_>, ledgers: &[&Ledger]) -> Result<Before> {
     let before = packager::before(repository.folder)?;
     let last = ledgers.iter().filter_map(|l| l.index.as_ref()?.key.as_deref()).next();
@@ -34,7 +34,7 @@ pub fn check(repository: &Repository<'_>, ledgers: &[&Ledger]) -> Result<Before>
                 "the repository was signed, and without a key its hosts would refuse it, or take packages without a signature";
             let hint = "give the key with --gpg-key; or, to have no signature from now on, --unsigned, and set up the hosts anew";
             let refusal = Refusal::new("repository-signature-dropped", signed, "", reason.into(), hint);
-            return Err(Differs { folder: repository.folder.into(), refusals: vec![refusal] }.into());
+            return Err(Ended::repository_differs(repository.folder, vec![refusal]).into());
         }
         return Ok(before);
     };

@@ -7,7 +7,7 @@ use super::ledger::Ledger;
 use super::plan::Job;
 use super::result::{FileSum, Idle, JobResult, Outcome, Run, Step, FILE, LOG};
 use super::{input, Stream};
-use crate::error::{BreaksLedger, Refused};
+use crate::error::{self, Refused};
 use crate::files;
 use crate::pipeline;
 use crate::progress;
@@ -95,16 +95,15 @@ impl Done {
 
     /// Notes the error that it ended with; a module that there was is given up.
     pub fn failed(&mut self, error: anyhow::Error) {
-        let of_build = error.downcast_ref().map(|Refused(refusals)| refusals);
-        let of_ledger = || error.downcast_ref().map(|broken: &BreaksLedger| &broken.refusals);
         let result = &mut self.result;
-        match of_build.or_else(of_ledger) {
-            Some(refusals) => {
-                (result.outcome, result.refusals, result.said) = (Outcome::Refused, refusals.clone(), "refused".into());
-            }
-            None => {
+        match error::refusals(&error) {
+            [] => {
                 (result.outcome, result.error, result.said) =
                     (Outcome::Error, Some(format!("{error:#}")), "failed".into());
+            }
+            refusals => {
+                (result.outcome, result.refusals, result.said) =
+                    (Outcome::Refused, refusals.to_vec(), "refused".into());
             }
         }
         (result.module, result.functions) = (None, None);

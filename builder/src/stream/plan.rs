@@ -7,7 +7,7 @@ use super::input::{self, Input};
 use super::ledger::Ledger;
 use super::values::Version;
 use super::{names, rules, Kernel, Release, Stream};
-use crate::error::BreaksLedger;
+use crate::error::Ended;
 use crate::files;
 use crate::target::store;
 use anyhow::{bail, ensure, Result};
@@ -118,7 +118,7 @@ pub fn one<'s>(stream: &'s Stream, kernel: &'s Kernel, release: &'s Release, led
 /// Checks what the ledger's rules say of the jobs that are to be built.
 ///
 /// # Errors
-/// [`BreaksLedger`], with all that is wrong.
+/// [`Ended`], with all that is wrong.
 pub fn check(stream: &Stream, jobs: &[Job<'_>], ledger: &Ledger) -> Result<()> {
     let to_build = || jobs.iter().filter(|job| job.why == Why::Build);
     let refusals: Vec<_> = to_build()
@@ -126,8 +126,7 @@ pub fn check(stream: &Stream, jobs: &[Job<'_>], ledger: &Ledger) -> Result<()> {
         .collect();
     match to_build().next() {
         Some(first) if !refusals.is_empty() => {
-            let (version, kernel) = (first.release.version.to_string(), "the stream's kernels".into());
-            Err(BreaksLedger { version, kernel, refusals }.into())
+            Err(Ended::breaks_ledger(first.release.version, "the stream's kernels", refusals).into())
         }
         _ => Ok(()),
     }

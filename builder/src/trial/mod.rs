@@ -9,7 +9,7 @@ pub use judge::{Fault, FunctionSeen, ObjectSeen, ProbeSeen, Run};
 pub use plan::{Order, Phase};
 
 use crate::elf::read::{read, Take};
-use crate::error::DoesNotFit;
+use crate::error::Ended;
 use crate::guest::machine::Machine;
 use crate::guest::protocol::{Fact, Kind};
 use crate::guest::shipped::{depends, kernel_name, Shipped};
@@ -126,7 +126,7 @@ impl<'a> Subject<'a> {
     /// Reads the live patch in `path` and checks that it is one for `target`.
     ///
     /// # Errors
-    /// No module, or a damaged one; [`DoesNotFit`] where it is for another kernel; a module that the target does not have.
+    /// No module, or a damaged one; [`Ended`] where it is for another kernel; a module that the target does not have.
     pub fn read(path: &Path, target: &'a Target, wishes: &Wishes) -> Result<Self> {
         let named = || path.display().to_string();
         let ko = unpack::unpacked(path, files::read_at_most(path, MOST)?, MOST)?;
@@ -134,7 +134,7 @@ impl<'a> Subject<'a> {
         let fits = fit(&ko, &report, target)?;
         let name = report.name.clone().unwrap_or_else(named);
         if !fits.fits {
-            return Err(DoesNotFit { name, target: target.name.clone(), reasons: fits.reasons }.into());
+            return Err(Ended::does_not_fit(&name, &target.name, &fits.reasons).into());
         }
         ensure!(is_object_name(&name), "{}: {name:?} is no name of a module", path.display());
         let shipped = Shipped::of(target)?;

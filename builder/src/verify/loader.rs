@@ -5,6 +5,7 @@
 use super::Against;
 use crate::elf::{Bind, Object, Place, Symbol};
 use crate::image::symvers::Export;
+use crate::section_table::MODVERSION_INFO;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Licences with which a module may use EXPORT_SYMBOL_GPL (include/linux/license.h).
@@ -81,7 +82,7 @@ fn checksums(object: &Object, against: &Against<'_>) -> Vec<String> {
     if !versions {
         return Vec::new();
     }
-    let known = match read_checksums(object, against.image.layouts.size("modversion_info")) {
+    let known = match read_checksums(object, against.image.layouts.size_of(&MODVERSION_INFO)) {
         Ok(known) => known,
         Err(fault) => return vec![fault],
     };

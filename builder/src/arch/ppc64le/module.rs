@@ -4,6 +4,7 @@
 
 use super::insn::NOP;
 use crate::elf::{Object, Place, Reloc, Section};
+use crate::section_table::PATCHABLE_ENTRIES;
 use object::elf;
 
 /// The profiling call that restore_r2 leaves alone.
@@ -25,9 +26,9 @@ pub fn faults(object: &Object) -> Vec<String> {
         found.extend(section.relocs.iter().filter_map(|r| call_fault(object, target, r)));
     }
     // The loader counts the out-of-line stubs for ftrace by the first section of this name.
-    let sites = object.sections.iter().filter(|s| s.name == "__patchable_function_entries").count();
+    let sites = object.sections.iter().filter(|s| s.name == PATCHABLE_ENTRIES).count();
     if sites > 1 {
-        found.push(format!("it has {sites} sections __patchable_function_entries, the loader looks at one"));
+        found.push(format!("it has {sites} sections {PATCHABLE_ENTRIES}, the loader looks at one"));
     }
     found
 }

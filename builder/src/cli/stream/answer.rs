@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a command of `stream` answers: text or one object of JSON, for errors too. docs/farm.md has its fields.
 
-use crate::cli::exit_code;
-use crate::error::{BreaksLedger, Refusal, Refused};
-use crate::stream::collect::ResultsRefused;
-use crate::stream::contents::Differs;
+use crate::error::{self, Ending, Refusal};
 use crate::stream::fault::Faults;
 use anyhow::Result;
 use serde::Serialize;
@@ -36,7 +33,7 @@ struct Envelope<'a, T> {
     #[serde(flatten)]
     fields: T,
     /// What rules out the whole of it.
-    refusals: Vec<Refusal>,
+    refusals: &'a [Refusal],
     /// What is wrong with the stream file.
     faults: Vec<Fault>,
     /// The error in words, as standard error has it.
@@ -73,29 +70,16 @@ pub fn give<T: Serialize>(json: bool, command: &str, result: Result<Answer<T>>) 
 }
 
 fn envelope<T: Serialize>(command: &str, fields: T, error: Option<&anyhow::Error>) -> Result<String> {
-    let result = match error.map(exit_code) {
-        None => "done",
-        Some(2) => "refused",
-        Some(3) => "nothing-to-do",
-        Some(_) => "error",
-    };
+    let result = error.map_or(Ending::Done, Ending::of).word();
     Ok(serde_json::to_string_pretty(&Envelope {
         schema_version: SCHEMA,
         command,
         result,
         fields,
-        refusals: error.map(refusals).unwrap_or_default(),
+        refusals: error.map(error::refusals).unwrap_or_default(),
         faults: error.map(faults).unwrap_or_default(),
         error: error.map(|error| format!("{error:#}")),
     })?)
-}
-
-fn refusals(error: &anyhow::Error) -> Vec<Refusal> {
-    let of_build = error.downcast_ref::<Refused>().map(|e| &e.0);
-    let of_ledger = error.downcast_ref::<BreaksLedger>().map(|e| &e.refusals);
-    let of_repository = error.downcast_ref::<Differs>().map(|e| &e.refusals);
-    let of_results = error.downcast_ref::<ResultsRefused>().map(|e| &e.refusals);
-    [of_build, of_ledger, of_repository, of_results].into_iter().flatten().flatten().cloned().collect()
 }
 
 fn faults(error: &anyhow::Error) -> Vec<Fault> {

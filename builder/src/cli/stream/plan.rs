@@ -4,7 +4,7 @@
 use super::answer::{give, Answer};
 use super::PlanArgs;
 use crate::cli::kernels::Table;
-use crate::error::NothingToDo;
+use crate::error::Ended;
 use crate::stream::collect::{Found, Planned};
 use crate::stream::engines::{batches, most, written, Batch};
 use crate::stream::ledger::Ledger;
@@ -77,8 +77,8 @@ fn plan(args: &PlanArgs) -> Result<Answer<Planning>> {
     };
     let end = match to_build.is_empty() {
         true => {
-            Err(NothingToDo(format!("there is nothing to build for version {} of {}", release.version, stream.name))
-                .into())
+            let why = format!("there is nothing to build for version {} of {}", release.version, stream.name);
+            Err(Ended::nothing_to_do(why).into())
         }
         false => Ok(()),
     };
