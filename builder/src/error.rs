@@ -200,6 +200,24 @@ impl fmt::Display for KernelsLeftOut {
 
 impl std::error::Error for KernelsLeftOut {}
 
+/// Live patches of a stream were built, and guests showed faults of them; which was said of each. Exit code 4.
+#[derive(Debug)]
+pub struct TriesFailed {
+    /// How many.
+    pub kernels: usize,
+}
+
+impl fmt::Display for TriesFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kernels {
+            1 => write!(f, "a guest showed a fault of 1 of the live patches, see above"),
+            kernels => write!(f, "guests showed faults of {kernels} of the live patches, see above"),
+        }
+    }
+}
+
+impl std::error::Error for TriesFailed {}
+
 /// A signature is not that of the certificate. Exit code 2.
 #[derive(Debug)]
 pub struct NotVerified {

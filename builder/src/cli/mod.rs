@@ -32,7 +32,8 @@ pub mod target;
 mod trial;
 
 use crate::error::{
-    BreaksLedger, DoesNotFit, Faulty, KernelsLeftOut, NotVerified, NothingChanged, NothingToDo, Refused, Unproven,
+    BreaksLedger, DoesNotFit, Faulty, KernelsLeftOut, NotVerified, NothingChanged, NothingToDo, Refused, TriesFailed,
+    Unproven,
 };
 use crate::stream::collect::ResultsRefused;
 use crate::stream::contents::Differs;
@@ -155,7 +156,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         2
     } else if error.is::<NothingChanged>() || error.is::<NothingToDo>() {
         3
-    } else if error.is::<Faulty>() {
+    } else if error.is::<Faulty>() || error.is::<TriesFailed>() {
         4
     } else {
         1

@@ -31,7 +31,7 @@ struct Envelope<'a, T> {
     schema_version: u32,
     /// `check`, `plan`, `build`, `assemble`, `release`.
     command: &'a str,
-    /// `done`, `error`, `refused` or `nothing-to-do`: exit codes 0 to 3.
+    /// `done`, `error`, `refused`, `nothing-to-do` or `try-failed`: exit codes 0 to 4.
     result: &'a str,
     #[serde(flatten)]
     fields: T,
@@ -77,6 +77,7 @@ fn envelope<T: Serialize>(command: &str, fields: T, error: Option<&anyhow::Error
         None => "done",
         Some(2) => "refused",
         Some(3) => "nothing-to-do",
+        Some(4) => "try-failed",
         Some(_) => "error",
     };
     Ok(serde_json::to_string_pretty(&Envelope {
