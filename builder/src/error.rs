@@ -124,6 +124,8 @@ pub enum Ending {
     NothingToDo,
     /// A guest showed faults.
     Faulty,
+    /// Live patches of a stream were built, and guests showed faults of them.
+    TryFailed,
 }
 
 impl Ending {
@@ -144,7 +146,7 @@ impl Ending {
             Self::Error => 1,
             Self::Refused => 2,
             Self::Unchanged | Self::NothingToDo => 3,
-            Self::Faulty => 4,
+            Self::Faulty | Self::TryFailed => 4,
         }
     }
 
@@ -157,6 +159,7 @@ impl Ending {
             Self::Unchanged => "unchanged",
             Self::NothingToDo => "nothing-to-do",
             Self::Faulty => "failed",
+            Self::TryFailed => "try-failed",
         }
     }
 }
@@ -233,6 +236,15 @@ impl Ended {
         Self::new(ending, format!("{kernels} of the stream's kernels got no live patch, see above"))
     }
 
+    /// So many live patches of a stream were built, and guests showed faults of them; which was said of each.
+    pub fn tries_failed(kernels: usize) -> Self {
+        let said = match kernels {
+            1 => "a guest showed a fault of 1 of the live patches, see above".into(),
+            kernels => format!("guests showed faults of {kernels} of the live patches, see above"),
+        };
+        Self::new(Ending::TryFailed, said)
+    }
+
     /// The signature of `module` is not that of the certificate.
     pub fn not_verified(module: &str, reason: &str) -> Self {
         Self::new(Ending::Refused, format!("the signature of {module} could not be verified: {reason}"))
@@ -280,6 +292,7 @@ mod tests {
             (Ended::kernels_left_out(1, Ending::Error).into(), 1, "error", 0),
             (Ended::not_verified("a", "b").into(), 2, "refused", 0),
             (Ended::faulty("a", "b", 1).into(), 4, "failed", 0),
+            (Ended::tries_failed(2).into(), 4, "try-failed", 0),
         ] {
             // What is said around it does not change how it ended.
             let error: Error = Error::context(error, "while it ran");

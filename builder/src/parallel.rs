@@ -4,6 +4,9 @@
 use anyhow::{anyhow, Result};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// See [`limit`]; 0 for no limit.
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
 /// What `work` makes of each of `items` (with its number), in their order.
 ///
 /// # Errors
@@ -34,9 +37,18 @@ pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> Result<R> 
     all.into_iter().map(|(_, result)| result).collect()
 }
 
-/// How many things can run at a time.
+/// How many things can run at a time: as many as there are processors for this process, and no more than [`limit`] says.
 pub fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    let there = std::thread::available_parallelism().map_or(1, usize::from);
+    match MOST.load(Ordering::Relaxed) {
+        0 => there,
+        most => there.min(most),
+    }
+}
+
+/// From now on, no more than `most` things run at a time in this process; 0 takes that back.
+pub fn limit(most: usize) {
+    MOST.store(most, Ordering::Relaxed);
 }
 
 #[cfg(test)]

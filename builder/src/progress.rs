@@ -88,6 +88,13 @@ pub fn note(text: &str) {
     say(&[("note: ", Tone::Strong)], text, &[]);
 }
 
+/// Passes on a line that is about a kernel, where several are built side by side; its name is said once.
+pub fn of_kernel(kernel: &str, text: &str) {
+    let text = text.trim_start();
+    let named = text.strip_prefix(kernel).and_then(|rest| rest.strip_prefix(": "));
+    say(&[(&format!("{kernel}: "), Tone::Strong)], named.unwrap_or(text), &[]);
+}
+
 /// A line on standard error, above the steps that run; `before` and `after` are our own words in their tones.
 fn say(before: &[(&str, Tone)], text: &str, after: &[(&str, Tone)]) {
     let plain = |parts: &[(&str, Tone)]| parts.iter().map(|(text, _)| *text).collect::<String>();

@@ -5,7 +5,7 @@
 use crate::diff::warnings::Warning;
 use crate::error::{Ended, Ending, Refusal, Refused};
 use crate::source::Fix;
-use crate::stream::result::{Idle, JobResult, Outcome};
+use crate::stream::result::{Idle, JobResult, Outcome, Tried};
 use crate::stream::{Release, Stream};
 use anyhow::Result;
 use serde::Serialize;
@@ -23,6 +23,8 @@ pub struct Results {
     failed: usize,
     #[serde(skip)]
     refused: usize,
+    #[serde(skip)]
+    tries_failed: usize,
 }
 
 /// What came of one kernel.
@@ -31,7 +33,7 @@ struct OneKernel {
     kernel: String,
     /// The name of its job.
     id: String,
-    /// `built`, `no-code`, `nothing-new`, `ended`, `released`, `refused` or `failed`.
+    /// `built`, `try-failed`, `no-code`, `nothing-new`, `ended`, `released`, `refused` or `failed`.
     result: &'static str,
     /// The result in words, as the table has it.
     said: String,
@@ -47,6 +49,9 @@ struct OneKernel {
     refusals: Vec<Refusal>,
     /// What went wrong, where it was not a refusal.
     error: Option<String>,
+    /// How the module did in a guest, where it was tried.
+    #[serde(rename = "try")]
+    tried: Option<Tried>,
 }
 
 impl Results {
@@ -58,6 +63,7 @@ impl Results {
             kernels: Vec::new(),
             failed: 0,
             refused: 0,
+            tries_failed: 0,
         }
     }
 
@@ -66,6 +72,7 @@ impl Results {
         match result.outcome {
             Outcome::Refused => self.refused += 1,
             Outcome::Error => self.failed += 1,
+            Outcome::TryFailed => self.tries_failed += 1,
             Outcome::Built | Outcome::NothingNew => {}
         }
         self.kernels.push(OneKernel::of(result));
@@ -94,11 +101,12 @@ impl Results {
         }
     }
 
-    /// The same, where each kernel should get a result: a refusal is one.
+    /// The same, where each kernel should get a result: a refusal is one, and so is a fault in a guest, which is told by its exit code.
     pub fn end_of_jobs(&self) -> Result<()> {
-        match self.failed {
-            0 => Ok(()),
-            failed => Err(Ended::kernels_left_out(failed, Ending::Error).into()),
+        match (self.failed, self.tries_failed) {
+            (0, 0) => Ok(()),
+            (0, kernels) => Err(Ended::tries_failed(kernels).into()),
+            (kernels, _) => Err(Ended::kernels_left_out(kernels, Ending::Error).into()),
         }
     }
 }
@@ -107,6 +115,7 @@ impl OneKernel {
     fn of(result: JobResult) -> Self {
         let word = match (result.outcome, result.why) {
             (Outcome::Built, _) => "built",
+            (Outcome::TryFailed, _) => "try-failed",
             (Outcome::Refused, _) => "refused",
             (Outcome::Error, _) => "failed",
             (Outcome::NothingNew, Some(Idle::NoCode)) => "no-code",
@@ -114,8 +123,14 @@ impl OneKernel {
             (Outcome::NothingNew, Some(Idle::Released)) => "released",
             (Outcome::NothingNew, Some(Idle::NothingNew) | None) => "nothing-new",
         };
-        let JobResult { kernel, id, said, module, functions, fixes, warnings, notes, refusals, error, .. } = result;
-        Self { kernel, id, result: word, said, module, functions, fixes, warnings, notes, refusals, error }
+        let JobResult { kernel, id, said, module, functions, fixes, warnings, notes, refusals, error, tried, .. } =
+            result;
+        let said = match &tried {
+            None => said,
+            Some(tried) if tried.passed => format!("{said}, try passed"),
+            Some(_) => format!("{said}, try failed"),
+        };
+        Self { kernel, id, result: word, said, module, functions, fixes, warnings, notes, refusals, error, tried }
     }
 
     /// What is said of it beside its row.
@@ -123,6 +138,8 @@ impl OneKernel {
         let mut lines: Vec<String> = self.fixes.iter().filter_map(remark).collect();
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
+        let faults = self.tried.iter().flat_map(|tried| &tried.faults);
+        lines.extend(faults.map(|f| format!("failed in a guest ({}): [{}] {}", f.modules, f.code, f.text)));
         match lines.is_empty() {
             true => String::new(),
             false => format!("{}:\n  {}\n", self.kernel, lines.join("\n  ")),

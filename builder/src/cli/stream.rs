@@ -5,12 +5,12 @@ mod answer;
 mod edit;
 mod plan;
 mod release;
+mod side;
 mod site;
 
 use super::kernels::{complain, Results, Table};
 use super::sign::SignWith;
 use crate::error::Ended;
-use crate::files;
 use crate::pipeline::Outcome;
 use crate::sign::Signer;
 use crate::stream::build;
@@ -18,6 +18,8 @@ use crate::stream::engines::Engine;
 use crate::stream::ledger::Ledger;
 use crate::stream::values::{Cve, Version};
 use crate::stream::{names, rules, Kernel, Release, Stream};
+use crate::trial::Wishes;
+use crate::{files, parallel};
 use answer::{give, Answer};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -81,6 +83,9 @@ struct PlanArgs {
     /// The folder that the jobs write their results to
     #[arg(long, value_name = "DIR", default_value = "results")]
     into: PathBuf,
+    /// Have each job try its live patch in a guest of its kernel, which takes QEMU on the workers (docs/try.md)
+    #[arg(long = "try")]
+    tried: bool,
     /// A folder of earlier results: what has one of the same input is not built again, and times are estimated by them; can be given
     /// several times
     #[arg(long, value_name = "DIR")]
@@ -109,6 +114,9 @@ struct AssembleArgs {
     /// Want two results of each job, from different machines, that agree byte for byte
     #[arg(long)]
     twice: bool,
+    /// Want each live patch tried in a guest, and passed: this very module, with the kernel of this target, by this kmend-build
+    #[arg(long)]
+    require_try: bool,
     #[command(flatten)]
     place: Place,
     /// Print JSON instead of text; docs/farm.md has the fields
@@ -122,7 +130,8 @@ struct AssembleArgs {
 ///
 /// Writes NAME.ko, NAME.rs and NAME.json for each kernel; with --result, a job's result (docs/farm.md). A kernel that is refused does not
 /// stop the others.
-/// Exit code 0: all are built; 1: an error; 2: the kernels that are left out were refused. With --result, a refusal is a result: 0.
+/// Exit code 0: all are built; 1: an error; 2: the kernels that are left out were refused. With --result, a refusal is a result: 0; 4: a
+/// guest showed a fault of a live patch.
 #[derive(Args)]
 #[command(disable_version_flag = true)]
 struct BuildArgs {
@@ -140,6 +149,12 @@ struct BuildArgs {
     /// The sum of the job's input, as the plan has it: refuse to build from anything else. One for each kernel
     #[arg(long, value_name = "SHA256", requires = "result")]
     input: Vec<String>,
+    /// Try each live patch in a guest of its kernel, as `kmend-build try` does
+    #[arg(long = "try", requires = "result")]
+    tried: bool,
+    /// Compile on at most N processors at a time [default: all that this process may use]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    processors: Option<usize>,
     /// Print JSON instead of text; docs/streams.md has the fields
     #[arg(long)]
     json: bool,
@@ -164,6 +179,9 @@ struct ReleaseArgs {
     /// Build released packages that are missing in the repository again
     #[arg(long)]
     restore: bool,
+    /// Build N kernels side by side; each takes as much memory as it takes by itself
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = at_least_one)]
+    jobs: usize,
     /// Print JSON instead of text; docs/streams.md has the fields
     #[arg(long)]
     json: bool,
@@ -361,9 +379,11 @@ fn build_all(args: &BuildArgs) -> Result<Answer<Results>> {
     let signer = args.sign.signer()?;
     let jobs = crate::stream::plan::plan(&stream, release, &kernels, &ledger)?;
     crate::stream::plan::as_planned(&stream, &jobs, &args.input)?;
+    args.processors.into_iter().for_each(parallel::limit);
+    let wishes = args.tried.then(Wishes::default);
     let mut results = Results::new(&stream, release);
     for job in &jobs {
-        let mut done = release::run(job, &stream, &ledger);
+        let mut done = release::run(job, &stream, &ledger, wishes.as_ref());
         match (&args.result, &done.outcome) {
             (Some(results), _) => drop(done.write(results)?),
             (None, Some(outcome)) => {

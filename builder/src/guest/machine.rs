@@ -62,6 +62,11 @@ impl Machine {
         })
     }
 
+    /// The emulator's name.
+    pub fn qemu_name(&self) -> &'static str {
+        self.qemu.0
+    }
+
     /// Whether this computer's own processors could run the guest's code.
     pub fn is_native(&self) -> bool {
         self.arch == kmend_shared::arch::host()

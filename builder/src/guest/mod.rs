@@ -136,12 +136,15 @@ pub fn boot_more(kernel: &Path, initramfs: &[u8], host: Host, limits: Limits, mo
     Ok(Outcome { end, facts, console: read_console(&console) })
 }
 
+/// A guest's memory, as QEMU takes it.
+pub const MEMORY: &str = "1G";
+
 /// What QEMU is told for every guest of `machine`.
 pub fn arguments(machine: &Machine, accel: Accel) -> impl Iterator<Item = &'static str> {
     // One thread for all processors: with more, a processor can run an int3 of a text patch that is long done
     // (its translated copy of the code is stale), and the guest dies of it.
     let accel = if accel == Accel::Kvm { "kvm" } else { "tcg,thread=single" };
-    let always = ["-smp", "2", "-m", "1G", "-accel", accel, "-display", "none", "-monitor", "none", "-nic", "none"];
+    let always = ["-smp", "2", "-m", MEMORY, "-accel", accel, "-display", "none", "-monitor", "none", "-nic", "none"];
     machine.args.iter().copied().chain(always)
 }
 

@@ -6,7 +6,7 @@
 use super::build::labels;
 use super::ledger::Ledger;
 use super::plan::Job;
-use super::result::JobResult;
+use super::result::{JobResult, TRIAL};
 use super::{input, names, rules, Stream};
 use crate::elf::read::{read, Take};
 use crate::error::{Ended, Refusal};
@@ -15,7 +15,8 @@ use crate::inspect::{fit::fit, inspect};
 use crate::manifest::Manifest;
 use crate::progress;
 use crate::target::{store, Target};
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -74,6 +75,12 @@ pub fn module(
     }
     if !faults.is_empty() {
         return refused("result-manifest", faults);
+    }
+    if result.tried.is_some() {
+        match of_trial(result, folder, &bytes, &target) {
+            Ok(()) => {}
+            Err(error) => return refused("result-untried", vec![format!("{error:#}")]),
+        }
     }
     // Bytes of a stranger: what cannot be read does not fit.
     let report = match inspect(&bytes) {
@@ -151,6 +158,23 @@ fn of_manifest(
     let hooks = job.release.hooks.as_ref().map(|path| files::read(path).map(|bytes| files::sha256(&bytes)));
     same("hooks file", manifest.hooks_file.as_ref().map(|h| &h.sha256) == hooks.transpose()?.as_ref());
     Ok(faults)
+}
+
+/// Checks that what the guest told in full is of this module and kernel, and that all was well.
+fn of_trial(result: &JobResult, folder: &Path, module: &[u8], target: &Target) -> Result<()> {
+    let told: Value = serde_json::from_slice(&result.file(folder, TRIAL)?).with_context(|| TRIAL.to_string())?;
+    let sum = files::sha256(module);
+    let wanted: [(&str, &str); 5] = [
+        ("/result", "passed"),
+        ("/sha256", &sum),
+        ("/target/name", &target.name),
+        ("/target/release", &target.release),
+        ("/target/build_id", &target.build_id),
+    ];
+    match wanted.iter().find(|(place, wanted)| told.pointer(place).and_then(Value::as_str) != Some(*wanted)) {
+        None => Ok(()),
+        Some((place, wanted)) => bail!("{TRIAL} has another {}, not {wanted}", &place[1..]),
+    }
 }
 
 /// What the manifest inside of the module says otherwise than the one beside it, which has its sum, the sums of patch files and, behind

@@ -3,7 +3,7 @@
 //! that is wrong with the others, out. What is kept depends on the number of jobs, and not on that of results.
 
 use super::input;
-use super::plan::{command, shown, Job, Why};
+use super::plan::{command, shown, How, Job, Why};
 use super::result::{each, JobResult, Outcome};
 use super::Stream;
 use crate::error::{Ended, Refusal};
@@ -21,6 +21,8 @@ pub struct Kept {
     pub folder: PathBuf,
     /// How it ended.
     pub outcome: Outcome,
+    /// Why no result of this job has a module that counts as tried; None where one does, and where there is no module.
+    pub untried: Option<String>,
     agreement: String,
     /// Another machine that agrees.
     machine: Option<String>,
@@ -51,8 +53,19 @@ pub struct Found {
     times: BTreeMap<usize, (u64, f64)>,
     /// Jobs that failed and have no other result: by their number, the folder and the error.
     failed: BTreeMap<usize, (PathBuf, String)>,
+    /// Jobs of which a guest showed a fault: by their number, the folder and the first fault.
+    try_failed: BTreeMap<usize, (PathBuf, String)>,
     faults: Vec<Refusal>,
     more: usize,
+}
+
+/// What is asked of results, beside that they belong to the plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Demands {
+    /// Two of each job, from different machines.
+    pub twice: bool,
+    /// Each module was tried in a guest, and passed.
+    pub tried: bool,
 }
 
 /// Jobs by their kernels, and what to run for each again.
@@ -60,19 +73,19 @@ pub struct Planned<'p, 's> {
     stream: &'s Stream,
     jobs: &'p [Job<'s>],
     by_kernel: BTreeMap<&'s str, usize>,
-    results: PathBuf,
+    how: How,
 }
 
 impl<'p, 's> Planned<'p, 's> {
-    /// Of `jobs`, which are of one version; `results` is the folder that command lines name.
-    pub fn new(stream: &'s Stream, jobs: &'p [Job<'s>], results: &Path) -> Self {
+    /// Of `jobs`, which are of one version, and are run again as `how` says.
+    pub fn new(stream: &'s Stream, jobs: &'p [Job<'s>], how: How) -> Self {
         let by_kernel = jobs.iter().enumerate().map(|(n, job)| (job.kernel.target.as_str(), n)).collect();
-        Self { stream, jobs, by_kernel, results: results.into() }
+        Self { stream, jobs, by_kernel, how }
     }
 
     /// What to run again for a job.
     fn again(&self, job: &Job<'_>) -> String {
-        format!("run again: {}", shown(&command(self.stream, &[job], &self.results)))
+        format!("run again: {}", shown(&command(self.stream, &[job], &self.how)))
     }
 
     /// The job that `result` is of; None where it is of a kernel that was not asked for.
@@ -99,8 +112,14 @@ impl<'p, 's> Planned<'p, 's> {
             return refuse("result-other-version", reason, away);
         }
         let again = self.again(job);
-        if result.kmend_build != input::BUILDER {
-            let reason = format!("kmend-build {} has built it, this one is {}", result.kmend_build, input::BUILDER);
+        let program = job.input.program;
+        if result.kmend_build != input::BUILDER || result.program != program {
+            let there = if result.program.is_empty() { "of an unknown build" } else { &result.program };
+            let reason = format!(
+                "kmend-build {} ({there}) has built it, this one is {} ({program})",
+                result.kmend_build,
+                input::BUILDER
+            );
             return refuse("result-other-builder", reason, &again);
         }
         if result.input != job.input.sum || result.id != job.id {
@@ -181,14 +200,23 @@ impl Found {
             Ok(agreement) => agreement,
             Err(error) => return self.fault(refuse("result-unreadable", format!("{error:#}")), folder),
         };
+        let untried = result.untried(job);
+        if result.outcome == Outcome::TryFailed {
+            let fault = result.tried.iter().flat_map(|tried| &tried.faults).next();
+            let fault = fault.map(|f| format!("[{}] {}", f.code, f.text)).unwrap_or_default();
+            self.try_failed.entry(n).or_insert((folder.into(), fault.chars().take(2000).collect()));
+        }
         let machine = result.run.as_ref().and_then(|run| run.machine.clone());
         match self.kept.get_mut(&n) {
             None => {
-                let kept =
-                    Kept { folder: folder.into(), outcome: result.outcome, agreement, machine, confirmed: false };
-                self.kept.insert(n, kept);
+                let (folder, outcome) = (folder.into(), result.outcome);
+                self.kept.insert(n, Kept { folder, outcome, untried, agreement, machine, confirmed: false });
             }
             Some(other) if other.agreement == agreement => {
+                // The one whose module was tried counts: it holds what shows that.
+                if other.untried.is_some() && untried.is_none() {
+                    (other.folder, other.outcome, other.untried) = (folder.into(), result.outcome, None);
+                }
                 other.confirmed |= machine.is_some() && other.machine.is_some() && machine != other.machine;
             }
             Some(other) => {
@@ -222,20 +250,29 @@ impl Found {
         self.faults.first().map(|first| (self.faults.len() + self.more, first))
     }
 
-    /// Checks that each job that has to be built has a result, with `twice` one of each of two machines, and that nothing is wrong
-    /// with any.
+    /// Checks that each job that has to be built has a result as `demands` asks, and that nothing is wrong with any. A fault that a
+    /// guest showed is one, whether that was asked for or not.
     ///
     /// # Errors
     /// [`Ended`], with what is wrong.
-    pub fn complete(&self, planned: &Planned<'_, '_>, twice: bool) -> Result<()> {
+    pub fn complete(&self, planned: &Planned<'_, '_>, demands: Demands) -> Result<()> {
         let (mut refusals, mut more) = (self.faults.clone(), self.more);
         refusals.sort_by(|a, b| (&a.section, &a.code).cmp(&(&b.section, &b.code)));
         for (n, job) in planned.jobs.iter().enumerate().filter(|(_, job)| job.why == Why::Build) {
             let refuse = |code: &str, reason: String| {
                 Refusal::new(code, &job.kernel.target, &format!("job {}", job.id), reason, &planned.again(job))
             };
+            if let Some((folder, fault)) = self.try_failed.get(&n) {
+                let reason = format!("a guest showed a fault of its live patch ({}): {fault}", folder.display());
+                let hint = "see what the guest told in its try.json; mend the fix, or take that result away and run the job again";
+                refusals.push(Refusal { hint: hint.into(), ..refuse("result-try-failed", reason) });
+                continue;
+            }
             let wrong = match (self.kept.get(&n), self.failed.get(&n)) {
-                (Some(kept), _) if twice && !kept.confirmed => {
+                (Some(Kept { untried: Some(reason), folder, .. }), _) if demands.tried => {
+                    refuse("result-untried", format!("{reason} ({})", folder.display()))
+                }
+                (Some(kept), _) if demands.twice && !kept.confirmed => {
                     let reason = "only one machine built it, or two that did not say which they are; --twice needs two that agree";
                     refuse("result-once", reason.into())
                 }

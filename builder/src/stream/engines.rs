@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Jobs as engines take them: the jobs of a plan in, a matrix, a pipeline or a script out. kmend has no engine of its own.
 
-use super::plan::{command, shown, word, Job};
+use super::plan::{command, shown, word, How, Job};
 use super::Stream;
 use anyhow::{ensure, Result};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// An engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -78,7 +77,7 @@ pub fn most(engine: Option<Engine>, asked: Option<usize>) -> Result<usize> {
 }
 
 /// Puts `jobs` into at most `most` jobs of an engine, as evenly as they go, in their order.
-pub fn batches<'p, 's>(stream: &Stream, jobs: &[&'p Job<'s>], most: usize, results: &Path) -> Vec<Batch<'p, 's>> {
+pub fn batches<'p, 's>(stream: &Stream, jobs: &[&'p Job<'s>], most: usize, how: &How) -> Vec<Batch<'p, 's>> {
     let count = jobs.len().min(most);
     let (mut rest, mut all) = (jobs, Vec::with_capacity(count));
     for n in 0..count {
@@ -88,14 +87,14 @@ pub fn batches<'p, 's>(stream: &Stream, jobs: &[&'p Job<'s>], most: usize, resul
             [one] => one.id.clone(),
             _ => format!("{}-{}-part-{}", word(&stream.name, 60), these[0].release.version, n + 1),
         };
-        all.push(Batch { id, jobs: these.to_vec(), command: command(stream, these, results) });
+        all.push(Batch { id, jobs: these.to_vec(), command: command(stream, these, how) });
     }
     all
 }
 
-/// The jobs as `engine` takes them; `results` is the folder in the command lines.
-pub fn written(engine: Engine, stream: &Stream, batches: &[Batch<'_, '_>], results: &Path) -> String {
-    let results = results.display().to_string();
+/// The jobs as `engine` takes them; `how` is that of their command lines.
+pub fn written(engine: Engine, stream: &Stream, batches: &[Batch<'_, '_>], how: &How) -> String {
+    let results = how.results.display().to_string();
     match engine {
         Engine::Plain => batches.iter().map(|batch| shown(&batch.command) + "\n").collect(),
         Engine::Github => github(batches),

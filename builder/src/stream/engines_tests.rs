@@ -7,23 +7,27 @@ use super::super::sample;
 use super::*;
 use std::process::Command;
 
+fn how(results: &str) -> How {
+    How { results: results.into(), tried: false }
+}
+
 #[test]
 fn kernels_share_jobs_as_evenly_as_they_go() {
     let (_dir, stream) = sample::stream(10);
     let kernels: Vec<_> = stream.kernels.iter().collect();
     let jobs = plan(&stream, &stream.versions[1], &kernels, &Ledger::empty("s")).unwrap();
     let jobs: Vec<_> = jobs.iter().collect();
-    let sizes = |most| batches(&stream, &jobs, most, Path::new("r")).iter().map(|b| b.jobs.len()).collect::<Vec<_>>();
+    let sizes = |most| batches(&stream, &jobs, most, &how("r")).iter().map(|b| b.jobs.len()).collect::<Vec<_>>();
     assert_eq!(sizes(usize::MAX), [1; 10]);
     assert_eq!(sizes(10), [1; 10]);
     assert_eq!(sizes(4), [3, 3, 2, 2]);
     assert_eq!(sizes(1), [10]);
-    let few = batches(&stream, &jobs, 4, Path::new("r"));
+    let few = batches(&stream, &jobs, 4, &how("r"));
     let all: Vec<&str> = few.iter().flat_map(|b| &b.jobs).map(|job| job.id.as_str()).collect();
     assert_eq!(all, jobs.iter().map(|job| job.id.as_str()).collect::<Vec<_>>());
     assert_eq!(few[3].id, "s-1-2-part-4");
     assert_eq!(few[0].command.iter().filter(|word| *word == "--input").count(), 3);
-    assert!(batches(&stream, &[], 4, Path::new("r")).is_empty());
+    assert!(batches(&stream, &[], 4, &how("r")).is_empty());
 }
 
 #[test]
@@ -48,8 +52,8 @@ fn what_engines_get_is_what_they_take() {
     let kernels: Vec<_> = stream.kernels.iter().collect();
     let jobs = plan(&stream, &stream.versions[1], &kernels, &Ledger::empty("s")).unwrap();
     let jobs: Vec<_> = jobs.iter().collect();
-    let batches = batches(&stream, &jobs, 9, Path::new("results"));
-    let text = |engine| written(engine, &stream, &batches, Path::new("results"));
+    let batches = batches(&stream, &jobs, 9, &how("results"));
+    let text = |engine| written(engine, &stream, &batches, &how("results"));
     // A shell gets the same words back.
     let words = |line: &str| {
         let line = line.replacen("kmend-build", "printf '%s\\n'", 1);
@@ -89,6 +93,6 @@ fn what_engines_get_is_what_they_take() {
         let said: Vec<String> = String::from_utf8(out.stdout).unwrap().lines().map(String::from).collect();
         assert_eq!(said, wanted.map_or(&[][..], |words| &words[1..]));
     }
-    let none = |engine| written(engine, &stream, &[], Path::new("results"));
+    let none = |engine| written(engine, &stream, &[], &how("results"));
     assert_eq!([Engine::Github, Engine::Slurm, Engine::Plain].map(none), ["{\"include\":[]}\n", "", ""]);
 }

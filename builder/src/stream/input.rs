@@ -6,18 +6,46 @@ use super::build::labels;
 use super::ledger::Ledger;
 use super::{Kernel, Release, Stream};
 use crate::files;
+use crate::image::vmlinuz;
 use crate::target::Target;
-use anyhow::{Context, Result};
+use anyhow::{anyhow, Context, Result};
 use serde_json::{json, Value};
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::LazyLock;
 
 /// What the sums are made of begins with this; another way to make them gets another.
-const FORM: &str = "kmend job 1";
+const FORM: &str = "kmend job 2";
 /// The most bytes of a hooks file.
 const MAX_HOOKS: u64 = 1 << 20;
 
 /// The version of this kmend-build.
 pub const BUILDER: &str = env!("CARGO_PKG_VERSION");
+
+/// The most bytes of a program that is summed.
+const MAX_PROGRAM: u64 = 1 << 30;
+
+/// Which build of kmend-build runs: `build-id:` and its GNU build id, `sha256:` and the sum of the program where the linker left none.
+/// Two machines with the same package agree, also where one of them has stripped it; two builds of one version differ.
+///
+/// # Errors
+/// The program cannot be read.
+pub fn program() -> Result<&'static str> {
+    static PROGRAM: LazyLock<Result<String, String>> = LazyLock::new(|| {
+        // As it was started: a package manager may have put another one in its place.
+        program_in(Path::new("/proc/self/exe")).map_err(|error| format!("{error:#}"))
+    });
+    PROGRAM.as_deref().map_err(|error| anyhow!("kmend-build cannot read itself: {error}"))
+}
+
+fn program_in(path: &Path) -> Result<String> {
+    /// Of a build id, in hexadecimal: no hash that linkers write is shorter. A number that someone typed in may be.
+    const SHORTEST: usize = 32;
+    if let Some(id) = vmlinuz::build_id_of(path).ok().filter(|id| id.len() >= SHORTEST) {
+        return Ok(format!("build-id:{id}"));
+    }
+    Ok(format!("sha256:{}", files::sha256(&files::read_at_most(path, MAX_PROGRAM)?)))
+}
 
 /// The input of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +54,8 @@ pub struct Input {
     pub sum: String,
     /// SHA-256 of each part by its name: what differs between two inputs can be said.
     pub parts: BTreeMap<String, String>,
+    /// The build of kmend-build that it is for: [`program`].
+    pub program: &'static str,
 }
 
 impl Input {
@@ -38,14 +68,14 @@ impl Input {
 
 /// What decides the result of building `release` for `kernel`, beside the target:
 ///
-/// - `builder`: the version of kmend-build
+/// - `builder`: the version of kmend-build, and which build of it
 /// - `stream`: what the stream file says of the stream, the kernel and the version
 /// - `fixes`: the fixes in order, by the sums of their hunks, with what the stream says of each
 /// - `hooks`: the hooks file
 /// - `ledger`: what was released for this kernel before this version
 ///
 /// # Errors
-/// A hooks file that cannot be read.
+/// A hooks file, or kmend-build itself, that cannot be read.
 pub fn of(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledger) -> Result<Input> {
     let released = ledger.released(&kernel.target);
     let labels = labels(stream, kernel, release, released);
@@ -70,8 +100,9 @@ pub fn of(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledger) 
         Ok::<_, anyhow::Error>(json!([path.file_name().map(|n| n.to_string_lossy()), files::sha256(&bytes)]))
     });
     let missing = released.iter().filter(|e| stream.versions.iter().all(|r| r.version != e.version));
+    let program = program()?;
     let parts = [
-        ("builder", json!(BUILDER)),
+        ("builder", json!([BUILDER, program])),
         (
             "stream",
             json!({
@@ -89,7 +120,7 @@ pub fn of(stream: &Stream, kernel: &Kernel, release: &Release, ledger: &Ledger) 
     let parts = parts.map(|(name, value)| (name.to_string(), files::sha256(value.to_string().as_bytes())));
     let mut words = vec![FORM];
     words.extend(parts.iter().flat_map(|(name, sum)| [name.as_str(), sum.as_str()]));
-    Ok(Input { sum: files::key(&words), parts: parts.into() })
+    Ok(Input { sum: files::key(&words), parts: parts.into(), program })
 }
 
 /// The ledger's rows of the versions before `release`. Packages are no part of them: they get other sums when they are signed later.

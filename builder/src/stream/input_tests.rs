@@ -80,3 +80,36 @@ fn folders_of_a_machine_are_no_part_of_a_target() {
     other.cc.push('1');
     assert_ne!(of_target(&target), of_target(&other));
 }
+
+#[test]
+fn builds_of_one_version_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("program");
+    let of = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        program_in(&path).unwrap()
+    };
+    let elf = |id: &[u8], code: &[u8]| {
+        use object::{write::Object, Architecture, BinaryFormat, Endianness, SectionKind};
+        let mut file = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+        let note = file.add_section(Vec::new(), b".note.gnu.build-id".to_vec(), SectionKind::Note);
+        let head = [4, id.len() as u32, object::elf::NT_GNU_BUILD_ID].map(u32::to_le_bytes).concat();
+        file.append_section_data(note, &[&head, &b"GNU\0"[..], id].concat(), 4);
+        let text = file.add_section(Vec::new(), b".text".to_vec(), SectionKind::Text);
+        file.append_section_data(text, code, 1);
+        file.write().unwrap()
+    };
+    // The id is the linker's sum over what it linked: it stays when the program is stripped.
+    let id = of(&elf(&[7; 20], b"code"));
+    assert_eq!(id, format!("build-id:{}", "07".repeat(20)));
+    assert_eq!(of(&elf(&[7; 20], b"stripped")), id);
+    assert_ne!(of(&elf(&[8; 20], b"code")), id);
+    // A short one was typed in.
+    let short = of(&elf(&[7; 4], b"code"));
+    assert!(short.starts_with("sha256:") && short != of(&elf(&[7; 4], b"other")), "{short}");
+    assert_eq!(of(b"#!/bin/sh"), format!("sha256:{}", files::sha256(b"#!/bin/sh")));
+    assert!(program_in(dir.path()).is_err());
+    // This one has either, and says the same each time.
+    assert_eq!(program().unwrap(), program().unwrap());
+    assert!(program().unwrap().contains(':'));
+}

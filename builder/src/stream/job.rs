@@ -2,16 +2,18 @@
 //! One job: a kernel's build in; module, source, manifest, report, log and `result.json` in a folder of its own out. It has no
 //! keys and changes no ledger.
 
-use super::build::{self, End, Watched};
+use super::build::{self, idle, End, Watched};
 use super::ledger::Ledger;
 use super::plan::Job;
-use super::result::{FileSum, Idle, JobResult, Outcome, Run, Step, FILE, LOG};
+use super::result::{FileSum, Idle, JobResult, Outcome, Run, Step, Tried, TriedFault, FILE, LOG, TRIAL};
 use super::{input, Stream};
-use crate::error::{self, Refused};
+use crate::error::{Ended, Refused};
 use crate::files;
 use crate::pipeline;
 use crate::progress;
 use crate::report::{of_build::of_build, End as PageEnd};
+use crate::target::Target;
+use crate::trial::{self, Report, Subject, Wishes};
 use anyhow::{ensure, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,21 +23,32 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub struct Done {
     /// What came of it.
     pub result: JobResult,
-    /// The error that it ended with: a refusal, or another.
+    /// The error that it ended with: a refusal, a fault in a guest, or another.
     pub error: Option<anyhow::Error>,
     /// What was built.
     pub outcome: Option<Box<pipeline::Outcome>>,
     /// The page about it, where it came to a request.
     page: Option<String>,
+    /// What came of trying it, where that was done.
+    trial: Option<Report>,
     log: String,
 }
 
-/// Runs `job`, however it ends.
-pub fn run(job: &Job<'_>, stream: &Stream, ledger: &Ledger) -> Done {
+/// Runs `job`, however it ends. With `wishes`, a module that was built is tried in a guest of its kernel.
+pub fn run(job: &Job<'_>, stream: &Stream, ledger: &Ledger, wishes: Option<&Wishes>) -> Done {
     reset_peak();
     let (begun, clock) = (SystemTime::now(), Instant::now());
     let mut watched = Watched::default();
-    let (end, log) = progress::logged(|| build::build(stream, job.kernel, job.release, ledger, &mut watched));
+    let work = || {
+        check_machine(job, stream, wishes)?;
+        let end = build::build(stream, job.kernel, job.release, ledger, &mut watched)?;
+        let trial = match (&end, &watched.request, wishes) {
+            (End::Built(outcome), Some(request), Some(wishes)) => Some(tried(outcome, &request.target, wishes)?),
+            _ => None,
+        };
+        Ok((end, trial))
+    };
+    let (end, log) = progress::logged(work);
     let mut result = JobResult::new(stream, job);
     result.run = Some(Run {
         begun: begun.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -44,23 +57,40 @@ pub fn run(job: &Job<'_>, stream: &Stream, ledger: &Ledger) -> Done {
         peak_memory_kib: peak(),
         machine: machine(),
     });
-    let page = page(&watched, &end);
-    let mut done = Done { result, error: None, outcome: None, page, log: log.text };
-    match end {
-        Ok(end) => done.ended(end),
-        Err(error) => done.failed(error),
-    }
+    let page = page(&watched, end.as_ref().map(|(end, _)| end));
     // The target that it was built with, if that was changed meanwhile.
     if let Some(request) = &watched.request {
-        done.result.target = Some(input::of_target(&request.target));
+        result.target = Some(input::of_target(&request.target));
+    }
+    let mut done = Done { result, error: None, outcome: None, page, trial: None, log: log.text };
+    match end {
+        Ok((end, trial)) => {
+            done.ended(end);
+            trial.into_iter().for_each(|report| done.was_tried(report));
+        }
+        Err(error) => done.failed(error),
     }
     done
+}
+
+/// Checks that a guest can be made where one will be wanted, before the build.
+fn check_machine(job: &Job<'_>, stream: &Stream, wishes: Option<&Wishes>) -> Result<()> {
+    let wanted = wishes.is_some() && idle(stream, job.kernel, job.release).is_none();
+    // Where the architecture is not known, there is no target either, and the build says so.
+    let arch = job.arch.as_ref().filter(|_| wanted && job.target.is_some());
+    arch.map_or(Ok(()), |arch| trial::check_machine(arch).context("the live patch could not be tried"))
+}
+
+fn tried(outcome: &pipeline::Outcome, target: &Target, wishes: &Wishes) -> Result<Report> {
+    let ko = format!("{}.ko", outcome.manifest.name);
+    let report = Subject::of(&ko, outcome.module.clone(), target, wishes).and_then(|subject| subject.run(wishes));
+    report.with_context(|| format!("{ko} was built, and could not be tried"))
 }
 
 impl Done {
     /// One that ended so without a build.
     pub fn of(result: JobResult, end: End) -> Self {
-        let mut done = Self { result, error: None, outcome: None, page: None, log: String::new() };
+        let mut done = Self { result, error: None, outcome: None, page: None, trial: None, log: String::new() };
         done.ended(end);
         done
     }
@@ -93,22 +123,40 @@ impl Done {
         }
     }
 
+    /// Notes how its module did in a guest.
+    fn was_tried(&mut self, report: Report) {
+        let fault = |modules: &str, fault: &trial::Fault| TriedFault {
+            modules: modules.into(),
+            code: fault.code.into(),
+            text: fault.text.clone(),
+        };
+        let faults: Vec<TriedFault> =
+            report.runs.iter().flat_map(|run| run.faults.iter().map(|f| fault(run.modules.name(), f))).collect();
+        let result = &mut self.result;
+        for TriedFault { modules, code, text } in &faults {
+            self.log.push_str(&format!("failed in a guest ({modules}): [{code}] {text}\n"));
+        }
+        if !report.passed() {
+            result.outcome = Outcome::TryFailed;
+            self.error = Some(Ended::faulty(&report.live_patch, &report.target.name, faults.len()).into());
+        }
+        result.tried = Some(Tried {
+            passed: report.passed(),
+            module_sha256: report.sha256.clone(),
+            target: result.target.clone().unwrap_or_default(),
+            kmend_build: result.kmend_build.clone(),
+            program: result.program.clone(),
+            accelerator: report.accelerator.into(),
+            faults,
+        });
+        self.trial = Some(report);
+    }
+
     /// Notes the error that it ended with; a module that there was is given up.
     pub fn failed(&mut self, error: anyhow::Error) {
-        let result = &mut self.result;
-        match error::refusals(&error) {
-            [] => {
-                (result.outcome, result.error, result.said) =
-                    (Outcome::Error, Some(format!("{error:#}")), "failed".into());
-            }
-            refusals => {
-                (result.outcome, result.refusals, result.said) =
-                    (Outcome::Refused, refusals.to_vec(), "refused".into());
-            }
-        }
-        (result.module, result.functions) = (None, None);
+        self.result.failed(&error);
         self.log.push_str(&format!("{error:#}\n"));
-        self.outcome = None;
+        (self.outcome, self.trial) = (None, None);
         self.error = Some(error);
     }
 
@@ -123,6 +171,9 @@ impl Done {
             all.extend(build::files(outcome)?.map(|(end, bytes)| (format!("{name}.{end}"), bytes)));
         }
         all.extend(self.page.as_ref().map(|page| ("report.html".into(), page.clone().into_bytes())));
+        if let Some(report) = &self.trial {
+            all.push((TRIAL.into(), (serde_json::to_string_pretty(report)? + "\n").into_bytes()));
+        }
         let sum = |bytes: &[u8]| FileSum { sha256: files::sha256(bytes), bytes: bytes.len() as u64 };
         self.result.files = all.iter().map(|(name, bytes)| (name.clone(), sum(bytes))).collect();
         let json = serde_json::to_string_pretty(&self.result).context("the result")? + "\n";
@@ -164,7 +215,7 @@ impl Done {
     }
 }
 
-fn page(watched: &Watched, end: &Result<End>) -> Option<String> {
+fn page(watched: &Watched, end: Result<&End, &anyhow::Error>) -> Option<String> {
     let request = watched.request.as_ref()?;
     let (end, outcome) = match end {
         Ok(End::Built(outcome)) => (PageEnd::Built(&outcome.manifest), Some(&**outcome)),

@@ -8,13 +8,13 @@ use super::ledger::Ledger;
 use super::values::Version;
 use super::{names, rules, Kernel, Release, Stream};
 use crate::error::Ended;
-use crate::files;
 use crate::target::store;
+use crate::{files, guest, trial};
 use anyhow::{bail, ensure, Result};
 use kmend_shared::arch::ArchNames;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What there is to do for a kernel, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,42 @@ pub struct Job<'s> {
     pub module: Option<String>,
     /// How many seconds it took the last time, where a result tells.
     pub seconds: Option<f64>,
+}
+
+/// How jobs are run.
+#[derive(Clone, Debug)]
+pub struct How {
+    /// The folder that they write their results to.
+    pub results: PathBuf,
+    /// They try their live patches in guests.
+    pub tried: bool,
+}
+
+/// What a job needs of the machine that it runs on, beside kmend-build and the stream's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Needs {
+    /// The prepared target.
+    pub target: String,
+    /// The guest that it tries its live patch in; None where it does not.
+    pub guest: Option<GuestNeeds>,
+}
+
+/// What a guest needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GuestNeeds {
+    /// QEMU's program; None where the kernel's architecture is not known.
+    pub emulator: Option<&'static str>,
+    /// Its memory, as QEMU takes it.
+    pub memory: &'static str,
+}
+
+impl Job<'_> {
+    /// What it needs where it is run so.
+    pub fn needs(&self, how: &How) -> Needs {
+        let emulator = || self.arch.as_deref().and_then(|arch| trial::emulator_of(arch).ok());
+        let guest = how.tried.then(|| GuestNeeds { emulator: emulator(), memory: guest::MEMORY });
+        Needs { target: self.kernel.target.clone(), guest }
+    }
 }
 
 /// Plans `release` for `kernels`.
@@ -154,8 +190,8 @@ pub fn word(text: &str, longest: usize) -> String {
     }
 }
 
-/// The command line that builds `jobs`, which are of one version, into the folder `results`.
-pub fn command(stream: &Stream, jobs: &[&Job<'_>], results: &Path) -> Vec<String> {
+/// The command line that builds `jobs`, which are of one version.
+pub fn command(stream: &Stream, jobs: &[&Job<'_>], how: &How) -> Vec<String> {
     let mut words: Vec<String> = ["kmend-build", "stream", "build"].map(String::from).into();
     words.push(path(&stream.path));
     let version = jobs.first().map(|job| job.release.version.to_string()).unwrap_or_default();
@@ -163,7 +199,10 @@ pub fn command(stream: &Stream, jobs: &[&Job<'_>], results: &Path) -> Vec<String
     for job in jobs {
         words.extend(["-k", &job.kernel.target, "--input", &job.input.sum].map(String::from));
     }
-    words.extend(["--result".into(), path(results)]);
+    words.extend(["--result".into(), path(&how.results)]);
+    if how.tried {
+        words.push("--try".into());
+    }
     words
 }
 
@@ -193,11 +232,13 @@ pub fn as_planned(stream: &Stream, jobs: &[Job<'_>], sums: &[String]) -> Result<
     if let Some(job) = jobs.iter().find(|job| !sums.contains(&job.input.sum)) {
         bail!(
             "the plan is not of this stream file: {} for {} has the input {} with the stream file {file}, its patches, its ledger and \
-             this kmend-build ({}), and --input does not name it. Build from the commit that was planned, or plan again",
+             this kmend-build ({}, {}), and --input does not name it. Build from the commit that was planned, by the kmend-build that \
+             planned, or plan again",
             job.release.version,
             job.kernel.target,
             job.input.sum,
-            input::BUILDER
+            input::BUILDER,
+            job.input.program
         );
     }
     if let Some(sum) = sums.iter().find(|sum| jobs.iter().all(|job| job.input.sum != **sum)) {

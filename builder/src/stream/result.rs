@@ -7,7 +7,7 @@ use super::values::Version;
 use super::{input, Stream};
 use crate::diff::warnings::Warning;
 use crate::emit;
-use crate::error::Refusal;
+use crate::error::{self, Refusal};
 use crate::files;
 use crate::source::Fix;
 use anyhow::{bail, ensure, Context, Result};
@@ -24,6 +24,8 @@ pub const FILE: &str = "result.json";
 pub const SCHEMA: u32 = 1;
 /// The log in a result's folder. It is the one file that differs from run to run.
 pub const LOG: &str = "build.log";
+/// What `try` tells in full, in a result's folder: as `kmend-build try --json` prints it. Two runs differ in it too.
+pub const TRIAL: &str = "try.json";
 /// The most bytes of a `result.json`.
 const MAX_BYTES: u64 = 16 << 20;
 /// The most bytes of a file that it names.
@@ -39,6 +41,8 @@ const DEEPEST: usize = 3;
 pub enum Outcome {
     /// There is a module.
     Built,
+    /// There is a module, and a guest of its kernel showed a fault of it.
+    TryFailed,
     /// There can be none, whenever it is tried again.
     Refused,
     /// There is nothing to build for this kernel.
@@ -68,6 +72,36 @@ pub struct FileSum {
     pub sha256: String,
     /// Its size.
     pub bytes: u64,
+}
+
+/// How the module did in a guest of its kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// True where no run showed a fault.
+    pub passed: bool,
+    /// SHA-256 of the module that was loaded.
+    pub module_sha256: String,
+    /// The sum of the record of the target whose kernel was booted.
+    pub target: String,
+    /// The version of the kmend-build that tried it.
+    pub kmend_build: String,
+    /// Which build of it.
+    pub program: String,
+    /// `KVM` or `TCG`: how QEMU ran the guest's code.
+    pub accelerator: String,
+    /// What was not as it has to be, run after run.
+    pub faults: Vec<TriedFault>,
+}
+
+/// A fault that a guest showed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriedFault {
+    /// The run: `plain`, `never`, `after`, `before`.
+    pub modules: String,
+    /// Its name; docs/try.md has them all.
+    pub code: String,
+    /// What was seen.
+    pub text: String,
 }
 
 /// What one run was like: the only part of a result that differs from run to run.
@@ -109,6 +143,9 @@ pub struct JobResult {
     pub kernel: String,
     /// The version of the kmend-build that ran.
     pub kmend_build: String,
+    /// Which build of it: [`input::program`]. Empty in results of programs that did not tell.
+    #[serde(default)]
+    pub program: String,
     /// The sum of its input.
     pub input: String,
     /// The sums of the input's parts.
@@ -135,6 +172,9 @@ pub struct JobResult {
     pub refusals: Vec<Refusal>,
     /// What went wrong, where it was no refusal.
     pub error: Option<String>,
+    /// How the module did in a guest, where the job tried it.
+    #[serde(default, rename = "try")]
+    pub tried: Option<Tried>,
     /// The files beside it, by their names.
     pub files: BTreeMap<String, FileSum>,
     /// What the run was like.
@@ -151,6 +191,7 @@ impl JobResult {
             version: job.release.version,
             kernel: job.kernel.target.clone(),
             kmend_build: input::BUILDER.into(),
+            program: job.input.program.into(),
             input: job.input.sum.clone(),
             inputs: job.input.parts.clone(),
             target: job.target.clone(),
@@ -164,9 +205,23 @@ impl JobResult {
             notes: Vec::new(),
             refusals: Vec::new(),
             error: None,
+            tried: None,
             files: BTreeMap::new(),
             run: None,
         }
+    }
+
+    /// Notes the error that it ended with; a module that there was is given up.
+    pub fn failed(&mut self, error: &anyhow::Error) {
+        match error::refusals(error) {
+            [] => {
+                (self.outcome, self.error, self.said) = (Outcome::Error, Some(format!("{error:#}")), "failed".into());
+            }
+            refusals => {
+                (self.outcome, self.refusals, self.said) = (Outcome::Refused, refusals.to_vec(), "refused".into());
+            }
+        }
+        (self.module, self.functions, self.tried) = (None, None, None);
     }
 
     /// Reads the result in `folder`, without its files.
@@ -197,17 +252,53 @@ impl JobResult {
             ensure!(sum.bytes <= MAX_FILE, "{name} has {} bytes; {MAX_FILE} are the most", sum.bytes);
         }
         match (&self.module, self.outcome) {
-            (Some(module), Outcome::Built) => {
+            (Some(module), Outcome::Built | Outcome::TryFailed) => {
                 emit::check_module_name(module)?;
+                self.sound_trial()?;
                 let lacks = ["ko", "rs", "json"].map(|end| format!("{module}.{end}"));
                 let lacks = lacks.iter().find(|name| !self.files.contains_key(*name));
                 lacks.map_or(Ok(()), |name| bail!("it is built, and names no {name}"))
             }
-            (None, Outcome::Built) => bail!("it is built, and names no module"),
+            (None, Outcome::Built | Outcome::TryFailed) => bail!("it is built, and names no module"),
             (Some(_), _) => bail!("it is not built, and names a module"),
+            (None, _) if self.tried.is_some() => bail!("it names no module, and says that one was tried"),
             (None, Outcome::Refused) if self.refusals.is_empty() => bail!("it is refused, and says not why"),
             _ => Ok(()),
         }
+    }
+
+    /// Checks what it says of a trial against its outcome.
+    fn sound_trial(&self) -> Result<()> {
+        match (&self.tried, self.outcome) {
+            (None, Outcome::Built) => Ok(()),
+            (None, _) => bail!("a trial is said to have failed, and there was none"),
+            (Some(_), _) if !self.files.contains_key(TRIAL) => bail!("its module was tried, and it names no {TRIAL}"),
+            (Some(tried), outcome) => {
+                let same = tried.passed == (outcome == Outcome::Built) && tried.passed == tried.faults.is_empty();
+                ensure!(same, "what it says of the trial is not what it says of its faults, or of the outcome");
+                Ok(())
+            }
+        }
+    }
+
+    /// Why its module does not count as tried: a trial counts of this very module, by this build of kmend-build, with the kernel of
+    /// `job`. None where it does, and where there is no module.
+    pub fn untried(&self, job: &Job<'_>) -> Option<String> {
+        let ko = format!("{}.ko", self.module.as_ref()?);
+        let Some(tried) = &self.tried else {
+            return Some("its job did not try the live patch in a guest".into());
+        };
+        let is_program = tried.kmend_build == input::BUILDER && tried.program == job.input.program;
+        let is_target = Some(&tried.target) == self.target.as_ref()
+            && job.target.as_ref().is_none_or(|target| *target == tried.target);
+        let is_module = self.files.get(&ko).is_some_and(|sum| sum.sha256 == tried.module_sha256);
+        let wrong = [
+            (is_module, "another module was tried, not the one that it holds"),
+            (is_target, "it was tried with another kernel"),
+            (is_program, "another kmend-build tried it"),
+            (tried.passed, "a guest showed a fault"),
+        ];
+        wrong.iter().find(|(good, _)| !good).map(|(_, reason)| reason.to_string())
     }
 
     /// Checks the sums of its files in `folder`.
@@ -242,13 +333,16 @@ impl JobResult {
         Ok(bytes)
     }
 
-    /// A sum of all that two runs of one job have to agree in, byte for byte: everything but the run and its log.
+    /// A sum of all that two runs of one job have to agree in, byte for byte: everything but the run, its log, and how a guest did.
     ///
     /// # Errors
     /// None that is known.
     pub fn agreement(&self) -> Result<String> {
-        let mut same = Self { run: None, ..self.clone() };
-        same.files.remove(LOG);
+        let mut same = Self { run: None, tried: None, ..self.clone() };
+        if same.outcome == Outcome::TryFailed {
+            same.outcome = Outcome::Built;
+        }
+        [LOG, TRIAL].iter().for_each(|name| drop(same.files.remove(*name)));
         Ok(files::sha256(&serde_json::to_vec(&same)?))
     }
 }

@@ -83,10 +83,33 @@ pub struct Kernel {
 }
 
 impl Report {
+    /// Whether no run showed a fault.
+    pub fn passed(&self) -> bool {
+        self.runs.iter().all(|run| run.passed)
+    }
+
     /// How many faults there are.
     pub fn faults(&self) -> usize {
         self.runs.iter().map(|run| run.faults.len()).sum()
     }
+}
+
+/// The emulator that guests of `arch` (`uname -m`) take, by its name in PATH.
+///
+/// # Errors
+/// No guests of it can be made.
+pub fn emulator_of(arch: &str) -> Result<&'static str> {
+    Ok(Machine::of(arch)?.qemu_name())
+}
+
+/// Checks that guests of `arch` (`uname -m`) can be made on this machine, as far as that shows without one.
+///
+/// # Errors
+/// QEMU or busybox is missing.
+pub fn check_machine(arch: &str) -> Result<()> {
+    let machine = Machine::of(arch)?;
+    machine.emulator()?;
+    machine.busybox().map(drop)
 }
 
 /// A live patch that fits its target, with all that goes into the guest.
@@ -128,15 +151,23 @@ impl<'a> Subject<'a> {
     /// # Errors
     /// No module, or a damaged one; [`Ended`] where it is for another kernel; a module that the target does not have.
     pub fn read(path: &Path, target: &'a Target, wishes: &Wishes) -> Result<Self> {
-        let named = || path.display().to_string();
         let ko = unpack::unpacked(path, files::read_at_most(path, MOST)?, MOST)?;
+        Self::of(&path.display().to_string(), ko, target, wishes)
+    }
+
+    /// The same for a live patch in memory, which errors call `named`.
+    ///
+    /// # Errors
+    /// As [`Subject::read`].
+    pub fn of(named: &str, ko: Vec<u8>, target: &'a Target, wishes: &Wishes) -> Result<Self> {
+        let named = || named.to_string();
         let report = inspect(&ko).with_context(named)?;
         let fits = fit(&ko, &report, target)?;
         let name = report.name.clone().unwrap_or_else(named);
         if !fits.fits {
             return Err(Ended::does_not_fit(&name, &target.name, &fits.reasons).into());
         }
-        ensure!(is_object_name(&name), "{}: {name:?} is no name of a module", path.display());
+        ensure!(is_object_name(&name), "{}: {name:?} is no name of a module", named());
         let shipped = Shipped::of(target)?;
         let objects: BTreeSet<String> = report.objects.iter().flatten().map(|o| o.name.clone()).collect();
         let objects: Vec<String> = objects.into_iter().filter(|name| name != "vmlinux").collect();

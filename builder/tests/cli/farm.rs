@@ -76,6 +76,15 @@ fn plans_need_no_target() {
     assert_eq!(job["module"], "kpatch_6_0_2_one_amd64_1_2");
     assert_eq!(told["kernels"][0]["command"], Value::Null);
     assert_eq!(job["command"].as_str().unwrap(), plan(&["--format", "plain"]).succeeds().out.trim());
+    // With a trial: the same job, which needs a guest.
+    let tried = json(plan(&["--try", "--json"]).succeeds());
+    let with_try = &tried["kernels"][2];
+    assert_eq!((&with_try["id"], &with_try["input"]), (&job["id"], &job["input"]));
+    assert!(with_try["command"].as_str().unwrap().ends_with(" --result results --try"), "{with_try}");
+    assert_eq!(tried["jobs"][0]["command"].as_array().unwrap().last(), Some(&"--try".into()));
+    let guest = serde_json::json!({"emulator": "qemu-system-x86_64", "memory": "1G"});
+    assert_eq!((&job["needs"]["guest"], &with_try["needs"]["guest"]), (&Value::Null, &guest));
+    assert_eq!((&job["needs"]["target"], &told["kernels"][0]["needs"]), (&job["kernel"], &Value::Null));
     let table = plan(&[]);
     assert!(table.succeeds().out.contains("kernels to build: 1 of 3, in 1 job"), "{}", table.out);
     // Another folder, the same sums.
@@ -137,6 +146,8 @@ fn jobs_without_a_target() {
     let file = file.to_str().unwrap();
     let build = |more: &[&str]| stream(&cache, &[&["build", file, "-k", "debian:none/6.0.0-one-amd64"], more].concat());
     build(&["--input", "0"]).fails(1, &["--result"]);
+    build(&["--try"]).fails(1, &["--result"]);
+    build(&["--result", "x", "--processors", "0"]).fails(1, &["a number from 1 on"]);
     build(&["--result", "x", "--input", "0"]).fails(1, &["the plan is not of this stream file"]);
     build(&["--result", "x", "-o", "y"]).fails(1, &["cannot be used with"]);
     build(&["--result", "x", "--sign-key", "y", "--sign-cert", "z"]).fails(1, &["cannot be used with"]);
@@ -339,7 +350,7 @@ fn a_thousand_kernels() {
     let long = "x".repeat(20_000);
     for (n, kernel) in kernels.iter().enumerate() {
         let result = serde_json::json!({"schema_version": 1, "id": kernel["id"], "stream": "tests", "version": "1-1",
-            "kernel": kernel["kernel"], "kmend_build": plan["kmend_build"], "input": kernel["input"],
+            "kernel": kernel["kernel"], "kmend_build": plan["kmend_build"], "program": plan["program"], "input": kernel["input"],
             "inputs": kernel["inputs"], "target": null, "outcome": "refused", "why": null, "said": "refused",
             "module": null, "functions": null, "fixes": [], "warnings": [], "notes": [], "error": null, "run": null,
             "refusals": [{"code": "x-y", "symbol": "", "section": "", "reason": long, "hint": ""}],
@@ -631,6 +642,8 @@ fn hostile_results() {
     // A worker that is another kmend-build, or another target of that name.
     let bad = bench.copy(&good, "bad", |dir| edit(dir, |r| r["kmend_build"] = "0.0.1".into()));
     bench.assemble(&[&bad], &[]).fails(2, &["[result-other-builder]"]);
+    let bad = bench.copy(&good, "bad", |dir| edit(dir, |r| r["program"] = "build-id:00".into()));
+    bench.assemble(&[&bad], &[]).fails(2, &["[result-other-builder]", "build-id:00"]);
     // A disk that is full.
     let mut run = command(&bench.kernel.cache());
     run.args(["stream", "assemble"]).arg(&bench.file).arg("-o").arg(&bench.repo).arg("--results").arg(&good);

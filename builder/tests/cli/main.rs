@@ -14,6 +14,7 @@ mod headers;
 mod hooks;
 mod host;
 mod hostile;
+mod jobs;
 mod kernel;
 mod kpatch_build;
 mod kpatch_sources;
@@ -78,6 +79,8 @@ fn main() -> ExitCode {
         ("KMEND_TEST_TARGET", "stream", stream::WITH_TARGET),
         ("KMEND_TEST_TARGET", "stream", repositories::TESTS),
         ("KMEND_TEST_TARGET", "farm", farm::WITH_TARGET),
+        ("KMEND_TEST_TARGET", "jobs", jobs::WITH_TARGET),
+        ("KMEND_TEST_TARGET_WITHOUT_RUST", "jobs", jobs::WITH_TWO_TARGETS),
         ("KMEND_TEST_TARGET", "mutants", mutants::TESTS),
         ("KMEND_TEST_TARGET", "try", trial::WITH_TARGET),
         ("KMEND_TEST_TARGET", "reader", reader::TESTS),

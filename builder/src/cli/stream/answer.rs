@@ -28,7 +28,7 @@ struct Envelope<'a, T> {
     schema_version: u32,
     /// `check`, `plan`, `build`, `assemble`, `release`.
     command: &'a str,
-    /// `done`, `error`, `refused` or `nothing-to-do`: exit codes 0 to 3.
+    /// `done`, `error`, `refused`, `nothing-to-do` or `try-failed`: exit codes 0 to 4.
     result: &'a str,
     #[serde(flatten)]
     fields: T,

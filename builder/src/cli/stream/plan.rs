@@ -5,10 +5,10 @@ use super::answer::{give, Answer};
 use super::PlanArgs;
 use crate::cli::kernels::Table;
 use crate::error::Ended;
-use crate::stream::collect::{Found, Planned};
+use crate::stream::collect::{Found, Kept, Planned};
 use crate::stream::engines::{batches, most, written, Batch};
 use crate::stream::ledger::Ledger;
-use crate::stream::plan::{self, shown, Job, Why};
+use crate::stream::plan::{self, shown, How, Job, Needs, Why};
 use crate::stream::result::Outcome;
 use crate::stream::{input, Stream};
 use anyhow::Result;
@@ -22,6 +22,8 @@ pub struct Planning {
     version: String,
     /// The kmend-build that the jobs are for.
     kmend_build: &'static str,
+    /// Which build of it.
+    program: &'static str,
     /// How many kernels have to be built.
     to_build: usize,
     kernels: Vec<PlannedKernel>,
@@ -42,6 +44,8 @@ struct PlannedKernel {
     /// How long it took the last time.
     seconds: Option<f64>,
     /// None where there is nothing to build.
+    needs: Option<Needs>,
+    /// None where there is nothing to build.
     command: Option<String>,
 }
 
@@ -59,6 +63,12 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     give(args.json, "plan", plan(args))
 }
 
+impl PlanArgs {
+    fn how(&self) -> How {
+        How { results: self.into.clone(), tried: self.tried }
+    }
+}
+
 fn plan(args: &PlanArgs) -> Result<Answer<Planning>> {
     let most = most(args.format, args.max_jobs)?;
     let stream = Stream::read(&args.file)?;
@@ -70,9 +80,10 @@ fn plan(args: &PlanArgs) -> Result<Answer<Planning>> {
         with_results(args, &stream, &mut jobs)?;
     }
     let to_build: Vec<&Job<'_>> = jobs.iter().filter(|job| job.why == Why::Build).collect();
-    let batches = batches(&stream, &to_build, most, &args.into);
+    let how = &args.how();
+    let batches = batches(&stream, &to_build, most, how);
     let text = match args.format {
-        Some(engine) => written(engine, &stream, &batches, &args.into),
+        Some(engine) => written(engine, &stream, &batches, how),
         None => text(&stream, &jobs, &batches),
     };
     let end = match to_build.is_empty() {
@@ -86,6 +97,7 @@ fn plan(args: &PlanArgs) -> Result<Answer<Planning>> {
         stream: stream.name.clone(),
         version: release.version.to_string(),
         kmend_build: input::BUILDER,
+        program: input::program()?,
         to_build: to_build.len(),
         kernels: jobs.iter().map(|job| of_kernel(args, &stream, job)).collect(),
         jobs: batches.iter().map(of_batch).collect(),
@@ -95,13 +107,15 @@ fn plan(args: &PlanArgs) -> Result<Answer<Planning>> {
 
 /// What earlier results tell: jobs that have one already, and times.
 fn with_results(args: &PlanArgs, stream: &Stream, jobs: &mut [Job<'_>]) -> Result<()> {
-    let planned = Planned::new(stream, jobs, &args.into);
+    let planned = Planned::new(stream, jobs, args.how());
     let found = Found::collect(&planned, &args.results)?;
     let times: Vec<Option<f64>> = (0..jobs.len()).map(|n| found.seconds(n)).collect();
-    let has: Vec<Option<Outcome>> = (0..jobs.len()).map(|n| found.of(n).map(|kept| kept.outcome)).collect();
-    for (job, (seconds, outcome)) in jobs.iter_mut().zip(times.into_iter().zip(has)) {
+    // A module that still has to be tried is no result then; one that failed is, as a refusal is.
+    let counts = |kept: &Kept| !args.tried || kept.untried.is_none() || kept.outcome == Outcome::TryFailed;
+    let has: Vec<bool> = (0..jobs.len()).map(|n| found.of(n).is_some_and(counts)).collect();
+    for (job, (seconds, has)) in jobs.iter_mut().zip(times.into_iter().zip(has)) {
         job.seconds = seconds;
-        if outcome.is_some() && job.why == Why::Build {
+        if has && job.why == Why::Build {
             job.why = Why::HasResult;
         }
     }
@@ -115,7 +129,9 @@ fn with_results(args: &PlanArgs, stream: &Stream, jobs: &mut [Job<'_>]) -> Resul
 }
 
 fn of_kernel(args: &PlanArgs, stream: &Stream, job: &Job<'_>) -> PlannedKernel {
-    let command = || shown(&plan::command(stream, &[job], &args.into));
+    let how = args.how();
+    let command = || shown(&plan::command(stream, &[job], &how));
+    let is_built = job.why == Why::Build;
     PlannedKernel {
         id: job.id.clone(),
         kernel: job.kernel.target.clone(),
@@ -127,7 +143,8 @@ fn of_kernel(args: &PlanArgs, stream: &Stream, job: &Job<'_>) -> PlannedKernel {
         inputs: job.input.parts.clone(),
         target: job.target.clone(),
         seconds: job.seconds,
-        command: (job.why == Why::Build).then(command),
+        needs: is_built.then(|| job.needs(&how)),
+        command: is_built.then(command),
     }
 }
 

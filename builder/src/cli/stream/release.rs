@@ -3,18 +3,20 @@
 //! `assemble` takes the results of jobs that ran elsewhere.
 
 use super::answer::Answer;
+use super::side::side_by_side;
 use super::site::Site;
 use super::{AssembleArgs, ReleaseArgs};
 use crate::cli::kernels::{complain, Results};
 use crate::files;
 use crate::sign::Signer;
-use crate::stream::collect::{Found, Planned};
+use crate::stream::collect::{Demands, Found, Planned};
 use crate::stream::job::{self, Done};
 use crate::stream::ledger::Ledger;
-use crate::stream::plan::{self, Job, Why};
+use crate::stream::plan::{self, How, Job, Why};
 use crate::stream::release::{self, Packed};
 use crate::stream::result::{Idle, JobResult, Outcome};
 use crate::stream::{assemble, build, Kernel, Release, Stream};
+use crate::trial::Wishes;
 use anyhow::Result;
 use kmend_packager::Key;
 use std::collections::BTreeSet;
@@ -42,23 +44,39 @@ pub fn release_all(args: &ReleaseArgs) -> Result<Answer<Results>> {
     let mut results = Results::new(&stream, release);
     let staging = release::staging(&args.place.output)?;
     let work = files::work_dir()?;
-    let mut packed = Vec::new();
-    for (at, job) in jobs.iter().enumerate() {
-        let mut done = run(job, &stream, &site.ledger);
-        if done.result.outcome == Outcome::Built {
-            let folder = done.write(work.path())?;
-            let result = (&done.result, folder.as_path());
-            match pack(&site, job, result, signer.as_ref(), staging.path()) {
-                Ok(package) => packed.extend(package),
+    // In the order of the jobs, however they come.
+    let mut made: Vec<Option<(JobResult, Option<Packed>)>> = jobs.iter().map(|_| None).collect();
+    let mut ended = |n: usize, mut result: JobResult| {
+        let folder = work.path().join(&result.id);
+        let mut package = None;
+        if result.outcome == Outcome::Built {
+            match pack(&site, &jobs[n], (&result, &folder), signer.as_ref(), staging.path()) {
+                Ok(packed) => package = packed,
                 Err(error) => {
-                    complain(&job.kernel.target, &error);
-                    done.failed(error);
+                    complain(&result.kernel, &error);
+                    result.failed(&error);
                 }
             }
+        }
+        made[n] = Some((result, package));
+        if folder.exists() {
             files::remove_dir(&folder)?;
         }
-        if at >= again || done.error.is_some() {
-            results.add(done.result);
+        Ok(())
+    };
+    match args.jobs {
+        1 => jobs.iter().enumerate().try_for_each(|(n, job)| {
+            let mut done = run(job, &stream, &site.ledger, None);
+            done.write(work.path())?;
+            ended(n, done.result)
+        })?,
+        at_a_time => side_by_side(&jobs, &stream, at_a_time, work.path(), ended)?,
+    }
+    let mut packed = Vec::new();
+    for (at, (result, package)) in made.into_iter().flatten().enumerate() {
+        packed.extend(package);
+        if at >= again || matches!(result.outcome, Outcome::Refused | Outcome::Error) {
+            results.add(result);
         }
     }
     release::lay_all(packed, &site.repository, &mut site.ledger)?;
@@ -76,9 +94,10 @@ pub fn assemble_all(args: &AssembleArgs) -> Result<Answer<Results>> {
     let signer = args.sign.signer()?;
     let jobs = plan::plan(&stream, release, &kernels, &site.ledger)?;
     plan::check(&stream, &jobs, &site.ledger)?;
-    let planned = Planned::new(&stream, &jobs, &args.results[0]);
+    let how = How { results: args.results[0].clone(), tried: args.require_try };
+    let planned = Planned::new(&stream, &jobs, how);
     let found = Found::collect(&planned, &args.results)?;
-    found.complete(&planned, args.twice)?;
+    found.complete(&planned, Demands { twice: args.twice, tried: args.require_try })?;
     let built =
         jobs.iter().enumerate().filter(|(n, _)| found.of(*n).is_some_and(|kept| kept.outcome == Outcome::Built));
     site.compare(&made(&stream, built.map(|(_, job)| job))?)?;
@@ -111,10 +130,10 @@ fn answer(results: Results, repository: &Path) -> Answer<Results> {
     Answer { text, end: results.end(), fields: results }
 }
 
-/// Builds one kernel, and says how it ends where that is with an error.
-pub fn run(job: &Job<'_>, stream: &Stream, ledger: &Ledger) -> Done {
+/// Builds one kernel, with `wishes` tries its live patch, and says how it ends where that is with an error.
+pub fn run(job: &Job<'_>, stream: &Stream, ledger: &Ledger, wishes: Option<&Wishes>) -> Done {
     eprintln!("building {} {} for {}", stream.name, job.release.version, job.kernel.target);
-    let done = job::run(job, stream, ledger);
+    let done = job::run(job, stream, ledger, wishes);
     done.error.iter().for_each(|error| complain(&job.kernel.target, error));
     done
 }
