@@ -141,9 +141,16 @@ impl Payload {
         self.object.symbols[symbol].section()
     }
 
-    /// Adds a relocation.
+    /// Adds a relocation. The bytes of its field are zero from then on: of a call to a function of the same section the assembler
+    /// has filled them in, and loaders refuse relocations of fields that are not zero.
     pub fn relocate(&mut self, section: SecId, reloc: Reloc) {
-        self.object.sections[section].relocs.push(reloc);
+        let section = &mut self.object.sections[section];
+        if let (Some(field), Some(code)) =
+            (self.object.arch.field(reloc.kind), section.data.get_mut(reloc.offset as usize..))
+        {
+            field.blank(code);
+        }
+        section.relocs.push(reloc);
     }
 
     /// The finished object: relocations sorted, local symbols first.
@@ -154,5 +161,40 @@ impl Payload {
             section.relocs.sort_by_key(|r| r.offset);
         }
         object
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `.sched.text` of two functions: the assembler resolves a call from one to the other.
+    #[test]
+    fn fields_of_relocations_are_zero() {
+        for (arch, code, zeroed) in [
+            (
+                crate::arch::by_name("x86_64").unwrap(),
+                [0xe8, 1, 2, 3, 4, 0xc3, 0xc3, 0xc3],
+                [0xe8, 0, 0, 0, 0, 0xc3, 0xc3, 0xc3],
+            ),
+            (crate::arch::by_name("ppc64le").unwrap(), [9, 2, 3, 0x48, 5, 6, 7, 8], [1, 0, 0, 0x48, 5, 6, 7, 8]),
+        ] {
+            let like = Object { arch, flags: 0, sections: Vec::new(), symbols: Vec::new() };
+            let flags = u64::from(SHF_ALLOC | SHF_EXECINSTR);
+            let text = Section {
+                name: ".sched.text".into(),
+                flags,
+                size: 8,
+                align: 8,
+                data: code.into(),
+                ..Section::default()
+            };
+            let mut payload = Payload::new(&like);
+            let (home, at) = payload.place(&text, 0..8, false);
+            let to = payload.undefined("other");
+            let offset = at + u64::from(arch.name() == "x86_64");
+            payload.relocate(home, Reloc { offset, kind: arch.call_reloc(), symbol: to, addend: 0 });
+            assert_eq!(payload.finish().sections[home].data, zeroed, "{}", arch.name());
+        }
     }
 }

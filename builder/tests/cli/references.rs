@@ -10,11 +10,13 @@ use std::path::PathBuf;
 
 pub const TESTS: &[Test] = &[
     ("scheduler_functions", scheduler_functions),
+    ("functions_of_one_section", functions_of_one_section),
     ("weak_names", weak_names),
     ("exports_of_dependencies", exports_of_dependencies),
     ("new_exports", new_exports),
     ("types_of_variables", types_of_variables),
     ("pointers_to_replaced_functions", pointers_to_replaced_functions),
+    ("pointers_to_functions_of_other_files", pointers_to_functions_of_other_files),
     ("one_file_in_two_modules", one_file_in_two_modules),
 ];
 
@@ -41,6 +43,46 @@ fn fix(kernel: &Kernel, name: &str, edits: &[(&str, &str, &str)]) -> PathBuf {
 fn holds(kernel: &Kernel, name: &str, words: &str) -> bool {
     let module = fs::read(kernel.out().join(format!("{name}.ko"))).unwrap();
     module.windows(words.len()).any(|w| w == words.as_bytes())
+}
+
+/// Functions of several files in one text section, and calls in it that the assembler resolves.
+fn functions_of_one_section() {
+    let kernel = Kernel::new().with_shared_objects();
+    let nop = "\tasm volatile(\"nop\");\n";
+    let heads = [
+        ("kernel/sched/core.c", "void __sched schedule_preempt_disabled(void)\n{\n"),
+        ("kernel/locking/semaphore.c", "static noinline void __sched __down(struct semaphore *sem)\n{\n"),
+        ("kernel/locking/semaphore.c", "void __sched down(struct semaphore *sem)\n{\n"),
+    ];
+    let new = heads.map(|(_, head)| format!("{head}{nop}"));
+    let edits: Vec<(&str, &str, &str)> =
+        heads.iter().zip(&new).map(|((file, head), new)| (*file, *head, &**new)).collect();
+    let fix = fix(&kernel, "section.patch", &edits);
+    let ran = kernel.build(&fix, &["-n", "kmend_section"]);
+    let out = &ran.succeeds().out;
+    assert!(
+        ["changed  __down  ", "changed  schedule_preempt_disabled  "].iter().all(|line| out.contains(line)),
+        "{out}"
+    );
+}
+
+/// Code of vmlinux and of a module points to a function that a third file of the fix changes: the kernel compares such pointers
+/// (`timer->function != delayed_work_timer_fn`), so they are the running kernel's.
+fn pointers_to_functions_of_other_files() {
+    let kernel = Kernel::new().with_shared_objects();
+    let nop = "\tasm volatile(\"nop\");\n";
+    let (timer, events) = ("void delayed_work_timer_fn(struct timer_list *t)\n{\n", "\tINIT_DELAYED_WORK(&ev->dwork, ");
+    let socket = "\tINIT_DELAYED_WORK(&vsk->connect_work, ";
+    let (new_timer, new_events, new_socket) =
+        (format!("{timer}{nop}"), format!("{nop}{events}"), format!("{nop}{socket}"));
+    let edits = [
+        ("kernel/workqueue.c", timer, new_timer.as_str()),
+        ("block/disk-events.c", events, &new_events),
+        (VSOCK, socket, &new_socket),
+    ];
+    let fix = fix(&kernel, "pointers.patch", &edits);
+    kernel.build(&fix, &["-n", "kmend_pointers"]).succeeds();
+    assert!(holds(&kernel, "kmend_pointers", ".klp.sym.vmlinux.delayed_work_timer_fn,0"));
 }
 
 /// Functions of a text section that others come first in.
