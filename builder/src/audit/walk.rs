@@ -441,7 +441,9 @@ impl<'a> Walk<'a> {
         if is_gone || wanted.is_some_and(|wanted| storage.cannot_serve(wanted)) {
             return Err(format!("the running kernel has {} in {storage}", self.world.describe(place)));
         }
-        let is_pointer = storage == Storage::Text && !site.branch && !site.entry && !marks::is_boundary(name);
+        let is_pointer = storage == Storage::Text
+            && !(site.branch || site.entry || marks::is_boundary(name))
+            && !marks::updates_static_call(unit.patched, site.name, name);
         match is_pointer.then(|| self.world.closed(place)).flatten() {
             Some(why) => {
                 Err(format!("no indirect call may enter {} on a CPU with IBT: {why}", self.world.describe(place)))

@@ -81,6 +81,22 @@ pub fn rescoped(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
     }
 }
 
+/// The static variables of the patched object that have a namesake, there or in the original, and may continue one.
+pub fn several(original: &View<'_>, patched: &View<'_>) -> BTreeSet<ItemId> {
+    let (o, p) = (numbered(original), numbered(patched));
+    let count = |of: &BTreeMap<ItemId, String>, base: &String| of.values().filter(|b| *b == base).count();
+    let is_one = |base: &String| matches!((count(&o, base), count(&p, base)), (1.., 2..) | (2.., _));
+    p.iter().filter(|(_, base)| is_one(base)).map(|(&id, _)| id).collect()
+}
+
+/// Static variables with a number of the compiler's, by their names without it.
+fn numbered(view: &View<'_>) -> BTreeMap<ItemId, String> {
+    (0..view.items.len())
+        .filter(|&id| view.items[id].kind == ItemKind::Data && !view.items[id].is_own_copy(view.object))
+        .filter_map(|id| names::without_number(&view.items[id].name).map(|base| (id, base.to_string())))
+        .collect()
+}
+
 /// The static variables of one object that are told apart by numbers alone.
 struct Numbered {
     /// The names without the numbers.
@@ -91,10 +107,7 @@ struct Numbered {
 
 impl Numbered {
     fn of(view: &View<'_>) -> Self {
-        let base: BTreeMap<ItemId, String> = (0..view.items.len())
-            .filter(|&id| view.items[id].kind == ItemKind::Data && !view.items[id].is_own_copy(view.object))
-            .filter_map(|id| names::without_number(&view.items[id].name).map(|base| (id, base.to_string())))
-            .collect();
+        let base = numbered(view);
         let mut uses: BTreeMap<ItemId, BTreeMap<String, Vec<ItemId>>> = BTreeMap::new();
         if base.is_empty() {
             return Self { base, uses };

@@ -104,13 +104,19 @@ impl ChangeSet<'_> {
             && self.lost.is_empty())
     }
 
-    /// True if debug information about static variables may settle what is ambiguous, or tell better what was guessed.
+    /// True if debug information about static variables may settle what is ambiguous, or tell better what was guessed, or has to
+    /// show the second reader which of several of one name is meant.
     pub fn needs_evidence(&self) -> bool {
+        let several = locals::several(&self.original, &self.patched);
         let is_ambiguous = |to: Ref| match self.patched.through_toc(to) {
-            Ref::Item { item, .. } => self.twins.ambiguous.contains_key(&item) || self.twins.guessed.contains(&item),
+            Ref::Item { item, .. } => {
+                self.twins.ambiguous.contains_key(&item)
+                    || self.twins.guessed.contains(&item)
+                    || several.contains(&item)
+            }
             _ => false,
         };
-        !(self.twins.ambiguous.is_empty() && self.twins.guessed.is_empty())
+        !(self.twins.ambiguous.is_empty() && self.twins.guessed.is_empty() && several.is_empty())
             && self
                 .functions
                 .iter()

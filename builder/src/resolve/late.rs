@@ -62,7 +62,9 @@ pub fn refusals(object: &Object, module: &str, late: &HashSet<String>) -> Vec<Re
             }
             let what = match row_of(&section.name).and_then(|row| row.early) {
                 Some(what) => what,
-                None if section.is_text() && name.starts_with(TRAMPOLINE) => "a static call",
+                None if section.is_text() && name.starts_with(TRAMPOLINE) && object.arch.is_branch(section, r) => {
+                    "a static call"
+                }
                 None => continue,
             };
             found.push(Refusal::new(

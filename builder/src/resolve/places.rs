@@ -90,6 +90,9 @@ pub fn refusals(
                 if special::row_of(&section.name).is_some() && !section.is_text() {
                     continue;
                 }
+                if marks::updates_static_call(object, &user, &symbol.name) {
+                    continue;
+                }
                 let why = indirect.closed(place.module.as_deref(), place.spot);
                 found.extend(why.map(|why| closed(&user, &section.name, super::pointers::plain(&symbol.name), why)));
             } else if storage.is_read_only() && section.is_text() {

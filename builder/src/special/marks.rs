@@ -70,6 +70,26 @@ pub fn names_from_ref(object: &Object, function: &str, name: &str) -> bool {
     })
 }
 
+/// What the names of static calls' trampolines begin with, and those of their keys (include/linux/static_call_types.h).
+const TRAMPOLINE: &str = "__SCT__";
+const KEY: &str = "__SCK__";
+
+/// Whether a function of `object` passes `name`, the trampoline of a static call, to `__static_call_update()`, with the call's key: a
+/// place of the kernel's to be rewritten, which is not called by that pointer (include/linux/static_call.h,
+/// static_call_update()). objtool lets such pointers pass for the same reason.
+pub fn updates_static_call(object: &Object, function: &str, name: &str) -> bool {
+    let Some(key) = name.strip_prefix(TRAMPOLINE).map(|call| format!("{KEY}{call}")) else { return false };
+    let is_it = |s: &&crate::elf::Symbol| s.kind == SymKind::Func && s.name == function && s.size > 0;
+    object.symbols.iter().filter(is_it).any(|s| {
+        let Some(section) = s.section().map(|id| &object.sections[id]) else { return false };
+        let range = s.value..s.value.saturating_add(s.size);
+        let relocs = section.relocs_in(range.clone());
+        let update =
+            |r: &Reloc| object.symbol_name(r.symbol) == "__static_call_update" && object.arch.is_branch(section, r);
+        relocs.iter().any(update) && relocs.iter().any(|r| leads_to(object, section, range.clone(), r, &key))
+    })
+}
+
 /// Whether a reference leads to the symbol `name`, by that name or by its section.
 fn leads_to(object: &Object, section: &Section, around: Range<u64>, r: &Reloc, name: &str) -> bool {
     let symbol = &object.symbols[r.symbol];
@@ -84,6 +104,34 @@ fn leads_to(object: &Object, section: &Section, around: Range<u64>, r: &Reloc, n
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elf::{Bind, Place, Symbol};
+
+    /// A function of x86_64 that refers to a key and a trampoline and calls another.
+    fn updater(key: &str, calls: &str) -> Object {
+        let arch = crate::arch::by_name("x86_64").unwrap();
+        let data = vec![0x48, 0xc7, 0xc6, 0, 0, 0, 0, 0x48, 0xc7, 0xc7, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0];
+        let flags = u64::from(crate::elf::SHF_ALLOC | crate::elf::SHF_EXECINSTR);
+        let mut text = Section { name: ".text.f".into(), flags, size: data.len() as u64, data, ..Section::default() };
+        let mut object = Object { arch, flags: 0, sections: Vec::new(), symbols: vec![Symbol::null()] };
+        let (kind, bind, place) = (SymKind::Func, Bind::Global, Place::In(0));
+        object.symbols.push(Symbol { name: "f".into(), kind, bind, place, value: 0, size: text.size, other: 0 });
+        for (offset, kind, name) in [(3, 11, "__SCT__x"), (10, 11, key), (15, 4, calls)] {
+            let symbol = object.undefined(name);
+            text.relocs.push(Reloc { offset, kind, symbol, addend: 0 });
+        }
+        object.sections.push(text);
+        object
+    }
+
+    #[test]
+    fn trampolines_that_are_updated() {
+        let update = "__static_call_update";
+        assert!(updates_static_call(&updater("__SCK__x", update), "f", "__SCT__x"));
+        assert!(!updates_static_call(&updater("__SCK__y", update), "f", "__SCT__x"), "of another call");
+        assert!(!updates_static_call(&updater("__SCK__x", "g"), "f", "__SCT__x"), "passed to another function");
+        assert!(!updates_static_call(&updater("__SCK__x", update), "g", "__SCT__x"));
+        assert!(!updates_static_call(&updater("__SCK__x", update), "f", "x"));
+    }
 
     #[test]
     fn boundaries() {

@@ -14,6 +14,7 @@ pub const TESTS: &[Test] = &[
     ("moved_to_another_file", moved_to_another_file),
     ("static_variables_of_inline_functions", static_variables_of_inline_functions),
     ("static_variables_of_one_name", static_variables_of_one_name),
+    ("static_variables_of_two_functions", static_variables_of_two_functions),
     ("clones_of_one_function", clones_of_one_function),
     ("variables_of_one_section", variables_of_one_section),
     ("wide_strings", wide_strings),
@@ -94,6 +95,28 @@ fn static_variables_of_one_name() {
     let loop_of = "\t\tif (syscore->ops->resume) {\n";
     let between = kernel.fix("between.patch", file, loop_of, &format!("\t\tbarrier_data(syscore);\n{loop_of}"));
     kernel.build::<&str>(&between, &[]).succeeds();
+}
+
+/// Two functions with a variable of one name each: the fix changes one of them, and both.
+fn static_variables_of_two_functions() {
+    let kernel = Kernel::new().with_shared_objects();
+    let file = "drivers/net/ethernet/realtek/r8169_main.c";
+    let head = |name: &str| {
+        format!("static void {name}(struct rtl8169_private *tp)\n{{\n\tstatic const struct ephy_info e_info_8168f_1[] = {{\n")
+    };
+    let nop = |text: &str, name: &str| {
+        let head = head(name);
+        assert!(text.contains(&head), "{file} has no {head:?}: the test needs another place");
+        text.replacen(&head, &head.replacen("{\n", "{\n\tasm volatile(\"nop\");\n", 1), 1)
+    };
+    let text = kernel.source(file);
+    let one = nop(&text, "rtl_hw_start_8411");
+    let both = nop(&one, "rtl_hw_start_8168f_1");
+    for (name, new) in [("one.patch", one), ("both.patch", both)] {
+        let ran = kernel.build::<&str>(&kernel.patch(name, file, &text, &new), &[]);
+        ran.succeeds();
+        assert!(!ran.out.contains("e_info_8168f_1"), "{name}: the running kernel has them: {}", ran.out);
+    }
 }
 
 /// gcc makes two clones of a function that the fix changes by inlining: their callers tell which is which.
