@@ -32,6 +32,7 @@ mod text;
 mod users;
 mod words;
 
+use crate::c::tokens::is_word;
 use crate::reach::includes::{each_text, walk, Includers, Index};
 use crate::source::TouchedFile;
 use anyhow::Result;
@@ -96,8 +97,7 @@ pub fn seen(
         }
         let users = users(tree, index.files(), path, &names.all)?;
         let all: &BTreeSet<Vec<u8>> = users.as_ref().map_or(&names.all, |u| &u.names);
-        // `-Dname=1`
-        let flag = |text: &[u8]| all.iter().any(|name| memmem::find(text, name).is_some());
+        let flag = |text: &[u8]| all.iter().any(|name| in_makefile(text, name));
         if each_text(tree, &makefiles, flag)?.contains(&true) {
             answers.insert(path.to_string(), Seen::ByAll("a makefile has the name too".into()));
             continue;
@@ -130,6 +130,15 @@ pub fn seen(
         answers.insert(path.to_string(), Seen::By(seers));
     }
     Ok(answers)
+}
+
+/// Whether a makefile has a name in it, be it as `-Dname=1`.
+fn in_makefile(text: &[u8], name: &[u8]) -> bool {
+    memmem::find_iter(text, name).any(|at| {
+        let before = &text[..at];
+        let begins = !before.last().is_some_and(|b| is_word(*b)) || before.ends_with(b"-D");
+        begins && !text.get(at + name.len()).is_some_and(|b| is_word(*b))
+    })
 }
 
 /// Whether a text makes a macro of one of `names`.

@@ -71,6 +71,7 @@ fn what_has_the_new_name_sees_it() {
     assert_eq!(see("include/o.h", "#define others(freshly) freshly\n"), NOBODY);
     assert_eq!(see("a/blind.c", "#include <h.h>\n#include \"table.inc\"\n"), files(&["a/blind.c"]));
     assert!(see("a/Makefile", "ccflags-y += -Dfresh=2\n").is_err());
+    assert_eq!(see("a/Makefile", "ccflags-y += -Drefresh=2 -Dfreshly\n"), NOBODY);
 }
 
 #[test]
