@@ -114,8 +114,8 @@ pub fn possible<'n>(
     };
     let mut made: BTreeMap<&[u8], Made> = BTreeMap::new();
     for name in names {
-        for n in 0..chains.len() {
-            let parts = if is_telling(&chains[n].0) { Parts::OfAll } else { Parts::OfTelling };
+        for (n, (chain, macros)) in chains.iter().enumerate() {
+            let parts = if is_telling(chain) { Parts::OfAll } else { Parts::OfTelling };
             for way in places.ways(n, name, parts) {
                 let within = places.within(n, &way, parts);
                 if within.is_empty() {
@@ -123,7 +123,7 @@ pub fn possible<'n>(
                 }
                 let new = || Made { macros: BTreeSet::new(), files: Marks::of(files.len()) };
                 let known = made.entry(name).or_insert_with(new);
-                known.macros.extend(&chains[n].1);
+                known.macros.extend(macros);
                 known.files.add_all(&within);
             }
         }
@@ -133,6 +133,9 @@ pub fn possible<'n>(
 
 /// The words of which a chain makes a name.
 type Way<'n> = Vec<Word<'n>>;
+
+/// Chains, by their numbers, that make a name, each with the words of which it does.
+type Ways<'n> = Rc<[(usize, Way<'n>)]>;
 
 /// Where words are.
 struct Places<'p, 'i, 'n> {
@@ -145,7 +148,7 @@ struct Places<'p, 'i, 'n> {
     /// The files that have each chain in them, be it in a header.
     with: &'p [OnceCell<Marks>],
     /// The chains that make a word of words that are there, each with these.
-    ways: HashMap<&'n [u8], Rc<[(usize, Way<'n>)]>>,
+    ways: HashMap<&'n [u8], Ways<'n>>,
     /// The files that have a word in them, be it put together, or in a header.
     known: HashMap<(Word<'n>, Parts), Marks>,
 }
@@ -193,7 +196,7 @@ impl<'n> Places<'_, '_, 'n> {
         ways.iter().filter(|(chain, _)| may(*chain)).cloned().collect()
     }
 
-    fn all_ways_of(&mut self, part: &'n [u8]) -> Rc<[(usize, Way<'n>)]> {
+    fn all_ways_of(&mut self, part: &'n [u8]) -> Ways<'n> {
         if let Some(known) = self.ways.get(part) {
             return known.clone();
         }
