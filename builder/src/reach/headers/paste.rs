@@ -174,7 +174,7 @@ impl<'n> Places<'_, '_, 'n> {
         let mut ways = BTreeSet::new();
         put_together(leaves, name, &mut Vec::new(), &mut ways);
         let little = |w: &Word<'_>| w.word.len() < TELLING && !w.word.iter().all(u8::is_ascii_digit);
-        // Where the name itself is a word of a unit, or another one that leads to it, that is known without this.
+        // Where the name itself is a word of a unit, or another name that leads to it, that is known without this.
         let known = |w: &Word<'_>| self.names.contains(w.word) || w.word == name;
         let ways: Vec<Way<'n>> =
             ways.into_iter().filter(|way| !way.iter().any(|w| known(w) || parts == Parts::None && little(w))).collect();

@@ -3,7 +3,7 @@
 //! of which that cannot be said.
 //!
 //! An inline function that calls a changed one changes nothing for a unit that does not use it, and so does a macro: what a
-//! unit has to have in it is the name of that function or macro, or that of another one which uses it, and so on. Each round
+//! unit has to have in it is the name of that function or macro, or the name of something else that uses it, and so on. Each round
 //! looks for the names that the last one found. Where a header does with such a name what has no name of its own, all that
 //! include it count, as they do where it may turn one of these names into another (`#define f other`).
 
