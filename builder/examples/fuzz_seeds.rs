@@ -21,6 +21,8 @@ fn main() -> anyhow::Result<()> {
         ("btf", synthetic::btf()),
         ("symvers", synthetic::SYMVERS.into()),
         ("stream", synthetic::STREAM.into()),
+        ("target", synthetic::archive::sound()),
+        ("target", synthetic::archive::list().into()),
     ];
     for image in synthetic::kallsyms::FORMS.map(synthetic::image) {
         // The piece that is loaded stands behind the ELF headers.

@@ -3,7 +3,7 @@
 //! half-written files that no process owns any more, out.
 
 use crate::files::{self, OWNER};
-use crate::target::store;
+use crate::target::{archive, store};
 use anyhow::{Context, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -65,6 +65,12 @@ fn in_cache(cache: &Path) -> Result<Vec<Leftover>> {
         let lock = PathBuf::from(format!("{}.lock", path.display()));
         if let Some(lock) = free(&lock) {
             found.push(Leftover { path, what: "half-made target", _lock: Some(lock) });
+        }
+    }
+    for path in entries(&cache.join(archive::FOLDER))? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(lock) = free(&cache.join("targets").join(format!("{name}.lock"))) {
+            found.push(Leftover { path, what: "half-imported target", _lock: Some(lock) });
         }
     }
     let folders = entries(cache)?.into_iter().chain(entries(&cache.join("objects"))?);

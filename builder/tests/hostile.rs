@@ -110,6 +110,32 @@ fn modules() {
 }
 
 #[test]
+fn exported_targets() {
+    use kmend_builder::target::archive::{check, ArchiveFault};
+    // Where all else is right, only the list's own rules refuse a list. Those that can be read get as far as these rules, or further: no
+    // entries follow here.
+    let list = synthetic::archive::list();
+    torment("list of a target", list.as_bytes(), 20_000, |bytes| {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let fault = check(synthetic::archive::with_list(text).as_slice()).unwrap_err();
+        let fault: ArchiveFault = fault.downcast().expect("each fault has a code");
+        matches!(fault.code, "archive-path" | "archive-link" | "archive-truncated").then_some(())
+    });
+    // Spoilt in any other way, the checksums tell.
+    let good = synthetic::archive::sound();
+    check(good.as_slice()).unwrap();
+    for round in 0..20_000 {
+        let bad = mutate(&good, &mut Random::new(1, round));
+        let begun = Instant::now();
+        if let Err(error) = check(bad.as_slice()) {
+            error.downcast::<ArchiveFault>().expect("each fault has a code");
+        }
+        assert!(begun.elapsed() < PATIENCE, "round {round} took {:?}", begun.elapsed());
+    }
+    check_memory("exported target");
+}
+
+#[test]
 fn kernel_images() {
     for form in FORMS {
         let good = synthetic::image(form);

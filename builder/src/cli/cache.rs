@@ -32,6 +32,7 @@ const FOLDERS: &[(&str, &str)] = &[
     ("bindings", "Rust bindings to headers"),
     ("commands", "kbuild's commands"),
     ("crates", "compiled Rust crates"),
+    ("imports", "targets that are being imported"),
     ("index", "which files include which, and the like"),
     ("kernels", "kernels built for tests"),
     ("layouts", "sizes of structs"),

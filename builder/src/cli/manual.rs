@@ -327,6 +327,31 @@ pub const PAGES: &[Page] = &[
         ..NONE
     },
     Page {
+        command: "kmend-build target export",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[("FILE", "the target: a tar in zstd"), CACHE],
+        examples: &[(
+            "A target for other machines:",
+            "kmend-build target export debian:bookworm -o bookworm.kmend",
+        )],
+        see: &["sha256sum(1)", FARM, "/usr/share/doc/kmend-build/security.md"],
+    },
+    Page {
+        command: "kmend-build target import",
+        exits: EXITS,
+        environment: ENVIRONMENT,
+        files: &[("FILE", "what `target export` wrote"), CACHE],
+        examples: &[
+            ("On another machine:", "kmend-build target import bookworm.kmend"),
+            (
+                "Only the one whose checksum was told:",
+                "kmend-build target import --sha256 90b1a59ec2b8d2f5b7d4b5c8d2f5a1f0b1c8c1f5c8d2f5a190b1a59ec2b8d2f5 bookworm.kmend",
+            ),
+        ],
+        see: &[FARM, "/usr/share/doc/kmend-build/security.md"],
+    },
+    Page {
         command: "kmend-build target remove",
         exits: EXITS,
         environment: ENVIRONMENT,

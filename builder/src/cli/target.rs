@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! kmend-build target: add, list, show, remove.
+//! kmend-build target: add, list, show, remove, export, import.
 
 use crate::target::distro::{self, DISTROS};
 use crate::target::options::{self, Given, Opt};
-use crate::target::{given_files, host, store, tree, Added, Target};
+use crate::target::{archive, given_files, host, store, tree, Added, Target};
 use anyhow::{bail, Result};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand};
 use std::collections::BTreeMap;
@@ -35,6 +35,26 @@ enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Write a target with its compilers into one file, for another machine
+    ///
+    /// The same target gives the same bytes, whoever exports it. The file's SHA-256 is printed: give it to those who import it.
+    Export {
+        #[arg(id = "target", value_name = "TARGET", help = format!("{}, tree:NAME", distro::names().join(", ")))]
+        name: String,
+        /// The file
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Make a target from a file that `target export` wrote
+    ///
+    /// Live patches for it are made by the compilers in that file: take one only from whom you would take a live patch.
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Read it only if it has this SHA-256
+        #[arg(long, value_name = "SUM")]
+        sha256: Option<String>,
     },
     /// Remove a target and its files (the compilers stay: other targets may share them)
     Remove {
@@ -123,6 +143,17 @@ pub fn run(args: &TargetArgs) -> Result<()> {
         Command::Add(add) => run_add(add),
         Command::List { json } => list(*json),
         Command::Show { name, json } => show(name, *json),
+        Command::Export { name, output } => {
+            let exported = archive::export(name, output)?;
+            eprintln!("{} is in {} [{} MiB]", exported.name, output.display(), exported.bytes >> 20);
+            println!("{}  {}", exported.sha256, output.display());
+            Ok(())
+        }
+        Command::Import { file, sha256 } => {
+            let begun = Instant::now();
+            say_added(&archive::import(file, sha256.as_deref())?, begun);
+            Ok(())
+        }
         Command::Remove { name } => {
             println!("removed {}", store::remove(name)?);
             Ok(())
@@ -144,11 +175,15 @@ fn run_add(args: &AddArgs) -> Result<()> {
         (Some(name), None) => distro::add(name, args.options.0.clone())?,
         (None, None) => bail!("name a target ({}) or a tree (--tree DIR)", distro::examples().join(", ")),
     };
+    say_added(&added, begun);
+    Ok(())
+}
+
+fn say_added(added: &Added, begun: Instant) {
     match added {
         Added::AlreadyThere(target) => println!("{} exists already", target.name),
         Added::New(target) => println!("{} is ready [{:.0} s]", target.name, begun.elapsed().as_secs_f32()),
     }
-    Ok(())
 }
 
 fn list(json: bool) -> Result<()> {
@@ -235,6 +270,7 @@ fn facts(t: &Target) -> String {
     if let Some(toolchain) = &t.toolchain {
         fact("toolchain", format!("{} in {}", toolchain.rustc, toolchain.root.display()));
     }
+    fact("imported", t.imported.clone().unwrap_or_default());
     fact("tree", t.tree.display().to_string());
     fact("seen as", t.tree_inside.clone());
     fact("build root", t.root.display().to_string());

@@ -156,7 +156,9 @@ impl<'a> Cache<'a> {
     pub fn key(&self, call: &[String]) -> String {
         let t = self.target;
         let environment: Vec<String> = t.make_env.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let (compiler, environment, call) = (self.compiler(call), environment.join("\0"), call.join("\0"));
+        let (mut compiler, environment, call) = (self.compiler(call), environment.join("\0"), call.join("\0"));
+        // All files of an imported build root have one time, and so tell nothing of where they are from.
+        compiler.extend(t.imported.iter().map(|sum| format!("\0{sum}")));
         files::key(&[VERSION, &t.release, &t.arch, &t.build_id, &t.cc, &t.tree_inside, &environment, &compiler, &call])
     }
 

@@ -45,6 +45,11 @@ const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 /// What bubblewrap itself is started with: it is process 1 inside, and /proc shows its environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Whether tools see what is called `name` at the top of a build root.
+pub fn is_shown(name: &str) -> bool {
+    !HIDDEN.contains(&name)
+}
+
 /// Whether this machine lets anybody make a sandbox. To be asked before a compiler that does not start is taken for a broken one.
 ///
 /// # Errors

@@ -78,11 +78,15 @@ fn reset(name: &str, dir: &Path) -> Result<()> {
 /// A build root, a source tree, an image with its modules, and packages on their way.
 const ROOM: u64 = 5 << 30;
 
-fn check_room(dir: &Path) -> Result<()> {
+/// Bytes that are free where `dir` is. None on a file system that df cannot size, which is not a full one.
+pub(super) fn free(dir: &Path) -> Result<Option<u64>> {
     let out = sandbox::run(std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(dir), "df")?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    // A file system that df cannot size is not a full one.
-    let Some(free) = text.lines().last().and_then(|l| l.trim().parse::<u64>().ok()) else { return Ok(()) };
+    Ok(text.lines().last().and_then(|l| l.trim().parse::<u64>().ok()))
+}
+
+fn check_room(dir: &Path) -> Result<()> {
+    let Some(free) = free(dir)? else { return Ok(()) };
     if free < ROOM {
         let _ = fs::remove_dir(dir);
     }
@@ -138,6 +142,11 @@ impl Places {
     pub fn put_symvers(&self, name: &Path, raw: Vec<u8>) -> Result<()> {
         const LIMIT: u64 = 256 << 20;
         files::write(&self.symvers, &unpack::unpacked(name, raw, LIMIT)?)
+    }
+
+    /// The tree in it was prepared elsewhere.
+    pub(super) fn set_prepared(&self) -> Result<()> {
+        files::write(&self.prepared, b"")
     }
 
     /// Whether the tree is unpacked. A preparation that broke off may have left half-written files: only a fresh tree is
@@ -291,6 +300,7 @@ impl Parts<'_> {
             rustc: found.rustc,
             toolchain: self.toolchain,
             build_id: self.shipped.build_id,
+            imported: None,
         })
     }
 }

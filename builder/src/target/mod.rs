@@ -3,6 +3,7 @@
 //! prove against it. `store` keeps targets, `distro` makes them from a distribution's packages, `tree` from a folder.
 
 pub mod add;
+pub mod archive;
 pub mod buildroot;
 pub mod config;
 pub mod distro;
@@ -89,6 +90,9 @@ pub struct Target {
     pub toolchain: Option<toolchain::Toolchain>,
     /// The kernel's build id (GNU note of the image), hexadecimal.
     pub build_id: String,
+    /// Of a target that was imported, the checksum of all that it was imported from (SHA-256 of the archive's header, hexadecimal).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<String>,
 }
 
 impl Target {
@@ -102,6 +106,22 @@ impl Target {
     pub fn sandbox_writable(&self) -> crate::sandbox::Sandbox {
         let s = crate::sandbox::Sandbox::new(&self.root).writable(&self.tree, &self.tree_inside);
         self.with_env(s)
+    }
+
+    /// The same with every path changed by `change`, less what is a place inside of the sandbox.
+    pub(crate) fn with_paths(self, change: impl Fn(PathBuf) -> PathBuf) -> Self {
+        let toolchain = self.toolchain.map(|t| toolchain::Toolchain { root: change(t.root), ..t });
+        Self {
+            tree: change(self.tree),
+            root: change(self.root),
+            vmlinuz: change(self.vmlinuz),
+            vmlinux: change(self.vmlinux),
+            modules: self.modules.map(&change),
+            symvers: change(self.symvers),
+            config: change(self.config),
+            toolchain,
+            ..self
+        }
     }
 
     fn with_env(&self, mut s: crate::sandbox::Sandbox) -> crate::sandbox::Sandbox {

@@ -27,5 +27,6 @@ pub(crate) fn target(tree: &Path, root: &Path) -> Target {
         rustc: None,
         toolchain: None,
         build_id: "00".into(),
+        imported: None,
     }
 }

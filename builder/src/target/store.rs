@@ -52,8 +52,15 @@ pub fn escape(name: &str) -> String {
 
 /// Writes the target's record: from now on it is there.
 pub fn save(target: &Target) -> Result<()> {
-    let text = serde_json::to_string_pretty(target).context("target.json")?;
-    files::write(&dir(&target.name)?.join(FILE), format!("{text}\n").as_bytes())
+    files::write(&dir(&target.name)?.join(FILE), text(target)?.as_bytes())
+}
+
+/// The target's record. Its paths are relative to the cache folder where they are in it, so that the folder can be moved.
+pub(super) fn text(target: &Target) -> Result<String> {
+    let cache = files::cache_dir()?;
+    let inside = |path: PathBuf| path.strip_prefix(&cache).map(Path::to_path_buf).unwrap_or(path);
+    let text = serde_json::to_string_pretty(&target.clone().with_paths(inside)).context("target.json")?;
+    Ok(text + "\n")
 }
 
 /// The stored target of exactly this name, unchecked; None when there is none. A record that cannot
@@ -77,7 +84,8 @@ fn read(file: &Path) -> Result<Target> {
     })
 }
 
-/// Reads a record. Those written before targets had an [`Origin`] get the one that their other fields tell.
+/// Reads a record, whose relative paths are below the cache folder. Those written before targets had an [`Origin`] get the one that
+/// their other fields tell.
 fn parse(text: &str) -> Result<Target> {
     let mut record: Value = serde_json::from_str(text)?;
     if let Some(fields) = record.as_object_mut().filter(|fields| !fields.contains_key("origin")) {
@@ -95,7 +103,9 @@ fn parse(text: &str) -> Result<Target> {
         };
         fields.insert("origin".into(), serde_json::to_value(origin)?);
     }
-    Ok(serde_json::from_value(record)?)
+    let target: Target = serde_json::from_value(record)?;
+    let cache = files::cache_dir()?;
+    Ok(target.with_paths(|path| cache.join(path)))
 }
 
 /// The name that [`escape`] made `file_name` of.
@@ -218,6 +228,9 @@ pub fn load(name: &str) -> Result<Target> {
 
 /// The commands that make `target` anew.
 pub(crate) fn again(target: &Target) -> String {
+    if target.imported.is_some() {
+        return format!("kmend-build target remove {} && kmend-build target import FILE", target.name);
+    }
     let added: Vec<String> = target.origin.added.iter().map(|word| quoted(word)).collect();
     format!("kmend-build target remove {} && kmend-build target add {}", target.name, added.join(" "))
 }

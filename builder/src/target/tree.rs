@@ -100,6 +100,7 @@ fn inspect(dir: &Path, tree_inside: String, vmlinux: Option<&Path>, name: String
         rustc: found.rustc,
         toolchain,
         build_id,
+        imported: None,
     })
 }
 

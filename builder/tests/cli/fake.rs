@@ -67,6 +67,7 @@ impl Fake {
             rustc: None,
             toolchain: None,
             build_id: "ab".repeat(20),
+            imported: None,
         };
         let fake = Self { dir, target };
         fake.store(&fake.target);

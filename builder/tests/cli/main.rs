@@ -5,6 +5,7 @@
 //! Tests that need a prepared kernel take it from KMEND_TEST_TARGET, or KMEND_TEST_TARGET_WITHOUT_RUST where it has to be
 //! one without CONFIG_RUST (a target's name). Where that is not set they are counted as ignored, and one line says so.
 
+mod archive;
 mod dnf;
 mod fake;
 mod farm;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         ("report", report::TESTS),
         ("rpms", rpms::TESTS),
         ("dnf", dnf::TESTS),
+        ("archive", archive::TESTS),
         ("host", host::TESTS),
         ("output", output::TESTS),
         ("sign", sign::TESTS),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Small sound inputs, one for each reader, to start mutations from.
 
+pub mod archive;
 pub mod kallsyms;
 
 use kallsyms::{Form, LOADED_AT};

@@ -66,9 +66,11 @@ pub fn in_tree(target: &Target, path: &str) -> String {
 
 /// A name for what is kept about a target's tree: the same only for the same kernel at the same place.
 pub fn tree_id(target: &Target) -> String {
-    let text = [&target.name, &target.tree.display().to_string(), &target.release, &target.build_id]
+    let mut text = [&target.name, &target.tree.display().to_string(), &target.release, &target.build_id]
         .map(String::as_str)
         .join("\0");
+    // Its tree may hold something else than that of an earlier target of this name.
+    text.extend(target.imported.iter().map(|sum| format!("\0{sum}")));
     files::sha256(text.as_bytes())[..24].to_string()
 }
 
@@ -224,12 +226,17 @@ pub fn last_made(target: &Target) -> Result<String> {
     Ok(std::fs::read_to_string(made_file(target)?).unwrap_or_default())
 }
 
+/// Takes the lock of the target's tree, in which kbuild works only with that.
+pub fn lock(target: &Target) -> Result<files::Lock> {
+    let id = files::sha256(target.tree.as_os_str().as_encoded_bytes());
+    let lock = files::cache_dir()?.join("locks").join(format!("kbuild-{}", &id[..16]));
+    files::lock(&lock, "works in this tree, or lets kbuild work there")
+}
+
 fn make(target: &Target, more: &[&str], goal: &str, about: &str, what: &str, told: Option<&Path>) -> Result<Output> {
     let (mut sandbox, _lock);
     if owns(target) {
-        let id = files::sha256(target.tree.as_os_str().as_encoded_bytes());
-        let lock = files::cache_dir()?.join("locks").join(format!("kbuild-{}", &id[..16]));
-        _lock = Some(files::lock(&lock, "lets kbuild work in this tree")?);
+        _lock = Some(lock(target)?);
         sandbox = target.sandbox_writable();
     } else {
         (sandbox, _lock) = (target.sandbox(), None);
