@@ -13,6 +13,7 @@ mod package;
 mod proofs;
 mod prove;
 mod rpm;
+mod samples;
 mod tidy;
 mod upstream;
 

@@ -2,6 +2,7 @@
 //! The rules of this repository that no other tool knows: its files in, the lines that break a rule out.
 
 use crate::layers::Layers;
+use crate::samples::Samples;
 use crate::{home, say};
 use anyhow::{bail, Context, Result};
 use kmend_builder::files;
@@ -24,6 +25,7 @@ const CHOOSERS: &[&str] = &["diff", "extract", "resolve"];
 pub fn run(_args: &[String]) -> Result<()> {
     let home = home()?;
     let layers = Layers::read(&files::read_text(&home.join("ARCHITECTURE.md"))?)?;
+    let samples = Samples::new(&files::read_text(&home.join("Makefile"))?);
     let mut faults = Vec::new();
     let mut count = 0;
     for (name, path) in walk(&home)? {
@@ -31,6 +33,7 @@ pub fn run(_args: &[String]) -> Result<()> {
             count += 1;
             faults.extend(check(&name, &text));
             faults.extend(layers.check(&name, &text));
+            faults.extend(samples.check(&name, &text));
         }
     }
     if faults.is_empty() {

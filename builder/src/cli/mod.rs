@@ -71,6 +71,11 @@ pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
+/// The command line under the name kpatch-build.
+pub fn kpatch_build_command() -> clap::Command {
+    <kpatch_build::Args as clap::CommandFactory>::command()
+}
+
 /// Runs the command line. Exit codes are those of [`Ending`].
 pub fn run() -> ExitCode {
     if kpatch_build::is_called(std::env::args_os().next().as_deref()) {
