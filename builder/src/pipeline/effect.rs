@@ -6,20 +6,18 @@
 //! of them leaves it: what differs from the one before is what that fix changes. A fix whose state does not compile is
 //! judged together with the next one.
 
-use super::units::{self, Unit};
-use super::Changed;
+use super::unit::{load, Changed};
+use super::Build;
 use crate::compile;
+use crate::diff;
 use crate::diff::view::ItemKind;
-use crate::diff::{self, ChangeSet};
 use crate::elf::Object;
 use crate::error::Refused;
 use crate::extract::Extract;
-use crate::source::{self, Effect, Fix, Part, PatchedTree};
+use crate::source::{self, Effect, Fix, PatchedTree};
 use crate::target::kbuild;
-use crate::target::Target;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// So many files of a fix are named in its reason.
 const NAMED: usize = 3;
@@ -28,7 +26,7 @@ const LONGEST: usize = 400;
 
 /// One unit as far as it matters here.
 struct Reached<'u> {
-    unit: &'u Unit,
+    unit: &'u Changed<'u>,
     /// The fixes that touch a file which it is compiled from, in order.
     fixes: Vec<usize>,
     functions: Functions,
@@ -57,20 +55,15 @@ struct Found {
     left_out: BTreeMap<usize, String>,
 }
 
-/// The fixes of `changed` with what each of them does. Without `extracts` nothing of them is in a live patch.
+/// A unit, and its extract, if it is in a live patch.
+pub type Carried<'a, 'u> = (&'a Changed<'u>, Option<&'a Extract>);
+
+/// The fixes with what each of them does to the kernel.
 ///
 /// # Errors
 /// A compiler that cannot be run, an object that cannot be read.
-pub fn effects(
-    target: &Target,
-    parts: &[Part],
-    changed: &Changed<'_>,
-    extracts: &[Extract],
-    work: &Path,
-) -> Result<Vec<Fix>> {
-    let all: Vec<Reached<'_>> = (changed.each().enumerate())
-        .map(|(n, (unit, changes))| reached(target, changed, unit, changes, extracts.get(n)))
-        .collect();
+pub fn effects(build: &Build<'_>, units: &[Carried<'_, '_>]) -> Result<Vec<Fix>> {
+    let all: Vec<Reached<'_>> = units.iter().map(|(unit, extract)| reached(build, unit, *extract)).collect();
     let mut found = Found::default();
     for reached in &all {
         if let ([one], false) = (reached.fixes.as_slice(), reached.functions.replaced.is_empty()) {
@@ -88,12 +81,12 @@ pub fn effects(
     for batch in [first, rest] {
         let open: Vec<&Reached<'_>> =
             batch.into_iter().filter(|r| r.fixes.iter().any(|fix| !found.live.contains(fix))).collect();
-        let states = states(target, parts, &open, work)?;
+        let states = states(build, &open)?;
         for reached in open {
-            walk(reached, &states, &changed.image.layouts, &mut found)?;
+            walk(reached, &states, &build.image.layouts, &mut found)?;
         }
     }
-    Ok(told(changed.tree, changed.absent, &found))
+    Ok(told(build.tree, build.absent, &found))
 }
 
 /// The fixes where none changes code of the kernel; `absent` are the touched files that it does not contain, and why.
@@ -110,20 +103,16 @@ fn told(tree: &PatchedTree, absent: &BTreeMap<String, String>, found: &Found) ->
     tree.fixes.iter().enumerate().map(fix).collect()
 }
 
-fn reached<'u>(
-    target: &Target,
-    changed: &Changed<'_>,
-    unit: &'u Unit,
-    changes: &ChangeSet<'_>,
-    extract: Option<&Extract>,
-) -> Reached<'u> {
+fn reached<'u>(build: &Build<'_>, unit: &'u Changed<'u>, extract: Option<&Extract>) -> Reached<'u> {
+    let target = &build.request.target;
     let mut inputs: BTreeSet<String> = unit.pair.inputs.iter().map(|path| kbuild::in_tree(target, path)).collect();
-    inputs.insert(unit.pair.unit.source.clone());
-    let touches = changed.tree.touches.iter().enumerate();
+    inputs.insert(unit.source().into());
+    let touches = build.tree.touches.iter().enumerate();
     let mut fixes: Vec<usize> = touches.filter(|(_, t)| !t.is_disjoint(&inputs)).map(|(n, _)| n).collect();
     if fixes.is_empty() {
-        fixes = (0..changed.tree.touches.len()).collect();
+        fixes = (0..build.tree.touches.len()).collect();
     }
+    let changes = &unit.changes;
     let replaced = extract.into_iter().flat_map(|e| e.replaced.iter().map(|r| r.old_name.as_str()));
     let callbacks = extract.into_iter().flat_map(|e| e.callbacks.iter().map(|c| c.function.as_str()));
     let present = changes.patched.items.iter().filter(|i| i.kind == ItemKind::Function);
@@ -134,7 +123,7 @@ fn reached<'u>(
         present: present.map(|i| base(&i.name)).collect(),
     };
     let left_out = (changes.left_out.first())
-        .map(|left| format!("{} leaves out its change of {} in {}", left.by, left.name, unit.pair.unit.source));
+        .map(|left| format!("{} leaves out its change of {} in {}", left.by, left.name, unit.source()));
     Reached { unit, fixes, functions, left_out }
 }
 
@@ -145,12 +134,8 @@ fn base(name: &str) -> String {
 
 /// The objects of the units of `batch` as each fix that reaches them but the last leaves them, by unit's object and count
 /// of fixes. One that does not compile is missing.
-fn states(
-    target: &Target,
-    parts: &[Part],
-    batch: &[&Reached<'_>],
-    work: &Path,
-) -> Result<BTreeMap<(String, usize), Object>> {
+fn states(build: &Build<'_>, batch: &[&Reached<'_>]) -> Result<BTreeMap<(String, usize), Object>> {
+    let (target, parts) = (&build.request.target, build.parts);
     let mut wanted: BTreeMap<usize, Vec<kbuild::Unit>> = BTreeMap::new();
     for reached in batch {
         for fix in reached.fixes.iter().rev().skip(1) {
@@ -159,7 +144,7 @@ fn states(
     }
     let mut states = BTreeMap::new();
     for (count, units) in wanted {
-        let work = tempfile::Builder::new().prefix("first-").tempdir_in(work)?;
+        let work = tempfile::Builder::new().prefix("first-").tempdir_in(build.work)?;
         let tree = source::apply_parts(target, &parts[..count], work.path())?;
         let pairs = match compile::compile(target, &tree, &units, work.path()) {
             Ok(pairs) => pairs,
@@ -178,7 +163,7 @@ fn states(
             }
         };
         for pair in pairs {
-            let object = units::load(&pair, &pair.patched, "as some of the fixes leave it")?;
+            let object = load(&pair, &pair.patched, "as some of the fixes leave it")?;
             states.insert((pair.unit.object, count), object);
         }
     }
@@ -192,12 +177,12 @@ fn walk(
     layouts: &crate::special::layout::Layouts,
     found: &mut Found,
 ) -> Result<()> {
-    let mut before = &reached.unit.original;
+    let mut before = reached.unit.original;
     let mut open = Vec::new();
     for (n, fix) in reached.fixes.iter().enumerate() {
         open.push(*fix);
         let state = match n + 1 == reached.fixes.len() {
-            true => Some(&reached.unit.patched),
+            true => Some(reached.unit.patched),
             false => states.get(&(reached.unit.pair.unit.object.clone(), fix + 1)),
         };
         let Some(after) = state else { continue };
@@ -208,7 +193,7 @@ fn walk(
             (base(old.unwrap_or(new)), old.is_some())
         };
         let functions = changes.functions.iter().map(names).collect();
-        found.step(&open, &functions, &reached.functions, &reached.unit.pair.unit.source);
+        found.step(&open, &functions, &reached.functions, reached.unit.source());
         before = after;
         open.clear();
     }

@@ -2,52 +2,47 @@
 //! What a build came to, as facts: the stages' results in, the manifest out; and of a build that was refused, what is known
 //! of the changes.
 
-use super::units::{self, Unit};
-use super::{Changed, Request};
+use super::unit::{Changed, Resolved};
+use super::{units, Build};
 use crate::diff::{self, patchability, ChangeSet, ChangedFunction};
 use crate::emit::{KlpFunc, Registration};
-use crate::explain::Cause;
-use crate::extract::Extract;
 use crate::manifest::{FunctionFacts, Manifest, SymbolFacts, TargetFacts, UnitFacts, SCHEMA};
 use crate::postlink::Livepatch;
-use crate::prove::stage::{Proven, Shown};
+use crate::prove::stage::{Shown, Unproven};
 use crate::prove::{Proof, Verdict};
-use crate::resolve::Resolved;
 use crate::source::fixed::Fixed;
 use crate::source::Fix;
 use crate::target::Target;
-use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the stages after `diff` found.
 pub struct Found<'a> {
     /// The fixes, with what each of them does.
     pub fixes: &'a [Fix],
-    /// For each unit, what brought the changes, by the name of the patched function.
-    pub causes: &'a [Causes],
-    /// An extract a unit.
-    pub extracts: &'a [Extract],
-    /// Where the originals are.
-    pub proven: &'a Proven,
+    /// The lines that they change.
+    pub fixed: &'a Fixed,
+    /// The units.
+    pub units: &'a [Resolved<'a>],
+    /// What was let through without a proof.
+    pub unproven: &'a [Unproven],
     /// The functions by klp object.
     pub registration: &'a Registration,
-    /// What the payloads refer to.
-    pub resolved: &'a Resolved,
+    /// The exports that the payloads use.
+    pub exports: &'a [String],
     /// The module as it is linked.
     pub livepatch: &'a Livepatch,
 }
 
-type Causes = BTreeMap<String, Vec<Cause>>;
-
 /// The units of a build that came no further than its changes.
-pub fn unproven(target: &Target, changed: &Changed<'_>) -> Result<Vec<UnitFacts>> {
-    let causes = units::causes(target, changed, &Fixed::of(changed.tree, &target.tree_inside))?;
-    let of_unit = |((u, changes), causes): ((&Unit, &ChangeSet<'_>), &Causes)| unit(u, changes, causes);
-    Ok(changed.each().zip(&causes).map(of_unit).collect())
+pub fn unproven(build: &Build<'_>, units: &[Changed<'_>]) -> Vec<UnitFacts> {
+    let target = &build.request.target;
+    let fixed = Fixed::of(build.tree, &target.tree_inside);
+    units.iter().map(|unit| changed(target, unit, &fixed)).collect()
 }
 
 /// A unit as its changes tell of it.
-fn unit(unit: &Unit, changes: &ChangeSet<'_>, causes: &Causes) -> UnitFacts {
+fn changed(target: &Target, unit: &Changed<'_>, fixed: &Fixed) -> UnitFacts {
+    let (changes, causes) = (&unit.changes, units::causes(target, unit, fixed));
     let function = |f: &ChangedFunction| FunctionFacts {
         name: match f.original {
             Some(o) => patchability::running_name(&changes.original, o).into(),
@@ -60,8 +55,8 @@ fn unit(unit: &Unit, changes: &ChangeSet<'_>, causes: &Causes) -> UnitFacts {
         causes: causes.get(&changes.patched.items[f.item].name).cloned().unwrap_or_default(),
     };
     UnitFacts {
-        source: unit.pair.unit.source.clone(),
-        object: unit.pair.unit.module.clone().unwrap_or_else(|| "vmlinux".into()),
+        source: unit.source().into(),
+        object: unit.module().unwrap_or("vmlinux").into(),
         functions: changes.functions.iter().map(function).collect(),
         data: Vec::new(),
         special_sections: BTreeMap::new(),
@@ -85,24 +80,21 @@ fn locate(facts: &mut UnitFacts, changes: &ChangeSet<'_>, proof: &Proof, registe
     (facts.proven, facts.functions_total) = (proof.proven(), proof.functions.len());
 }
 
-fn all_units(changed: &Changed<'_>, found: &Found<'_>) -> Vec<UnitFacts> {
-    let mut all = Vec::new();
-    let extracts = found.extracts.iter().zip(found.proven.proofs());
-    for (((u, changes), causes), (extract, proof)) in changed.each().zip(found.causes).zip(extracts) {
-        let mut facts = unit(u, changes, causes);
-        let objects = found.registration.objects.iter().filter(|o| o.module == u.pair.unit.module);
-        let mine: Vec<&KlpFunc> = objects.flat_map(|o| &o.funcs).filter(|f| f.source == facts.source).collect();
-        locate(&mut facts, changes, proof, &mine);
-        facts.data = extract.data.clone();
-        facts.special_sections = extract.special.clone();
-        all.push(facts);
-    }
-    all
+/// A unit with all that is known of it.
+fn carried(target: &Target, unit: &Resolved<'_>, found: &Found<'_>) -> UnitFacts {
+    let mut facts = changed(target, unit, found.fixed);
+    let objects = found.registration.objects.iter().filter(|o| o.module.as_deref() == unit.module());
+    let mine: Vec<&KlpFunc> = objects.flat_map(|o| &o.funcs).filter(|f| f.source == facts.source).collect();
+    locate(&mut facts, &unit.changes, unit.proof.proof(), &mine);
+    facts.data = unit.extract.data.clone();
+    facts.special_sections = unit.extract.special.clone();
+    facts
 }
 
 /// The manifest of a module.
-pub fn manifest(request: &Request, changed: &Changed<'_>, found: &Found<'_>) -> Manifest {
-    let Found { proven, registration, resolved, .. } = *found;
+pub fn manifest(build: &Build<'_>, found: &Found<'_>) -> Manifest {
+    let Build { request, tree, affected, .. } = *build;
+    let Found { registration, units, .. } = *found;
     let target = &request.target;
     let mut tools = BTreeMap::from([
         ("kmend-build".to_string(), env!("CARGO_PKG_VERSION").to_string()),
@@ -111,8 +103,10 @@ pub fn manifest(request: &Request, changed: &Changed<'_>, found: &Found<'_>) -> 
     ]);
     tools.extend(target.rustc.clone().map(|rustc| ("rustc".to_string(), rustc)));
     let mut livepatch_symbols: BTreeMap<_, BTreeSet<Shown>> = BTreeMap::new();
-    for ((unit, name), symbol) in &resolved.found {
-        livepatch_symbols.entry(symbol.clone()).or_default().extend(proven.shown(*unit, name));
+    for unit in units {
+        for (name, symbol) in &unit.resolved.found {
+            livepatch_symbols.entry(symbol.clone()).or_default().extend(unit.proof.shown(name));
+        }
     }
     let strongest = |(symbol, shown): (_, BTreeSet<Shown>)| SymbolFacts { symbol, shown_by: shown.first().copied() };
     Manifest {
@@ -130,18 +124,18 @@ pub fn manifest(request: &Request, changed: &Changed<'_>, found: &Found<'_>) -> 
         },
         stream: request.stream.as_ref().map(|s| s.facts.clone()),
         fixes: found.fixes.to_vec(),
-        units: all_units(changed, found),
+        units: units.iter().map(|unit| carried(target, unit, found)).collect(),
         livepatch_symbols: livepatch_symbols.into_iter().map(strongest).collect(),
-        allowed_unproven: proven.unproven().to_vec(),
+        allowed_unproven: found.unproven.to_vec(),
         livepatch_relocations: found.livepatch.relocations,
         audit: None,
         callbacks: registration.callback_facts(),
         states: registration.states.clone(),
         hooks_file: None,
-        exports: resolved.exports.clone(),
-        warnings: changed.changes.iter().flat_map(diff::warnings::warnings).collect(),
+        exports: found.exports.to_vec(),
+        warnings: units.iter().flat_map(|unit| diff::warnings::warnings(&unit.changes)).collect(),
         allowed_layouts: request.allow_layout.iter().cloned().collect(),
-        notes: changed.tree.notes.iter().chain(&changed.affected.notes).cloned().collect(),
+        notes: tree.notes.iter().chain(&affected.notes).cloned().collect(),
         tools,
     }
 }

@@ -7,6 +7,7 @@ mod facts;
 mod fixes;
 mod label;
 mod second;
+mod unit;
 mod units;
 
 use crate::audit::Shown;
@@ -14,7 +15,7 @@ use crate::compile;
 use crate::diff::{ignore, patchability, ChangeSet};
 use crate::elf::{self, Object};
 use crate::emit::{self, KlpFunc, KlpObject, Registration};
-use crate::error::{NothingChanged, Refusal, Refused};
+use crate::error::{Ending, NothingChanged, Refusal, Refused};
 use crate::explain::{self, FunctionCode};
 use crate::extract::{self, Extract};
 use crate::hooks::{self, Callbacks, Hooks};
@@ -24,14 +25,15 @@ use crate::image::Image;
 use crate::manifest::{FileFacts, Manifest, StreamFacts, UnitFacts};
 use crate::postlink::post_link;
 use crate::prove::elsewhere::Elsewhere;
-use crate::prove::stage::{self, prove_all, Claim, Proven, Tried};
+use crate::prove::rebuild::{rebuild, Round};
+use crate::prove::stage::{self, prove_all, Claim, Unproven};
 use crate::reach::affected::{self, Affected};
 use crate::reach::definitions::Definitions;
 use crate::reach::limit::Limit;
 use crate::reach::narrow::narrow;
 use crate::reach::untraced;
 use crate::resolve::overridden::{self, Kernel};
-use crate::resolve::{self, Resolved, World};
+use crate::resolve::{self, KlpSymbol, World};
 use crate::source::fixed::Fixed;
 use crate::source::{self, Fix, Part, PatchedTree};
 use crate::target::kbuild;
@@ -44,7 +46,7 @@ pub use label::{label, Label};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use units::{changes_of, compile_units, load, Unit};
+use unit::{load, Changed, Compiled, Extracted, Proven, Resolved, Shelf};
 
 /// What to build.
 #[derive(Clone)]
@@ -102,18 +104,17 @@ pub struct Seen {
     pub code: Vec<FunctionCode>,
 }
 
-/// What the fixes change: what the stages after `diff` start from.
-struct Changed<'u> {
-    parts: &'u [Part],
-    tree: &'u PatchedTree,
+/// What a build is made of, beside its units.
+struct Build<'b> {
+    request: &'b Request,
+    parts: &'b [Part],
+    tree: &'b PatchedTree,
     /// Touched files that this kernel does not contain, and why.
-    absent: &'u BTreeMap<String, String>,
-    affected: &'u Affected,
-    units: &'u [Unit],
-    /// One for each unit.
-    changes: Vec<ChangeSet<'u>>,
-    image: &'u Image,
-    symvers: &'u Symvers,
+    absent: &'b BTreeMap<String, String>,
+    affected: &'b Affected,
+    image: &'b Image,
+    symvers: &'b Symvers,
+    work: &'b Path,
 }
 
 /// Builds a live patch. What is seen on the way is put into `seen`, of a build that is refused too.
@@ -151,59 +152,57 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
             seen.fixes = effect::without_code(&tree, &absent);
         }
     })?;
-    let units = compile_units(target, &tree, &affected, work.path())?;
+    let pairs = compile::compile(target, &tree, &affected.units, work.path())?;
     let image = match known {
         Some(image) => image,
-        None => image(target, units.first().map(|u| &u.pair.unit))?,
+        None => image(target, pairs.first().map(|pair| &pair.unit))?,
     };
-    let mut units = units::with_changes(units, &tree, &image, &mut affected.notes)?;
+    let compiled = pairs.into_iter().map(Compiled::read).collect::<Result<Vec<_>>>()?;
+    let shelf = Shelf::default();
+    let mut units = units::with_changes(&compiled, &tree, &image, &mut affected.notes)?;
     let symvers = Symvers::load(&target.symvers)?;
-    units::settle(target, &tree, &mut units, &image, work.path())?;
-    units::do_without(target, &tree, &mut units, &image, &symvers, work.path())?;
+    units::settle(target, &tree, &mut units, &image, &shelf, work.path())?;
+    units::do_without(target, &tree, &mut units, (&image, &symvers), &shelf, work.path())?;
 
-    let mut changes = units.iter().map(|u| changes_of(u, &image)).collect::<Result<Vec<_>>>()?;
     // Report each fix that changes nothing in this kernel.
-    let same = units.iter().zip(&changes).filter(|(_, c)| !c.is_any() && c.left_out.is_empty());
-    affected.notes.extend(
-        same.map(|(u, _)| format!("{} compiles to the same code with and without the fixes", u.pair.unit.source)),
-    );
-    let started = units.iter().zip(&mut changes).filter_map(|(u, c)| units::leave_out_started(u, &tree, c));
-    let started: Vec<String> = started.collect();
-    types::member::ask(target, &tree, units.iter().map(|u| &u.pair.unit).zip(&mut changes), work.path());
-    let all_has_run = !started.is_empty() && !changes.iter().any(ChangeSet::is_any);
+    let same = units.iter().filter(|u| !u.changes.is_any() && u.changes.left_out.is_empty());
+    let notes = same.map(|u| format!("{} compiles to the same code with and without the fixes", u.source()));
+    affected.notes.extend(notes);
+    let started: Vec<String> = units.iter_mut().filter_map(|u| units::leave_out_started(u, &tree)).collect();
+    types::member::ask(target, &tree, units.iter_mut().map(|u| (&u.pair.unit, &mut u.changes)), work.path());
+    let all_has_run = !started.is_empty() && !units.iter().any(|u| u.changes.is_any());
     affected.notes.extend(started);
-    let changed = Changed {
+    let build = Build {
+        request,
         parts: &parts,
         tree: &tree,
         absent: &absent,
         affected: &affected,
-        units: &units,
-        changes,
         image: &image,
         symvers: &symvers,
+        work: work.path(),
     };
     let mut result = match all_has_run {
         true => Err(NothingChanged::in_any_unit(&affected.notes).into()),
-        false => carry_over(request, &changed, hooks_file, work.path(), also),
+        false => carry_over(&build, &units, hooks_file, also),
     };
     match &mut result {
         Ok(outcome) => {
             seen.fixes.clone_from(&outcome.manifest.fixes);
             // Offers are not in the module, which does not depend on what messages say.
             outcome.manifest.notes.extend(parts.iter().filter_map(fixes::offer));
+            seen.units.clone_from(&outcome.manifest.units);
         }
-        Err(error) if error.is::<NothingChanged>() => {
-            seen.fixes = effect::effects(target, &parts, &changed, &[], work.path())?;
-            return result;
-        }
-        Err(error) if !error.is::<Refused>() => return result,
-        Err(_) => {}
+        Err(error) => match Ending::of(error) {
+            Ending::Unchanged => {
+                seen.fixes = effect::effects(&build, &units.iter().map(|unit| (unit, None)).collect::<Vec<_>>())?;
+                return result;
+            }
+            Ending::Refused => seen.units = facts::unproven(&build, &units),
+            _ => return result,
+        },
     }
-    seen.code = changed.each().flat_map(|(u, c)| explain::code(&u.pair.unit.source, c)).collect();
-    seen.units = match &result {
-        Ok(outcome) => outcome.manifest.units.clone(),
-        Err(_) => facts::unproven(target, &changed)?,
-    };
+    seen.code = units.iter().flat_map(|u| explain::code(u.source(), &u.changes)).collect();
     result
 }
 
@@ -231,52 +230,40 @@ fn affected(
 }
 
 /// From the changes to the module.
-fn carry_over(
-    request: &Request,
-    changed: &Changed<'_>,
+fn carry_over<'u>(
+    build: &Build<'_>,
+    units: &'u [Changed<'u>],
     hooks_file: Option<hooks::file::HooksFile>,
-    work: &Path,
     also: &mut dyn FnMut(&[u8], &Reader<'_>),
 ) -> Result<Outcome> {
-    let Changed { tree, units, image, symvers, .. } = *changed;
-    let changes = changed.changes.as_slice();
+    let Build { request, tree, image, symvers, work, .. } = *build;
     let target = &request.target;
-    let pairs: Vec<_> = changed.each().map(|(u, c)| (&u.pair, c)).collect();
+    let pairs: Vec<_> = units.iter().map(|u| (u.pair, &u.changes)).collect();
     let layouts = types::stage::check(target, tree, &pairs, &request.allow_layout, work)?;
-    let known = [layouts, changed.affected.refusals.clone(), exported_already(units, changes, symvers)].concat();
-    let mut extracts = extract_all(units, changes, known)?;
-    let hooks = gather_hooks(target, units, &extracts, hooks_file.as_ref())?;
-    let modules = load_modules(target, units, &extracts, symvers)?;
+    let known = [layouts, build.affected.refusals.clone(), exported_already(units, symvers)].concat();
+    let mut units = extract_all(units, known)?;
+    let hooks = gather_hooks(target, &units, hooks_file.as_ref())?;
+    let modules = load_modules(target, &units, symvers)?;
     let world = World { image, modules: &modules, symvers };
-    let files: Vec<_> = changed.each().map(|(u, c)| (u.pair.unit.source.as_str(), c)).collect();
+    let redefined = |u: &Extracted<'_>| resolve::definitions::refusals(u.module(), u.source(), &u.changes, &world);
+    let files: Vec<_> = units.iter().map(|u| (u.source(), &u.changes)).collect();
     let moved = resolve::definitions::moved_variables(&files);
-    let redefined: Vec<Refusal> = changed
-        .each()
-        .flat_map(|(u, c)| {
-            resolve::definitions::refusals(u.pair.unit.module.as_deref(), &u.pair.unit.source, c, &world)
-        })
-        .chain(moved)
-        .collect();
-    if !redefined.is_empty() {
-        return Err(Refused(redefined).into());
-    }
+    refuse(units.iter().flat_map(redefined).chain(moved).collect())?;
     let kernel = Kernel { image, modules: &modules };
-    refuse_overridden(target, &kernel, units, &extracts)?;
-    for (unit, extract) in units.iter().zip(&mut extracts) {
-        overridden::settle(&kernel, (unit.pair.unit.module.as_deref(), &unit.original), extract);
+    refuse_overridden(target, &kernel, &units)?;
+    for unit in &mut units {
+        let (module, original) = (unit.module(), unit.original);
+        overridden::settle(&kernel, (module, original), &mut unit.extract);
     }
-    let mut every: Vec<_> =
-        units.iter().zip(&mut extracts).map(|(u, extract)| (u.pair.unit.module.as_deref(), extract)).collect();
+    let mut every: Vec<_> = units.iter_mut().map(|u| (u.module(), &mut u.extract)).collect();
     resolve::pointers::settle(&mut every, symvers);
-    let mut shipped = units.iter().map(|u| load(&u.pair, &u.pair.shipped, "as shipped")).collect::<Result<Vec<_>>>()?;
     let elsewhere = Elsewhere::new(target, work);
     let world = stage::World { image, modules: &modules, symvers, elsewhere: &elsewhere };
-    let proven = prove_units(request, units, &mut shipped, changes, &extracts, &world)?;
-    check_inlining(units, &shipped, changes)?;
+    let (units, unproven) = prove_units(request, units, &world)?;
+    check_inlining(&units)?;
     let world = World { image, modules: &modules, symvers };
-    let noreturns = objtool::noreturns(target);
-    let mut resolved = resolve_all(units, changes, &shipped, &extracts, &proven, &world, &noreturns)?;
-    let mut registration = register(request, changed, &extracts, &proven, &modules)?;
+    let (mut units, references) = resolve_all(units, &world, &objtool::noreturns(target))?;
+    let mut registration = register(build, &units, &modules)?;
     registration.replace_set = link::replace_set(target, request.replace)?;
     registration.hook(hooks, hooks_file.is_some());
     if registration.objects.is_empty() {
@@ -284,27 +271,29 @@ fn carry_over(
             NothingChanged("nothing to patch: the fix only adds code, and no running code uses it".into()).into()
         );
     }
-    registration.wait_for(resolved.klp.values().filter_map(|klp| klp.needs.as_deref()));
+    registration.wait_for(references.klp.values().filter_map(|klp| klp.needs.as_deref()));
     let source = emit::emit(&registration)?;
-    resolved.payloads.iter_mut().filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
-    let payloads = resolved.payloads.iter().map(elf::write::write).collect::<Result<Vec<_>>>()?;
-    let fixed = Fixed::of(changed.tree, &target.tree_inside);
-    let causes = units::causes(target, changed, &fixed)?;
-    let effects = effect::effects(target, changed.parts, changed, &extracts, work)?;
+    let payloads = units.iter_mut().map(|u| &mut u.resolved.payload);
+    payloads.filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
+    let payloads = units.iter().map(|u| elf::write::write(&u.resolved.payload)).collect::<Result<Vec<_>>>()?;
+    let fixed = Fixed::of(tree, &target.tree_inside);
+    let carried: Vec<effect::Carried<'_, '_>> =
+        units.iter().map(|u| (&***u as &Changed<'_>, Some(&u.extract))).collect();
+    let effects = effect::effects(build, &carried)?;
     let step = progress::step(format!("linking {}.ko", request.name));
-    let undefined: Vec<&str> = resolved.klp.keys().map(String::as_str).collect();
+    let undefined: Vec<&str> = references.klp.keys().map(String::as_str).collect();
     let linked = link::link(target, &request.name, &source, hooks_file.as_ref(), &payloads, &undefined)?;
-    let livepatch = post_link(&linked, &resolved.klp)?;
+    let livepatch = post_link(&linked, &references.klp)?;
     let found = facts::Found {
         fixes: &effects,
-        causes: &causes,
-        extracts: &extracts,
-        proven: &proven,
+        fixed: &fixed,
+        units: &units,
+        unproven: &unproven,
         registration: &registration,
-        resolved: &resolved,
+        exports: &references.exports,
         livepatch: &livepatch,
     };
-    let mut manifest = facts::manifest(request, changed, &found);
+    let mut manifest = facts::manifest(build, &found);
     manifest.hooks_file = hooks_file.map(|h| FileFacts { file: h.file, sha256: h.sha256 });
     let linked = livepatch.clone().with_manifest(&manifest)?;
     let relocations = match manifest.livepatch_relocations {
@@ -312,22 +301,14 @@ fn carry_over(
         n => format!("{n} livepatch relocations"),
     };
     step.done(&format!("{} bytes, {relocations}", linked.len()));
-    let against =
-        second::Against { fixed: &fixed, shipped: &shipped, proven: &proven, image, modules: &modules, symvers };
-    let read_again = |ko: &[u8]| second::read_again(ko, units, &against);
+    let against = second::Against { fixed: &fixed, unproven: &unproven, image, modules: &modules, symvers };
+    let read_again = |ko: &[u8]| second::read_again(ko, &units, &against);
     also(&linked, &read_again);
     manifest.audit = Some(read_again(&linked)?);
     let module = livepatch.with_manifest(&manifest)?;
     manifest.module_sha256 = Some(files::sha256(&module));
     check(target, &module, image, &modules, symvers)?;
     Ok(Outcome { module, source, manifest })
-}
-
-impl<'u> Changed<'u> {
-    /// Each unit with its changes.
-    fn each(&self) -> impl Iterator<Item = (&'u Unit, &ChangeSet<'u>)> {
-        self.units.iter().zip(&self.changes)
-    }
 }
 
 /// Reads the shipped image of `target`; `unit` is any of its C units.
@@ -340,49 +321,39 @@ pub fn image(target: &Target, unit: Option<&kbuild::Unit>) -> Result<Arc<Image>>
 
 /// The stages patchability and extract: every refusal of every unit is shown at once.
 /// `refusals` are those that were found before.
-fn extract_all(units: &[Unit], changes: &[ChangeSet<'_>], mut refusals: Vec<Refusal>) -> Result<Vec<Extract>> {
-    let mut extracts = Vec::new();
-    for (n, (unit, changes)) in units.iter().zip(changes).enumerate() {
-        let macros = patchability::kpatch_macros(changes);
-        let found = match patchability::check(changes).and_then(|p| extract::extract(p, &n.to_string())) {
+fn extract_all<'u>(units: &'u [Changed<'u>], mut refusals: Vec<Refusal>) -> Result<Vec<Extracted<'u>>> {
+    let mut extracted = Vec::new();
+    for (n, unit) in units.iter().enumerate() {
+        let macros = patchability::kpatch_macros(&unit.changes);
+        let found = match patchability::check(&unit.changes).and_then(|p| extract::extract(p, &n.to_string())) {
             Ok(extract) => {
-                extracts.push(extract);
+                extracted.push(Extracted::new(unit, extract));
                 macros
             }
             Err(found) => [found, macros].concat(),
         };
-        refusals.extend(found.into_iter().map(|r| in_file(r, &unit.pair.unit.source)));
+        refusals.extend(found.into_iter().map(|r| in_file(r, unit.source())));
     }
-    if !refusals.is_empty() {
-        return Err(Refused(refusals).into());
+    refuse(refusals)?;
+    let left_out: Vec<_> = units.iter().flat_map(|u| &u.changes.left_out).collect();
+    let none_is_changed = units.iter().all(|u| u.changes.functions.is_empty());
+    match left_out.first() {
+        _ if !none_is_changed => Ok(extracted),
+        Some(first) => Err(Refused(vec![ignore::refusal(first.by, &left_out)]).into()),
+        None => {
+            let files: Vec<&str> = units.iter().map(Changed::source).collect();
+            Err(NothingChanged(format!(
+                "nothing to patch: with this kernel's config and compiler, {} compiles to the same code with and without the fix",
+                files.join(", ")
+            ))
+            .into())
+        }
     }
-    let left_out: Vec<_> = changes.iter().flat_map(|c| &c.left_out).collect();
-    if let (Some(first), true) = (left_out.first(), changes.iter().all(|c| c.functions.is_empty())) {
-        return Err(Refused(vec![ignore::refusal(first.by, &left_out)]).into());
-    }
-    if changes.iter().all(|c| c.functions.is_empty()) {
-        let files: Vec<&str> = units.iter().map(|u| u.pair.unit.source.as_str()).collect();
-        return Err(NothingChanged(format!(
-            "nothing to patch: with this kernel's config and compiler, {} compiles to the same code with and without the fix",
-            files.join(", ")
-        ))
-        .into());
-    }
-    Ok(extracts)
 }
 
 /// What the units and the hooks file want to be called.
-fn gather_hooks(
-    target: &Target,
-    units: &[Unit],
-    extracts: &[Extract],
-    file: Option<&hooks::file::HooksFile>,
-) -> Result<Hooks> {
-    let all: Vec<_> = units
-        .iter()
-        .zip(extracts)
-        .map(|(u, e)| (u.pair.unit.module.as_deref(), u.pair.unit.source.as_str(), e.callbacks.as_slice()))
-        .collect();
+fn gather_hooks(target: &Target, units: &[Extracted<'_>], file: Option<&hooks::file::HooksFile>) -> Result<Hooks> {
+    let all: Vec<_> = units.iter().map(|u| (u.module(), u.source(), u.extract.callbacks.as_slice())).collect();
     let hooks = hooks::gather(&all, file).map_err(Refused)?;
     let named: Vec<&String> = hooks.callbacks.keys().flatten().collect();
     let unit_modules: Vec<&str> = all.iter().filter_map(|(module, ..)| *module).collect();
@@ -392,11 +363,15 @@ fn gather_hooks(
     }
     let shipped = modules::index(target)?;
     let unknown = named.into_iter().filter(|name| !shipped.contains_key(*name));
-    let refusals: Vec<Refusal> = unknown.map(|name| hooks::no_such_object(name, file)).collect();
-    if refusals.is_empty() {
-        Ok(hooks)
-    } else {
-        Err(Refused(refusals).into())
+    refuse(unknown.map(|name| hooks::no_such_object(name, file)).collect())?;
+    Ok(hooks)
+}
+
+/// Ends with refusals, if there are any.
+fn refuse(refusals: Vec<Refusal>) -> Result<(), Refused> {
+    match refusals.is_empty() {
+        true => Ok(()),
+        false => Err(Refused(refusals)),
     }
 }
 
@@ -405,14 +380,13 @@ fn in_file(mut refusal: Refusal, file: &str) -> Refusal {
     refusal
 }
 
-fn load_modules(
-    target: &Target,
-    units: &[Unit],
-    extracts: &[Extract],
-    symvers: &Symvers,
-) -> Result<BTreeMap<String, Module>> {
-    let pairs: Vec<(Option<&str>, &Extract)> =
-        units.iter().zip(extracts).map(|(u, e)| (u.pair.unit.module.as_deref(), e)).collect();
+/// Each unit's module and extract.
+fn extracts<'e>(units: &'e [Extracted<'_>]) -> Vec<(Option<&'e str>, &'e Extract)> {
+    units.iter().map(|u| (u.module(), &u.extract)).collect()
+}
+
+fn load_modules(target: &Target, units: &[Extracted<'_>], symvers: &Symvers) -> Result<BTreeMap<String, Module>> {
+    let pairs = extracts(units);
     let mut all = BTreeMap::new();
     for name in resolve::modules_needed(&pairs, symvers) {
         let module = modules::load(target, &name)?;
@@ -425,117 +399,111 @@ fn load_modules(
 }
 
 /// Refuses functions that never run, since the kernel has another definition of the name.
-fn refuse_overridden(target: &Target, kernel: &Kernel<'_>, units: &[Unit], extracts: &[Extract]) -> Result<()> {
+fn refuse_overridden(target: &Target, kernel: &Kernel<'_>, units: &[Extracted<'_>]) -> Result<()> {
     let mut refusals = Vec::new();
     let mut definitions = None;
-    for (unit, extract) in units.iter().zip(extracts) {
-        let Unit { pair, original, .. } = unit;
+    for unit in units {
+        let source = unit.source();
         let mut files = |name: &str| {
             let known = definitions.get_or_insert_with(|| Definitions::of(target).ok());
-            let mut files = known.as_ref().map(|d| d.files(name, &pair.unit.source)).unwrap_or_default();
-            files.retain(|file| *file != pair.unit.source);
+            let mut files = known.as_ref().map(|d| d.files(name, source)).unwrap_or_default();
+            files.retain(|file| file != source);
             files.truncate(3);
             files
         };
-        let found = overridden::refusals(kernel, (pair.unit.module.as_deref(), original), extract, &mut files);
-        refusals.extend(found.into_iter().map(|r| in_file(r, &pair.unit.source)));
+        let found = overridden::refusals(kernel, (unit.module(), unit.original), &unit.extract, &mut files);
+        refusals.extend(found.into_iter().map(|r| in_file(r, source)));
     }
-    if refusals.is_empty() {
-        Ok(())
-    } else {
-        Err(Refused(refusals).into())
-    }
+    Ok(refuse(refusals)?)
 }
 
-/// Stage prove. A unit with functions in doubt is compiled once more with kbuild's own debug flags: in rare cases gcc
-/// makes other code without debug information. What may lack a proof is let through only after that.
-fn prove_units(
+/// Stage prove. What may lack a proof is let through only where a unit was compiled as kbuild does it.
+fn prove_units<'u>(
     request: &Request,
-    units: &[Unit],
-    shipped: &mut [Object],
-    changes: &[ChangeSet<'_>],
-    extracts: &[Extract],
+    units: Vec<Extracted<'u>>,
     world: &stage::World<'_>,
-) -> Result<Proven> {
-    let (target, work) = (&request.target, world.elsewhere.work);
-    let pairs: Vec<(Option<&str>, &Extract)> =
-        units.iter().zip(extracts).map(|(u, e)| (u.pair.unit.module.as_deref(), e)).collect();
-    let references = resolve::left_to_livepatch(&pairs, world.symvers);
-    let claim = |shipped: &[Object], allowed: &BTreeSet<String>| {
-        let claims: Vec<Claim<'_>> = units
-            .iter()
-            .zip(shipped)
-            .zip(changes.iter().zip(&references))
-            .map(|((u, shipped), (changes, references))| Claim {
-                source: &u.pair.unit.source,
-                module: u.pair.unit.module.as_deref(),
-                shipped,
-                changes,
+) -> Result<(Vec<Proven<'u>>, Vec<Unproven>)> {
+    let references = resolve::left_to_livepatch(&extracts(&units), world.symvers);
+    let kbuild: Vec<&kbuild::Unit> = units.iter().map(|u| &u.pair.unit).collect();
+    let known = units.iter().map(|u| u.pair.shipped.as_slice()).collect();
+    let mut rebuilt: BTreeMap<usize, Object> = BTreeMap::new();
+    let mut proven = None;
+    rebuild(&request.target, &kbuild, Some(known), world.elsewhere.work, &mut |round, objects| {
+        let (which, allowed) = match round {
+            Round::First => ("as shipped", &BTreeSet::new()),
+            Round::Last => ("as shipped, with debug information", &request.allow_unproven),
+        };
+        for &(n, object) in objects {
+            rebuilt.insert(n, load(units[n].pair, object, which)?);
+        }
+        let all = units.iter().zip(rebuilt.values()).zip(&references);
+        let claims: Vec<Claim<'_>> = all
+            .map(|((unit, rebuilt), references)| Claim {
+                source: unit.source(),
+                module: unit.module(),
+                rebuilt,
+                changes: &unit.changes,
                 references: references.clone(),
             })
             .collect();
-        prove_all(&claims, world, allowed)
-    };
-    let proven = match claim(shipped, &BTreeSet::new())? {
-        Tried::Proven(proven) => proven,
-        Tried::InDoubt(doubts) => {
-            let again: BTreeSet<usize> = doubts.iter().map(|doubt| doubt.claim).collect();
-            let named: Vec<&kbuild::Unit> = again.iter().map(|&i| &units[i].pair.unit).collect();
-            for (i, object) in again.into_iter().zip(compile::compile_shipped(target, &named, true, work)?) {
-                shipped[i] = load(&units[i].pair, &object, "as shipped, with debug information")?;
-            }
-            claim(shipped, &request.allow_unproven)?.proven()?
-        }
-    };
-    let unused = |name: &&String| !proven.unproven().iter().any(|u| u.function == **name);
+        let tried = prove_all(&claims, world, allowed)?;
+        let doubts = tried.doubts();
+        proven = Some(tried);
+        Ok(doubts)
+    })?;
+    let stage::Proven { units: proofs, unproven } = proven.context("no unit was compared")?.proven()?;
+    let unused = |name: &&String| !unproven.iter().any(|u| u.function == **name);
     // What a stream lets pass may be needed for another of its kernels.
     if let Some(name) = request.allow_unproven.iter().find(unused).filter(|_| request.stream.is_none()) {
         bail!("--allow-unproven {name} is not needed, because the function is proven or the patched code neither replaces nor uses it; leave the option out");
     }
-    Ok(proven)
+    drop(references);
+    let all = units.into_iter().zip(rebuilt.into_values()).zip(proofs);
+    Ok((all.map(|((unit, rebuilt), proof)| Proven::new(unit, rebuilt, proof)).collect(), unproven))
 }
 
-fn resolve_all(
-    units: &[Unit],
-    changes: &[ChangeSet<'_>],
-    shipped: &[Object],
-    extracts: &[Extract],
-    proven: &Proven,
+/// What all units refer to together.
+struct References {
+    /// Livepatch symbols by the name that stands for each in the payloads.
+    klp: BTreeMap<String, KlpSymbol>,
+    /// Exports.
+    exports: Vec<String>,
+}
+
+fn resolve_all<'u>(
+    units: Vec<Proven<'u>>,
     world: &World<'_>,
     noreturns: &BTreeSet<String>,
-) -> Result<Resolved> {
+) -> Result<(Vec<Resolved<'u>>, References)> {
     let all: Vec<resolve::Unit<'_>> = units
         .iter()
-        .zip(shipped)
-        .zip(extracts)
-        .zip(proven.proofs())
-        .zip(changes)
-        .map(|((((u, shipped), extract), proof), changes)| resolve::Unit {
-            module: u.pair.unit.module.as_deref(),
-            extract,
-            shipped,
-            proof,
-            made_public: made_public(changes),
-            new_exports: patchability::new_exports(changes),
+        .map(|u| resolve::Unit {
+            module: u.module(),
+            extract: &u.extract,
+            rebuilt: &u.rebuilt,
+            proof: u.proof.proof(),
+            made_public: made_public(&u.changes),
+            new_exports: patchability::new_exports(&u.changes),
         })
         .collect();
-    Ok(resolve::resolve(&all, world, noreturns).map_err(Refused)?)
+    let resolve::Resolved { units: resolved, klp, exports } =
+        resolve::resolve(&all, world, noreturns).map_err(Refused)?;
+    drop(all);
+    let units = units.into_iter().zip(resolved).map(|(unit, resolved)| Resolved::new(unit, resolved)).collect();
+    Ok((units, References { klp, exports }))
 }
 
 /// Refuses where what is compared and what is proven differ in how functions are inlined.
-fn check_inlining(units: &[Unit], shipped: &[Object], changes: &[ChangeSet<'_>]) -> Result<()> {
+fn check_inlining(units: &[Proven<'_>]) -> Result<()> {
     let mut refusals = Vec::new();
-    for ((unit, shipped), changes) in units.iter().zip(shipped).zip(changes) {
+    for unit in units {
+        let Changed { original, changes, .. } = &***unit;
         let originals = changes.functions.iter().filter_map(|f| f.original);
         let changed = originals.map(|item| changes.original.items[item].name.as_str()).collect();
-        let found = crate::diff::inlined::check(&unit.original, shipped, &changed);
-        refusals.extend(found.into_iter().map(|r| in_file(r, &unit.pair.unit.source)));
+        let found = crate::diff::inlined::check(original, &unit.rebuilt, &changed);
+        refusals.extend(found.into_iter().map(|r| in_file(r, unit.source())));
     }
-    if refusals.is_empty() {
-        Ok(())
-    } else {
-        Err(Refused(refusals).into())
-    }
+    Ok(refuse(refusals)?)
 }
 
 /// Names that a unit defines for itself alone before, and for others with the fixes.
@@ -548,45 +516,40 @@ fn made_public<'c>(changes: &'c ChangeSet<'_>) -> BTreeSet<&'c str> {
 }
 
 /// Exports that the fixes add and that the running kernel has elsewhere: modules outside of the fixes use that one.
-fn exported_already(units: &[Unit], changes: &[ChangeSet<'_>], symvers: &Symvers) -> Vec<Refusal> {
+fn exported_already(units: &[Changed<'_>], symvers: &Symvers) -> Vec<Refusal> {
     let mut found = Vec::new();
-    for (unit, changes) in units.iter().zip(changes) {
-        for (name, export) in patchability::new_exports(changes).iter().filter_map(|n| Some((n, symvers.get(n)?))) {
+    for unit in units {
+        for (name, export) in patchability::new_exports(&unit.changes).iter().filter_map(|n| Some((n, symvers.get(n)?)))
+        {
             let home = export.module.as_deref().unwrap_or("vmlinux");
             let why = format!("the fix exports it here, and {home} of the running kernel exports a symbol of this name: modules still use that one");
             let hint = "keep the symbol and its export where they are";
-            found.push(Refusal::new("export-added", name, &unit.pair.unit.source, why, hint));
+            found.push(Refusal::new("export-added", name, unit.source(), why, hint));
         }
     }
     found
 }
 
 /// Groups the replaced functions by klp object, vmlinux first.
-fn register(
-    request: &Request,
-    changed: &Changed<'_>,
-    extracts: &[Extract],
-    proven: &Proven,
-    modules: &BTreeMap<String, Module>,
-) -> Result<Registration> {
-    let Changed { tree, units, image, .. } = *changed;
+fn register(build: &Build<'_>, units: &[Resolved<'_>], modules: &BTreeMap<String, Module>) -> Result<Registration> {
+    let Build { request, tree, image, .. } = *build;
     let mut objects: BTreeMap<Option<String>, Vec<KlpFunc>> = BTreeMap::new();
-    for (n, (unit, extract)) in units.iter().zip(extracts).enumerate() {
-        for replaced in &extract.replaced {
-            let Some(spot) = proven.place(n, &replaced.old_name) else {
+    for unit in units {
+        for replaced in &unit.extract.replaced {
+            let Some(spot) = unit.proof.place(&replaced.old_name) else {
                 bail!("{} was not proven", replaced.old_name);
             };
-            let sympos = match &unit.pair.unit.module {
+            let sympos = match unit.module() {
                 None => image.kallsyms.sympos(&replaced.old_name, spot.at),
                 Some(name) => modules.get(name).and_then(|m| m.sympos(&replaced.old_name, spot)),
             };
             let sympos = sympos
                 .with_context(|| format!("{} has no symbol of its own in the running kernel", replaced.old_name))?;
-            objects.entry(unit.pair.unit.module.clone()).or_default().push(KlpFunc {
+            objects.entry(unit.module().map(String::from)).or_default().push(KlpFunc {
                 old_name: replaced.old_name.clone(),
                 sympos,
                 new_symbol: replaced.symbol.clone(),
-                source: unit.pair.unit.source.clone(),
+                source: unit.source().into(),
             });
         }
     }

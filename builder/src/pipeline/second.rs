@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The second reader's turn: the units as they were compiled, what is proven of them, and the module in; what is shown out.
 
-use super::units::Unit;
+use super::unit::{Changed, Resolved};
 use crate::audit::kernel::{audit_module, Kernel};
 use crate::audit::statics::{self, Statics};
 use crate::audit::{self, Shown};
@@ -12,7 +12,7 @@ use crate::image::module::Module;
 use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::progress;
-use crate::prove::stage::Proven;
+use crate::prove::stage::Unproven;
 use crate::source::fixed::Fixed;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Against<'a> {
     /// The lines that the fixes change.
     pub fixed: &'a Fixed,
-    /// The rebuilt originals, one for each unit.
-    pub shipped: &'a [Object],
-    /// What is proven of them.
-    pub proven: &'a Proven,
+    /// What was let through without a proof.
+    pub unproven: &'a [Unproven],
     /// The kernel's image.
     pub image: &'a Image,
     /// Its modules that are patched or used.
@@ -37,30 +35,29 @@ pub struct Against<'a> {
 ///
 /// # Errors
 /// [`Refused`](crate::error::Refused) with what cannot be shown.
-pub fn read_again(ko: &[u8], units: &[Unit], against: &Against<'_>) -> Result<Shown> {
-    let Against { fixed, shipped, proven, image, modules, symvers } = *against;
+pub fn read_again(ko: &[u8], units: &[Resolved<'_>], against: &Against<'_>) -> Result<Shown> {
+    let Against { fixed, unproven, image, modules, symvers } = *against;
     let step = progress::step("reading the module against the patched objects");
     let statics = units.iter().map(|unit| declarations(unit, fixed)).collect::<Result<Vec<_>>>()?;
     let read: Vec<audit::Unit<'_>> = units
         .iter()
-        .zip(shipped)
         .zip(&statics)
-        .map(|((unit, original), statics)| audit::Unit {
-            source: &unit.pair.unit.source,
-            module: unit.pair.unit.module.as_deref(),
-            patched: unit.moved.as_ref().map_or(&unit.patched, |(_, patched)| patched),
-            original,
-            like: unit.moved.as_ref().map_or(&unit.original, |(original, _)| original),
+        .map(|(unit, statics)| audit::Unit {
+            source: unit.source(),
+            module: unit.module(),
+            patched: unit.moved.map_or(unit.patched, |(_, patched)| patched),
+            original: &unit.rebuilt,
+            like: unit.moved.map_or(unit.original, |(original, _)| original),
             statics,
         })
         .collect();
     let kernel = Kernel {
-        units: read.iter().zip(proven.proofs()).collect(),
+        units: read.iter().zip(units.iter().map(|unit| unit.proof.proof())).collect(),
         image,
         modules,
         symvers,
         indirect: IndirectCalls::new(image, modules),
-        allowed: proven.unproven().iter().map(|u| u.function.as_str()).collect(),
+        allowed: unproven.iter().map(|u| u.function.as_str()).collect(),
     };
     let shown = audit_module(ko, &read, &kernel)?;
     step.done(&shown.to_string());
@@ -69,7 +66,7 @@ pub fn read_again(ko: &[u8], units: &[Unit], against: &Against<'_>) -> Result<Sh
 
 /// Where the variables of a unit are declared, patched and original. Code that moves is compiled without debug information; the
 /// names are the same as in the pair that has it, or they are not believed.
-fn declarations(unit: &Unit, fixed: &Fixed) -> Result<[Statics; 2]> {
+fn declarations(unit: &Changed<'_>, fixed: &Fixed) -> Result<[Statics; 2]> {
     let [original, mut patched] = match &unit.declared {
         Some(declared) => declared.clone(),
         None => [external(unit, &unit.pair.original)?, external(unit, &unit.pair.patched)?],
@@ -77,12 +74,12 @@ fn declarations(unit: &Unit, fixed: &Fixed) -> Result<[Statics; 2]> {
     for declared in patched.values_mut() {
         declared.line = declared.line.and_then(|n| fixed.original_number(&declared.file, n, &declared.function));
     }
-    if let Some((_, moved)) = &unit.moved {
+    if let Some((_, moved)) = unit.moved {
         let sizes = |object: &Object| -> BTreeMap<String, u64> {
             let defined = object.symbols.iter().filter(|s| s.section().is_some());
             defined.map(|s| (s.name.clone(), s.size)).collect()
         };
-        let (plain, moved) = (sizes(&unit.patched), sizes(moved));
+        let (plain, moved) = (sizes(unit.patched), sizes(moved));
         patched.retain(|name, _| plain.get(name) == moved.get(name));
     }
     Ok([patched, original])
@@ -90,7 +87,7 @@ fn declarations(unit: &Unit, fixed: &Fixed) -> Result<[Statics; 2]> {
 
 /// Where the variables are declared that other units know, which line tables tell too. Objects that were compiled with more, to compare
 /// types, say no more here: whether static variables are told apart by their declarations does not depend on that.
-fn external(unit: &Unit, bytes: &[u8]) -> Result<Statics> {
+fn external(unit: &Changed<'_>, bytes: &[u8]) -> Result<Statics> {
     let read = || -> Result<Statics> {
         let object = elf::read::read(bytes, Take::NoDebug)?;
         let mut all = statics::read(bytes, &object)?;

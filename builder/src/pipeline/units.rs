@@ -2,19 +2,18 @@
 //! Units on their way through the line: compiled pairs in; units with their objects, those that hold changes, and what
 //! brought the changes, out.
 
-use super::Changed;
-use crate::audit::{self, statics::Statics as Declarations};
+use super::unit::{load, Both, Changed, Compiled, Shelf};
+use crate::audit;
 use crate::compile::again::{self, How};
-use crate::compile::{self, named, ObjectPair};
+use crate::compile::named;
 use crate::diff::locals::Evidence;
-use crate::diff::{self, patchability, ChangeSet, ChangedFunction};
+use crate::diff::{patchability, ChangedFunction};
 use crate::elf::read::{read, Take};
 use crate::elf::Object;
 use crate::explain::{self, Cause};
 use crate::files;
 use crate::image::symvers::Symvers;
 use crate::image::Image;
-use crate::reach::affected::Affected;
 use crate::reach::headers::changed::only_inline_functions;
 use crate::resolve::late;
 use crate::source::fixed::Fixed;
@@ -26,74 +25,47 @@ use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// One unit with all that is known of it.
-pub struct Unit {
-    /// The objects as they were compiled.
-    pub pair: ObjectPair,
-    /// The original, with a section for each function.
-    pub original: Object,
-    /// The patched one.
-    pub patched: Object,
-    /// Both, compiled to run in another module, where the architecture needs that.
-    pub moved: Option<(Object, Object)>,
-    /// What debug information says of static variables, where the code does not tell them apart.
-    pub evidence: Option<Evidence>,
-    /// The same for the second reader, which reads it by itself: of the original and of the patched object.
-    pub declared: Option<[Declarations; 2]>,
-}
-
-/// Compiles all units, and reads the objects.
-pub fn compile_units(target: &Target, tree: &PatchedTree, affected: &Affected, work: &Path) -> Result<Vec<Unit>> {
-    let pairs = compile::compile(target, tree, &affected.units, work)?;
-    pairs
-        .into_iter()
-        .map(|pair| {
-            let load = |bytes: &[u8], which: &str| load(&pair, bytes, which);
-            let (original, patched) = (load(&pair.original, "original")?, load(&pair.patched, "patched")?);
-            let moved = match &pair.moved {
-                Some(m) => {
-                    Some((load(&m.original, "original, to be moved")?, load(&m.patched, "patched, to be moved")?))
-                }
-                None => None,
-            };
-            Ok(Unit { pair, original, patched, moved, evidence: None, declared: None })
-        })
-        .collect()
-}
-
-/// Leaves out the units that a changed header reaches and that compile to the same code all the same; what
+/// Compares all units. Leaves out those that a changed header reaches and that compile to the same code all the same; what
 /// did not change has nothing to prove. One stays in any case.
-pub fn with_changes(units: Vec<Unit>, tree: &PatchedTree, image: &Image, notes: &mut Vec<String>) -> Result<Vec<Unit>> {
+pub fn with_changes<'u>(
+    units: &'u [Compiled],
+    tree: &PatchedTree,
+    image: &Image,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Changed<'u>>> {
     let mut kept = Vec::new();
-    let mut same = Vec::new();
+    let mut last = None;
     for unit in units {
-        let touched = tree.files.contains_key(&unit.pair.unit.source);
-        if touched || changes_of(&unit, image)?.is_any() {
-            kept.push(unit);
+        let changed = Changed::of(unit, image)?;
+        if tree.files.contains_key(changed.source()) || changed.changes.is_any() {
+            kept.push(changed);
         } else {
-            same.push(unit);
+            last = Some(changed);
         }
     }
-    if kept.is_empty() {
-        kept.extend(same.pop());
+    let mut same = units.len() - kept.len();
+    if let (true, Some(last)) = (kept.is_empty(), last) {
+        kept.push(last);
+        same -= 1;
     }
-    if !same.is_empty() {
-        notes.push(format!("{} compile to the same code with and without the fix", kbuild::count(same.len())));
+    if same > 0 {
+        notes.push(format!("{} compile to the same code with and without the fix", kbuild::count(same)));
     }
     Ok(kept)
 }
 
-/// Takes out of `changes` the functions of vmlinux that ran when the kernel started and that the fix changes only through
+/// Takes out of a unit's changes the functions of vmlinux that ran when the kernel started and that the fix changes only through
 /// inline functions of headers: their code is gone, and the fix says nothing of them. Modules are loaded later, so theirs
 /// stay. Gives a note where there are some.
-pub fn leave_out_started(unit: &Unit, tree: &PatchedTree, changes: &mut ChangeSet<'_>) -> Option<String> {
-    let (source, module) = (&unit.pair.unit.source, &unit.pair.unit.module);
-    let read = |path: &str| path == source || unit.pair.inputs.iter().any(|input| input.ends_with(path));
+pub fn leave_out_started(unit: &mut Changed<'_>, tree: &PatchedTree) -> Option<String> {
+    let (source, pair) = (unit.source(), unit.pair);
+    let read = |path: &str| path == source || pair.inputs.iter().any(|input| input.ends_with(path));
     let inline =
         |(path, file): (&String, &TouchedFile)| !read(path) || path.ends_with(".h") && only_inline_functions(file);
-    if module.is_some() || !tree.files.iter().filter(|(_, f)| f.original != f.patched).all(inline) {
+    if unit.module().is_some() || !tree.files.iter().filter(|(_, f)| f.original != f.patched).all(inline) {
         return None;
     }
+    let changes = &mut unit.changes;
     let (original, patched) = (&changes.original, &changes.patched);
     let in_init = |section: &str| section == ".init.text" || section.starts_with(".init.text.");
     let has_run = |f: &ChangedFunction| {
@@ -108,129 +80,114 @@ pub fn leave_out_started(unit: &Unit, tree: &PatchedTree, changes: &mut ChangeSe
     })
 }
 
-/// Reads one object of a unit.
-pub fn load(pair: &ObjectPair, bytes: &[u8], which: &str) -> Result<Object> {
-    read(bytes, Take::NoDebug).with_context(|| format!("{} ({which})", pair.unit.object))
-}
-
-/// What the fix changes in a unit, in code that can run in the live patch.
-pub fn changes_of<'u>(unit: &'u Unit, image: &Image) -> Result<ChangeSet<'u>> {
-    let evidence = unit.evidence.as_ref();
-    let changes = diff::diff_with(&unit.original, &unit.patched, &image.layouts, evidence)?;
-    let Some((original, patched)) = &unit.moved else { return Ok(changes) };
-    let mut moved = diff::diff_with(original, patched, &image.layouts, evidence)?;
-    diff::moved::adopt(&mut moved, &changes);
-    Ok(moved)
-}
-
 /// Compiles units again of which the code does not tell everything: which static variable is which, and which variable of a
-/// section a reference counts from.
-pub fn settle(target: &Target, tree: &PatchedTree, units: &mut [Unit], image: &Image, work: &Path) -> Result<()> {
-    let (mut statics, mut names) = (Vec::new(), Vec::new());
-    for (i, unit) in units.iter().enumerate() {
-        let changes = changes_of(unit, image)?;
-        if changes.needs_evidence() {
-            statics.push(i);
-        }
-        if patchability::has_borders(&changes) {
-            names.push(i);
-        }
+/// section a reference counts from. They are compared once more.
+pub fn settle<'u>(
+    target: &Target,
+    tree: &PatchedTree,
+    units: &mut [Changed<'u>],
+    image: &Image,
+    shelf: &'u Shelf,
+    work: &Path,
+) -> Result<()> {
+    // What is found out is asked of the first comparison, so all of it is before the second.
+    let mut asked: Vec<_> = units.iter_mut().filter(|unit| unit.changes.needs_evidence()).collect();
+    if !asked.is_empty() {
+        find_statics(target, tree, &mut asked, work)?;
     }
-    let named = |all: &[usize], units: &[Unit]| all.iter().map(|&i| units[i].pair.unit.clone()).collect::<Vec<_>>();
-    if !statics.is_empty() {
-        let asked = named(&statics, units);
-        let fixed = Fixed::of(tree, &target.tree_inside);
-        let asked: Vec<&kbuild::Unit> = asked.iter().collect();
-        let read = again::types(target, tree, &asked, work, |i, (original, patched)| {
-            let both = || -> Result<_> {
-                let mut evidence = Evidence { original: read_statics(&original)?, patched: read_statics(&patched)? };
-                for declared in evidence.patched.values_mut() {
-                    declared.line =
-                        declared.line.and_then(|n| fixed.original_number(&declared.file, n, &declared.function));
-                }
-                let declared = |bytes: &[u8]| audit::statics::read(bytes, &read(bytes, Take::NoDebug)?);
-                Ok((evidence, [declared(&original)?, declared(&patched)?]))
-            };
-            both().with_context(|| format!("{}: debug information", asked[i].object))
-        })?;
-        for (i, (evidence, declared)) in statics.into_iter().zip(read) {
-            units[i].evidence = Some(evidence);
-            units[i].declared = Some(declared);
-        }
+    let mut asked: Vec<_> = units.iter_mut().filter(|unit| patchability::has_borders(&unit.changes)).collect();
+    if !asked.is_empty() {
+        name_data(target, tree, &mut asked, shelf, work)?;
     }
-    if !names.is_empty() {
-        let asked = named(&names, units);
-        let objects = again::naming_data(target, tree, &asked.iter().collect::<Vec<_>>(), work)?;
-        for (i, ((original, patched), moved)) in names.into_iter().zip(objects) {
-            let load = |bytes: &[u8], like: &Object| -> Result<Object> {
-                let mut object = load(&units[i].pair, bytes, "compiled again, with names")?;
-                named::restore(&mut object, like);
-                Ok(object)
-            };
-            let unit = &units[i];
-            let (new_original, new_patched) = (load(&original, &unit.original)?, load(&patched, &unit.patched)?);
-            let new_moved = match (&moved, &unit.moved) {
-                (Some((a, b)), Some((x, y))) => Some((load(a, x)?, load(b, y)?)),
-                _ => None,
-            };
-            let unit = &mut units[i];
-            (unit.original, unit.patched) = (new_original, new_patched);
-            if new_moved.is_some() {
-                unit.moved = new_moved;
+    let was_asked = |unit: &Changed<'_>| unit.changes.needs_evidence() || patchability::has_borders(&unit.changes);
+    units.iter_mut().filter(|unit| was_asked(unit)).try_for_each(|unit| unit.compare(image))
+}
+
+/// Has debug information say which static variable is which.
+fn find_statics(target: &Target, tree: &PatchedTree, asked: &mut [&mut Changed<'_>], work: &Path) -> Result<()> {
+    let fixed = Fixed::of(tree, &target.tree_inside);
+    let named: Vec<&kbuild::Unit> = asked.iter().map(|unit| &unit.pair.unit).collect();
+    let read = again::types(target, tree, &named, work, |i, (original, patched)| {
+        let both = || -> Result<_> {
+            let mut evidence = Evidence { original: read_statics(&original)?, patched: read_statics(&patched)? };
+            for declared in evidence.patched.values_mut() {
+                declared.line =
+                    declared.line.and_then(|n| fixed.original_number(&declared.file, n, &declared.function));
             }
+            let declared = |bytes: &[u8]| audit::statics::read(bytes, &read(bytes, Take::NoDebug)?);
+            Ok((evidence, [declared(&original)?, declared(&patched)?]))
+        };
+        both().with_context(|| format!("{}: debug information", named[i].object))
+    })?;
+    for (unit, (evidence, declared)) in asked.iter_mut().zip(read) {
+        unit.evidence = Some(evidence);
+        unit.declared = Some(declared);
+    }
+    Ok(())
+}
+
+/// Has references near the borders between variables name the one that they count from.
+fn name_data<'u>(
+    target: &Target,
+    tree: &PatchedTree,
+    asked: &mut [&mut Changed<'u>],
+    shelf: &'u Shelf,
+    work: &Path,
+) -> Result<()> {
+    let named: Vec<&kbuild::Unit> = asked.iter().map(|unit| &unit.pair.unit).collect();
+    let objects = again::naming_data(target, tree, &named, work)?;
+    for (unit, (plain, moved)) in asked.iter_mut().zip(objects) {
+        let pair = unit.pair;
+        let load = |bytes: &[u8], like: &Object| -> Result<Object> {
+            let mut object = load(pair, bytes, "compiled again, with names")?;
+            named::restore(&mut object, like);
+            Ok(object)
+        };
+        let both = |(original, patched): &again::Pair, like: Both<'_>| -> Result<Both<'u>> {
+            Ok(shelf.keep((load(original, like.0)?, load(patched, like.1)?)))
+        };
+        (unit.original, unit.patched) = both(&plain, (unit.original, unit.patched))?;
+        if let (Some(moved), Some(like)) = (&moved, unit.moved) {
+            unit.moved = Some(both(moved, like)?);
         }
     }
     Ok(())
 }
 
-/// Which lines of the fixes brought which change: for each unit, by the name of the patched function.
-pub fn causes(target: &Target, changed: &Changed<'_>, fixed: &Fixed) -> Result<Vec<BTreeMap<String, Vec<Cause>>>> {
-    let Changed { image, .. } = *changed;
+/// Which lines of the fixes brought which change of a unit: by the name of the patched function.
+pub fn causes(target: &Target, unit: &Changed<'_>, fixed: &Fixed) -> BTreeMap<String, Vec<Cause>> {
     let source = |file: &str| files::read_text(&target.tree.join(file)).ok();
-    let of_unit = |(unit, changes): (&Unit, &ChangeSet<'_>)| {
-        let (original, patched) = (&unit.pair.original, &unit.pair.patched);
-        if unit.moved.is_none() {
-            return Ok(explain::causes(original, patched, changes, Some(fixed), &source));
-        }
-        // Code that moves has no line tables.
-        let kernel = diff::diff(&unit.original, &unit.patched, &image.layouts)?;
-        Ok(explain::causes(original, patched, &kernel, Some(fixed), &source))
-    };
-    changed.each().map(of_unit).collect()
+    // Code that moves has no line tables.
+    explain::causes(&unit.pair.original, &unit.pair.patched, unit.in_kernel(), Some(fixed), &source)
 }
 
 /// Units with code that would not work in a live patch as it is compiled get a pair of objects that do without it: in
 /// vmlinux, what the kernel changes at boot; in modules, keys that come with the module.
-pub fn do_without(
+pub fn do_without<'u>(
     target: &Target,
     tree: &PatchedTree,
-    units: &mut [Unit],
-    image: &Image,
-    symvers: &Symvers,
+    units: &mut [Changed<'u>],
+    (image, symvers): (&Image, &Symvers),
+    shelf: &'u Shelf,
     work: &Path,
 ) -> Result<()> {
     let possible = |how: &How| again::is_possible(*how, target, tree);
     for how in [How::ReadsVariables, How::ReadsKeys].into_iter().filter(possible) {
-        let mut concerned = Vec::new();
-        for (i, unit) in units.iter().enumerate() {
-            let changes = || diff::diff(&unit.original, &unit.patched, &image.layouts);
-            let is_concerned = match (how, &unit.pair.unit.module) {
-                (How::ReadsVariables, None) if unit.moved.is_none() => patchability::is_changed_at_boot(&changes()?),
-                (How::ReadsKeys, Some(_)) => late::uses_keys(&changes()?, symvers),
-                _ => false,
-            };
-            if is_concerned {
-                concerned.push(i);
-            }
-        }
+        let is_concerned = |unit: &&mut Changed<'u>| match (how, unit.module()) {
+            (How::ReadsVariables, None) if unit.moved.is_none() => patchability::is_changed_at_boot(&unit.changes),
+            (How::ReadsKeys, Some(_)) => late::uses_keys(unit.in_kernel(), symvers),
+            _ => false,
+        };
+        let concerned: Vec<_> = units.iter_mut().filter(is_concerned).collect();
         if concerned.is_empty() {
             continue;
         }
-        let named: Vec<&kbuild::Unit> = concerned.iter().map(|&i| &units[i].pair.unit).collect();
+        let named: Vec<&kbuild::Unit> = concerned.iter().map(|unit| &unit.pair.unit).collect();
         let objects = again::again(target, tree, &named, how, work)?;
-        for (i, (original, patched)) in concerned.into_iter().zip(objects) {
-            let load = |bytes: &[u8]| load(&units[i].pair, bytes, "compiled again");
-            units[i].moved = Some((load(&original)?, load(&patched)?));
+        for (unit, (original, patched)) in concerned.into_iter().zip(objects) {
+            let load = |bytes: &[u8]| load(unit.pair, bytes, "compiled again");
+            let pair = shelf.keep((load(&original)?, load(&patched)?));
+            unit.take_code_of(pair, image)?;
         }
     }
     Ok(())

@@ -3,11 +3,11 @@
 //! in, a proof or the reason why there is none out. The unit that defines it is looked for and compiled as it was shipped.
 
 use super::explain::Evidence;
+use super::rebuild::rebuild;
 use super::stage::{self, prove_unit, World};
 use super::Verdict;
-use crate::compile;
 use crate::elf::read::{read, Take};
-use crate::elf::SymKind;
+use crate::elf::{SymKind, Symbol};
 use crate::image::shipped::Spot;
 use crate::image::Image;
 use crate::progress;
@@ -17,7 +17,7 @@ use crate::target::kbuild::Unit;
 use crate::target::Target;
 use anyhow::Result;
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A function that is to be proven.
@@ -31,6 +31,14 @@ pub struct Wanted {
     pub at: Spot,
     /// The file that refers to it.
     pub near: String,
+}
+
+/// What came of that.
+pub enum Answer {
+    /// It is in the shipped kernel as it was rebuilt.
+    Proven,
+    /// It was not found there, and why.
+    Unproven(String),
 }
 
 /// More files than this are not tried: each is a run of the compiler.
@@ -60,11 +68,11 @@ impl<'a> Elsewhere<'a> {
         self.evidence.get_or_init(|| Evidence::of(self.target, image))
     }
 
-    /// Proves one function; the inner error says why it is not proven.
+    /// Proves one function.
     ///
     /// # Errors
     /// A tree or a disk that cannot be read.
-    pub fn prove(&self, wanted: &Wanted, world: &World<'_>) -> Result<Result<(), String>> {
+    pub fn prove(&self, wanted: &Wanted, world: &World<'_>) -> Result<Answer> {
         let step = progress::step(format!("proving {}, which the patched code refers to", wanted.name));
         let definitions = Definitions::of(self.target)?;
         let mut why = "no C file was found that defines it in this kernel".to_string();
@@ -81,48 +89,60 @@ impl<'a> Elsewhere<'a> {
             for file in &files {
                 for unit in affected::reached_by_one(self.target, file)?.iter().filter(|u| u.module == wanted.module) {
                     match self.in_unit(unit, wanted, world)? {
-                        None => {}
-                        Some(Ok(())) => {
+                        Found::Undefined | Found::Unlike(None) => {}
+                        Found::Proven => {
                             step.done(&unit.source);
-                            return Ok(Ok(()));
+                            return Ok(Answer::Proven);
                         }
-                        Some(Err(reason)) => why = reason,
+                        Found::Unlike(Some(reason)) => why = reason,
                     }
                 }
             }
         }
         step.done(&why);
-        Ok(Err(why))
+        Ok(Answer::Unproven(why))
     }
 
-    /// None where the unit does not define it.
-    fn in_unit(&self, unit: &Unit, wanted: &Wanted, world: &World<'_>) -> Result<Option<Result<(), String>>> {
-        let mut why = None;
-        for debug in [false, true] {
-            let made = compile::compile_shipped(self.target, &[unit], debug, self.work)?;
-            let made = made.into_iter().next().unwrap_or_default();
-            let object = read(&made, Take::NoDebug)?;
-            let defines = object
-                .symbols
-                .iter()
-                .any(|s| s.name == wanted.name && !s.is_local() && s.kind == SymKind::Func && s.section().is_some());
-            if !defines {
-                return Ok(None);
+    /// What the unit, compiled as it was shipped, is to the function that is wanted.
+    fn in_unit(&self, unit: &Unit, wanted: &Wanted, world: &World<'_>) -> Result<Found> {
+        let mut found = Found::Undefined;
+        rebuild(self.target, &[unit], None, self.work, &mut |_, objects| {
+            for (_, object) in objects {
+                found = compare(unit, object, wanted, world)?;
             }
-            let proof = prove_unit(&object, unit.module.as_deref(), world.image, world.modules)?;
-            why = match proof.functions.get(&wanted.name) {
-                Some(Verdict::Proven(at)) if *at == wanted.at => return Ok(Some(Ok(()))),
-                Some(Verdict::Proven(_)) => Some(format!("the one from {} is at another address", unit.source)),
-                Some(Verdict::Differs { offset, why, .. }) => {
-                    let what = format!("{}, rebuilt, differs from it at byte {offset:#x}: {why}", unit.source);
-                    let shipped = stage::shipped(unit.module.as_deref(), world.image, world.modules)?;
-                    Some(world.explain(&object, &proof, &wanted.name, shipped, what))
-                }
-                None => None,
-            };
-        }
-        Ok(why.map(Err))
+            Ok(if matches!(found, Found::Unlike(_)) { BTreeSet::from([0]) } else { BTreeSet::new() })
+        })?;
+        Ok(found)
     }
+}
+
+/// What a unit is to a function that is wanted.
+enum Found {
+    /// It does not define it.
+    Undefined,
+    /// It defines it, and the shipped kernel has it at the place.
+    Proven,
+    /// It defines one that is not that of the shipped kernel; why, if that is known.
+    Unlike(Option<String>),
+}
+
+fn compare(unit: &Unit, object: &[u8], wanted: &Wanted, world: &World<'_>) -> Result<Found> {
+    let object = read(object, Take::NoDebug)?;
+    let is_it = |s: &Symbol| s.name == wanted.name && !s.is_local() && s.kind == SymKind::Func && s.section().is_some();
+    if !object.symbols.iter().any(is_it) {
+        return Ok(Found::Undefined);
+    }
+    let proof = prove_unit(&object, unit.module.as_deref(), world.image, world.modules)?;
+    Ok(match proof.functions.get(&wanted.name) {
+        Some(Verdict::Proven(at)) if *at == wanted.at => Found::Proven,
+        Some(Verdict::Proven(_)) => Found::Unlike(Some(format!("the one from {} is at another address", unit.source))),
+        Some(Verdict::Differs { offset, why, .. }) => {
+            let what = format!("{}, rebuilt, differs from it at byte {offset:#x}: {why}", unit.source);
+            let shipped = stage::shipped(unit.module.as_deref(), world.image, world.modules)?;
+            Found::Unlike(Some(world.explain(&object, &proof, &wanted.name, shipped, what)))
+        }
+        None => Found::Unlike(None),
+    })
 }
 
 /// The files that define most of the functions around the place.

@@ -10,6 +10,7 @@ mod contents;
 pub mod elsewhere;
 pub mod explain;
 mod place;
+pub mod rebuild;
 pub mod report;
 pub mod stage;
 mod tables;

@@ -3,6 +3,7 @@
 //! `kmend-build prove` and `cargo xtask prove` show it.
 
 use super::explain::{self, Evidence};
+use super::rebuild::rebuild;
 use super::{stage, Proof, Verdict};
 use crate::compile;
 use crate::elf::read::{read, Take};
@@ -83,8 +84,7 @@ impl<'a> World<'a> {
         &self.image
     }
 
-    /// Compiles `units` as shipped and compares them. Those in doubt are compiled once more with kbuild's own debug flags:
-    /// in rare cases gcc makes other code without debug information.
+    /// Compiles `units` as shipped and compares them.
     ///
     /// # Errors
     /// A unit that does not compile, a module that the target does not have.
@@ -97,23 +97,21 @@ impl<'a> World<'a> {
                 self.modules.insert(name.clone(), modules::load(self.target, name)?);
             }
         }
-        let objects = compile::compile_shipped(self.target, units, false, work)?;
-        let mut all = self.compare_objects(units, &objects)?;
-        let in_doubt: Vec<usize> = (0..all.len()).filter(|&i| all[i].proven < all[i].functions).collect();
-        if !in_doubt.is_empty() {
-            let again: Vec<&Unit> = in_doubt.iter().map(|&i| units[i]).collect();
-            let objects = compile::compile_shipped(self.target, &again, true, work)?;
-            for (i, other) in in_doubt.into_iter().zip(self.compare_objects(&again, &objects)?) {
-                if other.proven > all[i].proven {
-                    all[i] = other;
+        let mut all: BTreeMap<usize, UnitReport> = BTreeMap::new();
+        rebuild(self.target, units, None, work, &mut |_, objects| {
+            let mut doubts = BTreeSet::new();
+            for &(n, object) in objects {
+                let one = self.compare_one(units[n], object)?;
+                if one.proven < one.functions {
+                    doubts.insert(n);
+                }
+                if all.get(&n).is_none_or(|known| one.proven > known.proven) {
+                    all.insert(n, one);
                 }
             }
-        }
-        Ok(all)
-    }
-
-    fn compare_objects(&self, units: &[&Unit], objects: &[Vec<u8>]) -> Result<Vec<UnitReport>> {
-        units.iter().zip(objects).map(|(unit, object)| self.compare_one(unit, object)).collect()
+            Ok(doubts)
+        })?;
+        Ok(all.into_values().collect())
     }
 
     fn compare_one(&self, unit: &Unit, object: &[u8]) -> Result<UnitReport> {

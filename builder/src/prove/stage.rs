@@ -2,7 +2,7 @@
 //! Stage prove: all units in, [`Proven`] out: every function that is replaced is in the shipped kernel, and so is
 //! everything that the patched code refers to by way of livepatch.
 
-use super::elsewhere::{Elsewhere, Wanted};
+use super::elsewhere::{self, Elsewhere, Wanted};
 use super::explain;
 use super::{prove, Proof, Verdict};
 use crate::diff::patchability::running_name;
@@ -27,7 +27,7 @@ pub struct Claim<'a> {
     /// The module it is part of; None for vmlinux.
     pub module: Option<&'a str>,
     /// Its original, compiled with exactly kbuild's flags.
-    pub shipped: &'a Object,
+    pub rebuilt: &'a Object,
     /// What the fix changes in it.
     pub changes: &'a ChangeSet<'a>,
     /// What its patched code refers to by way of livepatch.
@@ -71,34 +71,40 @@ impl fmt::Display for Unproven {
     }
 }
 
-/// Proofs of all units, in their order, under which every replaced function is in the shipped kernel.
-/// Only [`prove_all`] makes one.
+/// Proofs of all units under which every replaced function is in the shipped kernel. Only [`prove_all`] makes one.
+#[derive(Default)]
 pub struct Proven {
-    proofs: Vec<Proof>,
-    places: BTreeMap<(usize, String), Spot>,
-    shown: BTreeMap<(usize, String), Shown>,
-    unproven: Vec<Unproven>,
+    /// What is shown of each unit, in the order of the claims.
+    pub units: Vec<UnitProof>,
+    /// What was let through.
+    pub unproven: Vec<Unproven>,
 }
 
-impl Proven {
-    /// The proofs, one a unit.
-    pub fn proofs(&self) -> &[Proof] {
-        &self.proofs
+/// What is shown of one unit. Only [`prove_all`] makes one.
+pub struct UnitProof {
+    proof: Proof,
+    places: BTreeMap<String, Spot>,
+    shown: BTreeMap<String, Shown>,
+}
+
+impl UnitProof {
+    fn new(proof: Proof) -> Self {
+        Self { proof, places: BTreeMap::new(), shown: BTreeMap::new() }
     }
 
-    /// Where a function that unit number `unit` replaces is.
-    pub fn place(&self, unit: usize, name: &str) -> Option<Spot> {
-        self.places.get(&(unit, name.to_string())).copied()
+    /// Each of its functions, and where its sections and symbols are.
+    pub fn proof(&self) -> &Proof {
+        &self.proof
     }
 
-    /// How it was shown that `name` is what unit number `unit` means by it.
-    pub fn shown(&self, unit: usize, name: &str) -> Option<Shown> {
-        self.shown.get(&(unit, name.to_string())).copied()
+    /// Where a function that is replaced is.
+    pub fn place(&self, name: &str) -> Option<Spot> {
+        self.places.get(name).copied()
     }
 
-    /// What was let through.
-    pub fn unproven(&self) -> &[Unproven] {
-        &self.unproven
+    /// How it was shown that `name` is what the unit means by it.
+    pub fn shown(&self, name: &str) -> Option<Shown> {
+        self.shown.get(name).copied()
     }
 }
 
@@ -162,10 +168,10 @@ pub fn describe(spot: Spot, module: Option<&str>, image: &Image, modules: &BTree
 /// A module that was not read; a file that does not compile.
 pub fn prove_all(claims: &[Claim<'_>], world: &World<'_>, allowed: &BTreeSet<String>) -> Result<Tried> {
     let step = progress::step("proving the originals against the shipped kernel");
-    let mut run = Run { claims, world, allowed, doubts: Vec::new(), wanted: Vec::new(), out: Proven::new() };
+    let mut run = Run { claims, world, allowed, doubts: Vec::new(), wanted: Vec::new(), out: Proven::default() };
     for claim in claims {
         let shipped = shipped(claim.module, world.image, world.modules)?;
-        run.out.proofs.push(prove(claim.shipped, shipped, &world.image.layouts));
+        run.out.units.push(UnitProof::new(prove(claim.rebuilt, shipped, &world.image.layouts)));
     }
     for n in 0..claims.len() {
         run.replaced(n)?;
@@ -175,8 +181,8 @@ pub fn prove_all(claims: &[Claim<'_>], world: &World<'_>, allowed: &BTreeSet<Str
         step.done(&format!("{} that the fix changes or uses in doubt", run.doubts.len()));
         return Ok(Tried::InDoubt(run.doubts));
     }
-    let total: usize = run.out.proofs.iter().map(|p| p.functions.len()).sum();
-    let proven: usize = run.out.proofs.iter().map(Proof::proven).sum();
+    let total: usize = run.out.units.iter().map(|u| u.proof.functions.len()).sum();
+    let proven: usize = run.out.units.iter().map(|u| u.proof.proven()).sum();
     run.elsewhere()?;
     if !run.doubts.is_empty() {
         step.done(&format!("{} that the fix uses in doubt", run.doubts.len()));
@@ -204,6 +210,14 @@ pub struct Doubt {
 }
 
 impl Tried {
+    /// The numbers of the claims with functions in doubt.
+    pub fn doubts(&self) -> BTreeSet<usize> {
+        match self {
+            Self::Proven(_) => BTreeSet::new(),
+            Self::InDoubt(doubts) => doubts.iter().map(|doubt| doubt.claim).collect(),
+        }
+    }
+
     /// The proof.
     ///
     /// # Errors
@@ -213,12 +227,6 @@ impl Tried {
             Self::Proven(proven) => Ok(proven),
             Self::InDoubt(doubts) => Err(Refused(doubts.into_iter().map(|doubt| doubt.refusal).collect()).into()),
         }
-    }
-}
-
-impl Proven {
-    fn new() -> Self {
-        Self { proofs: Vec::new(), places: BTreeMap::new(), shown: BTreeMap::new(), unproven: Vec::new() }
     }
 }
 
@@ -239,20 +247,20 @@ impl Run<'_> {
         let shipped = shipped(claim.module, self.world.image, self.world.modules)?;
         for original in claim.changes.functions.iter().filter_map(|f| f.original) {
             let name = &running_name(&claim.changes.original, original).to_string();
-            let Err(why) = proven_at(&self.out.proofs[n], name, shipped) else {
-                if let Some(Verdict::Proven(spot)) = self.out.proofs[n].functions.get(name) {
-                    self.out.places.insert((n, name.clone()), *spot);
+            let Err(why) = proven_at(&self.out.units[n].proof, name, shipped) else {
+                if let Some(&Verdict::Proven(spot)) = self.out.units[n].proof.functions.get(name) {
+                    self.out.units[n].places.insert(name.clone(), spot);
                 }
                 continue;
             };
             if !self.allowed.contains(name) {
-                let why = self.world.explain(claim.shipped, &self.out.proofs[n], name, shipped, why);
+                let why = self.world.explain(claim.rebuilt, &self.out.units[n].proof, name, shipped, why);
                 self.refuse(n, name, why);
                 continue;
             }
-            match place_of_unproven(&self.out.proofs[n], claim.shipped, name, shipped) {
+            match place_of_unproven(&self.out.units[n].proof, claim.rebuilt, name, shipped) {
                 Some(spot) => {
-                    self.out.places.insert((n, name.clone()), spot);
+                    self.out.units[n].places.insert(name.clone(), spot);
                     self.let_through(n, name, why, true);
                 }
                 None => self.refuse(
@@ -271,16 +279,16 @@ impl Run<'_> {
         for external in &claim.references {
             let name = &external.name;
             match self.shown(n, external) {
-                Ok(Some(shown)) => _ = self.out.shown.insert((n, name.clone()), shown),
+                Ok(Some(shown)) => _ = self.out.units[n].shown.insert(name.clone(), shown),
                 // `resolve` finds it, or refuses it by name.
                 Ok(None) => {}
                 Err(why) if self.allowed.contains(name) => {
-                    self.out.shown.insert((n, name.clone()), Shown::Allowed);
+                    self.out.units[n].shown.insert(name.clone(), Shown::Allowed);
                     self.let_through(n, name, why, false);
                 }
                 Err(why) => {
                     let why = match shipped(claim.module, self.world.image, self.world.modules) {
-                        Ok(shipped) => self.world.explain(claim.shipped, &self.out.proofs[n], name, shipped, why),
+                        Ok(shipped) => self.world.explain(claim.rebuilt, &self.out.units[n].proof, name, shipped, why),
                         Err(_) => why,
                     };
                     self.refuse(n, name, format!("the patched code refers to it, and it is not proven: {why}"));
@@ -293,11 +301,11 @@ impl Run<'_> {
     /// for a function of this unit.
     fn shown(&mut self, n: usize, external: &External) -> Result<Option<Shown>, String> {
         let claim = &self.claims[n];
-        let (name, proof) = (external.means(), &self.out.proofs[n]);
-        let own = claim.shipped.symbols.iter().find(|s| s.name == name && s.section().is_some());
+        let (name, proof) = (external.means(), &self.out.units[n].proof);
+        let own = claim.rebuilt.symbols.iter().find(|s| s.name == name && s.section().is_some());
         if let (Some(symbol), Origin::Unit { .. } | Origin::Running { .. }) = (own, &external.origin) {
             let overridden = symbol.bind == crate::elf::Bind::Weak && proof.symbols.contains_key(name);
-            let is_code = symbol.section().is_some_and(|s| claim.shipped.sections[s].is_text());
+            let is_code = symbol.section().is_some_and(|s| claim.rebuilt.sections[s].is_text());
             return match proof.functions.get(name) {
                 _ if overridden => Ok(Some(Shown::Reference)),
                 Some(Verdict::Proven(_)) => Ok(Some(Shown::Bytes)),
@@ -307,23 +315,25 @@ impl Run<'_> {
                     Err(proven_at(proof, name, shipped).err().unwrap_or_default())
                 }
                 None if is_code && symbol.kind != SymKind::Section => Err("it is code without a size".into()),
-                None if proof.spot(claim.shipped, name).is_some() => Ok(Some(Shown::Reference)),
+                None if proof.spot(claim.rebuilt, name).is_some() => Ok(Some(Shown::Reference)),
                 None => Ok(self.by_name(n, name)),
             };
         }
         // Of all units of the same klp object: a global name means the same in each.
         let shipped = shipped(claim.module, self.world.image, self.world.modules).map_err(|e| e.to_string())?;
-        let learned = self.claims.iter().zip(&self.out.proofs).any(|(other, proof)| match proof.functions.get(name) {
-            _ if other.module != claim.module => false,
-            Some(Verdict::Proven(at)) if shipped.is_named(name, *at) != Named::Elsewhere => {
-                is_global(other.shipped, name)
+        let learned = self.claims.iter().zip(&self.out.units).any(|(other, UnitProof { proof, .. })| {
+            match proof.functions.get(name) {
+                _ if other.module != claim.module => false,
+                Some(Verdict::Proven(at)) if shipped.is_named(name, *at) != Named::Elsewhere => {
+                    is_global(other.rebuilt, name)
+                }
+                // Of a weak one the kernel has another definition.
+                Some(verdict) => {
+                    let other_runs = matches!(verdict, Verdict::Proven(_)) && is_weak(other.rebuilt, name);
+                    other_runs && proof.symbols.contains_key(name)
+                }
+                None => proof.symbols.contains_key(name) && !is_local_anywhere(other.rebuilt, name),
             }
-            // Of a weak one the kernel has another definition.
-            Some(verdict) => {
-                let other_runs = matches!(verdict, Verdict::Proven(_)) && is_weak(other.shipped, name);
-                other_runs && proof.symbols.contains_key(name)
-            }
-            None => proof.symbols.contains_key(name) && !is_local_anywhere(other.shipped, name),
         });
         if learned {
             return Ok(Some(Shown::Reference));
@@ -367,14 +377,14 @@ impl Run<'_> {
     /// Functions of units that were not compiled.
     fn elsewhere(&mut self) -> Result<()> {
         for (n, wanted) in std::mem::take(&mut self.wanted) {
-            let key = (n, wanted.name.clone());
+            let shown = &mut self.out.units[n].shown;
             match self.world.elsewhere.prove(&wanted, self.world)? {
-                Ok(()) => _ = self.out.shown.insert(key, Shown::Bytes),
-                Err(why) if self.allowed.contains(&wanted.name) => {
-                    self.out.shown.insert(key, Shown::Allowed);
+                elsewhere::Answer::Proven => _ = shown.insert(wanted.name, Shown::Bytes),
+                elsewhere::Answer::Unproven(why) if self.allowed.contains(&wanted.name) => {
+                    shown.insert(wanted.name.clone(), Shown::Allowed);
                     self.let_through(n, &wanted.name, why, false);
                 }
-                Err(why) => self.refuse(
+                elsewhere::Answer::Unproven(why) => self.refuse(
                     n,
                     &wanted.name,
                     format!("the patched code refers to it, the original did not, and it is not proven: {why}"),

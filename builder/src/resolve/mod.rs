@@ -53,7 +53,7 @@ pub struct Unit<'a> {
     /// Its extract.
     pub extract: &'a Extract,
     /// Its original, compiled with kbuild's flags.
-    pub shipped: &'a Object,
+    pub rebuilt: &'a Object,
     /// Its proof.
     pub proof: &'a Proof,
     /// Names of its own that were static and are not any more.
@@ -75,15 +75,22 @@ pub struct World<'a> {
 /// Payload objects ready to link, with what post-link has to know.
 #[derive(Debug, Default)]
 pub struct Resolved {
-    /// One object a unit.
-    pub payloads: Vec<Object>,
+    /// What came of each unit, in order.
+    pub units: Vec<UnitResolved>,
     /// Livepatch symbols by the name that stands for each in the payloads: with [`TOMBSTONE`] before it, or where objtool has to
     /// know it, its own.
     pub klp: BTreeMap<String, KlpSymbol>,
-    /// The livepatch symbol for each name that a unit (by its number) refers to.
-    pub found: BTreeMap<(usize, String), KlpSymbol>,
     /// Exported symbols that the module uses as any module does.
     pub exports: Vec<String>,
+}
+
+/// What came of one unit.
+#[derive(Debug)]
+pub struct UnitResolved {
+    /// The payload, ready to link.
+    pub payload: Object,
+    /// The livepatch symbol for each name that it refers to and that livepatch finds.
+    pub found: BTreeMap<String, KlpSymbol>,
 }
 
 /// Modules whose exports the units use, so that they have to be at hand for [`resolve`].
@@ -164,7 +171,7 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>, noreturns: &BTreeSet<Strin
         let mut object = unit.extract.object.clone();
         let late = late_symbols(unit, units, world, &provided);
         refusals.extend(late::refusals(&object, unit.module.unwrap_or(""), &late));
-        let mut known = BTreeMap::new();
+        let (mut known, mut found) = (BTreeMap::new(), BTreeMap::new());
         for external in &unit.extract.externals {
             match find(unit, external, units, world, &provided) {
                 Ok(None) => {
@@ -175,16 +182,16 @@ pub fn resolve(units: &[Unit<'_>], world: &World<'_>, noreturns: &BTreeSet<Strin
                 }
                 Ok(Some(klp)) => {
                     known.extend(places::of_klp(&klp, world).map(|place| (external.name.clone(), place)));
-                    out.found.insert((n, external.name.clone()), klp.clone());
+                    found.insert(external.name.clone(), klp.clone());
                     let is_noreturn = noreturns.contains(&klp.name) && world.symvers.get(&klp.name).is_none();
                     rename(&mut object, &external.name, &stand_in(&mut out.klp, &own, klp.clone(), is_noreturn));
                 }
                 Err(refusal) => refusals.push(refusal),
             }
         }
-        refusals.extend(places::refusals(&unit.extract.object, unit.shipped, &known, world));
+        refusals.extend(places::refusals(&unit.extract.object, unit.rebuilt, &known, world));
         provided.keep_apart(n, &mut object, world.symvers);
-        out.payloads.push(object);
+        out.units.push(UnitResolved { payload: object, found });
     }
     out.exports.sort();
     out.exports.dedup();
@@ -207,7 +214,7 @@ fn late_symbols(unit: &Unit<'_>, units: &[Unit<'_>], world: &World<'_>, provided
 fn made_public(unit: &Unit<'_>, units: &[Unit<'_>], name: &str) -> Option<Spot> {
     let mut owners = units.iter().filter(|u| u.module == unit.module && u.made_public.contains(name));
     let owner = owners.next().filter(|_| owners.next().is_none())?;
-    owner.proof.spot(owner.shipped, name)
+    owner.proof.spot(owner.rebuilt, name)
 }
 
 /// Where a name is that one unit of another klp object has and that the fixes export: the module, None for vmlinux, and the
@@ -218,7 +225,7 @@ fn newly_exported<'u>(units: &'u [Unit<'_>], name: &str) -> Option<(Option<&'u s
     let spot = match owner.proof.functions.get(name) {
         Some(Verdict::Proven(spot)) => *spot,
         Some(Verdict::Differs { .. }) => return None,
-        None => owner.proof.spot(owner.shipped, name)?,
+        None => owner.proof.spot(owner.rebuilt, name)?,
     };
     Some((owner.module, spot))
 }
@@ -258,7 +265,7 @@ fn find(
     match unit.module {
         None => {
             // Of a weak name the kernel may have another definition than this unit.
-            let own = unit.proof.spot(unit.shipped, name);
+            let own = unit.proof.spot(unit.rebuilt, name);
             let own =
                 own.filter(|s| Shipped::is_named(world.image, name, *s) != crate::image::shipped::Named::Elsewhere);
             let place = own.or_else(|| {
@@ -288,7 +295,7 @@ fn find(
             if let Some(module) = world.modules.get(own) {
                 let place = unit
                     .proof
-                    .spot(unit.shipped, name)
+                    .spot(unit.rebuilt, name)
                     .filter(|&s| Shipped::is_named(module, name, s) == crate::image::shipped::Named::Yes);
                 let global = || {
                     let mut all = module.named(name).filter(|s| !s.is_local());
@@ -300,7 +307,7 @@ fn find(
                 };
                 let is_foreign = match external.origin {
                     Origin::Elsewhere => true,
-                    Origin::Running { .. } => !defines(unit.shipped, name),
+                    Origin::Running { .. } => !defines(unit.rebuilt, name),
                     Origin::Unit { .. } => false,
                 };
                 let place = if is_foreign { global().or_else(public) } else { place };
