@@ -46,6 +46,7 @@ pub mod report;
 pub mod resolve;
 pub mod sandbox;
 pub mod section_table;
+pub mod session;
 pub mod sign;
 pub mod source;
 pub mod special;

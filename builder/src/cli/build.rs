@@ -7,7 +7,10 @@ use super::report;
 use crate::manifest::Manifest;
 use crate::pipeline::{self, Outcome, Request, Seen};
 use crate::reach::limit::Limit;
+use crate::report::of_build::of_build;
 use crate::report::End;
+use crate::session::Session;
+use crate::target::Target;
 use crate::{files, target, unpack};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -106,26 +109,23 @@ fn build(args: &BuildArgs) -> Result<()> {
     let work = files::work_dir()?;
     let fixes = patches::gather(&args.fixes, work.path())?;
     eprintln!("building {name} for {} ({})", target.name, target.release);
+    let session = Session::new(target);
     let request = Request {
-        target,
-        image: None,
-        name: name.clone(),
-        fixes,
         hooks: args.hooks.clone(),
         replace: !args.no_replace,
         limit: args.max_units.map(Limit).unwrap_or_default(),
         allow_unproven: args.allow_unproven.iter().cloned().collect(),
         allow_layout: args.allow_layout.iter().cloned().collect(),
-        stream: None,
+        ..Request::new(&name, fixes)
     };
     let file = |end: &str| args.output.join(format!("{}.{end}", args.file.as_deref().unwrap_or(&name)));
     let module = file("ko");
     let mut seen = Seen::default();
-    let outcome = match pipeline::build(&request, &mut seen) {
+    let outcome = match pipeline::build(&session, &request, &mut seen) {
         Ok(outcome) => outcome,
         Err(error) => {
             if let Some(end) = report::end_of(&error) {
-                tell(args, &request, end, (None, &seen), &module)?;
+                tell(args, (session.target(), &request), end, (None, &seen), &module)?;
             }
             return Err(error);
         }
@@ -134,7 +134,7 @@ fn build(args: &BuildArgs) -> Result<()> {
     let written: [(PathBuf, &[u8]); 3] =
         [(file("rs"), outcome.source.as_bytes()), (file("json"), json.as_bytes()), (module.clone(), &outcome.module)];
     files::write_together(if args.only_module { &written[2..] } else { &written })?;
-    tell(args, &request, End::Built(&outcome.manifest), (Some(&outcome), &seen), &module)?;
+    tell(args, (session.target(), &request), End::Built(&outcome.manifest), (Some(&outcome), &seen), &module)?;
     if !args.json {
         print!("{}", summary(&outcome.manifest));
         println!("{}", module.display());
@@ -145,14 +145,14 @@ fn build(args: &BuildArgs) -> Result<()> {
 /// The page and the JSON that were asked for.
 fn tell(
     args: &BuildArgs,
-    request: &Request,
+    (target, request): (&Target, &Request),
     end: End<'_>,
     (outcome, seen): (Option<&Outcome>, &Seen),
     module: &Path,
 ) -> Result<()> {
-    let json = args.json.then(|| report::build_json(request, &end, seen, module)).transpose()?;
+    let json = args.json.then(|| report::build_json(&target.name, &request.name, &end, seen, module)).transpose()?;
     if let Some(file) = &args.report {
-        report::build_page(file, request, end, outcome, seen)?;
+        report::build_page(file, of_build(target, request, end, outcome, seen))?;
     }
     if let Some(json) = json {
         print_json!(json);

@@ -5,8 +5,7 @@ use super::diff::Report;
 use crate::error::{Ending, NothingChanged, Refusal, Refused};
 use crate::explain::FunctionCode;
 use crate::manifest::{Manifest, UnitFacts};
-use crate::pipeline::{Outcome, Request, Seen};
-use crate::report::of_build::of_build;
+use crate::pipeline::Seen;
 use crate::report::{End, Function, Page, Unit};
 use crate::source::Fix;
 use crate::{files, report};
@@ -46,7 +45,7 @@ pub fn end_of(error: &anyhow::Error) -> Option<End<'_>> {
 }
 
 /// `build --json`.
-pub fn build_json(request: &Request, end: &End<'_>, seen: &Seen, module: &Path) -> Result<String> {
+pub fn build_json(target: &str, name: &str, end: &End<'_>, seen: &Seen, module: &Path) -> Result<String> {
     let (result, manifest, refusals): (_, _, &[Refusal]) = match end {
         End::Built(manifest) => ("built", Some(*manifest), &[]),
         End::Patchable => ("built", None, &[]),
@@ -54,7 +53,6 @@ pub fn build_json(request: &Request, end: &End<'_>, seen: &Seen, module: &Path) 
         End::Unchanged(_) => (Ending::Unchanged.word(), None, &[]),
     };
     let module = manifest.map(|_| module.display().to_string());
-    let (name, target) = (&request.name, &request.target.name);
     let changes: &[UnitFacts] = if manifest.is_some() { &[] } else { &seen.units };
     let fixes: &[Fix] = if manifest.is_some() { &[] } else { &seen.fixes };
     let report = BuildReport { result, name, target, module, manifest, refusals, fixes, changes };
@@ -76,8 +74,8 @@ pub fn error_json(name: Option<&str>, target: &str, error: &anyhow::Error) -> Re
 }
 
 /// `build --report`.
-pub fn build_page(file: &Path, request: &Request, end: End<'_>, outcome: Option<&Outcome>, seen: &Seen) -> Result<()> {
-    write(file, &of_build(request, end, outcome, seen))
+pub fn build_page(file: &Path, page: Page<'_>) -> Result<()> {
+    write(file, &page)
 }
 
 /// `diff --report`.

@@ -13,7 +13,6 @@ use super::sign::SignWith;
 use crate::error::Ended;
 use crate::pipeline::Outcome;
 use crate::sign::Signer;
-use crate::stream::build;
 use crate::stream::engines::Engine;
 use crate::stream::ledger::Ledger;
 use crate::stream::values::{Cve, Version};
@@ -410,7 +409,7 @@ fn renew(args: &RenewArgs) -> Result<()> {
 
 /// Writes a module and what belongs to it, signed where that is asked for.
 fn write(outcome: &Outcome, signer: Option<&Signer>, dir: &Path) -> Result<()> {
-    let mut all = build::files(outcome)?;
+    let mut all = outcome.files()?;
     if let Some(signer) = signer {
         let ko = all.iter_mut().find(|(end, _)| *end == "ko").map(|(_, bytes)| bytes).context("no module")?;
         *ko = signer.sign(ko, false)?;

@@ -104,7 +104,7 @@ fn told(tree: &PatchedTree, absent: &BTreeMap<String, String>, found: &Found) ->
 }
 
 fn reached<'u>(build: &Build<'_>, unit: &'u Changed<'u>, extract: Option<&Extract>) -> Reached<'u> {
-    let target = &build.request.target;
+    let target = build.session.target();
     let mut inputs: BTreeSet<String> = unit.pair.inputs.iter().map(|path| kbuild::in_tree(target, path)).collect();
     inputs.insert(unit.source().into());
     let touches = build.tree.touches.iter().enumerate();
@@ -135,7 +135,7 @@ fn base(name: &str) -> String {
 /// The objects of the units of `batch` as each fix that reaches them but the last leaves them, by unit's object and count
 /// of fixes. One that does not compile is missing.
 fn states(build: &Build<'_>, batch: &[&Reached<'_>]) -> Result<BTreeMap<(String, usize), Object>> {
-    let (target, parts) = (&build.request.target, build.parts);
+    let (target, parts) = (build.session.target(), build.parts);
     let mut wanted: BTreeMap<usize, Vec<kbuild::Unit>> = BTreeMap::new();
     for reached in batch {
         for fix in reached.fixes.iter().rev().skip(1) {

@@ -35,7 +35,7 @@ pub struct Found<'a> {
 
 /// The units of a build that came no further than its changes.
 pub fn unproven(build: &Build<'_>, units: &[Changed<'_>]) -> Vec<UnitFacts> {
-    let target = &build.request.target;
+    let target = build.session.target();
     let fixed = Fixed::of(build.tree, &target.tree_inside);
     units.iter().map(|unit| changed(target, unit, &fixed)).collect()
 }
@@ -93,9 +93,9 @@ fn carried(target: &Target, unit: &Resolved<'_>, found: &Found<'_>) -> UnitFacts
 
 /// The manifest of a module.
 pub fn manifest(build: &Build<'_>, found: &Found<'_>) -> Manifest {
-    let Build { request, tree, affected, .. } = *build;
+    let Build { session, request, tree, affected, .. } = *build;
     let Found { registration, units, .. } = *found;
-    let target = &request.target;
+    let target = session.target();
     let mut tools = BTreeMap::from([
         ("kmend-build".to_string(), env!("CARGO_PKG_VERSION").to_string()),
         ("cc".to_string(), target.cc.clone()),

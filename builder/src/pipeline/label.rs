@@ -3,9 +3,10 @@
 
 use crate::source::Part;
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 /// What a stream says of one fix.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     /// Which of the commits in the patch file it is.
     pub commit: Option<usize>,

@@ -6,6 +6,8 @@ mod effect;
 mod facts;
 mod fixes;
 mod label;
+mod outcome;
+mod request;
 mod second;
 mod unit;
 mod units;
@@ -16,26 +18,25 @@ use crate::diff::{ignore, patchability, ChangeSet};
 use crate::elf::{self, Object};
 use crate::emit::{self, KlpFunc, KlpObject, Registration};
 use crate::error::{Ending, NothingChanged, Refusal, Refused};
-use crate::explain::{self, FunctionCode};
+use crate::explain;
 use crate::extract::{self, Extract};
 use crate::hooks::{self, Callbacks, Hooks};
 use crate::image::module::Module;
 use crate::image::symvers::Symvers;
 use crate::image::Image;
-use crate::manifest::{FileFacts, Manifest, StreamFacts, UnitFacts};
+use crate::manifest::FileFacts;
 use crate::postlink::post_link;
 use crate::prove::elsewhere::Elsewhere;
 use crate::prove::rebuild::{rebuild, Round};
 use crate::prove::stage::{self, prove_all, Claim, Unproven};
 use crate::reach::affected::{self, Affected};
-use crate::reach::definitions::Definitions;
-use crate::reach::limit::Limit;
 use crate::reach::narrow::narrow;
 use crate::reach::untraced;
 use crate::resolve::overridden::{self, Kernel};
 use crate::resolve::{self, KlpSymbol, World};
+use crate::session::Session;
 use crate::source::fixed::Fixed;
-use crate::source::{self, Fix, Part, PatchedTree};
+use crate::source::{self, Part, PatchedTree};
 use crate::target::kbuild;
 use crate::target::modules;
 use crate::target::objtool;
@@ -43,69 +44,15 @@ use crate::target::Target;
 use crate::{files, link, progress, types, verify};
 use anyhow::{bail, Context, Result};
 pub use label::{label, Label};
+pub use outcome::{Outcome, Seen};
+pub use request::{Labels, Request};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use unit::{load, Changed, Compiled, Extracted, Proven, Resolved, Shelf};
-
-/// What to build.
-#[derive(Clone)]
-pub struct Request {
-    /// The kernel it is for.
-    pub target: Target,
-    /// Its shipped image, where it was read already ([`image`]).
-    pub image: Option<Arc<Image>>,
-    /// Name of the module.
-    pub name: String,
-    /// The fixes, in order.
-    pub fixes: Vec<PathBuf>,
-    /// The hooks file.
-    pub hooks: Option<PathBuf>,
-    /// Atomic replace.
-    pub replace: bool,
-    /// How many units the fixes may reach.
-    pub limit: Limit,
-    /// Functions that may lack a proof.
-    pub allow_unproven: BTreeSet<String>,
-    /// Types whose layout, and variables whose type may change.
-    pub allow_layout: BTreeSet<String>,
-    /// What the stream says of it, where it is a version of one.
-    pub stream: Option<Labels>,
-}
-
-/// What a stream says of one of its versions.
-#[derive(Clone, Debug)]
-pub struct Labels {
-    /// Of the whole.
-    pub facts: StreamFacts,
-    /// Of each fix.
-    pub fixes: Vec<Label>,
-}
-
-/// What came out.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// NAME.ko
-    pub module: Vec<u8>,
-    /// NAME.rs
-    pub source: String,
-    /// NAME.json
-    pub manifest: Manifest,
-}
-
-/// What a build saw on its way, whatever came of it in the end.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// The fixes. What each of them does to the kernel is said of a build that was finished or that found nothing to do.
-    pub fixes: Vec<Fix>,
-    /// The units with their changes. Of a build that was refused, nothing is said of proofs and positions.
-    pub units: Vec<UnitFacts>,
-    /// The code of all changed functions, before and after.
-    pub code: Vec<FunctionCode>,
-}
 
 /// What a build is made of, beside its units.
 struct Build<'b> {
+    session: &'b Session,
     request: &'b Request,
     parts: &'b [Part],
     tree: &'b PatchedTree,
@@ -122,8 +69,8 @@ struct Build<'b> {
 /// # Errors
 /// [`Refused`] where the fix cannot be live patched, [`NothingChanged`] where it compiles to the same code,
 /// anything else with its context.
-pub fn build(request: &Request, seen: &mut Seen) -> Result<Outcome> {
-    build_and(request, seen, &mut |_, _| {})
+pub fn build(session: &Session, request: &Request, seen: &mut Seen) -> Result<Outcome> {
+    build_and(session, request, seen, &mut |_, _| {})
 }
 
 /// The second reader, ready for a module of this build: its bytes in, what is shown of it out.
@@ -133,9 +80,14 @@ pub type Reader<'r> = dyn Fn(&[u8]) -> Result<Shown> + 'r;
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8], &Reader<'_>)) -> Result<Outcome> {
+pub fn build_and(
+    session: &Session,
+    request: &Request,
+    seen: &mut Seen,
+    also: &mut dyn FnMut(&[u8], &Reader<'_>),
+) -> Result<Outcome> {
     emit::check_module_name(&request.name)?;
-    let target = &request.target;
+    let target = session.target();
     modules::check_free(target, &request.name)?;
     let hooks_file = request.hooks.as_deref().map(hooks::file::read).transpose()?;
     let work = files::work_dir()?;
@@ -144,8 +96,7 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
     seen.fixes = parts.iter().map(|part| part.fix.clone()).collect();
     let tree = source::apply_parts(target, &parts, work.path())?;
     let mut absent = BTreeMap::new();
-    let mut known = request.image.clone();
-    let reached = affected(request, &tree, &mut absent, &mut known, work.path());
+    let reached = affected(session, request, &tree, &mut absent, work.path());
     let narrowed = reached.and_then(|affected| narrow(target, &tree, affected, request.limit, work.path()));
     let mut affected = narrowed.inspect_err(|error| {
         if fixes::change_no_code(error) {
@@ -153,16 +104,13 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
         }
     })?;
     let pairs = compile::compile(target, &tree, &affected.units, work.path())?;
-    let image = match known {
-        Some(image) => image,
-        None => image(target, pairs.first().map(|pair| &pair.unit))?,
-    };
+    let image = session.image(pairs.first().map(|pair| &pair.unit))?;
     let compiled = pairs.into_iter().map(Compiled::read).collect::<Result<Vec<_>>>()?;
     let shelf = Shelf::default();
-    let mut units = units::with_changes(&compiled, &tree, &image, &mut affected.notes)?;
-    let symvers = Symvers::load(&target.symvers)?;
-    units::settle(target, &tree, &mut units, &image, &shelf, work.path())?;
-    units::do_without(target, &tree, &mut units, (&image, &symvers), &shelf, work.path())?;
+    let mut units = units::with_changes(&compiled, &tree, image, &mut affected.notes)?;
+    let symvers = session.symvers()?;
+    units::settle(target, &tree, &mut units, image, &shelf, work.path())?;
+    units::do_without(target, &tree, &mut units, (image, symvers), &shelf, work.path())?;
 
     // Report each fix that changes nothing in this kernel.
     let same = units.iter().filter(|u| !u.changes.is_any() && u.changes.left_out.is_empty());
@@ -173,13 +121,14 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
     let all_has_run = !started.is_empty() && !units.iter().any(|u| u.changes.is_any());
     affected.notes.extend(started);
     let build = Build {
+        session,
         request,
         parts: &parts,
         tree: &tree,
         absent: &absent,
         affected: &affected,
-        image: &image,
-        symvers: &symvers,
+        image,
+        symvers,
         work: work.path(),
     };
     let mut result = match all_has_run {
@@ -206,25 +155,21 @@ pub fn build_and(request: &Request, seen: &mut Seen, also: &mut dyn FnMut(&[u8],
     result
 }
 
-/// The units that the fixes reach. `known` is the shipped image, where it had to be read.
+/// The units that the fixes reach.
 fn affected(
+    session: &Session,
     request: &Request,
     tree: &PatchedTree,
     absent: &mut BTreeMap<String, String>,
-    known: &mut Option<Arc<Image>>,
     work: &Path,
 ) -> Result<Affected> {
-    let target = &request.target;
+    let target = session.target();
     let affected = affected::units(target, tree, request.limit, absent)
         .map_err(|error| types::far::telling(error, target, tree, &request.allow_layout, work))?;
     types::far::ask(target, tree, &affected, &request.allow_layout, work)?;
     let asked = untraced::asked(target, tree, &affected);
     if let Some(first) = asked.first() {
-        let image = match known.take() {
-            Some(image) => image,
-            None => image(target, Some(first))?,
-        };
-        untraced::ask(target, tree, &asked, &known.insert(image).layouts, work)?;
+        untraced::ask(target, tree, &asked, &session.image(Some(first))?.layouts, work)?;
     }
     Ok(affected)
 }
@@ -236,8 +181,8 @@ fn carry_over<'u>(
     hooks_file: Option<hooks::file::HooksFile>,
     also: &mut dyn FnMut(&[u8], &Reader<'_>),
 ) -> Result<Outcome> {
-    let Build { request, tree, image, symvers, work, .. } = *build;
-    let target = &request.target;
+    let Build { session, request, tree, image, symvers, work, .. } = *build;
+    let target = session.target();
     let pairs: Vec<_> = units.iter().map(|u| (u.pair, &u.changes)).collect();
     let layouts = types::stage::check(target, tree, &pairs, &request.allow_layout, work)?;
     let known = [layouts, build.affected.refusals.clone(), exported_already(units, symvers)].concat();
@@ -250,14 +195,14 @@ fn carry_over<'u>(
     let moved = resolve::definitions::moved_variables(&files);
     refuse(units.iter().flat_map(redefined).chain(moved).collect())?;
     let kernel = Kernel { image, modules: &modules };
-    refuse_overridden(target, &kernel, &units)?;
+    refuse_overridden(session, &kernel, &units)?;
     for unit in &mut units {
         let (module, original) = (unit.module(), unit.original);
         overridden::settle(&kernel, (module, original), &mut unit.extract);
     }
     let mut every: Vec<_> = units.iter_mut().map(|u| (u.module(), &mut u.extract)).collect();
     resolve::pointers::settle(&mut every, symvers);
-    let elsewhere = Elsewhere::new(target, work);
+    let elsewhere = Elsewhere::new(session, work);
     let world = stage::World { image, modules: &modules, symvers, elsewhere: &elsewhere };
     let (units, unproven) = prove_units(request, units, &world)?;
     check_inlining(&units)?;
@@ -309,14 +254,6 @@ fn carry_over<'u>(
     manifest.module_sha256 = Some(files::sha256(&module));
     check(target, &module, image, &modules, symvers)?;
     Ok(Outcome { module, source, manifest })
-}
-
-/// Reads the shipped image of `target`; `unit` is any of its C units.
-pub fn image(target: &Target, unit: Option<&kbuild::Unit>) -> Result<Arc<Image>> {
-    let step = progress::step("reading the shipped kernel image");
-    let image = compile::probe::image(target, unit)?;
-    step.done(&format!("{} symbols", image.kallsyms.symbols().len()));
-    Ok(Arc::new(image))
 }
 
 /// The stages patchability and extract: every refusal of every unit is shown at once.
@@ -399,14 +336,12 @@ fn load_modules(target: &Target, units: &[Extracted<'_>], symvers: &Symvers) -> 
 }
 
 /// Refuses functions that never run, since the kernel has another definition of the name.
-fn refuse_overridden(target: &Target, kernel: &Kernel<'_>, units: &[Extracted<'_>]) -> Result<()> {
+fn refuse_overridden(session: &Session, kernel: &Kernel<'_>, units: &[Extracted<'_>]) -> Result<()> {
     let mut refusals = Vec::new();
-    let mut definitions = None;
     for unit in units {
         let source = unit.source();
         let mut files = |name: &str| {
-            let known = definitions.get_or_insert_with(|| Definitions::of(target).ok());
-            let mut files = known.as_ref().map(|d| d.files(name, source)).unwrap_or_default();
+            let mut files = session.definitions().map(|d| d.files(name, source)).unwrap_or_default();
             files.retain(|file| file != source);
             files.truncate(3);
             files
@@ -428,7 +363,7 @@ fn prove_units<'u>(
     let known = units.iter().map(|u| u.pair.shipped.as_slice()).collect();
     let mut rebuilt: BTreeMap<usize, Object> = BTreeMap::new();
     let mut proven = None;
-    rebuild(&request.target, &kbuild, Some(known), world.elsewhere.work, &mut |round, objects| {
+    rebuild(world.elsewhere.session.target(), &kbuild, Some(known), world.elsewhere.work, &mut |round, objects| {
         let (which, allowed) = match round {
             Round::First => ("as shipped", &BTreeSet::new()),
             Round::Last => ("as shipped, with debug information", &request.allow_unproven),
@@ -532,7 +467,7 @@ fn exported_already(units: &[Changed<'_>], symvers: &Symvers) -> Vec<Refusal> {
 
 /// Groups the replaced functions by klp object, vmlinux first.
 fn register(build: &Build<'_>, units: &[Resolved<'_>], modules: &BTreeMap<String, Module>) -> Result<Registration> {
-    let Build { request, tree, image, .. } = *build;
+    let Build { session, request, tree, image, .. } = *build;
     let mut objects: BTreeMap<Option<String>, Vec<KlpFunc>> = BTreeMap::new();
     for unit in units {
         for replaced in &unit.extract.replaced {
@@ -557,7 +492,7 @@ fn register(build: &Build<'_>, units: &[Resolved<'_>], modules: &BTreeMap<String
         module: request.name.clone(),
         replace: request.replace,
         replace_set: None,
-        release: request.target.release.clone(),
+        release: session.target().release.clone(),
         fixes: tree.fixes.iter().map(|f| f.title.clone()).collect(),
         objects: objects
             .into_iter()

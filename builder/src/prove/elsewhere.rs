@@ -13,8 +13,8 @@ use crate::image::Image;
 use crate::progress;
 use crate::reach::affected;
 use crate::reach::definitions::Definitions;
+use crate::session::Session;
 use crate::target::kbuild::Unit;
-use crate::target::Target;
 use anyhow::Result;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,7 @@ const NEIGHBOURS: usize = 6;
 /// Who finds and compiles other units.
 pub struct Elsewhere<'a> {
     /// The kernel.
-    pub target: &'a Target,
+    pub session: &'a Session,
     /// A folder for objects.
     pub work: &'a Path,
     /// Evidence for causes, once it was asked for.
@@ -59,13 +59,13 @@ pub struct Elsewhere<'a> {
 
 impl<'a> Elsewhere<'a> {
     /// For one kernel; objects pass through the folder `work`.
-    pub fn new(target: &'a Target, work: &'a Path) -> Self {
-        Self { target, work, evidence: OnceCell::new() }
+    pub fn new(session: &'a Session, work: &'a Path) -> Self {
+        Self { session, work, evidence: OnceCell::new() }
     }
 
     /// Evidence for one cause or another where code is not proven.
     pub fn evidence(&self, image: &Image) -> &Evidence {
-        self.evidence.get_or_init(|| Evidence::of(self.target, image))
+        self.evidence.get_or_init(|| Evidence::of(self.session.target(), image))
     }
 
     /// Proves one function.
@@ -74,7 +74,7 @@ impl<'a> Elsewhere<'a> {
     /// A tree or a disk that cannot be read.
     pub fn prove(&self, wanted: &Wanted, world: &World<'_>) -> Result<Answer> {
         let step = progress::step(format!("proving {}, which the patched code refers to", wanted.name));
-        let definitions = Definitions::of(self.target)?;
+        let definitions = self.session.definitions()?;
         let mut why = "no C file was found that defines it in this kernel".to_string();
         let mut files = definitions.files(&wanted.name, &wanted.near);
         files.truncate(MOST_FILES);
@@ -82,12 +82,14 @@ impl<'a> Elsewhere<'a> {
             if round == 1 {
                 // A macro makes the name: its neighbours come from the same file.
                 let tried = std::mem::take(&mut files);
-                files = by_neighbours(wanted, world, &definitions);
+                files = by_neighbours(wanted, world, definitions);
                 files.retain(|f| !tried.contains(f));
                 files.truncate(MOST_FILES);
             }
             for file in &files {
-                for unit in affected::reached_by_one(self.target, file)?.iter().filter(|u| u.module == wanted.module) {
+                for unit in
+                    affected::reached_by_one(self.session.target(), file)?.iter().filter(|u| u.module == wanted.module)
+                {
                     match self.in_unit(unit, wanted, world)? {
                         Found::Undefined | Found::Unlike(None) => {}
                         Found::Proven => {
@@ -106,7 +108,7 @@ impl<'a> Elsewhere<'a> {
     /// What the unit, compiled as it was shipped, is to the function that is wanted.
     fn in_unit(&self, unit: &Unit, wanted: &Wanted, world: &World<'_>) -> Result<Found> {
         let mut found = Found::Undefined;
-        rebuild(self.target, &[unit], None, self.work, &mut |_, objects| {
+        rebuild(self.session.target(), &[unit], None, self.work, &mut |_, objects| {
             for (_, object) in objects {
                 found = compare(unit, object, wanted, world)?;
             }

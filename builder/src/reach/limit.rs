@@ -3,9 +3,10 @@
 
 use crate::error::{Refusal, Refused};
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 /// How many units a fix may reach.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit(pub usize);
 
 impl Default for Limit {

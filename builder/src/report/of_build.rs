@@ -8,10 +8,16 @@ use crate::target::Target;
 use std::path::Path;
 
 /// The page of a build that ended with `end`; `outcome` is the module, where there is one.
-pub fn of_build<'a>(request: &Request, end: End<'a>, outcome: Option<&Outcome>, seen: &'a Seen) -> Page<'a> {
+pub fn of_build<'a>(
+    target: &Target,
+    request: &Request,
+    end: End<'a>,
+    outcome: Option<&Outcome>,
+    seen: &'a Seen,
+) -> Page<'a> {
     Page {
         name: request.name.clone(),
-        facts: facts(&request.target, outcome),
+        facts: facts(target, outcome),
         fixes: request.fixes.iter().flat_map(|path| fixes(path, &seen.fixes)).collect(),
         units: units(&seen.units),
         code: &seen.code,

@@ -6,9 +6,10 @@ use super::values::{Date, Version};
 use super::{names, rules, Kernel, Release, Stream, StreamFix};
 use crate::error::Ended;
 use crate::pipeline::{self, Label, Labels, Outcome, Request, Seen};
+use crate::session::Session;
 use crate::source::Fix;
 use crate::target;
-use anyhow::{ensure, Context, Result};
+use anyhow::{ensure, Result};
 
 /// What came of one kernel.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub enum End {
 /// What was asked for and what was seen, of a build however it ended: for its report.
 #[derive(Default)]
 pub struct Watched {
-    /// The request, where it came to that.
-    pub request: Option<Request>,
+    /// The kernel and the request, where it came to that.
+    pub asked: Option<(Session, Request)>,
     /// What the pipeline saw.
     pub seen: Seen,
 }
@@ -82,20 +83,18 @@ pub fn build(
         kernel.target,
         target.name
     );
+    let name = names::module(&target.release, release.version)?;
     let request = Request {
-        name: names::module(&target.release, release.version)?,
-        target,
-        image: None,
-        fixes: fixes.iter().map(|(_, fix)| fix.path.clone()).collect(),
         hooks: release.hooks.clone(),
-        replace: true,
         limit: stream.limit,
         allow_unproven: fixes.iter().flat_map(|(_, fix)| &fix.allow_unproven).map(ToString::to_string).collect(),
         allow_layout: fixes.iter().flat_map(|(_, fix)| &fix.allow_layout).map(ToString::to_string).collect(),
         stream: Some(labels(stream, kernel, release, released)),
+        ..Request::new(name, fixes.iter().map(|(_, fix)| fix.path.clone()).collect())
     };
-    let Watched { request: asked, seen } = watched;
-    let outcome = match pipeline::build(asked.insert(request), seen) {
+    let Watched { asked, seen } = watched;
+    let (session, request) = asked.insert((Session::new(target), request));
+    let outcome = match pipeline::build(session, request, seen) {
         Ok(outcome) => outcome,
         // Hosts that have an older version would keep it.
         Err(error) if rules::before(released, release.version).is_some() => return Err(error),
@@ -114,10 +113,4 @@ fn label(fix: &StreamFix, since: Version, version: Version, released: &[Entry]) 
     let same = entry.and_then(|e| e.fixes.iter().find(|old| old.is(fix))).filter(|_| !fix.titled);
     let label = fix.label(since);
     Label { title: same.map_or(label.title, |old| old.title.clone()), ..label }
-}
-
-/// The files of a module that was built: endings and contents.
-pub fn files(outcome: &Outcome) -> Result<[(&'static str, Vec<u8>); 3]> {
-    let json = serde_json::to_string_pretty(&outcome.manifest).context("the manifest")? + "\n";
-    Ok([("rs", outcome.source.clone().into_bytes()), ("json", json.into_bytes()), ("ko", outcome.module.clone())])
 }

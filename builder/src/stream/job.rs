@@ -42,8 +42,8 @@ pub fn run(job: &Job<'_>, stream: &Stream, ledger: &Ledger, wishes: Option<&Wish
     let work = || {
         check_machine(job, stream, wishes)?;
         let end = build::build(stream, job.kernel, job.release, ledger, &mut watched)?;
-        let trial = match (&end, &watched.request, wishes) {
-            (End::Built(outcome), Some(request), Some(wishes)) => Some(tried(outcome, &request.target, wishes)?),
+        let trial = match (&end, &watched.asked, wishes) {
+            (End::Built(outcome), Some((session, _)), Some(wishes)) => Some(tried(outcome, session.target(), wishes)?),
             _ => None,
         };
         Ok((end, trial))
@@ -59,8 +59,8 @@ pub fn run(job: &Job<'_>, stream: &Stream, ledger: &Ledger, wishes: Option<&Wish
     });
     let page = page(&watched, end.as_ref().map(|(end, _)| end));
     // The target that it was built with, if that was changed meanwhile.
-    if let Some(request) = &watched.request {
-        result.target = Some(input::of_target(&request.target));
+    if let Some((session, _)) = &watched.asked {
+        result.target = Some(input::of_target(session.target()));
     }
     let mut done = Done { result, error: None, outcome: None, page, trial: None, log: log.text };
     match end {
@@ -168,7 +168,7 @@ impl Done {
         let mut all: Vec<(String, Vec<u8>)> = vec![(LOG.into(), self.log.clone().into_bytes())];
         if let Some(outcome) = &self.outcome {
             let name = &outcome.manifest.name;
-            all.extend(build::files(outcome)?.map(|(end, bytes)| (format!("{name}.{end}"), bytes)));
+            all.extend(outcome.files()?.map(|(end, bytes)| (format!("{name}.{end}"), bytes)));
         }
         all.extend(self.page.as_ref().map(|page| ("report.html".into(), page.clone().into_bytes())));
         if let Some(report) = &self.trial {
@@ -216,13 +216,13 @@ impl Done {
 }
 
 fn page(watched: &Watched, end: Result<&End, &anyhow::Error>) -> Option<String> {
-    let request = watched.request.as_ref()?;
+    let (session, request) = watched.asked.as_ref()?;
     let (end, outcome) = match end {
         Ok(End::Built(outcome)) => (PageEnd::Built(&outcome.manifest), Some(&**outcome)),
         Ok(_) => (PageEnd::Unchanged("The fixes change no code of this kernel."), None),
         Err(error) => (PageEnd::Refused(&error.downcast_ref::<Refused>()?.0), None),
     };
-    Some(of_build(request, end, outcome, &watched.seen).html())
+    Some(of_build(session.target(), request, end, outcome, &watched.seen).html())
 }
 
 /// In milliseconds: no clock of a build is better.

@@ -9,6 +9,7 @@ use super::Test;
 use kmend_builder::elf::read::{read, Take};
 use kmend_builder::elf::{write::write, Object, SecId, SymKind, Symbol};
 use kmend_builder::pipeline::{build_and, Reader, Request, Seen};
+use kmend_builder::session::Session;
 use kmend_builder::special::{row_of, Fate};
 use mutants::{mutants, Mutant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,18 +82,7 @@ fn each_fault_is_noticed() {
         text.replacen(head, &format!("{head}{line}"), 1)
     });
     let fix = kernel.patch("pipe.patch", path, &text, &fixed);
-    let request = Request {
-        target: kernel.target.clone(),
-        image: None,
-        name: "read_again".into(),
-        fixes: vec![fix],
-        hooks: None,
-        replace: true,
-        limit: Default::default(),
-        allow_unproven: BTreeSet::new(),
-        allow_layout: BTreeSet::new(),
-        stream: None,
-    };
+    let (session, request) = (Session::new(kernel.target.clone()), Request::new("read_again", vec![fix]));
     let (mut counts, mut missed) = (BTreeMap::new(), Vec::new());
     let mut check = |ko: &[u8], reader: &Reader<'_>| {
         let good = read(ko, Take::NoDebug).unwrap();
@@ -107,7 +97,7 @@ fn each_fault_is_noticed() {
             }
         }
     };
-    let outcome = build_and(&request, &mut Seen::default(), &mut check).unwrap_or_else(|e| panic!("{e:#}"));
+    let outcome = build_and(&session, &request, &mut Seen::default(), &mut check).unwrap_or_else(|e| panic!("{e:#}"));
     let shown = outcome.manifest.audit.unwrap();
     let total: usize = counts.values().sum();
     println!("{} of {total} are noticed: {counts:?}; {shown:?}", total - missed.len());

@@ -12,6 +12,7 @@ use crate::home;
 use anyhow::{ensure, Context, Result};
 use kmend_builder::files;
 use kmend_builder::reach::includes;
+use kmend_builder::session::Session;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -91,7 +92,7 @@ fn check_pair(pair: &Pair, chosen: &[&Chosen]) -> Result<Vec<String>> {
         store: &store,
         builder: "",
         earlier: &[],
-        image: run::image(&fixes)?,
+        session: Session::new(fixes.target.clone()),
         aloud: false,
     };
     let paths: Vec<String> = chosen.iter().map(|c| c.path.clone()).collect();

@@ -95,19 +95,8 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
     let mut left_out = BTreeMap::new();
     for _ in 0..ROUNDS {
         files::write(&fix, format!("Subject: all of {series}\n\n{}", carried.diff(bench.diffs)?).as_bytes())?;
-        let request = Request {
-            allow_unproven: Default::default(),
-            target: bench.fixes.target.clone(),
-            image: bench.image.clone(),
-            name: name.clone(),
-            fixes: vec![fix.clone()],
-            hooks: None,
-            replace: true,
-            limit: Default::default(),
-            allow_layout: Default::default(),
-            stream: None,
-        };
-        let error = match pipeline::build(&request, &mut Default::default()) {
+        let request = Request::new(&name, vec![fix.clone()]);
+        let error = match pipeline::build(&bench.session, &request, &mut Default::default()) {
             Ok(built) => {
                 let file = files::cache_dir()?.join("corpus").join(series).join(format!("{name}.ko"));
                 files::write(&file, &built.module)?;

@@ -21,6 +21,7 @@ use anyhow::{bail, ensure, Context, Result};
 use fixes::Fixes;
 use kmend_builder::files;
 use kmend_builder::reach::includes;
+use kmend_builder::session::Session;
 use pair::{Pair, PAIRS};
 use record::{Outcome, Record, Store};
 use run::Bench;
@@ -108,7 +109,7 @@ fn run_pair(pair: &Pair, how: How) -> Result<()> {
         store: &store,
         builder: &builder,
         earlier,
-        image: run::image(&fixes)?,
+        session: Session::new(fixes.target.clone()),
         aloud: how.alone.is_some(),
     };
     let done = AtomicUsize::new(0);

@@ -10,17 +10,17 @@ use super::seen::Seen;
 use anyhow::{Context, Result};
 use kmend_builder::error::{NothingChanged, Refused};
 use kmend_builder::files;
-use kmend_builder::image::Image;
 use kmend_builder::manifest::{FunctionFacts, Manifest, UnitFacts};
 use kmend_builder::pipeline::{self, Request};
 use kmend_builder::progress::{listen, Took};
 use kmend_builder::reach::affected;
 use kmend_builder::reach::limit::Limit;
+use kmend_builder::session::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 /// What a run needs besides its fixes.
@@ -39,16 +39,10 @@ pub struct Bench<'a> {
     pub builder: &'a str,
     /// Those of earlier states of it whose answers are taken, the newest first.
     pub earlier: &'a [String],
-    /// The kernel's image, read once for all; None where that needs a unit of it first (a kernel without BTF).
-    pub image: Option<Arc<Image>>,
+    /// What is opened of the kernel, once for all.
+    pub session: Session,
     /// Whether each try is told, and what it ends with.
     pub aloud: bool,
-}
-
-/// The image of a kernel that says itself how long the structs of special sections are.
-pub fn image(fixes: &Fixes) -> Result<Option<Arc<Image>>> {
-    let image = pipeline::image(&fixes.target, None)?;
-    Ok(Some(image).filter(|image| !image.layouts.is_empty()))
 }
 
 /// So many fixes are made ready together.
@@ -198,19 +192,8 @@ fn attempt(bench: &Bench, path: &str, have: &Parts) -> Result<Record> {
 
 /// A run of the builder, whatever comes of it: None for a panic.
 fn build(bench: &Bench, name: &str, fix: &Path) -> Option<Result<pipeline::Outcome>> {
-    let request = Request {
-        allow_unproven: Default::default(),
-        target: bench.fixes.target.clone(),
-        image: bench.image.clone(),
-        name: name.into(),
-        fixes: vec![fix.into()],
-        hooks: None,
-        replace: false,
-        limit: Limit(bench.pair.reach),
-        allow_layout: Default::default(),
-        stream: None,
-    };
-    catch_unwind(AssertUnwindSafe(|| pipeline::build(&request, &mut Default::default()))).ok()
+    let request = Request { replace: false, limit: Limit(bench.pair.reach), ..Request::new(name, vec![fix.into()]) };
+    catch_unwind(AssertUnwindSafe(|| pipeline::build(&bench.session, &request, &mut Default::default()))).ok()
 }
 
 /// Writes into `record` what came out; the module comes back.
