@@ -18,18 +18,20 @@ pub enum Round {
     Last,
 }
 
-/// Compiles `units` as they were shipped, and those that `compare` finds in doubt once more, as kbuild does. `compare` gets the objects of
-/// each round with the numbers of their units, and gives the numbers of those in doubt; `known` are the objects of the first round,
-/// if they were compiled before.
+/// Who compares the objects of a round, each with the number of its unit, and gives the numbers of those in doubt.
+pub type Compare<'c> = dyn FnMut(Round, &[(usize, &[u8])]) -> Result<BTreeSet<usize>> + 'c;
+
+/// Compiles `units` as they were shipped, and those that `compare` finds in doubt once more, as kbuild does. `known` are the objects of the
+/// first round, if they were compiled before.
 ///
 /// # Errors
 /// A unit that does not compile, and those of `compare`.
-pub fn rebuild<'k>(
+pub fn rebuild(
     target: &Target,
     units: &[&Unit],
-    known: Option<Vec<&'k [u8]>>,
+    known: Option<Vec<&[u8]>>,
     work: &Path,
-    compare: &mut dyn FnMut(Round, &[(usize, &[u8])]) -> Result<BTreeSet<usize>>,
+    compare: &mut Compare<'_>,
 ) -> Result<()> {
     let doubts = match known {
         Some(known) => compare(Round::First, &known.into_iter().enumerate().collect::<Vec<_>>())?,
