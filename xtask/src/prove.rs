@@ -5,7 +5,7 @@
 use crate::say;
 use anyhow::{bail, ensure, Context, Result};
 use kmend_builder::files;
-use kmend_builder::prove::report::{UnitReport, World};
+use kmend_builder::prove::report::{Prover, UnitReport};
 use kmend_builder::reach::affected;
 use kmend_builder::target::kbuild::Unit;
 use kmend_builder::target::{store, Target};
@@ -76,9 +76,9 @@ fn sample(target: &Target, wish: &Wish) -> Result<Vec<Line>> {
     let mut known = read_kept(&file)?;
     let new: Vec<&str> = chosen.iter().map(String::as_str).filter(|s| !known.contains_key(*s)).collect();
     println!("{} of {} C files, {} to be compared", chosen.len(), all.len(), new.len());
-    let mut world = None;
+    let mut prover = None;
     for (n, sources) in new.chunks(AT_A_TIME).enumerate() {
-        for line in compare(target, &mut world, sources)? {
+        for line in compare(target, &mut prover, sources)? {
             keep(&file, &line)?;
             show(n * AT_A_TIME + sources.len(), new.len(), &line);
             known.entry(source(&line).into()).or_default().insert(object(&line).into(), line);
@@ -95,30 +95,30 @@ pub fn shuffled(all: &[String], seed: &str) -> Vec<String> {
     keyed.into_iter().map(|(_, s)| s.clone()).collect()
 }
 
-fn compare<'t>(target: &'t Target, world: &mut Option<World<'t>>, sources: &[&str]) -> Result<Vec<Line>> {
+fn compare<'t>(target: &'t Target, prover: &mut Option<Prover<'t>>, sources: &[&str]) -> Result<Vec<Line>> {
     let (units, others) = match affected::units_of(target, sources) {
         Ok(found) => found,
         Err(error) if sources.len() == 1 => (Vec::new(), vec![(sources[0].to_string(), format!("{error:#}"))]),
-        Err(_) => return one_by_one(target, world, sources),
+        Err(_) => return one_by_one(target, prover, sources),
     };
     let mut lines: Vec<Line> = others.into_iter().map(|(source, why)| Line::Left(source, why)).collect();
     let Some(first) = units.first() else { return Ok(lines) };
-    if world.is_none() {
-        *world = Some(World::load(target, Some(first))?);
+    if prover.is_none() {
+        *prover = Some(Prover::load(target, Some(first))?);
     }
-    let Some(loaded) = world.as_mut() else { return Ok(lines) };
+    let Some(loaded) = prover.as_mut() else { return Ok(lines) };
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let all: Vec<&Unit> = units.iter().collect();
     match loaded.compare(&all, work.path()) {
         Ok(reports) => lines.extend(reports.into_iter().map(Line::Compared)),
         Err(error) if sources.len() == 1 => lines.push(Line::Left(sources[0].into(), format!("{error:#}"))),
-        Err(_) => return one_by_one(target, world, sources),
+        Err(_) => return one_by_one(target, prover, sources),
     }
     Ok(lines)
 }
 
-fn one_by_one<'t>(target: &'t Target, world: &mut Option<World<'t>>, sources: &[&str]) -> Result<Vec<Line>> {
-    let each = sources.iter().map(|s| compare(target, world, &[s])).collect::<Result<Vec<_>>>()?;
+fn one_by_one<'t>(target: &'t Target, prover: &mut Option<Prover<'t>>, sources: &[&str]) -> Result<Vec<Line>> {
+    let each = sources.iter().map(|s| compare(target, prover, &[s])).collect::<Result<Vec<_>>>()?;
     Ok(each.concat())
 }
 

@@ -3,7 +3,7 @@
 
 use crate::error::Ended;
 use crate::files;
-use crate::prove::report::{UnitReport, World};
+use crate::prove::report::{Prover, UnitReport};
 use crate::reach::affected;
 use crate::target::kbuild::Unit;
 use crate::{progress, target};
@@ -48,7 +48,7 @@ pub fn run(args: &ProveArgs) -> Result<()> {
     let work = files::work_dir()?;
     let all: Vec<&Unit> = units.iter().collect();
     let step = progress::step("comparing with the shipped kernel");
-    let all = World::load(&target, units.first())?.compare(&all, work.path())?;
+    let all = Prover::load(&target, units.first())?.compare(&all, work.path())?;
     step.done("");
     let (functions, proven) = (all.iter().map(|u| u.functions).sum(), all.iter().map(|u| u.proven).sum());
     let report = Report {

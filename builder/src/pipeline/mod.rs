@@ -203,7 +203,7 @@ fn carry_over<'u>(
     let mut every: Vec<_> = units.iter_mut().map(|u| (u.module(), &mut u.extract)).collect();
     resolve::pointers::settle(&mut every, symvers);
     let elsewhere = Elsewhere::new(session, work);
-    let world = stage::World { image, modules: &modules, symvers, elsewhere: &elsewhere };
+    let world = stage::Against { image, modules: &modules, symvers, elsewhere: &elsewhere };
     let (units, unproven) = prove_units(request, units, &world)?;
     check_inlining(&units)?;
     let world = World { image, modules: &modules, symvers };
@@ -356,7 +356,7 @@ fn refuse_overridden(session: &Session, kernel: &Kernel<'_>, units: &[Extracted<
 fn prove_units<'u>(
     request: &Request,
     units: Vec<Extracted<'u>>,
-    world: &stage::World<'_>,
+    world: &stage::Against<'_>,
 ) -> Result<(Vec<Proven<'u>>, Vec<Unproven>)> {
     let references = resolve::left_to_livepatch(&extracts(&units), world.symvers);
     let kbuild: Vec<&kbuild::Unit> = units.iter().map(|u| &u.pair.unit).collect();

@@ -4,7 +4,7 @@
 
 use super::explain::Evidence;
 use super::rebuild::rebuild;
-use super::stage::{self, prove_unit, World};
+use super::stage::{self, prove_unit, Against};
 use super::Verdict;
 use crate::elf::read::{read, Take};
 use crate::elf::{SymKind, Symbol};
@@ -72,7 +72,7 @@ impl<'a> Elsewhere<'a> {
     ///
     /// # Errors
     /// A tree or a disk that cannot be read.
-    pub fn prove(&self, wanted: &Wanted, world: &World<'_>) -> Result<Answer> {
+    pub fn prove(&self, wanted: &Wanted, against: &Against<'_>) -> Result<Answer> {
         let step = progress::step(format!("proving {}, which the patched code refers to", wanted.name));
         let definitions = self.session.definitions()?;
         let mut why = "no C file was found that defines it in this kernel".to_string();
@@ -82,7 +82,7 @@ impl<'a> Elsewhere<'a> {
             if round == 1 {
                 // A macro makes the name: its neighbours come from the same file.
                 let tried = std::mem::take(&mut files);
-                files = by_neighbours(wanted, world, definitions);
+                files = by_neighbours(wanted, against, definitions);
                 files.retain(|f| !tried.contains(f));
                 files.truncate(MOST_FILES);
             }
@@ -90,7 +90,7 @@ impl<'a> Elsewhere<'a> {
                 for unit in
                     affected::reached_by_one(self.session.target(), file)?.iter().filter(|u| u.module == wanted.module)
                 {
-                    match self.in_unit(unit, wanted, world)? {
+                    match self.in_unit(unit, wanted, against)? {
                         Found::Undefined | Found::Unlike(None) => {}
                         Found::Proven => {
                             step.done(&unit.source);
@@ -106,11 +106,11 @@ impl<'a> Elsewhere<'a> {
     }
 
     /// What the unit, compiled as it was shipped, is to the function that is wanted.
-    fn in_unit(&self, unit: &Unit, wanted: &Wanted, world: &World<'_>) -> Result<Found> {
+    fn in_unit(&self, unit: &Unit, wanted: &Wanted, against: &Against<'_>) -> Result<Found> {
         let mut found = Found::Undefined;
         rebuild(self.session.target(), &[unit], None, self.work, &mut |_, objects| {
             for (_, object) in objects {
-                found = compare(unit, object, wanted, world)?;
+                found = compare(unit, object, wanted, against)?;
             }
             Ok(if matches!(found, Found::Unlike(_)) { BTreeSet::from([0]) } else { BTreeSet::new() })
         })?;
@@ -128,36 +128,36 @@ enum Found {
     Unlike(Option<String>),
 }
 
-fn compare(unit: &Unit, object: &[u8], wanted: &Wanted, world: &World<'_>) -> Result<Found> {
+fn compare(unit: &Unit, object: &[u8], wanted: &Wanted, against: &Against<'_>) -> Result<Found> {
     let object = read(object, Take::NoDebug)?;
     let is_it = |s: &Symbol| s.name == wanted.name && !s.is_local() && s.kind == SymKind::Func && s.section().is_some();
     if !object.symbols.iter().any(is_it) {
         return Ok(Found::Undefined);
     }
-    let proof = prove_unit(&object, unit.module.as_deref(), world.image, world.modules)?;
+    let proof = prove_unit(&object, unit.module.as_deref(), against.image, against.modules)?;
     Ok(match proof.functions.get(&wanted.name) {
         Some(Verdict::Proven(at)) if *at == wanted.at => Found::Proven,
         Some(Verdict::Proven(_)) => Found::Unlike(Some(format!("the one from {} is at another address", unit.source))),
         Some(Verdict::Differs { offset, why, .. }) => {
             let what = format!("{}, rebuilt, differs from it at byte {offset:#x}: {why}", unit.source);
-            let shipped = stage::shipped(unit.module.as_deref(), world.image, world.modules)?;
-            Found::Unlike(Some(world.explain(&object, &proof, &wanted.name, shipped, what)))
+            let shipped = stage::shipped(unit.module.as_deref(), against.image, against.modules)?;
+            Found::Unlike(Some(against.explain(&object, &proof, &wanted.name, shipped, what)))
         }
         None => Found::Unlike(None),
     })
 }
 
 /// The files that define most of the functions around the place.
-fn by_neighbours(wanted: &Wanted, world: &World<'_>, definitions: &Definitions) -> Vec<String> {
+fn by_neighbours(wanted: &Wanted, against: &Against<'_>, definitions: &Definitions) -> Vec<String> {
     let mut around: Vec<(u64, &str)> = match &wanted.module {
         None => {
-            let symbols = world.image.kallsyms.symbols();
+            let symbols = against.image.kallsyms.symbols();
             let here = symbols.partition_point(|s| s.address < wanted.at.at);
             let near = here.saturating_sub(4 * NEIGHBOURS)..(here + 4 * NEIGHBOURS).min(symbols.len());
             symbols[near].iter().filter(|s| s.is_code()).map(|s| (s.address, s.name.as_str())).collect()
         }
         Some(name) => {
-            let symbols = world.modules.get(name).map(|m| m.object.symbols.as_slice()).unwrap_or_default();
+            let symbols = against.modules.get(name).map(|m| m.object.symbols.as_slice()).unwrap_or_default();
             let near = symbols.iter().filter(|s| s.section() == Some(wanted.at.space) && s.kind == SymKind::Func);
             near.map(|s| (s.value, s.name.as_str())).collect()
         }

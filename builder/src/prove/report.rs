@@ -57,15 +57,15 @@ pub struct Difference {
     pub code: String,
 }
 
-/// What is shipped of a target, read as far as it is asked for.
-pub struct World<'a> {
+/// Proves whole units of a target; what is shipped of it is read as far as it is asked for.
+pub struct Prover<'a> {
     target: &'a Target,
     image: Image,
     modules: BTreeMap<String, Module>,
     evidence: OnceCell<Evidence>,
 }
 
-impl<'a> World<'a> {
+impl<'a> Prover<'a> {
     /// Reads the image of `target`; `unit` is any of its units.
     ///
     /// # Errors

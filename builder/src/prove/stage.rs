@@ -108,8 +108,8 @@ impl UnitProof {
     }
 }
 
-/// What is shipped, and what else may be asked.
-pub struct World<'a> {
+/// What units are proven against: what is shipped, and who may be asked for more.
+pub struct Against<'a> {
     /// The image.
     pub image: &'a Image,
     /// The modules that are patched.
@@ -120,7 +120,7 @@ pub struct World<'a> {
     pub elsewhere: &'a Elsewhere<'a>,
 }
 
-impl World<'_> {
+impl Against<'_> {
     /// Why `name` of a unit is not proven: what differs, the likely cause, the code on both sides.
     pub fn explain(&self, object: &Object, proof: &Proof, name: &str, shipped: &dyn Shipped, what: String) -> String {
         let cause = self.elsewhere.evidence(self.image).cause(proof, name);
@@ -166,12 +166,12 @@ pub fn describe(spot: Spot, module: Option<&str>, image: &Image, modules: &BTree
 ///
 /// # Errors
 /// A module that was not read; a file that does not compile.
-pub fn prove_all(claims: &[Claim<'_>], world: &World<'_>, allowed: &BTreeSet<String>) -> Result<Tried> {
+pub fn prove_all(claims: &[Claim<'_>], against: &Against<'_>, allowed: &BTreeSet<String>) -> Result<Tried> {
     let step = progress::step("proving the originals against the shipped kernel");
-    let mut run = Run { claims, world, allowed, doubts: Vec::new(), wanted: Vec::new(), out: Proven::default() };
+    let mut run = Run { claims, against, allowed, doubts: Vec::new(), wanted: Vec::new(), out: Proven::default() };
     for claim in claims {
-        let shipped = shipped(claim.module, world.image, world.modules)?;
-        run.out.units.push(UnitProof::new(prove(claim.rebuilt, shipped, &world.image.layouts)));
+        let shipped = shipped(claim.module, against.image, against.modules)?;
+        run.out.units.push(UnitProof::new(prove(claim.rebuilt, shipped, &against.image.layouts)));
     }
     for n in 0..claims.len() {
         run.replaced(n)?;
@@ -232,7 +232,7 @@ impl Tried {
 
 struct Run<'a> {
     claims: &'a [Claim<'a>],
-    world: &'a World<'a>,
+    against: &'a Against<'a>,
     allowed: &'a BTreeSet<String>,
     doubts: Vec<Doubt>,
     /// What only a unit that was not compiled can show, by the unit that refers to it.
@@ -244,7 +244,7 @@ impl Run<'_> {
     /// The functions that unit number `n` replaces.
     fn replaced(&mut self, n: usize) -> Result<()> {
         let claim = &self.claims[n];
-        let shipped = shipped(claim.module, self.world.image, self.world.modules)?;
+        let shipped = shipped(claim.module, self.against.image, self.against.modules)?;
         for original in claim.changes.functions.iter().filter_map(|f| f.original) {
             let name = &running_name(&claim.changes.original, original).to_string();
             let Err(why) = proven_at(&self.out.units[n].proof, name, shipped) else {
@@ -254,7 +254,7 @@ impl Run<'_> {
                 continue;
             };
             if !self.allowed.contains(name) {
-                let why = self.world.explain(claim.rebuilt, &self.out.units[n].proof, name, shipped, why);
+                let why = self.against.explain(claim.rebuilt, &self.out.units[n].proof, name, shipped, why);
                 self.refuse(n, name, why);
                 continue;
             }
@@ -287,8 +287,10 @@ impl Run<'_> {
                     self.let_through(n, name, why, false);
                 }
                 Err(why) => {
-                    let why = match shipped(claim.module, self.world.image, self.world.modules) {
-                        Ok(shipped) => self.world.explain(claim.rebuilt, &self.out.units[n].proof, name, shipped, why),
+                    let why = match shipped(claim.module, self.against.image, self.against.modules) {
+                        Ok(shipped) => {
+                            self.against.explain(claim.rebuilt, &self.out.units[n].proof, name, shipped, why)
+                        }
                         Err(_) => why,
                     };
                     self.refuse(n, name, format!("the patched code refers to it, and it is not proven: {why}"));
@@ -310,7 +312,7 @@ impl Run<'_> {
                 _ if overridden => Ok(Some(Shown::Reference)),
                 Some(Verdict::Proven(_)) => Ok(Some(Shown::Bytes)),
                 Some(Verdict::Differs { .. }) => {
-                    let shipped = shipped(claim.module, self.world.image, self.world.modules);
+                    let shipped = shipped(claim.module, self.against.image, self.against.modules);
                     let shipped = shipped.map_err(|e| e.to_string())?;
                     Err(proven_at(proof, name, shipped).err().unwrap_or_default())
                 }
@@ -320,7 +322,7 @@ impl Run<'_> {
             };
         }
         // Of all units of the same klp object: a global name means the same in each.
-        let shipped = shipped(claim.module, self.world.image, self.world.modules).map_err(|e| e.to_string())?;
+        let shipped = shipped(claim.module, self.against.image, self.against.modules).map_err(|e| e.to_string())?;
         let learned = self.claims.iter().zip(&self.out.units).any(|(other, UnitProof { proof, .. })| {
             match proof.functions.get(name) {
                 _ if other.module != claim.module => false,
@@ -350,7 +352,7 @@ impl Run<'_> {
             at,
             near: claim.source.into(),
         };
-        let in_module = claim.module.and_then(|m| self.world.modules.get(m));
+        let in_module = claim.module.and_then(|m| self.against.modules.get(m));
         if let Some(module) = in_module {
             let mut all = module.named(name).filter(|s| !s.is_local());
             if let Some(symbol) = all.next() {
@@ -362,12 +364,12 @@ impl Run<'_> {
                 return None;
             }
         }
-        if self.world.symvers.get(name).is_some() {
+        if self.against.symvers.get(name).is_some() {
             return Some(Shown::Export);
         }
-        let mut globals = self.world.image.kallsyms.named(name).filter(|s| s.is_global());
+        let mut globals = self.against.image.kallsyms.named(name).filter(|s| s.is_global());
         let (symbol, None) = (globals.next()?, globals.next()) else { return None };
-        if !self.world.image.is_code_at(symbol.address) {
+        if !self.against.image.is_code_at(symbol.address) {
             return Some(Shown::Name);
         }
         self.wanted.push((n, wanted(Spot { space: 0, at: symbol.address }, None)));
@@ -378,7 +380,7 @@ impl Run<'_> {
     fn elsewhere(&mut self) -> Result<()> {
         for (n, wanted) in std::mem::take(&mut self.wanted) {
             let shown = &mut self.out.units[n].shown;
-            match self.world.elsewhere.prove(&wanted, self.world)? {
+            match self.against.elsewhere.prove(&wanted, self.against)? {
                 elsewhere::Answer::Proven => _ = shown.insert(wanted.name, Shown::Bytes),
                 elsewhere::Answer::Unproven(why) if self.allowed.contains(&wanted.name) => {
                     shown.insert(wanted.name.clone(), Shown::Allowed);
