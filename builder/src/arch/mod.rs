@@ -2,6 +2,7 @@
 //! What differs between architectures: one trait, one file each. No relocation type or machine number
 //! is named anywhere else.
 
+pub mod later;
 pub mod line;
 pub mod linked;
 pub mod ppc64le;
@@ -220,13 +221,31 @@ pub trait Arch: Debug + Sync {
         true
     }
 
+    /// True where a field of this type, in data of a module, can hold the way to a place in the kernel or in another module.
+    fn spans_modules(&self, _kind: u32) -> bool {
+        true
+    }
+
     /// What the instructions of a function do with the addresses that relocations give them, by the relocations' offsets, in
     /// order; those of branches and of code that cannot be decoded are left out.
     fn accesses(&self, section: &Section, function: Range<u64>) -> Vec<(u64, Access)>;
 
+    /// What a function does with addresses that relocations put into registers, as far as it does so on each way through
+    /// its code: writes through them, and calls that are given them.
+    fn later(&self, section: &Section, function: Range<u64>) -> Vec<later::Use>;
+
     /// True if a reference in `section` is a call or jump: it enters what it names, and leaves no pointer to it behind.
     fn is_branch(&self, section: &Section, reloc: &Reloc) -> bool {
         section.is_text() && self.branch_at(section, reloc).is_some()
+    }
+
+    /// True if a field of data holds the distance from the start of its table to the entry of what it names (`.long f - table`):
+    /// then the relocation, which counts from the field, has the way from there to the field as its addend. `around` is the
+    /// table, `addend` counts from the symbol of what is named.
+    fn is_distance(&self, section: &Section, around: Range<u64>, reloc: &Reloc, addend: i64) -> bool {
+        !section.is_text()
+            && matches!(self.field(reloc.kind), Some(Field::Relative { .. }))
+            && reloc.offset.checked_sub(around.start).is_some_and(|way| way as i64 == addend)
     }
 
     /// Where the branch begins whose target `reloc` is, offset in the section, and whether it is a call; None

@@ -18,7 +18,7 @@ mod tests;
 mod transplant;
 
 use super::linked::{Linked, Target};
-use super::{Access, Arch, Field, LineArgument, LocalBranch, Transplant};
+use super::{later, Access, Arch, Field, LineArgument, LocalBranch, Transplant};
 use crate::arch::line::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section, Symbol};
 use crate::section_table::{holds, FIXUP_ENTRY, MCOUNT_LOC, PATCHABLE_ENTRIES};
@@ -195,6 +195,10 @@ impl Arch for Power {
         accesses::accesses(section, function)
     }
 
+    fn later(&self, section: &Section, function: Range<u64>) -> Vec<later::Use> {
+        later::uses(&accesses::steps(section, function), &accesses::ARGUMENTS)
+    }
+
     fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)> {
         // Field and instruction begin together; the lowest bit links.
         let word = section.bytes(reloc.offset..reloc.offset + 4).first()?;
@@ -217,6 +221,12 @@ impl Arch for Power {
     fn reaches_kernel(&self, kind: u32, addend: i64) -> bool {
         // The way there is a stub, which enters functions at the start; none is made for conditional branches.
         !is_branch(kind) || kind == elf::R_PPC64_REL24 && addend == 0
+    }
+
+    fn spans_modules(&self, kind: u32) -> bool {
+        // Modules are in the vmalloc area, 2^51 bytes from the kernel, and the module loader does not ask whether a distance fits
+        // into 32 bits (arch/powerpc/kernel/module_64.c, apply_relocate_add).
+        kind != elf::R_PPC64_REL32
     }
 
     fn is_padding(&self, section: &Section, range: Range<u64>) -> bool {

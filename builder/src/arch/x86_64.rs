@@ -6,7 +6,7 @@ mod disasm;
 mod lines;
 mod rust_flags;
 
-use super::{Access, Arch, Field, LineArgument, LocalBranch};
+use super::{later, Access, Arch, Field, LineArgument, LocalBranch};
 use crate::arch::line::{Ask, Line};
 use crate::elf::{Object, Reloc, SecId, Section};
 use crate::section_table::{MCOUNT_LOC, PATCHABLE_ENTRIES};
@@ -165,6 +165,10 @@ impl Arch for Amd64 {
 
     fn accesses(&self, section: &Section, function: Range<u64>) -> Vec<(u64, Access)> {
         accesses::accesses(section, function)
+    }
+
+    fn later(&self, section: &Section, function: Range<u64>) -> Vec<later::Use> {
+        later::uses(&accesses::steps(section, function), &accesses::ARGUMENTS.map(accesses::bit))
     }
 
     fn branch_at(&self, section: &Section, reloc: &Reloc) -> Option<(u64, bool)> {

@@ -356,6 +356,30 @@ impl<'o> Things<'o> {
         }
     }
 
+    /// How far a field is from the start of its table, where it holds the distance from there to a function's entry
+    /// (`.long f - table`); 0 for all others.
+    fn way_from_table(&self, home: &Section, table: &Range<u64>, r: &Reloc) -> i64 {
+        let symbol = &self.object.symbols[r.symbol];
+        let relative = matches!(self.object.arch.field(r.kind), Some(Field::Relative { .. }));
+        let way = r.offset.saturating_sub(table.start) as i64;
+        if home.is_text() || !relative || way == 0 || special::row_of(&home.name).is_some() {
+            return 0;
+        }
+        let leads_there = match symbol.section() {
+            None => r.symbol != 0 && r.addend == way,
+            Some(section) => {
+                let entry = (symbol.value as i64).wrapping_add(r.addend).wrapping_sub(way);
+                let is_it = |id: &ThingId| self.all[*id].kind == Kind::Code && self.all[*id].anchor as i64 == entry;
+                self.by_section[section].iter().any(is_it)
+            }
+        };
+        if leads_there {
+            way
+        } else {
+            0
+        }
+    }
+
     /// The places of a piece of a section that refer to something, in order.
     ///
     /// # Errors
@@ -376,6 +400,7 @@ impl<'o> Things<'o> {
                 Some(&(offset, bias)) if offset == r.offset => bias,
                 _ => object.arch.bias(home, range.clone(), r),
             };
+            let bias = bias - self.way_from_table(home, &range, r);
             let empty = object.arch.names_nothing(home, range.clone(), r);
             let entered = object.arch.entered(r.kind, &object.symbols[r.symbol]);
             let names = match object.symbols[r.symbol].section().filter(|_| empty) {

@@ -10,8 +10,8 @@ use super::{not_shown, own, Place, Root, Shown, Unit, World};
 use crate::elf::{Object, Reloc, SecId, SymId, SymKind, SHT_NOBITS};
 use crate::error::Refusal;
 use crate::special::layout::Layouts;
-use crate::special::marks;
 use crate::special::storage::Storage;
+use crate::special::{marks, writes};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
@@ -31,6 +31,8 @@ pub(super) struct Site<'s> {
     pub entry: bool,
     /// Name of the function or datum.
     pub name: &'s str,
+    /// Code that refers to it: its section in the patched object, its bytes there, and the offset of the field.
+    pub code: Option<(SecId, &'s Range<u64>, u64)>,
 }
 
 /// A piece of a patched object, and where it is in the module.
@@ -345,7 +347,15 @@ impl<'a> Walk<'a> {
             return Err(format!("it is {} in the module and {} in the patched object", name(reloc.kind), name(u.kind)));
         }
         let lead = self.finished.lead(reloc, u.bias)?;
-        let site = Site { unit: piece.unit, kind: u.kind, branch: u.branch, entry: piece.entry, name: &piece.name };
+        let is_code = !piece.entry && self.things[piece.unit].object.sections[piece.section].is_text();
+        let site = Site {
+            unit: piece.unit,
+            kind: u.kind,
+            branch: u.branch,
+            entry: piece.entry,
+            name: &piece.name,
+            code: is_code.then_some((piece.section, &piece.range, u.offset)),
+        };
         match &u.names {
             Named::Number(mine) if lead == Lead::Number(*mine) => Ok(()),
             Named::Number(_) => Err(self.elsewhere(&lead)),
@@ -406,6 +416,9 @@ impl<'a> Walk<'a> {
             Lead::Number(_) => Err(self.elsewhere(lead)),
             Lead::Here(home, theirs) => {
                 self.may_be_here(site, unit, thing, at)?;
+                if it.kind == Kind::Slot {
+                    self.through_slot(site, unit, thing)?;
+                }
                 self.place(unit, thing, home, theirs.wrapping_sub(at.wrapping_sub(it.range.start as i64)))
             }
             Lead::Outside(id, by) => {
@@ -441,6 +454,12 @@ impl<'a> Walk<'a> {
         if is_gone || wanted.is_some_and(|wanted| storage.cannot_serve(wanted)) {
             return Err(format!("the running kernel has {} in {storage}", self.world.describe(place)));
         }
+        if storage.is_read_only() && !site.branch && self.writes(site, name) {
+            return Err(format!(
+                "it writes there, and the running kernel has {} in {storage}",
+                self.world.describe(place)
+            ));
+        }
         let is_pointer = storage == Storage::Text
             && !(site.branch || site.entry || marks::is_boundary(name))
             && !marks::updates_static_call(unit.patched, site.name, name);
@@ -450,6 +469,47 @@ impl<'a> Walk<'a> {
             }
             None => Ok(()),
         }
+    }
+
+    /// True where code writes to what it names here, and the running function does not.
+    fn writes(&self, site: &Site<'_>, name: &str) -> bool {
+        let Some((section, range, at)) = site.code else { return false };
+        let unit = &self.units[site.unit];
+        let before = || writes::names(unit.original, site.name);
+        writes::of(unit.patched, section, range.clone()).contains_key(&at) && !before().contains(name)
+    }
+
+    /// Code that writes by way of an address in a table: to what is there in the running kernel.
+    fn through_slot(&self, site: &Site<'_>, unit: usize, slot: ThingId) -> Result<(), String> {
+        let it = &self.things[unit].all[slot];
+        for u in self.things[unit].uses(it.section, it.range.clone())? {
+            let symbol = match u.names {
+                Named::Outside(symbol, _) | Named::Thing(_, Some(symbol), _) => symbol,
+                Named::Thing(thing, None, _) => match self.things[unit].all[thing].symbols.first() {
+                    Some(&symbol) => symbol,
+                    None => continue,
+                },
+                _ => continue,
+            };
+            let name = &self.units[unit].patched.symbols[symbol].name;
+            let place = match u.names {
+                Named::Outside(..) => match self.definition(unit, name)? {
+                    Some((unit, id)) => self.kernels(unit, id),
+                    None => self.world.meant(unit, name).map(Some),
+                },
+                _ => self.kernels(unit, symbol),
+            };
+            // What cannot be told is said where the table itself is read.
+            let Ok(place) = place else { continue };
+            let storage = place.as_ref().and_then(|place| self.world.storage(place));
+            if let (Some(storage), Some(place)) = (storage.filter(|s| s.is_read_only()), place) {
+                if self.writes(site, name) {
+                    let place = self.world.describe(&place);
+                    return Err(format!("it writes there, and the running kernel has {place} in {storage}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether a reference to a thing may lead to the module's.
@@ -653,7 +713,7 @@ impl<'a> Walk<'a> {
     /// What the object left open, once it is known where everything is.
     pub fn doubts(&mut self) {
         for (refusal, unit, others, at, lead, kind) in std::mem::take(&mut self.doubts) {
-            let site = Site { unit, kind, branch: false, entry: false, name: "" };
+            let site = Site { unit, kind, branch: false, entry: false, name: "", code: None };
             let agrees = others.iter().all(|&thing| match lead {
                 Lead::Here(home, theirs) => {
                     let start = self.things[unit].all[thing].range.start as i64;

@@ -189,12 +189,15 @@ pub fn compare_and_show(
     if !changes.data.is_empty() {
         types::member::name(&types(&original_bytes)?, &types(&patched_bytes)?, &mut changes);
     }
-    let mut seen = Vec::new();
+    if !changes.renamed.is_empty() {
+        types::renamed::tell_apart(&types(&original_bytes)?, &types(&patched_bytes)?, &mut changes);
+    }
+    let mut seen = diff::renamed::refusals(&[("", &changes)]);
     if !changes.functions.is_empty() {
         let exported = patchability::exports_of(&changes.original);
-        seen = types::refusals(&types(&original_bytes)?, &types(&patched_bytes)?, allowed, &|name| {
+        seen.extend(types::refusals(&types(&original_bytes)?, &types(&patched_bytes)?, allowed, &|name| {
             exported.contains(name)
-        });
+        }));
     }
     let (mut extracted, mut refusals) = match patchability::check(&changes) {
         Ok(_) if changes.functions.is_empty() => (None, Vec::new()),

@@ -14,6 +14,7 @@ pub mod locals;
 pub mod moved;
 pub mod names;
 pub mod patchability;
+pub mod renamed;
 pub mod sites;
 pub mod storage;
 pub mod view;
@@ -79,6 +80,8 @@ pub struct ChangeSet<'o> {
     pub static_call_site: Option<u64>,
     /// Twins that the running kernel keeps in another kind of memory than the patched code was compiled for.
     pub misplaced: Vec<Refusal>,
+    /// Variables that are gone, each with a new one that may be the same.
+    pub renamed: Vec<renamed::Renamed>,
     /// References near the borders between variables.
     pub settled: Settled,
     /// What was refused on the way: entry sizes, unknown sections.
@@ -132,9 +135,10 @@ impl ChangeSet<'_> {
             return None;
         }
         let bias = view.bias(section, around.clone(), reloc);
-        match view.reference(section, around, reloc) {
-            Ref::Item { item, addend } if view.items[item].kind == ItemKind::Function && addend + bias == 0 => {
-                Some(item)
+        match view.reference(section, around.clone(), reloc) {
+            Ref::Item { item, addend } if view.items[item].kind == ItemKind::Function => {
+                let is_entry = addend + bias == 0 || view.object.arch.is_distance(home, around, reloc, addend);
+                is_entry.then_some(item)
             }
             _ => None,
         }
@@ -235,6 +239,7 @@ pub fn diff_with<'o>(
         unnamed_code = unnamed_differences(&comparer, &ignored, &mut left_out);
     }
     let misplaced = storage::misplaced(&vo, &vp, &twins, &ignored);
+    let renamed = renamed::find(&vo, &vp, &twins, [&entries_o, &entries_p]);
     add_families(&vp, &twins, &mut functions);
     // One whose other part is carried is carried too.
     left_out.retain(|one| !functions.iter().any(|f| vp.items[f.item].name == one.name));
@@ -252,6 +257,7 @@ pub fn diff_with<'o>(
         sites: sites_p,
         static_call_site,
         misplaced,
+        renamed,
         settled,
         refusals,
         lost: Vec::new(),

@@ -37,10 +37,11 @@ pub fn sites(view: &View<'_>) -> HashMap<ItemId, Vec<Site>> {
             let at = view.item_at(id, reloc.offset);
             let around = at.map_or(0..section.size, |item| view.items[item].range.clone());
             let datum = at.filter(|&item| view.items[item].kind == ItemKind::Data);
-            let Ref::Item { item, addend } = view.reference(id, around, reloc) else { continue };
+            let Ref::Item { item, addend } = view.reference(id, around.clone(), reloc) else { continue };
             // A pointer to a function's entry serves callers, whom livepatch redirects; a place that is changed at boot
             // may be there too.
-            let inside = addend != 0 || matches!(class, Some(Class::AtBoot(_)));
+            let is_entry = addend == 0 || view.object.arch.is_distance(section, around, reloc, addend);
+            let inside = !is_entry || matches!(class, Some(Class::AtBoot(_)));
             let along = class == Some(Class::Data) && datum.is_none();
             if view.items[item].kind == ItemKind::Function && inside && !along {
                 found.entry(item).or_default().push(Site { section: id, datum, offset: addend });

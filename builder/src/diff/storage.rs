@@ -9,6 +9,7 @@ use super::{constants, ChangeSet};
 use crate::error::Refusal;
 use crate::special::known::{class_of, Class};
 use crate::special::storage::{area, Storage};
+use crate::special::writes;
 use std::collections::{HashMap, HashSet};
 
 /// How the running kernel keeps an item of a view.
@@ -95,7 +96,8 @@ fn other_alignment(
     })
 }
 
-/// Writes of changed functions to what the running kernel has in read-only memory.
+/// Writes of changed functions to what the running kernel has in read-only memory, where the running function does not write to
+/// it too: such a function knows that it may, while the kernel starts.
 pub fn writes(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     let view = &changes.patched;
     let mut found: Vec<Refusal> = Vec::new();
@@ -121,21 +123,36 @@ pub fn writes(changes: &ChangeSet<'_>) -> Vec<Refusal> {
         if read_only.is_empty() {
             continue;
         }
-        for (at, access) in view.object.arch.accesses(view.section(function.item), item.range.clone()) {
-            let Some(&datum) = read_only.get(&at).filter(|_| access.writes()) else { continue };
-            if !seen.insert((function.item, datum)) {
+        let before = function.original.map_or_else(HashSet::new, |o| written(&changes.original, o));
+        for (at, by) in writes::of(view.object, item.section, item.range.clone()) {
+            let Some(&datum) = read_only.get(&at) else { continue };
+            let twin = changes.twins.of_patched[datum];
+            if twin.is_some_and(|twin| before.contains(&twin)) || !seen.insert((function.item, datum)) {
                 continue;
             }
             found.push(read_only_written(
                 &item.name,
                 &view.section(function.item).name,
-                at - item.anchor.min(at),
+                by - item.anchor.min(by),
                 &view.items[datum].name,
-                changes.twins.of_patched[datum].map_or(Storage::ReadOnly, |o| of(&changes.original, o)),
+                twin.map_or(Storage::ReadOnly, |o| of(&changes.original, o)),
             ));
         }
     }
     found
+}
+
+/// What a function writes to.
+fn written(view: &View<'_>, function: ItemId) -> HashSet<ItemId> {
+    let item = &view.items[function];
+    let written = writes::of(view.object, item.section, item.range.clone());
+    let references = view.references(function).into_iter().filter(|(r, _)| written.contains_key(&r.offset));
+    references
+        .filter_map(|(_, to)| match view.through_toc(to) {
+            Ref::Item { item, .. } => Some(item),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The refusal for a write.

@@ -141,17 +141,19 @@ fn new_callbacks(changes: &ChangeSet<'_>) -> Vec<Warning> {
                 ItemKind::Data => item.name.clone(),
                 ItemKind::Anonymous => format!("{}+{:#x}", item.name, r.offset),
             };
-            let warning = Warning::new(
-                "new-callback",
-                name,
-                &format!("{place} takes the address of this new function: who keeps it (a timer, a work item, RCU, a table) would be left with it when the live patch is unloaded"),
-            );
+            let warning = new_callback(name, &place);
             if !found.iter().any(|w: &Warning| w.symbol == *name) {
                 found.push(warning);
             }
         }
     }
     found
+}
+
+/// The warning about a pointer to the new function `name`; `place` says where it is.
+pub fn new_callback(name: &str, place: &str) -> Warning {
+    let reason = format!("{place} takes the address of this new function: who keeps it (a timer, a work item, RCU, a table) would be left with it when the live patch is unloaded");
+    Warning::new("new-callback", name, &reason)
 }
 
 /// True where no instruction of a function, or of its cold part, leads out of it for good.

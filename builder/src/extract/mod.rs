@@ -117,6 +117,17 @@ pub fn extract(patchable: Patchable<'_, '_>, tag: &str) -> Result<Extract, Vec<R
     Ok(Extract { object, replaced, callbacks, externals: run.externals, data: run.data, special: run.special })
 }
 
+/// The refusal for a field of data that is too small for the way to the running kernel.
+pub fn out_of_reach(user: &str, section: &str, name: &str) -> Refusal {
+    Refusal::new(
+        "out-of-reach",
+        user,
+        section,
+        format!("it holds the way to {name} in 32 bits, and {name} is in the running kernel, farther away from a module than that"),
+        "store a pointer, or a distance in 64 bits",
+    )
+}
+
 struct Run<'a, 'o> {
     changes: &'a ChangeSet<'o>,
     tag: &'a str,
@@ -397,6 +408,11 @@ impl<'a, 'o> Run<'a, 'o> {
         let running = self.changes.points_to(pending.section, pending.range.clone(), reloc);
         if let Some(original) = running.and_then(|item| self.changes.replaced(item)) {
             let (name, _) = self.meant(original, reloc);
+            if !self.changes.patched.object.arch.spans_modules(reloc.kind) {
+                let home = &self.changes.patched.object.sections[pending.section].name;
+                self.refusals.push(out_of_reach(&pending.on_behalf_of, home, &name));
+                return None;
+            }
             return Some((self.external(&name.clone(), Origin::Running { name }), addend));
         }
         let view = &self.changes.patched;
@@ -437,6 +453,11 @@ impl<'a, 'o> Run<'a, 'o> {
                 ),
                 "leave this part of the fix out",
             ));
+            return None;
+        }
+        if !view.object.arch.spans_modules(reloc.kind) {
+            let home = &view.object.sections[pending.section].name;
+            self.refusals.push(out_of_reach(&pending.on_behalf_of, home, &item.name));
             return None;
         }
         if !view.object.arch.reaches_kernel(reloc.kind, addend) {

@@ -4,12 +4,15 @@
 
 use super::unit::{Changed, Resolved};
 use super::{units, Build};
+use crate::diff::warnings::Warning;
 use crate::diff::{self, patchability, ChangeSet, ChangedFunction};
 use crate::emit::{KlpFunc, Registration};
+use crate::image::symvers::Symvers;
 use crate::manifest::{FunctionFacts, Manifest, SymbolFacts, TargetFacts, UnitFacts, SCHEMA};
 use crate::postlink::Livepatch;
 use crate::prove::stage::{Shown, Unproven};
 use crate::prove::{Proof, Verdict};
+use crate::resolve;
 use crate::source::fixed::Fixed;
 use crate::source::Fix;
 use crate::target::Target;
@@ -91,6 +94,17 @@ fn carried(target: &Target, unit: &Resolved<'_>, found: &Found<'_>) -> UnitFacts
     facts
 }
 
+/// What an author should know of, of each unit and between units.
+fn warnings(units: &[Resolved<'_>], symvers: &Symvers) -> Vec<Warning> {
+    let mut all: Vec<Warning> = units.iter().flat_map(|unit| diff::warnings::warnings(&unit.changes)).collect();
+    let pairs: Vec<_> = units.iter().map(|unit| (unit.module(), &unit.extract)).collect();
+    let between = resolve::pointers::new_callbacks(&pairs, symvers).into_iter();
+    let is_new = |w: &Warning| !all.iter().any(|known| known.code == w.code && known.symbol == w.symbol);
+    let between: Vec<Warning> = between.filter(is_new).collect();
+    all.extend(between);
+    all
+}
+
 /// The manifest of a module.
 pub fn manifest(build: &Build<'_>, found: &Found<'_>) -> Manifest {
     let Build { session, request, tree, affected, .. } = *build;
@@ -133,7 +147,7 @@ pub fn manifest(build: &Build<'_>, found: &Found<'_>) -> Manifest {
         states: registration.states.clone(),
         hooks_file: None,
         exports: found.exports.to_vec(),
-        warnings: units.iter().flat_map(|unit| diff::warnings::warnings(&unit.changes)).collect(),
+        warnings: warnings(units, build.symvers),
         allowed_layouts: request.allow_layout.iter().cloned().collect(),
         notes: tree.notes.iter().chain(&affected.notes).cloned().collect(),
         tools,

@@ -14,7 +14,7 @@ mod units;
 
 use crate::audit::Shown;
 use crate::compile;
-use crate::diff::{ignore, patchability, ChangeSet};
+use crate::diff::{ignore, patchability, renamed, ChangeSet};
 use crate::elf::{self, Object};
 use crate::emit::{self, KlpFunc, KlpObject, Registration};
 use crate::error::{Ending, NothingChanged, Refusal, Refused};
@@ -118,6 +118,7 @@ pub fn build_and(
     affected.notes.extend(notes);
     let started: Vec<String> = units.iter_mut().filter_map(|u| units::leave_out_started(u, &tree)).collect();
     types::member::ask(target, &tree, units.iter_mut().map(|u| (&u.pair.unit, &mut u.changes)), work.path());
+    types::renamed::ask(target, &tree, units.iter_mut().map(|u| (&u.pair.unit, &mut u.changes)), work.path())?;
     let all_has_run = !started.is_empty() && !units.iter().any(|u| u.changes.is_any());
     affected.notes.extend(started);
     let build = Build {
@@ -185,7 +186,8 @@ fn carry_over<'u>(
     let target = session.target();
     let pairs: Vec<_> = units.iter().map(|u| (u.pair, &u.changes)).collect();
     let layouts = types::stage::check(target, tree, &pairs, &request.allow_layout, work)?;
-    let known = [layouts, build.affected.refusals.clone(), exported_already(units, symvers)].concat();
+    let renamed = renamed::refusals(&units.iter().map(|u| (u.source(), &u.changes)).collect::<Vec<_>>());
+    let known = [layouts, build.affected.refusals.clone(), exported_already(units, symvers), renamed].concat();
     let mut units = extract_all(units, known)?;
     let hooks = gather_hooks(target, &units, hooks_file.as_ref())?;
     let modules = load_modules(target, &units, symvers)?;

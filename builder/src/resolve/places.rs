@@ -5,13 +5,15 @@
 
 use super::{KlpSymbol, World};
 use crate::diff::storage::read_only_written;
-use crate::elf::{Object, Reloc, SecId, SymKind, Symbol};
+use crate::elf::{Object, Reloc, SecId, Section, SymKind, Symbol};
 use crate::error::Refusal;
+use crate::extract::out_of_reach;
 use crate::image::indirect::IndirectCalls;
 use crate::image::shipped::Spot;
 use crate::special::storage::Storage;
-use crate::special::{self, marks};
-use std::collections::{BTreeMap, HashMap};
+use crate::special::{self, marks, writes};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 /// A place of the image or of a shipped module.
 #[derive(Clone, Debug)]
@@ -71,7 +73,15 @@ pub fn refusals(
     let storages: HashMap<&str, Storage> =
         places.iter().filter_map(|(name, place)| Some((name.as_str(), world.storage(place)?))).collect();
     for (id, section) in object.sections.iter().enumerate() {
-        let mut writes: Option<HashMap<u64, (u64, String)>> = None;
+        let mut written: Option<BTreeMap<u64, Write>> = None;
+        // Where the code reads the address from a table, the table's entry has the name.
+        let to_tables = if section.is_text() { through_tables(object, section) } else { Vec::new() };
+        for (at, name) in &to_tables {
+            let known = places.get(name).and_then(|_| storages.get(name.as_str()));
+            let Some(storage) = known.filter(|storage| storage.is_read_only()) else { continue };
+            let all = written.get_or_insert_with(|| all_writes(object, original, id));
+            found.extend(all.get(at).and_then(|write| write.refusal(section, name, *storage)));
+        }
         for r in &section.relocs {
             let symbol = &object.symbols[r.symbol];
             let Some((place, storage)) = named(symbol, places).zip(storages.get(symbol.name.as_str())) else {
@@ -81,6 +91,10 @@ pub fn refusals(
                 continue;
             }
             let user = user(object, id, r);
+            if !object.arch.spans_modules(r.kind) {
+                found.push(out_of_reach(&user, &section.name, super::pointers::plain(&symbol.name)));
+                continue;
+            }
             if storage.is_gone() {
                 if place.module.is_none() && marks::names_from_ref(original, &user, &symbol.name) {
                     continue;
@@ -96,10 +110,8 @@ pub fn refusals(
                 let why = indirect.closed(place.module.as_deref(), place.spot);
                 found.extend(why.map(|why| closed(&user, &section.name, super::pointers::plain(&symbol.name), why)));
             } else if storage.is_read_only() && section.is_text() {
-                let all = writes.get_or_insert_with(|| all_writes(object, id));
-                if let Some((at, function)) = all.get(&r.offset) {
-                    found.push(read_only_written(function, &section.name, *at, &symbol.name, *storage));
-                }
+                let all = written.get_or_insert_with(|| all_writes(object, original, id));
+                found.extend(all.get(&r.offset).and_then(|write| write.refusal(section, &symbol.name, *storage)));
             }
         }
     }
@@ -119,15 +131,48 @@ fn user(object: &Object, section: SecId, r: &Reloc) -> String {
     around.map_or_else(|| object.sections[section].name.clone(), |s| s.name.clone())
 }
 
-/// The writes of a section's functions: offset of the relocation, offset in the function, and its name.
-fn all_writes(object: &Object, section: SecId) -> HashMap<u64, (u64, String)> {
+/// A write of a function.
+struct Write {
+    function: String,
+    /// Offset in the function.
+    at: u64,
+    /// What the running function writes to.
+    before: Rc<BTreeSet<String>>,
+}
+
+impl Write {
+    fn refusal(&self, section: &Section, name: &str, storage: Storage) -> Option<Refusal> {
+        let is_new = !self.before.contains(name);
+        is_new.then(|| read_only_written(&self.function, &section.name, self.at, name, storage))
+    }
+}
+
+/// The writes of a section's functions, by the offset of the relocation.
+fn all_writes(object: &Object, original: &Object, section: SecId) -> BTreeMap<u64, Write> {
     let is_function = |s: &&Symbol| s.section() == Some(section) && s.kind == SymKind::Func && s.size > 0;
     let functions = object.symbols.iter().filter(is_function);
     let writes = functions.flat_map(|s| {
-        let all = object.arch.accesses(&object.sections[section], s.value..s.value + s.size).into_iter();
-        all.filter(|(_, access)| access.writes()).map(|(at, _)| (at, (at - s.value, s.name.clone())))
+        let before = Rc::new(writes::names(original, &s.name));
+        let all = writes::of(object, section, s.value..s.value + s.size).into_iter();
+        all.map(move |(reloc, by)| {
+            (reloc, Write { function: s.name.clone(), at: by - s.value.min(by), before: before.clone() })
+        })
     });
     writes.collect()
+}
+
+/// References of code to entries of a table of addresses (the TOC of powerpc) that hold the address of an undefined symbol: offset of
+/// the relocation, and that symbol's name.
+fn through_tables(object: &Object, section: &Section) -> Vec<(u64, String)> {
+    let entry = |r: &Reloc| {
+        let symbol = &object.symbols[r.symbol];
+        let table = &object.sections[symbol.section()?];
+        let at = (symbol.value as i64).wrapping_add(r.addend);
+        let at = u64::try_from(at).ok().filter(|_| object.arch.is_toc(&table.name))?;
+        let named = &object.symbols[table.relocs_in(at..at + 1).first()?.symbol];
+        named.is_undefined().then(|| (r.offset, named.name.clone()))
+    };
+    section.relocs.iter().filter_map(entry).collect()
 }
 
 fn gone(user: &str, section: &str, name: &str, storage: Storage) -> Refusal {

@@ -3,6 +3,7 @@
 //! its own, which means the running kernel's function. Calls go on to the new code, as within a unit (`extract/`).
 
 use super::provided::Provided;
+use crate::diff::warnings::{new_callback, Warning};
 use crate::elf::{Bind, Object, Place, Reloc, SecId, SymId, SymKind, Symbol};
 use crate::extract::{External, Extract, Origin};
 use crate::image::symvers::Symvers;
@@ -46,13 +47,64 @@ fn pointers(object: &Object, name: &str) -> Vec<(SecId, usize)> {
     let is_it = |r: &Reloc| object.symbols[r.symbol].is_undefined() && object.symbols[r.symbol].name == name;
     for (id, section) in object.sections.iter().enumerate().filter(|(_, s)| special::row_of(&s.name).is_none()) {
         for (n, r) in section.relocs.iter().enumerate().filter(|(_, r)| is_it(r)) {
-            let beyond = object.arch.bias(section, around(object, id, r.offset), r);
-            if !object.arch.is_branch(section, r) && r.addend.wrapping_add(beyond) == 0 {
+            let around = around(object, id, r.offset);
+            let beyond = object.arch.bias(section, around.clone(), r);
+            let is_entry = r.addend.wrapping_add(beyond) == 0 || object.arch.is_distance(section, around, r, r.addend);
+            if !object.arch.is_branch(section, r) && is_entry {
                 found.push((id, n));
             }
         }
     }
     found
+}
+
+/// Warnings about pointers to functions that only another unit's payload has: as [`warnings`](crate::diff::warnings) has them for
+/// those of one unit.
+pub fn new_callbacks(units: &[(Option<&str>, &Extract)], symvers: &Symvers) -> Vec<Warning> {
+    let provided = Provided::new(units.iter().copied());
+    let mut found: Vec<Warning> = Vec::new();
+    for (n, (module, extract)) in units.iter().enumerate() {
+        for name in extract.externals.iter().filter(|e| e.origin == Origin::Elsewhere).map(|e| &e.name) {
+            let Some(owner) = provided.unit(*module, name, symvers).filter(|owner| *owner != n) else { continue };
+            let owner = units[owner].1;
+            let is_function = |s: &Symbol| s.name == *name && s.section().is_some() && s.kind == SymKind::Func;
+            let is_new = owner.replaced.iter().all(|r| r.old_name != *name);
+            if !is_new || !owner.object.symbols.iter().any(is_function) || found.iter().any(|w| w.symbol == *name) {
+                continue;
+            }
+            let object = &extract.object;
+            let place = pointers(object, name).first().map(|&(section, r)| place(object, section, r));
+            found.extend(place.map(|place| new_callback(name, &place)));
+        }
+    }
+    found
+}
+
+/// Where a pointer is, in words: a function and the offset in it, or a datum.
+fn place(object: &Object, section: SecId, r: usize) -> String {
+    let at = object.sections[section].relocs[r].offset;
+    // Code reads it from a table of addresses.
+    if object.arch.is_toc(&object.sections[section].name) {
+        let leads = |r: &Reloc| {
+            let symbol = &object.symbols[r.symbol];
+            symbol.section() == Some(section) && (symbol.value as i64).wrapping_add(r.addend) == at as i64
+        };
+        let code = object.sections.iter().enumerate().filter(|(_, s)| s.is_text());
+        let mut users = code.flat_map(|(id, s)| s.relocs.iter().map(move |r| (id, r))).filter(|(_, r)| leads(r));
+        if let Some((id, r)) = users.next() {
+            return named(object, id, r.offset);
+        }
+    }
+    named(object, section, at)
+}
+
+fn named(object: &Object, section: SecId, at: u64) -> String {
+    let holds = |s: &&Symbol| s.section() == Some(section) && (s.value..s.value.saturating_add(s.size)).contains(&at);
+    match object.symbols.iter().filter(|s| !s.name.starts_with("kmend.")).find(holds) {
+        Some(s) if s.kind == SymKind::Func => format!("{}()+{:#x}", s.name, at - s.value),
+        Some(s) => s.name.clone(),
+        None => format!("{}+{at:#x}", object.sections[section].name),
+    }
 }
 
 /// The function or datum around a place in a section; all of the section where no symbol tells.

@@ -8,6 +8,7 @@ pub mod layout;
 pub mod marks;
 pub mod storage;
 mod stride;
+pub mod writes;
 
 use crate::elf::{Object, Reloc, SecId, Section};
 use crate::error::Refusal;

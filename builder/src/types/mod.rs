@@ -7,6 +7,7 @@ pub mod entries;
 pub mod far;
 pub mod kind;
 pub mod member;
+pub mod renamed;
 pub mod stage;
 pub mod statics;
 
