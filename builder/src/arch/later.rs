@@ -33,7 +33,7 @@ pub struct Use {
 }
 
 /// An instruction. Registers are bits.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// Offset in the section.
     pub at: u64,
@@ -105,12 +105,14 @@ pub fn uses(steps: &[Step], arguments: &[u32]) -> Vec<Use> {
     found
 }
 
-/// Where control may come from elsewhere: the start, and what no branch of the code itself leads to.
+/// Where control may come from elsewhere: the start, and what no branch of the code itself leads to, less the nops that fill the
+/// room before the target of a branch.
 fn entries<I: Iterator<Item = usize>>(steps: &[Step], after: &impl Fn(usize) -> I) -> Vec<usize> {
     let mut reached = vec![false; steps.len()];
     let mut entries = Vec::new();
-    for first in 0..steps.len() {
-        if reached[first] {
+    for (first, step) in steps.iter().enumerate() {
+        let does_nothing = Step { at: step.at, goes_on: true, ..Step::default() } == *step;
+        if reached[first] || first > 0 && does_nothing {
             continue;
         }
         entries.push(first);
@@ -145,11 +147,11 @@ mod tests {
             Step { through: 1, ..step(7) },
         ];
         assert_eq!(uses(&steps[..3], &[]), []);
-        // Step 3 is reached from nowhere that is known, and goes on to step 4.
-        assert_eq!(uses(&steps, &[]), []);
-        let mut steps = steps;
-        steps[3].goes_on = false;
+        // Step 3 fills the room before step 4; if it did anything, something that is not known would lead there.
         assert_eq!(uses(&steps, &[]), [Use { address: 100, at: 6, what: Later::Write }]);
+        let mut steps = steps;
+        steps[3].written = 8;
+        assert_eq!(uses(&steps, &[]), []);
     }
 
     #[test]

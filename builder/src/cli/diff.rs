@@ -194,7 +194,7 @@ pub fn compare_and_show(
     }
     let mut seen = diff::renamed::refusals(&[("", &changes)]);
     if !changes.functions.is_empty() {
-        let exported = patchability::exports_of(&changes.original);
+        let exported = patchability::called_from_outside(&changes.original);
         seen.extend(types::refusals(&types(&original_bytes)?, &types(&patched_bytes)?, allowed, &|name| {
             exported.contains(name)
         }));

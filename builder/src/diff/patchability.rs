@@ -330,6 +330,14 @@ pub fn exports_of(view: &View<'_>) -> BTreeSet<String> {
     exported(view).into_keys().collect()
 }
 
+/// Functions of the original that are called by their prototype from outside of the kernel's own files: what it exports, and what BPF
+/// programs know by its BTF id (kfuncs among them; include/linux/btf_ids.h).
+pub fn called_from_outside(view: &View<'_>) -> BTreeSet<String> {
+    const FUNCTION: &str = "__BTF_ID__func__";
+    let ids = view.object.symbols.iter().filter_map(|s| names::without_btf_counter(&s.name)?.strip_prefix(FUNCTION));
+    ids.map(str::to_string).chain(exports_of(view)).collect()
+}
+
 /// Names that the fix exports and the original does not. A live patch leaves the exports out: no module that needs one of
 /// them could be loaded before, so that only what the fix itself changes can use it.
 pub fn new_exports(changes: &ChangeSet<'_>) -> BTreeSet<String> {

@@ -2,10 +2,13 @@
 //! Global names that a unit defines anew and the running kernel has already: a unit's changes and the shipped kernel in,
 //! refusals out. Which unit defines a name is a question about the kernel, not about one unit.
 
+use super::overridden::Kernel;
 use super::World;
 use crate::diff::view::{ItemId, ItemKind, View};
 use crate::diff::{names, ChangeSet};
+use crate::elf::{Bind, Object};
 use crate::error::Refusal;
+use std::collections::BTreeSet;
 
 /// Functions and variables that the fix moves from another file to this unit, or defines a second time. Code that the
 /// fix leaves alone goes on to use the running kernel's.
@@ -20,7 +23,18 @@ pub fn refusals(module: Option<&str>, source: &str, changes: &ChangeSet<'_>, wor
             "keep it in its file; if other code needs it, add a static function with another name",
         ))
     };
-    new_names(changes).into_iter().filter_map(refusal).collect()
+    let kernel = Kernel { image: world.image, modules: world.modules };
+    let made_strong = made_strong(changes).into_iter().filter(|name| kernel.overrides(module, name));
+    new_names(changes).into_iter().chain(made_strong).filter_map(refusal).collect()
+}
+
+/// Global names that are weak in the original and no longer in the patched object.
+fn made_strong<'c>(changes: &'c ChangeSet<'_>) -> Vec<&'c str> {
+    let defined = |object: &'c Object, bind: Bind| {
+        object.symbols.iter().filter(move |s| s.bind == bind && s.section().is_some()).map(|s| s.name.as_str())
+    };
+    let weak: BTreeSet<&str> = defined(changes.original.object, Bind::Weak).collect();
+    defined(changes.patched.object, Bind::Global).filter(|name| weak.contains(name)).collect()
 }
 
 /// Variables with a value of their own that the fix takes out of one file and adds to another under the same name and with the same

@@ -26,7 +26,7 @@ pub fn is_allowed(allowed: &BTreeSet<String>, name: &str) -> bool {
 }
 
 /// Types that both know and that look different, and variables of another type, but for those in `allowed`. `exported`
-/// says which functions modules may call.
+/// says which functions others call by their prototype of the running kernel: modules, and BPF programs.
 pub fn refusals(
     original: &Types,
     patched: &Types,
@@ -69,7 +69,7 @@ pub fn refusals(
                 EXPORT_CHANGED,
                 name,
                 "",
-                format!("the fix changes the prototype of an exported function, from {old} to {new}; other modules still call it the old way"),
+                format!("the fix changes the prototype of a function that modules or BPF programs may call, from {old} to {new}; they still call it the old way"),
                 "keep the function as it is, and add a new one",
             ));
         }

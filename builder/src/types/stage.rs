@@ -58,7 +58,7 @@ pub fn check(
     })?;
     let mut found: Vec<Refusal> = Vec::new();
     for ((pair, changes), all) in concerned.into_iter().zip(all) {
-        let exported = patchability::exports_of(&changes.original);
+        let exported = patchability::called_from_outside(&changes.original);
         let counts = |refusal: &Refusal| match refusal.code.as_str() {
             super::EXPORT_CHANGED => exported.contains(refusal.symbol.as_str()),
             _ => !is_allowed(allowed, &refusal.symbol),

@@ -10,6 +10,7 @@ use kmend_builder::elf::read::{read, Take};
 pub const TESTS: &[Test] = &[
     ("gone_after_start", gone_after_start),
     ("written_read_only", written_read_only),
+    ("written_by_address", written_by_address),
     ("closed_to_indirect_calls", closed_to_indirect_calls),
     ("moved_to_another_file", moved_to_another_file),
     ("static_variables_of_inline_functions", static_variables_of_inline_functions),
@@ -22,6 +23,9 @@ pub const TESTS: &[Test] = &[
     ("call_that_does_not_return", call_that_does_not_return),
     ("static_variable_of_another_helper", static_variable_of_another_helper),
     ("static_variable_of_another_file", static_variable_of_another_file),
+    ("renamed_variables", renamed_variables),
+    ("pointer_to_a_new_function_of_another_file", pointer_to_a_new_function_of_another_file),
+    ("weak_function_that_becomes_strong", weak_function_that_becomes_strong),
 ];
 
 const READDIR: &str = "static int proc_root_readdir(struct file *file, struct dir_context *ctx)\n{\n";
@@ -45,6 +49,24 @@ fn written_read_only() {
     let reads =
         kernel.fix("read.patch", SMALL, "seq_putc(m, '\\n');", "seq_printf(m, \"%p\\n\", &saved_command_line);");
     kernel.build::<&str>(&reads, &[]).succeeds();
+}
+
+/// The same by way of its address: through a pointer, and by functions that are known to write. Others may have it.
+fn written_by_address() {
+    let kernel = Kernel::new().with_shared_objects();
+    let end = "seq_putc(m, '\\n');";
+    let pointer = "{ unsigned long *p = (unsigned long *)&saved_command_line; seq_printf(m, \"%p\", p); OPTIMIZER_HIDE_VAR(m); *p = 3; }";
+    for (name, code) in [
+        ("parses.patch", "if (kstrtoul(m->buf, 0, (unsigned long *)&saved_command_line)) return 0;"),
+        ("clears.patch", "memset(&saved_command_line, 0, m->count);"),
+        ("pointer.patch", pointer),
+    ] {
+        let fix = kernel.fix(name, SMALL, end, code);
+        kernel.refuses(&fix, &["[writes-read-only]", "saved_command_line"]);
+    }
+    let reads = "seq_write(m, &saved_command_line, 8); memcpy(m->buf, &saved_command_line, m->count);";
+    let fix = kernel.fix("reads.patch", SMALL, end, reads);
+    kernel.build::<&str>(&fix, &[]).succeeds();
 }
 
 /// A function that nothing points to: the kernel overwrites its ENDBR at boot, so a pointer to it is a trap.
@@ -236,4 +258,51 @@ fn static_variable_of_another_file() {
     let both = std::fs::read_to_string(gone).unwrap() + &std::fs::read_to_string(added).unwrap();
     let fix = put(kernel.dir.path(), "moved.patch", both);
     kernel.refuses(&fix, &["[moved-definition]", "proc_inum_ida"]);
+}
+
+/// A counter of one file, and a variable that several files share, under new names: the running kernel's values would be lost.
+fn renamed_variables() {
+    let kernel = Kernel::new().with_shared_objects();
+    let file = "fs/proc/generic.c";
+    let text = kernel.source(file);
+    assert!(text.contains("static DEFINE_IDA(proc_inum_ida);"), "{file} has another text");
+    let fix = kernel.patch("ida.patch", file, &text, &text.replace("proc_inum_ida", "proc_inums"));
+    kernel.refuses(&fix, &["[renamed-variable]", "proc_inums"]);
+    let files = ["kernel/audit.h", "kernel/audit.c", "kernel/auditsc.c"];
+    let parts = files.map(|file| {
+        let text = kernel.source(file);
+        assert!(text.contains("audit_ever_enabled"), "{file} has another text");
+        let fix = kernel.patch("part.patch", file, &text, &text.replace("audit_ever_enabled", "audit_was_enabled"));
+        std::fs::read_to_string(fix).unwrap()
+    });
+    let fix = put(kernel.dir.path(), "global.patch", parts.concat());
+    kernel.refuses(&fix, &["[renamed-variable]", "audit_was_enabled"]);
+}
+
+/// One file of a fix hands out a new function of another: that goes when the live patch goes.
+fn pointer_to_a_new_function_of_another_file() {
+    let kernel = Kernel::new().with_shared_objects();
+    let head = "int autoremove_wake_function(";
+    let declared = "int kmend_wake(struct wait_queue_entry *entry, unsigned int mode, int sync, void *key)";
+    let body =
+        format!("{declared};\n{declared}\n{{\n\treturn default_wake_function(entry, mode, sync, key);\n}}\n\n{head}");
+    let function = kernel.fix("function.patch", "kernel/sched/wait.c", head, &body);
+    let waits = "\t\tDEFINE_WAIT(wait);\n";
+    let points =
+        format!("\t\textern {declared};\n{waits}\n\t\tif (pool->min_nr == -7777)\n\t\t\twait.func = kmend_wake;\n");
+    let pointer = kernel.fix("pointer.patch", "mm/mempool.c", waits, &points);
+    let both = std::fs::read_to_string(function).unwrap() + &std::fs::read_to_string(pointer).unwrap();
+    let fix = put(kernel.dir.path(), "both.patch", both);
+    let ran = kernel.build::<&str>(&fix, &[]);
+    ran.succeeds();
+    let said = format!("{}{}", ran.out, ran.err);
+    assert!(said.contains("[new-callback] kmend_wake: mempool_"), "{said}");
+}
+
+/// The running kernel has another definition of a weak function: the fix makes the weak one count.
+fn weak_function_that_becomes_strong() {
+    let kernel = Kernel::new().with_shared_objects();
+    let (file, weak) = ("kernel/sys.c", "int __weak arch_prctl_spec_ctrl_get(");
+    let fix = kernel.fix("strong.patch", file, weak, "int arch_prctl_spec_ctrl_get(");
+    kernel.refuses(&fix, &["[moved-definition]", "arch_prctl_spec_ctrl_get"]);
 }
