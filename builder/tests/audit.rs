@@ -95,3 +95,73 @@ fn each_is_noticed() {
     assert!(missed.is_empty(), "{} of {total} are not noticed: {missed:#?}", missed.len());
     assert!(total > 2000 && counts.len() >= 12, "{counts:?}");
 }
+
+/// A source of which the first reader sees nothing wrong, as its variables are writable; the second one is told that they are not.
+const WRITES: &str = r#"
+#include "KERNEL"
+struct pair { int a, b; long more[40]; };
+static struct pair both __section(".data..plain") = { 1, 2 };
+void *memset(void *to, int with, unsigned long bytes);
+int memcmp(const void *a, const void *b, unsigned long bytes);
+void unknown(const void *p);
+int __used sets(int x) { return both.a = x; }
+int clears(unsigned long n)
+{
+#ifdef PATCHED
+	memset(&both, 0, n);
+#endif
+	return both.a;
+}
+int through_a_register(int n)
+{
+#ifdef PATCHED
+	struct pair *p = &both;
+
+	__asm__("" : "+r"(p));
+	for (int i = 0; i < n; i++)
+		p->more[i] = source();
+#endif
+	return both.a;
+}
+int reads(const void *with, unsigned long n)
+{
+#ifdef PATCHED
+	unknown(&both);
+	n = memcmp(&both, with, n);
+#endif
+	return both.a + n;
+}
+int did_so_before(int x)
+{
+#ifdef PATCHED
+	x++;
+#endif
+	memset(&both, x, sizeof(both));
+	return both.a;
+}
+"#;
+
+#[test]
+fn writes_to_read_only_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pairs/kernel.h");
+    let source = folder.path().join("writes.c");
+    std::fs::write(&source, WRITES.replace("KERNEL", &kernel.display().to_string())).unwrap();
+    for (machine, model) in MACHINES.iter().flat_map(|m| m.models.iter().map(move |model| (m, *model))) {
+        let compile = |name: &str, define: &[&str]| {
+            let object = folder.path().join(name);
+            let flags: Vec<&str> = model.split_whitespace().chain(define.iter().copied()).collect();
+            machine.compile(&source, &flags, &object).unwrap();
+            object
+        };
+        let (original, patched) = (compile("original.o", &[]), compile("patched.o", &["-DPATCHED"]));
+        let outcome = compare(&original, &patched, None, &BTreeSet::new()).unwrap();
+        let extract = outcome.extract.expect("nothing speaks against it");
+        let mut reader = Reader::new(&original, &patched, None).unwrap();
+        assert!(reader.read(&extract, &extract.object).is_ok(), "{} {model}", machine.name);
+        reader.rename_section(".data..plain", ".data..ro_after_init");
+        let refusals = reader.read(&extract, &extract.object).expect_err("it is written");
+        let named: BTreeSet<&str> = refusals.iter().map(|r| r.symbol.as_str()).collect();
+        assert_eq!(named, BTreeSet::from(["clears", "through_a_register"]), "{} {model}: {refusals:?}", machine.name);
+    }
+}

@@ -302,7 +302,7 @@ fn pointer_to_a_new_function_of_another_file() {
 /// The running kernel has another definition of a weak function: the fix makes the weak one count.
 fn weak_function_that_becomes_strong() {
     let kernel = Kernel::new().with_shared_objects();
-    let (file, weak) = ("kernel/sys.c", "int __weak arch_prctl_spec_ctrl_get(");
-    let fix = kernel.fix("strong.patch", file, weak, "int arch_prctl_spec_ctrl_get(");
-    kernel.refuses(&fix, &["[moved-definition]", "arch_prctl_spec_ctrl_get"]);
+    let (file, weak) = ("drivers/pci/pci.c", "void __weak pcibios_disable_device(");
+    let fix = kernel.fix("strong.patch", file, weak, "void pcibios_disable_device(");
+    kernel.refuses(&fix, &["[moved-definition]", "pcibios_disable_device"]);
 }

@@ -39,6 +39,16 @@ impl Reader {
         Ok(Self { original: o, patched: p, statics, layouts })
     }
 
+    /// Gives a section of both objects another name, and with it another kind of memory.
+    #[allow(dead_code)]
+    pub fn rename_section(&mut self, from: &str, to: &str) {
+        for section in [&mut self.original, &mut self.patched].into_iter().flat_map(|object| &mut object.sections) {
+            if section.name == from {
+                section.name = to.into();
+            }
+        }
+    }
+
     /// What is shown of `object`, which is what `extract` holds, or was until it was changed.
     pub fn read(&self, extract: &Extract, object: &Object) -> Result<Shown, Vec<Refusal>> {
         let unit = Unit {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Variables under new names in functions that change: a counter, a list, one in a function, a per-CPU one, a global one. Whether the
+// Variables under new names in functions that change: a counter, a list, one in a function, a per-CPU one, a global one, a key. Whether the
 // new one is the old one cannot be told.
 //#Refuse: renamed-variable last_seen
 //#Refuse: renamed-variable limit_bytes
@@ -16,12 +16,14 @@ struct list { struct list *next, *prev; };
 #define last last_seen
 #define load cpu_load
 #define limit limit_bytes
+#define gate new_gate
 #endif
 
 static int hits;
 static struct list all = { &all, &all };
 static __section(".data..percpu") long load;
 long limit = 30;
+static struct static_key gate;
 
 int count(int x)
 {
@@ -78,4 +80,14 @@ long limited(long x)
 		return 0;
 #endif
 	return x > limit ? limit : x;
+}
+
+int gated(int x)
+{
+#ifdef PATCHED
+	x++;
+#endif
+	if (static_branch(&gate))
+		outside(x);
+	return x;
 }

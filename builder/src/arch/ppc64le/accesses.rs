@@ -2,7 +2,7 @@
 //! What the instructions of a function do with the addresses that relocations give them. An address is made by two
 //! instructions, or loaded from the TOC; the second one, or what comes after it, uses it.
 
-use super::branches::{ends, flow, instructions, Flow, INSTRUCTION};
+use super::branches::{ends, flow, instructions, is_filler, Flow, INSTRUCTION};
 use super::lines::{ra, rt, written, Written};
 use crate::arch::later::Step;
 use crate::arch::Access;
@@ -67,6 +67,10 @@ pub fn steps(section: &Section, function: Range<u64>) -> Vec<Step> {
         let (a, b) = (ra(word), (word >> 11 & 31) as usize);
         let base = if a == 0 { 0 } else { bit(a) };
         let mut step = Step { at, goes_on: !ends(word), ..Step::default() };
+        // Nops are operations of a register on itself.
+        if is_filler(word) {
+            return step;
+        }
         step.written = match written(word) {
             Written::Nothing => 0,
             Written::One(one) => bit(one),
