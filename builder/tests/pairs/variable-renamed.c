@@ -2,6 +2,7 @@
 // Variables under new names in functions that change: a counter, a list, one in a function, a per-CPU one, a global one, a key. Whether the
 // new one is the old one cannot be told.
 //#Refuse: renamed-variable last_seen
+//#Refuse: renamed-variable new_gate
 //#Refuse: renamed-variable limit_bytes
 //#Refuse: renamed-variable cpu_load
 //#Refuse: renamed-variable all_users

@@ -10,7 +10,6 @@
 //#Refuse: writes-read-only prints
 //#Refuse: writes-read-only in_a_loop
 //#Refuse: writes-read-only in_another_block
-//#Refuse[ppc64le large]: writes-read-only did_so_before
 #include "kernel.h"
 
 struct pair {
