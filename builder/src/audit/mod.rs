@@ -15,6 +15,7 @@ mod entries;
 mod finished;
 mod glue;
 pub mod kernel;
+mod memory;
 mod originals;
 mod own;
 pub mod statics;
