@@ -296,6 +296,12 @@ pub trait Arch: Debug + Sync {
         false
     }
 
+    /// A compiler's assembly with room for any distance in each jump to a symbol. None where an assembler leaves no jump between
+    /// functions without that: branches of powerpc have four bytes, and compilers make none of the conditional ones to a function.
+    fn long_jumps(&self, _assembly: &str) -> Option<String> {
+        None
+    }
+
     /// How code is compiled that leaves its place for another module; None where the kernel's own way will do.
     fn transplant(&self) -> Option<&'static dyn Transplant> {
         None

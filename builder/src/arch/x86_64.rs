@@ -3,6 +3,7 @@
 
 mod accesses;
 mod disasm;
+mod jumps;
 mod lines;
 mod rust_flags;
 
@@ -29,6 +30,10 @@ impl Arch for Amd64 {
 
     fn machine(&self) -> u16 {
         elf::EM_X86_64
+    }
+
+    fn long_jumps(&self, assembly: &str) -> Option<String> {
+        Some(jumps::long(assembly))
     }
 
     fn field(&self, kind: u32) -> Option<Field> {

@@ -30,6 +30,16 @@ pub enum How {
     /// Static keys are read and static calls go where their keys lead at the moment, both without a site that the kernel
     /// changes: it changes those of a live patch when that is loaded, which may be before the module with the keys.
     ReadsKeys,
+    /// With room for any distance in jumps between functions of one section.
+    LongJumps,
+}
+
+impl How {
+    /// Whether what is compiled this way becomes code of the live patch in the place of what is compared, so that its jumps
+    /// have to reach the kernel.
+    pub fn jumps_far(self) -> bool {
+        matches!(self, How::ReadsVariables | How::ReadsKeys | How::LongJumps)
+    }
 }
 
 /// The kernel has a form of asm/runtime-const.h for architectures that do not write values into their code: it reads
@@ -49,6 +59,7 @@ pub fn is_possible(how: How, target: &Target, tree: &PatchedTree) -> bool {
     let there = |f: &str| target.tree.join(f).is_file() && !tree.files.contains_key(f);
     match how {
         How::Types | How::NamesData => true,
+        How::LongJumps => by_name(&target.arch).is_ok_and(|arch| arch.long_jumps("").is_some()),
         How::ReadsVariables => FALLBACK.iter().all(|(header, instead)| there(header) && there(instead)),
         How::ReadsKeys => BEHIND.iter().all(|(header, _)| there(header)),
     }
@@ -57,7 +68,7 @@ pub fn is_possible(how: How, target: &Target, tree: &PatchedTree) -> bool {
 /// The headers that take the place of others: path in the tree, and the file. New ones are written to `out`.
 fn headers(how: How, target: &Target, out: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     match how {
-        How::Types | How::NamesData => Ok(Vec::new()),
+        How::Types | How::NamesData | How::LongJumps => Ok(Vec::new()),
         How::ReadsVariables => {
             Ok(FALLBACK.iter().map(|(header, instead)| (*header, target.tree.join(instead))).collect())
         }
@@ -132,19 +143,21 @@ fn run<R: Send>(
         How::NamesData => "compiling again, to distinguish variables of one section",
         How::ReadsVariables => "compiling again, for code that the kernel changes at boot",
         How::ReadsKeys => "compiling again, for static keys and static calls of modules",
+        How::LongJumps => "compiling again, for jumps between functions of one section",
     });
     let out = work.join(match how {
         How::Types => "types",
         How::NamesData => "names",
         How::ReadsVariables => "variables",
         How::ReadsKeys => "keys",
+        How::LongJumps => "jumps",
     });
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let cache = Cache::open(target)?;
     let works = units.iter().map(|unit| Work::new(target, unit)).collect::<Result<Vec<_>>>()?;
     let flags = match how {
         How::Types => [SECTIONS, DEBUG].concat(),
-        How::ReadsVariables | How::ReadsKeys | How::NamesData => [SECTIONS, &[NO_DEBUG]].concat(),
+        How::ReadsVariables | How::ReadsKeys | How::NamesData | How::LongJumps => [SECTIONS, &[NO_DEBUG]].concat(),
     };
     let mut plain = target.sandbox().writable(&out, crate::sandbox::WORK);
     let mut patched = patched_sandbox(tree, target, &out)?.writable(&out, crate::sandbox::WORK);

@@ -10,7 +10,7 @@ pub mod probe;
 pub mod room;
 mod said;
 
-use crate::arch::{by_name, Transplant};
+use crate::arch::{by_name, Arch, Transplant};
 use crate::files;
 use crate::parallel;
 use crate::progress;
@@ -104,14 +104,17 @@ struct Work<'a> {
     unit: &'a Unit,
     saved: Saved,
     transplant: Option<&'static dyn Transplant>,
+    /// The architecture, where jumps may have to be made longer.
+    arch: Option<&'static dyn Arch>,
 }
 
 impl<'a> Work<'a> {
     fn new(target: &Target, unit: &'a Unit) -> Result<Self> {
         let saved = saved(target, &unit.object)?;
         // Assembler sources are what they are: there is no compiler to be told.
-        let transplant = by_name(&target.arch)?.transplant().filter(|_| saved.source.ends_with(".c"));
-        Ok(Self { unit, saved, transplant })
+        let arch = by_name(&target.arch)?;
+        let transplant = arch.transplant().filter(|_| saved.source.ends_with(".c"));
+        Ok(Self { unit, saved, transplant, arch: Some(arch).filter(|arch| arch.long_jumps("").is_some()) })
     }
 }
 
@@ -284,12 +287,15 @@ fn compile_one(
     };
     let own = if variant.is_patched() { OWN } else { &[] };
     let flags = other.map_or(flags, |(other, _)| [other, own].concat());
-    let names_data = matches!(other, Some((_, How::NamesData))) && w.saved.source.ends_with(".c");
+    let is_c = w.saved.source.ends_with(".c");
+    let names_data = matches!(other, Some((_, How::NamesData | How::LongJumps))) && is_c;
+    let jumps = w.arch.filter(|_| is_c && other.is_some_and(|(_, how)| how.jumps_far()));
     let Place { sandbox, out, cache, over, begun } = *place;
     let transplant = w.transplant.filter(|_| matches!(variant, Variant::MovedPatched | Variant::MovedOriginal));
     // Its own text is part of the name, so that fixes to one file do not take each other's place.
     let text = over.get(&kbuild::plain(&w.saved.source)).flatten().map(|text| text.sha256.as_str()).unwrap_or_default();
-    let what = format!("{tag} {:?} {text}", other.map(|(_, how)| how));
+    let far = if jumps.is_some() { " far" } else { "" };
+    let what = format!("{tag} {:?}{far} {text}", other.map(|(_, how)| how));
     let all_flags = [flags.as_slice(), transplant.map_or(&[][..], |t| t.flags())].concat();
     let key = cache.key_of_one(&w.saved.call(&w.unit.object, "", &all_flags), &what);
     if let Some(known) = cache.compiled(&key, over) {
@@ -298,7 +304,7 @@ fn compile_one(
     let name = format!("{i}.{tag}");
     let (object, deps) = (format!("{WORK}/{name}.o"), format!("{WORK}/{name}.d"));
     let words = match transplant {
-        None if !names_data => run_compiler(sandbox, &w.saved.call(&object, &deps, &flags))?,
+        None if !names_data && jumps.is_none() => run_compiler(sandbox, &w.saved.call(&object, &deps, &flags))?,
         _ => {
             let assembly = format!("{WORK}/{name}.s");
             let words = run_compiler(sandbox, &w.saved.to_assembly(&assembly, &deps, &all_flags))?;
@@ -309,6 +315,9 @@ fn compile_one(
             }
             if names_data {
                 edited = named::edit(&edited);
+            }
+            if let Some(long) = jumps.and_then(|arch| arch.long_jumps(&edited)) {
+                edited = long;
             }
             files::write(&file, edited.as_bytes())?;
             words + &run_compiler(sandbox, &w.saved.assemble(&assembly, &object))?

@@ -253,6 +253,11 @@ pub fn is_changed_at_boot(changes: &ChangeSet<'_>) -> bool {
     names.any(|name| matches!(known::class_of(name), Some(Class::AtBoot(_))))
 }
 
+/// True where a function that the fix changes jumps to another one of its section, without room for a greater distance.
+pub fn has_short_jumps(changes: &ChangeSet<'_>) -> bool {
+    changes.functions.iter().any(|f| changes.patched.items[f.item].stuck)
+}
+
 /// kpatch's macros that ask for what kmend has not: the diff passes them over, a live patch that is to be loaded must not.
 pub fn kpatch_macros(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     let sections = changes.patched.object.sections.iter().filter(|s| s.size > 0);

@@ -162,7 +162,8 @@ pub fn causes(target: &Target, unit: &Changed<'_>, fixed: &Fixed) -> BTreeMap<St
 }
 
 /// Units with code that would not work in a live patch as it is compiled get a pair of objects that do without it: in
-/// vmlinux, what the kernel changes at boot; in modules, keys that come with the module.
+/// vmlinux, what the kernel changes at boot; in modules, keys that come with the module; in both, jumps that are too short to
+/// leave their section.
 pub fn do_without<'u>(
     target: &Target,
     tree: &PatchedTree,
@@ -172,10 +173,12 @@ pub fn do_without<'u>(
     work: &Path,
 ) -> Result<()> {
     let possible = |how: &How| again::is_possible(*how, target, tree);
-    for how in [How::ReadsVariables, How::ReadsKeys].into_iter().filter(possible) {
+    for how in [How::ReadsVariables, How::ReadsKeys, How::LongJumps].into_iter().filter(possible) {
         let is_concerned = |unit: &&mut Changed<'u>| match (how, unit.module()) {
             (How::ReadsVariables, None) if unit.moved.is_none() => patchability::is_changed_at_boot(&unit.changes),
             (How::ReadsKeys, Some(_)) => late::uses_keys(unit.in_kernel(), symvers),
+            // What is compiled again for another reason has long jumps too.
+            (How::LongJumps, _) if unit.moved.is_none() => patchability::has_short_jumps(&unit.changes),
             _ => false,
         };
         let concerned: Vec<_> = units.iter_mut().filter(is_concerned).collect();
@@ -185,8 +188,14 @@ pub fn do_without<'u>(
         let named: Vec<&kbuild::Unit> = concerned.iter().map(|unit| &unit.pair.unit).collect();
         let objects = again::again(target, tree, &named, how, work)?;
         for (unit, (original, patched)) in concerned.into_iter().zip(objects) {
-            let load = |bytes: &[u8]| load(unit.pair, bytes, "compiled again");
-            let pair = shelf.keep((load(&original)?, load(&patched)?));
+            let load = |bytes: &[u8], like: &Object| -> Result<Object> {
+                let mut object = load(unit.pair, bytes, "compiled again")?;
+                if how == How::LongJumps {
+                    named::restore(&mut object, like);
+                }
+                Ok(object)
+            };
+            let pair = shelf.keep((load(&original, unit.original)?, load(&patched, unit.patched)?));
             unit.take_code_of(pair, image)?;
         }
     }
