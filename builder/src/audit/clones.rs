@@ -4,12 +4,19 @@
 //!
 //! A live patch leads each caller that it leaves alone from a clone of the original to one of the patched object. What the
 //! patched source means there is what that caller calls in the patched object. So callers settle it, and the compiler's
-//! numbers, which move as they like, do not.
+//! numbers, which move as they like, do not. Where no caller does, a clone of the same code that refers to the same things does
+//! the same, whatever its number.
 
 use super::originals::{defined, without_numbers};
 use super::things::PREFIX;
-use crate::elf::{Object, SecId, SymId, SymKind};
+use crate::elf::strings::string_at;
+use crate::elf::{Object, Reloc, SecId, Section, SymId, SymKind};
+use crate::section_table::{MCOUNT_LOC, PATCHABLE_ENTRIES};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+
+/// Lists of the places for ftrace.
+const LISTS: [&str; 2] = [MCOUNT_LOC, PATCHABLE_ENTRIES];
 
 /// What the callers say.
 #[derive(Debug, Default)]
@@ -18,6 +25,8 @@ pub struct Clones {
     same: Pairs,
     /// Callers with other code that call one clone of a function before, and one after.
     changed: Pairs,
+    /// Clones of one function with the same code, which refers to the same things.
+    alike: Pairs,
 }
 
 /// Both ways: patched → original, original → patched.
@@ -47,6 +56,12 @@ impl Clones {
     pub fn new(patched: &Object, original: &Object) -> Self {
         let (p, o) = (Callers::new(patched), Callers::new(original));
         let mut found = Self::default();
+        let now = codes(patched);
+        for (base, before) in &codes(original) {
+            for (clone, code) in now.get(base).into_iter().flatten() {
+                before.iter().filter(|(_, other)| other == code).for_each(|(id, _)| found.alike.add(*clone, *id));
+            }
+        }
         for (name, before) in &o.all {
             let Some(after) = p.all.get(name) else { continue };
             let (before, after) = match (before, after) {
@@ -78,11 +93,64 @@ impl Clones {
 
     /// The clone of the original that `patched` continues, where the callers agree.
     pub fn original(&self, patched: SymId) -> Option<SymId> {
-        self.same.only(patched).or_else(|| {
-            let original = self.changed.only(patched);
-            original.filter(|_| !self.same.know(patched, original))
-        })
+        let unless = |known: &[&Pairs], original: Option<SymId>| {
+            original.filter(|_| !known.iter().any(|pairs| pairs.know(patched, original)))
+        };
+        let changed = || unless(&[&self.same], self.changed.only(patched));
+        let alike = || unless(&[&self.same, &self.changed], self.alike.only(patched));
+        self.same.only(patched).or_else(changed).or_else(alike)
     }
+}
+
+/// What a clone does: its bytes, and offset, type, addend and name of each reference.
+type Code<'o> = (&'o [u8], Vec<(u64, u32, i64, String)>);
+
+/// The clones by their names without numbers, of those whose bytes and references say all that they do.
+fn codes(object: &Object) -> BTreeMap<String, Vec<(SymId, Code<'_>)>> {
+    // Of what a table says about places in the code, the lists of functions matter to none.
+    let is_table =
+        |section: &&Section| section.is_alloc() && !section.is_text() && !LISTS.contains(&section.name.as_str());
+    let tables = object.sections.iter().filter(is_table).flat_map(|section| &section.relocs);
+    let spoken_of: BTreeSet<SecId> = tables.filter_map(|r| object.symbols[r.symbol].section()).collect();
+    let mut all: BTreeMap<String, Vec<(SymId, Code<'_>)>> = BTreeMap::new();
+    for id in defined(object) {
+        let symbol = &object.symbols[id];
+        let (Some(base), Some(home)) = (without_numbers(&symbol.name), symbol.section()) else { continue };
+        let is_clone = symbol.kind == SymKind::Func && !symbol.name.starts_with(PREFIX) && symbol.size > 0;
+        if !is_clone || spoken_of.contains(&home) {
+            continue;
+        }
+        let (section, range) = (&object.sections[home], symbol.value..symbol.value.saturating_add(symbol.size));
+        let reference = |r: &Reloc| {
+            let (name, by) = referred(object, section, &range, r)?;
+            Some((r.offset - range.start, r.kind, by, name))
+        };
+        let references: Option<Vec<_>> = section.relocs_in(range.clone()).iter().map(reference).collect();
+        if let Some(references) = references {
+            all.entry(base).or_default().push((id, (section.bytes(range.clone()), references)));
+        }
+    }
+    all
+}
+
+/// What a reference of code leads to, by a name of the source or the text of a string, and how far behind it. None where the
+/// compiler numbered the name.
+fn referred(object: &Object, section: &Section, around: &Range<u64>, r: &Reloc) -> Option<(String, i64)> {
+    let plain = |name: &str| (!name.is_empty() && without_numbers(name).is_none()).then(|| name.to_string());
+    let symbol = &object.symbols[r.symbol];
+    let home = match (symbol.kind, symbol.section()) {
+        (SymKind::Section, Some(home)) => home,
+        _ => return Some((plain(&symbol.name)?, r.addend)),
+    };
+    let at = (symbol.value as i64).wrapping_add(r.addend).wrapping_add(object.arch.bias(section, around.clone(), r));
+    let at = u64::try_from(at).ok()?;
+    if object.sections[home].is_strings() {
+        return Some((format!("{:?}", string_at(&object.sections[home], at)), 0));
+    }
+    let is_there = |s: &&crate::elf::Symbol| {
+        s.section() == Some(home) && s.value == at && !matches!(s.kind, SymKind::Section | SymKind::File)
+    };
+    Some((plain(&object.symbols.iter().find(is_there)?.name)?, 0))
 }
 
 /// A reference to a clone.
@@ -225,7 +293,15 @@ mod tests {
             ("b", 4, Some("f.constprop.0")),
         ]);
         assert_eq!(Clones::new(&mixed, &before).original(0), None);
+        // Only their own code tells them apart, or nothing does.
         let alone = object(&[("f.constprop.0", 1, None), ("f.constprop.1", 2, None)]);
-        assert_eq!(Clones::new(&alone, &alone).original(0), None);
+        let after = object(&[("f.constprop.0", 3, None), ("f.constprop.1", 1, None), ("f.constprop.2", 2, None)]);
+        let clones = Clones::new(&after, &alone);
+        assert_eq!((clones.original(0), clones.original(1), clones.original(2)), (None, Some(0), Some(1)));
+        let twice = object(&[("f.constprop.0", 1, None), ("f.constprop.1", 1, None)]);
+        assert_eq!(Clones::new(&twice, &alone).original(0), None);
+        // What a clone refers to has a number: which that is, its code does not say.
+        let refers = object(&[("f.constprop.0", 1, Some("f.constprop.1")), ("f.constprop.1", 2, None)]);
+        assert_eq!(Clones::new(&refers, &refers).original(0), None);
     }
 }

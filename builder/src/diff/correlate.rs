@@ -4,6 +4,7 @@
 //! Names settle most. A number behind a static local (`count.12`) settles nothing, as it moves with every
 //! declaration: see [`locals`](super::locals).
 
+use super::clones;
 use super::locals::{self, Evidence};
 use super::names;
 use super::view::{ItemId, ItemKind, View};
@@ -54,17 +55,14 @@ pub fn correlate(original: &View<'_>, patched: &View<'_>, evidence: Option<&Evid
         ..Twins::default()
     };
     by_symbols(&mut twins, original, patched);
-    clones(&mut twins, original, patched);
     by_key(&mut twins, original, patched, |view, id| {
         let item = &view.items[id];
         let numbered = item.kind == ItemKind::Data && names::without_number(&item.name).is_some();
         let counted = names::without_btf_counter(&item.name).is_some();
-        (!numbered && !counted && !item.is_own_copy(view.object)).then(|| item.name.clone())
+        let is_clone = item.kind == ItemKind::Function && names::without_clone_number(&item.name) != item.name;
+        (!numbered && !counted && !is_clone && !item.is_own_copy(view.object)).then(|| item.name.clone())
     });
-    by_key(&mut twins, original, patched, |view, id| {
-        let item = &view.items[id];
-        (item.kind == ItemKind::Function).then(|| names::without_clone_number(&item.name))
-    });
+    clones::pair(&mut twins, original, patched);
     by_key(&mut twins, original, patched, |view, id| names::without_line(&view.items[id].name));
     btf_ids(&mut twins, original, patched);
     locals::pair(&mut twins, original, patched, evidence);
@@ -132,31 +130,6 @@ fn btf_ids(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
         let of_patched = in_patched.remove(&plain).unwrap_or_default();
         if of_original.len() == of_patched.len() {
             for (o, p) in of_original.into_iter().zip(of_patched) {
-                twins.pair(o, p);
-            }
-        }
-    }
-}
-
-/// Pairs the clones of a function where there are as many on each side: all their numbers may have moved
-/// (`foo.constprop.9` and `.10` became `.10` and `.11`), but not their order.
-fn clones(twins: &mut Twins, original: &View<'_>, patched: &View<'_>) {
-    let groups = |view: &View<'_>| {
-        let mut groups: BTreeMap<String, Vec<(Vec<u64>, ItemId)>> = BTreeMap::new();
-        for (id, item) in view.items.iter().enumerate().filter(|(_, i)| i.kind == ItemKind::Function) {
-            let plain = names::without_clone_number(&item.name);
-            if plain != item.name {
-                groups.entry(plain).or_default().push((names::clone_numbers(&item.name), id));
-            }
-        }
-        groups.values_mut().for_each(|group| group.sort());
-        groups
-    };
-    let mut in_patched = groups(patched);
-    for (plain, of_original) in groups(original) {
-        let of_patched = in_patched.remove(&plain).unwrap_or_default();
-        if of_original.len() == of_patched.len() {
-            for ((_, o), (_, p)) in of_original.into_iter().zip(of_patched) {
                 twins.pair(o, p);
             }
         }

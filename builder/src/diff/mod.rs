@@ -4,6 +4,7 @@
 
 pub mod bounds;
 pub mod callbacks;
+mod clones;
 pub mod compare;
 pub mod constants;
 pub mod correlate;

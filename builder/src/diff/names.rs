@@ -54,11 +54,6 @@ fn numbers(text: &str) -> Option<&str> {
     })
 }
 
-/// The numbers in the name of a clone, in order: `foo.constprop.9.cold` → `[9]`.
-pub fn clone_numbers(name: &str) -> Vec<u64> {
-    name.split('.').skip(1).filter_map(|part| part.parse().ok()).collect()
-}
-
 /// Whether module_init() or module_exit() gave a function this name beside its own (include/linux/module.h).
 pub fn is_module_entry(name: &str) -> bool {
     matches!(name, "init_module" | "cleanup_module")
@@ -141,8 +136,6 @@ mod tests {
         assert_eq!(cold_parent("foo.isra.0.cold"), Some("foo.isra.0"));
         assert_eq!(cold_parent("foo.cold.3"), Some("foo"));
         assert_eq!(cold_parent("foo"), None);
-        assert_eq!(clone_numbers("foo.constprop.0.isra.12"), [0, 12]);
-        assert!(clone_numbers("foo.cold").is_empty());
     }
 
     #[test]

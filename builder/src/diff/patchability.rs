@@ -160,7 +160,7 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             name,
             section,
             "the fix changes code that runs only while the kernel boots, or while the module is loaded or removed".into(),
-            "this code has already run or has been freed; leave this part of the fix out, or repair its effect in a callback",
+            &format!("this code has already run or has been freed; leave this part of the fix out, {}, or repair its effect in a callback", ignoring(name)),
         ));
         return;
     }
@@ -182,7 +182,10 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             name,
             section,
             "ftrace must not trace it, so it cannot be redirected".into(),
-            "change one of its callers instead",
+            &format!(
+                "change one of its callers instead; or, if the old code may stay there, leave it out {}",
+                ignoring(name)
+            ),
         ));
         return;
     }
@@ -200,10 +203,14 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
                 name,
                 section,
                 "the running function has no ftrace entry (it is notrace, or its file is compiled without ftrace), so it cannot be redirected".into(),
-                match name.starts_with("__do_sys_") {
+                &match name.starts_with("__do_sys_") {
                     // The body of a system call: include/linux/syscalls.h.
-                    true => "include \"kpatch-syscall.h\", and write KPATCH_SYSCALL_DEFINEn in the place of SYSCALL_DEFINEn",
-                    false => "change its callers instead, for example so that they call a copy of it under another name",
+                    true => "include \"kpatch-syscall.h\", and write KPATCH_SYSCALL_DEFINEn in the place of SYSCALL_DEFINEn".into(),
+                    false => format!(
+                        "change its callers instead, for example so that they call a copy of it under another name; or, if the old code may \
+                         stay there, leave it out {}",
+                        ignoring(name)
+                    ),
                 },
             ));
         }
@@ -230,6 +237,12 @@ fn check_function(changes: &ChangeSet<'_>, function: &super::ChangedFunction, fo
             "keep the order and number of uses of these variables in the function, or rename the new one",
         ));
     }
+}
+
+/// How an author leaves a function out of a fix that changes it, as a fix to an inline function does with each that it is inlined into.
+fn ignoring(name: &str) -> String {
+    let name = name.split('.').next().unwrap_or(name);
+    format!("with KPATCH_IGNORE_FUNCTION({name}) of \"kpatch-macros.h\" at the end of its file")
 }
 
 /// The name by which the running kernel knows an item of the original: its name, but for a weak one beside another, since

@@ -54,29 +54,37 @@ pub fn with_changes<'u>(
     Ok(kept)
 }
 
-/// Takes out of a unit's changes the functions of vmlinux that ran when the kernel started and that the fix changes only through
-/// inline functions of headers: their code is gone, and the fix says nothing of them. Modules are loaded later, so theirs
-/// stay. Gives a note where there are some.
+/// Takes out of a unit's changes the functions of vmlinux that ran when the kernel started and that the fix changes only because the
+/// compiler puts other functions into them: inline functions of headers, or functions of their file. Their code is gone, and
+/// the fix says nothing of them. Modules are loaded later, so theirs stay. Gives a note where there are some.
 pub fn leave_out_started(unit: &mut Changed<'_>, tree: &PatchedTree) -> Option<String> {
     let (source, pair) = (unit.source(), unit.pair);
     let read = |path: &str| path == source || pair.inputs.iter().any(|input| input.ends_with(path));
-    let inline =
-        |(path, file): (&String, &TouchedFile)| !read(path) || path.ends_with(".h") && only_inline_functions(file);
+    let inline = |(path, file): (&String, &TouchedFile)| {
+        path == source || !read(path) || path.ends_with(".h") && only_inline_functions(file)
+    };
     if unit.module().is_some() || !tree.files.iter().filter(|(_, f)| f.original != f.patched).all(inline) {
         return None;
     }
     let changes = &mut unit.changes;
     let (original, patched) = (&changes.original, &changes.patched);
     let in_init = |section: &str| section == ".init.text" || section.starts_with(".init.text.");
+    let fixed = tree.files.contains_key(source).then(|| Fixed::of(tree, ""));
+    let is_alone = |f: &ChangedFunction| {
+        let name = patched.items[f.item].name.split('.').next().unwrap_or_default();
+        fixed.as_ref().is_none_or(|fixed| fixed.leaves_alone(source, name))
+    };
     let has_run = |f: &ChangedFunction| {
-        f.original.is_some_and(|o| in_init(&original.section(o).name)) && in_init(&patched.section(f.item).name)
+        f.original.is_some_and(|o| in_init(&original.section(o).name))
+            && in_init(&patched.section(f.item).name)
+            && is_alone(f)
     };
     let (started, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut changes.functions).into_iter().partition(has_run);
     changes.functions = rest;
     let names: Vec<&str> = started.iter().map(|f| patched.items[f.item].name.as_str()).collect();
     (!names.is_empty()).then(|| {
         let names = names.join(", ");
-        format!("{source}: {names} ran when the kernel booted, with the old code of the header; left out")
+        format!("{source}: {names} ran when the kernel booted, with the old code that the fix changes; left out")
     })
 }
 

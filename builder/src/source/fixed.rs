@@ -130,6 +130,18 @@ impl Fixed {
         all.iter().flat_map(move |(path, text)| text.within(function).map(move |line| (path.as_str(), line)))
     }
 
+    /// Whether the fixes leave the definition of `function` in the file `path` alone, with all macros and types. False where that
+    /// file has none that can be seen.
+    pub fn leaves_alone(&self, path: &str, function: &str) -> bool {
+        let texts = [self.original.get(path), self.patched.get(path)];
+        let is_seen = |text: &Option<&Text>| text.is_some_and(|text| text.defines(function));
+        let is_touched = |text: &Text| text.within(function).next().is_some();
+        self.macros.is_empty()
+            && self.types.is_empty()
+            && texts.iter().all(is_seen)
+            && !texts.into_iter().flatten().any(is_touched)
+    }
+
     /// The compiler's name for a file, relative to the tree.
     pub fn relative<'f>(&self, file: &'f str) -> &'f str {
         let inside = match file.strip_prefix(&self.root).and_then(|rest| rest.strip_prefix('/')) {
@@ -240,13 +252,20 @@ impl Text {
         })
     }
 
+    /// True where a definition of `function` begins.
+    fn is_head(&self, head: usize, function: &str) -> bool {
+        let next = self.lines.get(head + 1).map_or("", |l| l.text.as_str());
+        let is_head = |text: &str| mentions(text, function) && !text.ends_with(';');
+        is_head(&self.lines[head].text) || is_head(next)
+    }
+
+    fn defines(&self, function: &str) -> bool {
+        self.heads.iter().any(|&head| self.is_head(head, function))
+    }
+
     /// Lines that are touched in the definition of `function`.
     fn within<'s>(&'s self, function: &'s str) -> impl Iterator<Item = &'s Line> {
-        let is_in = move |head: usize| {
-            let next = self.lines.get(head + 1).map_or("", |l| l.text.as_str());
-            let is_head = |text: &str| mentions(text, function) && !text.ends_with(';');
-            is_head(&self.lines[head].text) || is_head(next)
-        };
+        let is_in = move |head: usize| self.is_head(head, function);
         let says = |line: &Line| line.touched && !matches!(line.text.as_str(), "" | "{" | "}");
         self.lines.iter().zip(&self.heads).filter(move |(line, &head)| says(line) && is_in(head)).map(|(line, _)| line)
     }
@@ -310,6 +329,17 @@ mod tests {
         assert_eq!(text.line(5, "one").unwrap(), &Line { number: 5, text: "if (x < 0)".into(), touched: true });
         assert!(!text.line(7, "one").unwrap().touched);
         assert_eq!(text.line(99, "one"), None);
+    }
+
+    #[test]
+    fn functions_that_the_fix_leaves_alone() {
+        let of = |new: &str| Fixed::between("/tmp/linux", "a/b.c", OLD.as_bytes(), new.as_bytes());
+        let fixed = of(&NEW.replace("TWO 3", "TWO 2"));
+        assert!(fixed.leaves_alone("a/b.c", "two"));
+        assert!(!fixed.leaves_alone("a/b.c", "one"));
+        assert!(!fixed.leaves_alone("a/b.c", "three") && !fixed.leaves_alone("a/c.c", "two"));
+        // A macro may be used anywhere.
+        assert!(!of(NEW).leaves_alone("a/b.c", "two"));
     }
 
     /// Lines of f() in the original and the patched text, by what is found there first; what the lines of the patched were.

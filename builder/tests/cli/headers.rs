@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = &[
     ("header_that_all_include", header_that_all_include),
     ("function_of_a_header", function_of_a_header),
     ("init_functions_that_inline_it", init_functions_that_inline_it),
+    ("init_functions_of_the_file", init_functions_of_the_file),
     ("headers_that_kbuild_makes", headers_that_kbuild_makes),
     ("types_that_all_see", types_that_all_see),
     ("additions_to_a_header_that_all_include", additions_to_a_header_that_all_include),
@@ -75,6 +76,20 @@ fn init_functions_that_inline_it() {
     assert!(ran.succeeds().out.contains("changed  impl_proc_make_permanent"), "{}", ran.out);
     assert!(ran.out.contains("fs/proc/cmdline.c: proc_cmdline_init ran when the kernel booted"), "{}", ran.out);
     assert!(!ran.out.contains("changed  proc_cmdline_init"), "{}", ran.out);
+}
+
+/// A static function that is inlined into others of its file, one of them `__init`: the fix says nothing of that one, until it does.
+fn init_functions_of_the_file() {
+    let kernel = Kernel::new().with_shared_objects();
+    let (file, old) = ("arch/x86/mm/init_64.c", "\t\tpmd_t *pmd = (pmd_t *) spp_getpage();\n");
+    let fix = kernel.fix("the-fix.patch", file, old, &format!("{old}\n\t\tasm volatile(\"nop\");\n"));
+    let ran = kernel.build(&fix, &["-n", "init"]);
+    assert!(ran.succeeds().out.contains("changed  set_pte_vaddr"), "{}", ran.out);
+    assert!(ran.out.contains("populate_extra_pmd ran when the kernel booted"), "{}", ran.out);
+    assert!(!ran.out.contains("changed  populate_extra_pmd"), "{}", ran.out);
+    let head = "pmd_t * __init populate_extra_pmd(unsigned long vaddr)\n{\n";
+    let fix = kernel.fix("init.patch", file, head, &format!("{head}\tasm volatile(\"nop\");\n"));
+    kernel.refuses(&fix, &["[init-function]", "populate_extra_pmd"]);
 }
 
 fn headers_that_kbuild_makes() {

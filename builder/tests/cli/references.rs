@@ -63,7 +63,9 @@ fn functions_of_one_section() {
     let ran = kernel.build(&fix, &["-n", "kmend_section"]);
     let out = &ran.succeeds().out;
     assert!(
-        ["changed  __down  ", "changed  schedule_preempt_disabled  ", "changed  mutex_lock  "].iter().all(|line| out.contains(line)),
+        ["changed  __down  ", "changed  schedule_preempt_disabled  ", "changed  mutex_lock  "]
+            .iter()
+            .all(|line| out.contains(line)),
         "{out}"
     );
 }

@@ -187,7 +187,9 @@ fn is_kept(register: Register) -> bool {
 /// What an instruction does with its memory operand.
 fn of_memory(instruction: &Instruction, facts: &mut InstructionInfoFactory) -> Access {
     let (mut touched, mut writes) = (false, false);
-    for used in facts.info(instruction).used_memory() {
+    // `push` and `call` write to the stack, whatever their operand is.
+    let is_operand = |base: Register| base != Register::RSP || instruction.memory_base() == Register::RSP;
+    for used in facts.info(instruction).used_memory().iter().filter(|used| is_operand(used.base())) {
         touched |= !matches!(used.access(), OpAccess::None | OpAccess::NoMemAccess);
         writes |= matches!(
             used.access(),
@@ -266,6 +268,11 @@ mod tests {
         assert_eq!(of(&[0x48, 0xc7, 0xc7, 0, 0, 0, 0], &[3]), [(3, Access::Address)]);
         assert_eq!(of(&[0x48, 0x81, 0xfb, 0, 0, 0, 0], &[3]), [(3, Access::Compared)]);
         assert_eq!(of(&[0x48, 0xc7, 0x47, 0xe8, 0, 0, 0, 0], &[4]), [(4, Access::Address)]);
+        // push qword [rip+x]; call [rip+x]: what they write is on the stack; pop qword [rip+x]
+        assert_eq!(of(&[0xff, 0x35, 0, 0, 0, 0], &[2]), [(2, direct(false))]);
+        assert_eq!(of(&[0xff, 0x15, 0, 0, 0, 0], &[2]), [(2, direct(false))]);
+        assert_eq!(of(&[0xff, 0x14, 0xfd, 0, 0, 0, 0], &[3]), [(3, Access::Indexed { writes: false })]);
+        assert_eq!(of(&[0x8f, 0x05, 0, 0, 0, 0], &[2]), [(2, direct(true))]);
         // call x; jmp x
         assert_eq!(of(&[0xe8, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0], &[1, 6]), []);
     }

@@ -37,7 +37,8 @@ mod tests {
 
     #[test]
     fn jumps_to_symbols_alone() {
-        let before = "mutex_lock:\n\tjmp\t__mutex_lock_slowpath\n\tjne\tslow.part.0\n\tjmp\t.L4\n\tjmp\t*%rax\n\tjmp 1f\n\
+        let before =
+            "mutex_lock:\n\tjmp\t__mutex_lock_slowpath\n\tjne\tslow.part.0\n\tjmp\t.L4\n\tjmp\t*%rax\n\tjmp 1f\n\
             \tjrcxz\tf\n\tcall\tf\n\tje\tother@PLT\n\t.type\tjmp, @function\n\tjmp a; nop\n";
         let after = "mutex_lock:\n\tjmp.d32\t__mutex_lock_slowpath\n\tjne.d32\tslow.part.0\n\tjmp\t.L4\n\tjmp\t*%rax\n\tjmp 1f\n\
             \tjrcxz\tf\n\tcall\tf\n\tje.d32\tother@PLT\n\t.type\tjmp, @function\n\tjmp a; nop\n";
