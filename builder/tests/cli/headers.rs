@@ -78,18 +78,19 @@ fn init_functions_that_inline_it() {
     assert!(!ran.out.contains("changed  proc_cmdline_init"), "{}", ran.out);
 }
 
-/// A static function that is inlined into others of its file, one of them `__init`: the fix says nothing of that one, until it does.
+/// A static function that is inlined into others of its file, one of them `__init`: refused where the fix touches that one.
 fn init_functions_of_the_file() {
     let kernel = Kernel::new().with_shared_objects();
-    let (file, old) = ("arch/x86/mm/init_64.c", "\t\tpmd_t *pmd = (pmd_t *) spp_getpage();\n");
-    let fix = kernel.fix("the-fix.patch", file, old, &format!("{old}\n\t\tasm volatile(\"nop\");\n"));
+    let file = "security/min_addr.c";
+    let init = "\tupdate_mmap_min_addr();\n\n\treturn 0;\n";
+    let fix = kernel.fix("init.patch", file, init, &format!("\tasm volatile(\"nop\");\n{init}"));
+    kernel.refuses(&fix, &["[init-function]"]);
+    let old = "static void update_mmap_min_addr(void)\n{\n";
+    let fix = kernel.fix("the-fix.patch", file, old, &format!("{old}\tasm volatile(\"nop\");\n"));
     let ran = kernel.build(&fix, &["-n", "init"]);
-    assert!(ran.succeeds().out.contains("changed  set_pte_vaddr"), "{}", ran.out);
-    assert!(ran.out.contains("populate_extra_pmd ran when the kernel booted"), "{}", ran.out);
-    assert!(!ran.out.contains("changed  populate_extra_pmd"), "{}", ran.out);
-    let head = "pmd_t * __init populate_extra_pmd(unsigned long vaddr)\n{\n";
-    let fix = kernel.fix("init.patch", file, head, &format!("{head}\tasm volatile(\"nop\");\n"));
-    kernel.refuses(&fix, &["[init-function]", "populate_extra_pmd"]);
+    assert!(ran.succeeds().out.contains("changed  mmap_min_addr_handler"), "{}", ran.out);
+    assert!(ran.out.contains(" ran when the kernel booted"), "{}", ran.out);
+    assert_eq!(ran.out.matches("changed  ").count(), 1, "{}", ran.out);
 }
 
 fn headers_that_kbuild_makes() {
