@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Files, read and written whole: beside, on the disk, then renamed.
+//! Reads and writes whole files: written under a temporary name, synced, then renamed.
 
 use anyhow::{ensure, Context, Result};
 use std::fs;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The machine's GnuPG with a home folder of its own, in which nothing of the user's is: arguments in; what gpg printed and
-//! reported, out. gpg reads and uses secret keys by way of its agent. Folder and agent end with this program, however that ends:
-//! a shell waits at a pipe until it is closed, and removes the folder then; the agent ends with that shell and with its socket.
+//! The machine's GnuPG with a home folder of its own, without any of the user's files: arguments in; what gpg printed
+//! and reported, out. gpg reads and uses secret keys through its agent. Folder and agent end with this program, however
+//! that ends: a shell waits at a pipe until it is closed, and removes the folder then; the agent ends with that shell
+//! and with its socket.
 
 use anyhow::{bail, ensure, Context, Result};
 use kmend_shared::programs;
@@ -99,7 +100,7 @@ impl Home {
         let errors = String::from_utf8_lossy(&out.stderr);
         let (report, text): (Vec<&str>, Vec<&str>) = errors.lines().partition(|line| line.starts_with(REPORT));
         let took_too_long = matches!(out.status.code(), None | Some(124 | 137));
-        ensure!(!took_too_long, "gpg was ended, as it was not done after {} s", LIMIT.as_secs());
+        ensure!(!took_too_long, "gpg was stopped, because it did not finish within {} s", LIMIT.as_secs());
         Ok(Said {
             good: out.status.success(),
             out: out.stdout,

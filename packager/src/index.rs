@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What both kinds of repositories say of their age: the folder of a repository in; the date of the index that lies there, and
-//! whether it is signed, out.
+//! The age of a repository, of both kinds: its folder in; the date of the index in it, and whether it is signed, out.
 
 use crate::{date, files};
 use anyhow::{bail, ensure, Context, Result};
@@ -10,7 +9,7 @@ use std::path::Path;
 
 /// The tag in repomd.xml that names an index as kmend's; `Label` in Release has the same word.
 pub const TAG: &str = "kmend";
-/// Begins the tag in repomd.xml that has the last second on which the index is to be used: `2027-02-28T00:00:00Z`. There is no
+/// Begins the tag in repomd.xml that has the last second of the index's validity: `2027-02-28T00:00:00Z`. There is no
 /// field for it in that format; in Release it is `Valid-Until`.
 pub const VALID_UNTIL: &str = "kmend-valid-until=";
 /// Larger files are no index.
@@ -21,7 +20,7 @@ const LARGEST: u64 = 64 << 20;
 pub struct Dates {
     /// When it was made. Has to grow from index to index: apt and kmend tell a newer one by it.
     pub date: i64,
-    /// The last second on which it is to be used; None: for ever.
+    /// The last second of its validity; None: for ever.
     pub valid_until: Option<i64>,
 }
 
@@ -62,8 +61,8 @@ pub fn before(folder: &Path) -> Result<Before> {
         }
         let Some(date) = files::read_text_at_most(&path, LARGEST).map(|text| read(&text))? else {
             bail!(
-                "{} does not say when it was made, so that a newer one cannot be told from it\n  what you can do: if no host \
-                 uses it, remove it",
+                "{} does not say when it was made, so a newer one could not be recognised\n  what you can do: if no \
+                 host uses it, remove it",
                 path.display()
             );
         };

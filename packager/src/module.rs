@@ -20,12 +20,12 @@ pub(crate) fn check(path: &Path, bytes: &[u8], names: &Names, version: Version) 
     let info = file
         .section_by_name(".modinfo")
         .and_then(|s| s.data().ok())
-        .with_context(|| format!("{shown} is no kernel module: it has no section .modinfo"))?;
+        .with_context(|| format!("{shown} is not a kernel module: it has no section .modinfo"))?;
     let field = |key: &str| {
         info.split(|b| *b == 0)
             .filter_map(|line| std::str::from_utf8(line).ok())
             .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-            .with_context(|| format!("{shown} is no kernel module that can be packaged: .modinfo has no {key}"))
+            .with_context(|| format!("{shown} is not a kernel module that can be packaged: .modinfo has no {key}"))
     };
     let kernel = field("vermagic")?.split(' ').next().unwrap_or_default();
     ensure!(kernel == names.release(), "{shown} is built for kernel {kernel}, the package is for {}", names.release());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! All names that follow from a kernel release (`uname -r`): packages, file, module, and what packages say
-//! they provide. They are RHEL's, so that its tools find their way.
+//! they provide. They follow RHEL's, so that its tools find the packages.
 
 use crate::text;
 use anyhow::{ensure, Result};

@@ -180,11 +180,11 @@ fn signer(parts: &[Part]) -> Result<&Part> {
     }
     let why = match made_for_it.first() {
         _ if primary.validity == 'r' => "it is revoked",
-        _ if primary.validity == 'e' => "it is expired: hosts would not believe its signatures",
+        _ if primary.validity == 'e' => "it has expired: hosts would reject its signatures",
         None => "it is not made for signing",
         Some(part) if !known(part) => "it is neither RSA, ECDSA nor Ed25519",
         Some(part) if !part.is_here => "the file has no secret part of it",
-        Some(part) if part.validity == 'e' => "its signing key is expired: hosts would not believe the signatures",
+        Some(part) if part.validity == 'e' => "its signing key has expired: hosts would reject the signatures",
         Some(_) => "its signing key is revoked or not valid",
     };
     bail!("{why}\n  {REMEDY}")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! All that has to hold, in order; each part by itself is a make target and can be run again alone.
+//! All checks, in order; each part is a make target and can be run by itself.
 
 use crate::say::{self, Tone};
 use crate::{attack, cargo, corpus, deps, hosts, kernel, nop, proofs, rpm, shell, target, tidy};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Live patches as operators have them: packages installed, updated and taken back on whole hosts that are booted.
+//! Live patches as operators use them: packages installed, updated and removed on whole hosts that are booted.
 
 use crate::{home, say};
 use anyhow::{ensure, Context, Result};

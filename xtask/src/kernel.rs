@@ -190,11 +190,11 @@ fn made_from(recipe: &Recipe, source: &Source, compilers: &record::Compilers) ->
 fn is_whole(tree: &Path, recipe: &Recipe) -> Result<()> {
     let marker = tree.parent().unwrap_or(tree).join(MARKER);
     let text = std::fs::read_to_string(&marker).with_context(|| format!("there is no {}", marker.display()))?;
-    ensure!(text.lines().next() == Some(&recipe.sum), "its config or its fix-ups were others");
+    ensure!(text.lines().next() == Some(&recipe.sum), "its config or its fix-ups were different");
     let vmlinux = tree.join("vmlinux");
     ensure!(vmlinux.is_file(), "{} is gone", vmlinux.display());
     let build_id = vmlinuz::build_id_of(&vmlinux)?;
-    ensure!(text.lines().rev().nth(1) == Some(&build_id), "{} is another kernel now", vmlinux.display());
+    ensure!(text.lines().rev().nth(1) == Some(&build_id), "{} is a different kernel now", vmlinux.display());
     Ok(())
 }
 

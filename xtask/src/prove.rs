@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! How much of whole kernels is proven: targets and a sample size in, a table out. What was compared is kept, so that a
-//! run can be broken off and taken up again, and a sample can grow.
+//! run can be interrupted and resumed, and a sample can grow.
 
 use crate::say;
 use anyhow::{bail, ensure, Context, Result};
@@ -153,7 +153,7 @@ fn show(done: usize, of: usize, line: &Line) {
 
 /// Where the comparisons of a target are kept: a line each. Another builder compares anew, with the objects that are kept.
 fn kept(target: &Target) -> Result<PathBuf> {
-    let own = files::read(&std::env::current_exe().context("where this program is cannot be told")?)?;
+    let own = files::read(&std::env::current_exe().context("cannot find the path of this program")?)?;
     let builder = files::sha256(format!("{} {}", files::sha256(&own), target.build_id).as_bytes());
     let name = format!("{}-{}.jsonl", target.name.replace(['/', ':'], "_"), &builder[..12]);
     Ok(files::cache_dir()?.join("proofs").join(name))

@@ -57,7 +57,7 @@ impl Samples {
         (error.use_stderr()).then(|| error.to_string().lines().next().unwrap_or_default().to_string())
     }
 
-    /// A command as a text speaks of it: the subcommands and the names of the options.
+    /// A command as a text names it: the subcommands and the names of the options.
     fn named(&self, words: &[String]) -> Option<String> {
         let words: Vec<&str> = words.iter().map(|word| word.trim_matches(['[', ']', '…', '.', '|'])).collect();
         match words[0] {

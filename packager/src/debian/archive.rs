@@ -112,7 +112,7 @@ pub(super) fn control_of(path: &Path, deb: &[u8]) -> Result<String> {
         }
     }
     anyhow::bail!(
-        "{} has no control.tar.xz with a control file: it is no Debian package, or not one of kmend's",
+        "{} has no control.tar.xz with a control file: it is not a Debian package, or not one made by kmend",
         path.display()
     )
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The fields of a control file (Debian policy, chapter 5): a line each, the description more.
+//! The fields of a control file (Debian policy, chapter 5): one line each; the description has more.
 
 use anyhow::{ensure, Result};
 

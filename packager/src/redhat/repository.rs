@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A repository that dnf reads: createrepo_c makes it, modifyrepo_c adds the advisories. It is made beside the one that
-//! is there, and takes its place when it is whole.
+//! A repository that dnf reads: createrepo_c makes it, modifyrepo_c adds the advisories. It is made under a temporary
+//! name, and replaces the existing one when it is complete.
 
 use super::updateinfo::{updateinfo, Advisory};
 use crate::index::{Dates, TAG, VALID_UNTIL};

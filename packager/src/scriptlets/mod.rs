@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The scripts of a live patch's packages. They are put together from the files beside this one, in which
-//! `@NAME@` stands for a name. Names are words of harmless characters ([`crate::names::Names::new`]); nothing else of
-//! a description gets into a script. Only verbs of kpatch are called, and no script fails a transaction.
+//! `@NAME@` is replaced with a name. Names are words of harmless characters ([`crate::names::Names::new`]); nothing
+//! else of a description gets into a script. Only verbs of kpatch are called, and no script fails a transaction.
 
 use crate::description::LivePatch;
 

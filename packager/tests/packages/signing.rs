@@ -91,7 +91,7 @@ fn a_key_that_signs_no_longer_is_refused() {
     let gpg = Gpg::new();
     gpg.with_subkey("2022-06-01");
     let expired = gpg.export(dir.path(), "a.asc", &["--armor", "--export-secret-keys"]);
-    assert!(refused(&expired).contains("its signing key is expired"), "{}", refused(&expired));
+    assert!(refused(&expired).contains("its signing key has expired"), "{}", refused(&expired));
     let certifies = Gpg::new();
     certifies.at(2020, &["--quick-generate-key", "Bob <b@example.com>", "rsa2048", "cert", "never"]);
     let certifies = certifies.export(dir.path(), "b.asc", &["--armor", "--export-secret-keys"]);

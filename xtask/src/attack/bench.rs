@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What attacks begin with: sound inputs of each kind, made by the real tools, and what comes of them without an attack.
+//! The starting point of attacks: valid inputs of each kind, made by the real tools, and their results without an
+//! attack.
 
 use super::inputs;
 use super::kills::{calls, Calls};

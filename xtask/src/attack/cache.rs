@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A bit that fell over in the cache: the same module comes out, or an error that says so.
+//! A flipped bit in the cache: the same module comes out, or an error that says so.
 
 use super::bench::{Bench, NAME};
 use super::mutate::Random;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs that are killed at one of their system calls: whatever is left has to be whole, and the next run has to go well.
+//! Runs that are killed at one of their system calls: what is left has to be complete, and the next run has to succeed.
 
 use super::bench::{Bench, NAME};
 use super::inputs::host;

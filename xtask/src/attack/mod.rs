@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Both programs under attack, as a person or a machine that means no good would: a seed and a budget of seconds in, a table
-//! of what was tried and what came of it out. One panic, one hang or one unreported change fails it.
+//! Both programs under attack, as an attacker or a broken machine would use them: a seed and a budget of seconds in, a
+//! table of the tries and their results out. One panic, one hang or one unreported change fails it.
 //!
-//! What is tried follows from the seed alone; how much of it, from the budget. Readers by themselves are tormented in
-//! builder/tests/hostile.rs, many more times: here are the programs as they are run, with their files around them.
+//! The seed decides what is tried, the budget how much of it. builder/tests/hostile.rs attacks the readers alone, many
+//! more times; here the whole programs run, with their files around them.
 
 mod bench;
 mod cache;

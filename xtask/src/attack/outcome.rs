@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What came of one try: a run of a program in, whether it answered as it has to out; and how many of each there were.
+//! The result of one try: a run of a program in, whether it answered as it must out; and how many of each there were.
 
 use anyhow::{Context, Result};
 use std::ffi::OsStr;

@@ -121,7 +121,7 @@ pub fn make(bench: &Bench, series: &str, records: &[Record]) -> Result<Cumulativ
             }
         }
         if carried.files() == before {
-            bail!("the module of all fixes is refused, and no file can be told that is to blame: {refused}");
+            bail!("the module of all fixes is refused, and no single file is the cause: {refused}");
         }
     }
     bail!("after {ROUNDS} rounds there is still something in the way of a module of all fixes")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Loads some of the modules that came out into one guest: records in, a verdict each out.
+//! Loads some of the modules that came out into one guest: records in, one verdict per module out.
 
 use super::record::{Outcome, Record, Store};
 use anyhow::Result;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What of a release a fix is made of: files, each whole or some of its hunks.
+//! The parts of a release that make up a fix: files, each whole or some of its hunks.
 
 use super::hunks::{hunks, only};
 use anyhow::Result;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What became of a fix, kept as lines of JSON, so that a run can be broken off and taken up again.
+//! The result of a fix, kept as lines of JSON, so that a run can be interrupted and resumed.
 
 use super::parts::Parts;
 use anyhow::{Context, Result};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs the builder on fixes: paths in, a record each out, some at a time.
+//! Runs the builder on fixes: paths in, one record per fix out; several at a time.
 
 use super::fixes::Fixes;
 use super::needs::needs;
@@ -41,7 +41,7 @@ pub struct Bench<'a> {
     pub earlier: &'a [String],
     /// What is opened of the kernel, once for all.
     pub session: Session,
-    /// Whether each try is told, and what it ends with.
+    /// Whether each try and its result are printed.
     pub aloud: bool,
 }
 
@@ -154,7 +154,7 @@ fn attempt(bench: &Bench, path: &str, have: &Parts) -> Result<Record> {
     let patch = format!("Subject: {path}\n\n{}", have.diff(bench.diffs)?);
     let key_of = |builder: &str| files::key(&[builder, &target.build_id, &patch]);
     let key = key_of(bench.builder);
-    // Who sees a change is told better and better.
+    // The search for units that see a change improves between versions.
     let is_settled = |r: &Record| {
         !matches!(r.outcome, Outcome::Failed | Outcome::Crashed) && !r.codes().contains("reaches-too-many")
     };
@@ -230,7 +230,7 @@ fn settle(record: &mut Record, result: Option<Result<pipeline::Outcome>>) -> Opt
 
 /// The functions that a module replaces, as the kernel lists them: `object/name,sympos`.
 pub fn replaces(manifest: &Manifest) -> Vec<String> {
-    // What has no position is not registered: the cold part of a function goes along with it.
+    // What has no position is not registered: the cold part of a function is included with it.
     let listed = |unit: &UnitFacts, f: &FunctionFacts| Some(format!("{}/{},{}", unit.object, f.name, f.sympos?.max(1)));
     let of = |unit: &UnitFacts| unit.functions.iter().filter_map(|f| listed(unit, f)).collect::<Vec<_>>();
     manifest.units.iter().flat_map(of).collect()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! docs/corpus.md: records in, a section a series out; the sections of other series stay as they are.
+//! docs/corpus.md: records in, one section per series out; the sections of other series stay as they are.
 
 use super::cumulative::Cumulative;
 use super::guest::Loaded;
@@ -8,7 +8,7 @@ use super::record::{Outcome, Record};
 use std::collections::BTreeMap;
 
 /// Codes of refusals for what is no code that a live patch could replace: data, code that has run, files that are built
-/// otherwise. All others count against kmend where the share of fixes to code alone is told.
+/// otherwise. All others count against kmend in the share of fixes that change only code.
 const NOT_CODE: &[(&str, &str)] = &[
     ("data-changed", "changes the value, the size or the place of data"),
     ("data-type", "changes what a variable points to"),
@@ -39,7 +39,7 @@ const HEAD: &str = "# A corpus of real fixes
 builder on each, for the distribution's own kernel of the older release. It writes this page; `cargo xtask corpus SERIES`
 renews one part. Each fix ends in one of these ways:
 
-* **patchable**: a module was built, every function that it replaces stands byte for byte in the shipped kernel, and the
+* **patchable**: a module was built, every function that it replaces is in the shipped kernel byte for byte, and the
   finished module passed `verify`;
 * **unchanged**: the fix compiles to the same code with this kernel's config;
 * **refused**: by name; the codes are explained in [authors.md](authors.md);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A live patch of whole units at work: a target and a sample size in, a report and a verdict out. Every function of the
 //! sample's units is changed in a way that means nothing, one module is built of them all, and the target's own kernel loads
-//! it, works with it and lets go of it (docs/proof.md).
+//! it, runs with it and removes it (docs/proof.md).
 
 mod build;
 mod choose;

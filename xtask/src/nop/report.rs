@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What is told of a sample: what was built, what was left out and what the guest told in; text and JSON out.
+//! The report of a sample: what was built, what was left out and what the guest reported in; text and JSON out.
 
 use super::build::{changed, Built, Round};
 use super::choose::Source;
