@@ -13,7 +13,7 @@ pub struct Refusal {
     pub code: String,
     /// The symbol it is about; empty when it is about a whole section or file.
     pub symbol: String,
-    /// The section or file it stands in.
+    /// The section or file that it is in.
     pub section: String,
     /// What was found, in one sentence.
     pub reason: String,
@@ -217,12 +217,12 @@ impl Ended {
 
     /// A version of a stream does not keep what was released before it.
     pub fn breaks_ledger(version: impl fmt::Display, kernel: &str, refusals: Vec<Refusal>) -> Self {
-        Self::refused(format!("version {version} for {kernel} does not keep what was released before it:"), refusals)
+        Self::refused(format!("version {version} for {kernel} drops what was released before it:"), refusals)
     }
 
     /// The packages in a repository's folder are not those that were released.
     pub fn repository_differs(folder: &Path, refusals: Vec<Refusal>) -> Self {
-        Self::refused(format!("the repository {} is left as it is:", folder.display()), refusals)
+        Self::refused(format!("the repository {} was not changed:", folder.display()), refusals)
     }
 
     /// Results of jobs that cannot be used, and how many more refusals there are.

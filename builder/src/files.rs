@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Files as this project writes them: beside, then renamed, so that nothing is ever half-written;
-//! and the cache folder in which the big ones live.
+//! Files as this project writes them: under a temporary name, then renamed, so that nothing is ever half-written; and
+//! the cache folder with the large ones.
 
 use crate::progress;
 use anyhow::{bail, ensure, Context, Result};
@@ -32,7 +32,7 @@ pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>> {
     let cannot = || format!("cannot read {}", path.display());
     let about = fs::metadata(path).with_context(cannot)?;
     let large = |size: String| {
-        format!("{} is {size} large; {} MiB is the most that such a file may have", path.display(), most >> 20)
+        format!("{} is too large ({size}): such a file may have {} MiB at most", path.display(), most >> 20)
     };
     ensure!(about.len() <= most, large(format!("{} MiB", about.len().div_ceil(1 << 20))));
     ensure!(!about.is_dir(), "{}: it is a directory", cannot());
@@ -65,7 +65,7 @@ pub fn keep(path: &Path, data: &[u8]) {
     static SAID: Once = Once::new();
     if let Err(error) = write_quickly(path, data) {
         SAID.call_once(|| {
-            progress::note(&format!("the next run starts from nothing again, the cache takes nothing: {error:#}"))
+            progress::note(&format!("cannot write to the cache, so the next run starts from nothing: {error:#}"))
         });
     }
 }
@@ -134,7 +134,7 @@ pub fn remove_dir(dir: &Path) -> Result<()> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let inside = |l: &&str| l.split(' ').nth(4).is_some_and(|p| Path::new(p).starts_with(dir));
     if let Some(mount) = mounts.lines().find(inside) {
-        bail!("{} is mounted below {}: umount it first", mount.split(' ').nth(4).unwrap_or(""), dir.display());
+        bail!("{} is mounted below {}: unmount it first", mount.split(' ').nth(4).unwrap_or(""), dir.display());
     }
     fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
 }
@@ -207,7 +207,8 @@ pub fn hex(bytes: &[u8]) -> String {
 pub struct Lock(#[allow(dead_code)] File);
 
 /// Takes the lock `path` (made when missing). While another process holds it, says `waiting_for` and which process that
-/// is. The file is for its owner alone: whoever can open it can hold the lock, and one that others could open is closed.
+/// is. Only the owner may open the file: a process that can open it can hold the lock, and one that others could open
+/// is closed.
 pub fn lock(path: &Path, waiting_for: &str) -> Result<Lock> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     const MODE: u32 = 0o600;
@@ -240,7 +241,7 @@ mod tests {
         let file = File::create(&path).unwrap();
         // It has no blocks: reading it would take a terabyte of memory.
         file.set_len(1 << 40).unwrap();
-        assert!(read_at_most(&path, 1 << 20).unwrap_err().to_string().contains("1 MiB is the most"));
+        assert!(read_at_most(&path, 1 << 20).unwrap_err().to_string().contains("may have 1 MiB at most"));
         file.set_len(1 << 20).unwrap();
         assert_eq!(read_at_most(&path, 1 << 20).unwrap().len(), 1 << 20);
         for no_file in ["/dev/zero", "/dev/null", "/tmp"] {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What killed runs left behind: the cache and the folder for temporary files in; half-made build roots and targets, work folders and
-//! half-written files that no process owns any more, out.
+//! What runs that were killed left: the cache and the folder for temporary files in; half-made build roots and targets,
+//! work folders and half-written files that no process owns any more, out.
 
 use crate::files::{self, OWNER};
 use crate::target::{archive, store};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The manifest: what a live patch is for, what is in it and how it came about. docs/manifest.md has the schema.
+//! The manifest: what a live patch is for, what it contains and how it was built. docs/manifest.md has the schema.
 
 use crate::audit::Shown;
 use crate::diff::warnings::Warning;
@@ -7,7 +7,7 @@ use crate::elf::note::{self, Note};
 use crate::elf::{Object, Section};
 use crate::explain::Cause;
 use crate::hooks::{Kind, State};
-use crate::prove::stage::{self, Unproven};
+use crate::prove::all_units::{self, Unproven};
 use crate::resolve::KlpSymbol;
 use crate::source::Fix;
 use anyhow::{ensure, Context, Result};
@@ -172,7 +172,7 @@ pub struct SymbolFacts {
     pub symbol: KlpSymbol,
     /// How it was shown to be what the patched code means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shown_by: Option<stage::Shown>,
+    pub shown_by: Option<all_units::Shown>,
 }
 
 /// One function of a live patch.
@@ -212,7 +212,7 @@ impl Manifest {
     pub fn of_module(object: &Object) -> Result<Option<Self>> {
         let found = note::notes(object).find(|n| n.owner == NOTE_OWNER && n.kind == NOTE_TYPE);
         let Some(note) = found else {
-            ensure!(object.section_by_name(NOTE_SECTION).is_none(), "section {NOTE_SECTION} holds no note of kmend's");
+            ensure!(object.section_by_name(NOTE_SECTION).is_none(), "section {NOTE_SECTION} contains no kmend note");
             return Ok(None);
         };
         let value: serde_json::Value =
@@ -220,7 +220,7 @@ impl Manifest {
         let schema = value.get("schema").and_then(serde_json::Value::as_u64);
         ensure!(
             schema == Some(SCHEMA.into()),
-            "section {NOTE_SECTION}: schema {} of the manifest is not known, this kmend-build knows {SCHEMA}",
+            "section {NOTE_SECTION}: schema {} of the manifest is unknown; this kmend-build knows {SCHEMA}",
             schema.map_or("?".into(), |s| s.to_string())
         );
         serde_json::from_value(value).map(Some).with_context(|| format!("section {NOTE_SECTION}"))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! One piece of work for each of many items: items in, results in their order out, as many at a time as there are processors.
+//! Runs one function on many items: items in, results in the same order out; as many at a time as there are processors.
 
 use anyhow::{anyhow, Result};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage post-link: turns the relocations on stand-in symbols of a linked module into livepatch relocations
-//! (Documentation/livepatch/module-elf-format.rst). Linkers cannot carry them, so this comes last.
+//! (Documentation/livepatch/module-elf-format.rst). Linkers cannot process them, so this is done last.
 
 use crate::elf::read::{read, Take};
 use crate::elf::*;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What a person sees while long work runs: one line a step, with a spinner on a terminal and the
-//! time it took; plain lines elsewhere, so that CI logs read well.
+//! What a person sees during long work: one line per step with its duration, and a spinner on a terminal; plain lines
+//! elsewhere, so that CI logs are readable.
 
 use crate::visible::visible;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -125,7 +125,7 @@ pub struct Step {
     what: String,
     begun: Instant,
     open: bool,
-    /// When it last said something, where it is no terminal that it speaks to.
+    /// When it last printed something, if the output is not a terminal.
     said: Option<Mutex<Instant>>,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The special sections that kmend knows, one row each: arrays in which each entry tells the kernel something about one place in the
-//! code. A new one is a row here; what else the kernel does with some of them is asked by the constants at the end.
+//! code. To add one, add a row; the constants at the end name sections that code treats specially.
 //!
 //! A row has no architecture: a name means the same on all of them, and one that a kernel lacks is in none of its objects.
 //!
@@ -53,9 +53,9 @@ pub enum Size {
 /// What happens to the entries of a changed function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// They go along.
+    /// They are extracted.
     Keep,
-    /// They go along where something that goes along refers to them.
+    /// They are extracted if something that is extracted refers to them.
     Referenced,
     /// objtool makes them anew when the module is linked.
     MadeByObjtool,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Packed files, told by the ends of their names: bytes as they are stored in, bytes as they are meant out.
+//! Packed files, recognised by their extensions: stored bytes in, unpacked bytes out.
 
 use anyhow::{ensure, Context, Result};
 use std::io::Read;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Stage verify: reads a finished live patch as the kernel's loader will, and says what it would refuse.
+//! Stage verify: reads a finished live patch as the kernel's loader will, and reports what it would refuse.
 
 mod loader;
 mod registered;
@@ -42,7 +42,7 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
     let info = modinfo(&object);
     let get = |key: &str| info.iter().find(|(n, _)| n == key).map(|(_, v)| v.as_str());
     if object.sections.iter().filter(|s| s.name == ".modinfo").count() != 1 {
-        faults.push("it has not exactly one .modinfo section".to_string());
+        faults.push("it must have exactly one .modinfo section".to_string());
     }
     if get("livepatch") != Some("Y") {
         faults.push(".modinfo does not say livepatch=Y".into());
@@ -52,7 +52,7 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
     for s in &object.sections {
         let klp = s.name.starts_with(".klp.rela.");
         if klp != (s.flags & SHF_RELA_LIVEPATCH != 0) {
-            faults.push(format!("section {}: name and SHF_RELA_LIVEPATCH do not go together", s.name));
+            faults.push(format!("section {}: its name and SHF_RELA_LIVEPATCH do not match", s.name));
         }
         if !klp {
             let early = s.relocs.iter().find(|r| object.symbols[r.symbol].place == Place::Livepatch);
@@ -75,7 +75,7 @@ pub fn verify(ko: &[u8], against: &Against<'_>) -> Result<Vec<String>> {
             continue;
         };
         if !is_object_name(needs) {
-            faults.push(format!("section {}: {needs:?} is no name of a klp object", s.name));
+            faults.push(format!("section {}: {needs:?} is not the name of a klp object", s.name));
         }
         // These are read before relocations that wait for a module are applied.
         if needs != "vmlinux" && row_of(&target.name).is_some_and(|row| row.early.is_some()) {

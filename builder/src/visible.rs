@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Text from outside, as people get to see it: characters that would move the cursor, colour or turn the text around, or not show
-//! at all, by their names.
+//! Text from outside made safe to display: characters that would move the cursor, change colour or direction, or be
+//! invisible, are escaped.
 
 use kmend_shared::text::is_hidden;
 use std::borrow::Cow;

@@ -12,7 +12,7 @@
 
 use crate::host::notes::{self, Attempt, Breaker, Good, SetAside};
 use crate::host::{clock, livepatch, lock, Host};
-use crate::{kept, order, watch, Run};
+use crate::{last_good, order, watch, Run};
 use anyhow::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -137,7 +137,7 @@ pub fn look(run: &Run<'_>) -> Result<Breaker> {
     }
     // What is not written down is forgotten by the next crash.
     if breaker == before || write(run, &breaker) {
-        kept::tidy(run, &breaker);
+        last_good::tidy(run, &breaker);
     }
     Ok(breaker)
 }
@@ -242,7 +242,7 @@ fn settle_now(run: &Run<'_>, boot_id: &str) -> Result<()> {
     if breaker != before {
         notes::write(run.host, &breaker)?;
     }
-    kept::tidy(run, &breaker);
+    last_good::tidy(run, &breaker);
     Ok(())
 }
 
@@ -274,6 +274,6 @@ pub fn shutdown_mark(run: &Run<'_>) -> Result<()> {
         }
     }
     notes::write(run.host, &breaker)?;
-    kept::tidy(run, &breaker);
+    last_good::tidy(run, &breaker);
     Ok(())
 }

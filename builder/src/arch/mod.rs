@@ -168,8 +168,8 @@ pub trait Arch: Debug + Sync {
     /// Relocation type of a pointer, S + A in 8 bytes.
     fn pointer_reloc(&self) -> u32;
 
-    /// The flags with which rustc makes code that goes along with C compiled with the flags `c`: those of one unit of
-    /// the kernel. For kernels that know no Rust themselves.
+    /// The flags with which rustc makes code that fits C compiled with the flags `c`: those of one unit of the kernel.
+    /// For kernels that know no Rust themselves.
     ///
     /// # Errors
     /// A flag that changes what code has to be like and has no known counterpart, by name.
@@ -210,7 +210,7 @@ pub trait Arch: Debug + Sync {
     fn branch_addend(&self, distance: i64) -> i64;
 
     /// How far behind its symbol a relocation of this type leads by itself, bytes: to the local entry of a function of
-    /// ppc64le, which whoever applies the relocation looks up.
+    /// ppc64le, which the code that applies the relocation looks up.
     fn entered(&self, _kind: u32, _symbol: &Symbol) -> i64 {
         0
     }
@@ -259,7 +259,7 @@ pub trait Arch: Debug + Sync {
     fn line_arguments(&self, section: &Section, range: Range<u64>, relocs: &[Reloc]) -> Vec<LineArgument>;
 
     /// True where execution may run past the end of `range` (its last instruction is no jump, return or
-    /// trap), or where it cannot be told.
+    /// trap), or where this is unknown.
     fn runs_on(&self, section: &Section, range: Range<u64>) -> bool;
 
     /// Where the function begins that fills the section alone, when no symbol says it, and `st_other` of such a symbol.
@@ -331,7 +331,7 @@ pub trait Arch: Debug + Sync {
     /// Where a [`Field::Part`] in a linked image leads.
     ///
     /// # Errors
-    /// In words, why that cannot be told.
+    /// Why that is unknown, as text.
     fn part_target(&self, _linked: &Linked<'_>, reloc: &Reloc) -> Result<Target, String> {
         Err(format!("{} is not followed in a linked image", self.reloc_name(reloc.kind)))
     }
@@ -352,7 +352,7 @@ pub trait Arch: Debug + Sync {
     /// and for addresses outside of the code.
     fn disassemble(&self, code: &[u8], at: u64, name: &mut dyn FnMut(Ask) -> Option<String>) -> Vec<Line>;
 
-    /// An instruction that ends whoever runs into it.
+    /// An instruction that traps.
     fn trap(&self) -> &'static [u8];
 }
 
@@ -361,7 +361,7 @@ pub trait Transplant: Debug + Sync {
     /// Flags behind the kernel's own.
     fn flags(&self) -> &'static [&'static str];
 
-    /// What becomes of the compiler's assembly before it is assembled.
+    /// How the compiler's assembly is changed before it is assembled.
     ///
     /// # Errors
     /// A construct that cannot be moved, with its line.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What flags of a C compiler come to for rustc. Tables of the architectures in, flags out.
+//! Flags of a C compiler translated for rustc. Tables of the architectures in, flags out.
 //!
 //! Flags that tell the machine (-m…) are all to be known: any of them may change what code has to be like. Of the
 //! others those count that change what others rely on: where functions begin and return, what the stack holds.
@@ -21,7 +21,7 @@ const COMMON: &[Row] = &[
     ("-Os", &["-Copt-level=s"]),
 ];
 
-/// What nothing can be made to go along with here: callers or the loader would expect what is not there.
+/// Flags that kmend cannot match: callers or the loader would expect something that is missing.
 const REFUSED: &[&str] = &["-fsanitize=kcfi", "-fsanitize=cfi*", "-fsanitize=shadow-call-stack", "-fplugin=*"];
 
 /// Translates `c` by the rows of an architecture.

@@ -9,15 +9,15 @@
 //! the proof found it in the shipped kernel. The stages that chose all this are not asked: diff, extract and resolve are not used
 //! here.
 
-pub mod alone;
 mod clones;
 mod entries;
 mod finished;
 mod glue;
 pub mod kernel;
 mod memory;
+pub mod no_kernel;
 mod originals;
-mod own;
+mod per_place;
 pub mod statics;
 mod things;
 mod walk;
@@ -52,7 +52,7 @@ pub struct Unit<'a> {
 pub enum Place {
     /// In vmlinux (None) or a module, as shipped.
     At(Option<String>, Spot),
-    /// What has this name, and so many bytes behind it: where no shipped kernel is at hand.
+    /// What has this name, and that many bytes after it; used if there is no shipped kernel.
     Named(String, i64),
 }
 
@@ -87,7 +87,7 @@ pub trait World {
     /// What a unit means by a name that it does not define.
     ///
     /// # Errors
-    /// In words: there is none, or it cannot be told which.
+    /// There is none, or it is unknown which; as text.
     fn meant(&self, unit: usize, name: &str) -> Result<Place, String>;
     /// In what memory a place is; None where that is not known.
     fn storage(&self, place: &Place) -> Option<Storage>;
@@ -156,6 +156,6 @@ pub fn audit(
 
 /// A refusal of this stage.
 fn not_shown(symbol: &str, place: &str, why: String) -> Refusal {
-    let hint = "this is a limit or a fault of kmend's: please report it; leave this part of the fix out";
+    let hint = "this is a limit of kmend or a bug in it: please report it; leave this part of the fix out";
     Refusal::new("not-shown", symbol, place, why, hint)
 }

@@ -19,7 +19,7 @@ pub enum Original {
     Is(SymId),
     /// None: the fix adds it.
     New,
-    /// That cannot be told; why.
+    /// Unknown, with the reason.
     Unsure(String),
 }
 

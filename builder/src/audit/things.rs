@@ -2,7 +2,7 @@
 //! What a patched object is made of: its sections and symbols in; out, the things in it (functions, data, bytes without
 //! a name, pieces that are apart from their code) and what each relocation names.
 
-use super::own;
+use super::per_place;
 use super::statics::Statics;
 use crate::arch::Field;
 use crate::elf::{Object, Reloc, SecId, Section, SymId, SymKind, SHT_NOTE};
@@ -345,7 +345,7 @@ impl<'o> Things<'o> {
         let len = range.end - range.start;
         // One each for a place in the code.
         let section = &self.object.sections[self.all[thing].section].name;
-        if symbols.iter().any(|&s| own::is_of_one_place(&self.object.symbols[s].name, section)) {
+        if symbols.iter().any(|&s| per_place::is_of_one_place(&self.object.symbols[s].name, section)) {
             return false;
         }
         let declared = symbols.first().and_then(|&s| self.statics.get(&self.object.symbols[s].name));

@@ -6,7 +6,7 @@ use super::entries::Tables;
 use super::finished::{Finished, Lead};
 use super::originals::{Original, Originals};
 use super::things::{text_at, text_start, Kind, Named, ThingId, Things, Use};
-use super::{not_shown, own, Place, Root, Shown, Unit, World};
+use super::{not_shown, per_place, Place, Root, Shown, Unit, World};
 use crate::elf::{Object, Reloc, SecId, SymId, SymKind, SHT_NOBITS};
 use crate::error::Refusal;
 use crate::special::layout::Layouts;
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
         let kernels = self.kernels(root.unit, symbol)?.ok_or("the original has no function that this one continues")?;
         if kernels != root.old {
             return Err(format!(
-                "it takes the place of {}, and the function that it continues is {}",
+                "it replaces {}, but the function that it continues is {}",
                 self.world.describe(&root.old),
                 self.world.describe(&kernels)
             ));
@@ -450,10 +450,10 @@ impl<'a> Walk<'a> {
         let it = &things.all[thing];
         let section = things.section(thing);
         let Some(&first) = it.symbols.first() else {
-            let compilers = it.kind == Kind::Slot || own::is_section(&section.name);
+            let compilers = it.kind == Kind::Slot || per_place::is_section(&section.name);
             let is_variable = section.is_writable() && !things.holds_constants(it.section);
             return match is_variable && it.kind == Kind::Nameless && !compilers {
-                true => Err("it is writable and has no name: the running kernel's cannot be told".into()),
+                true => Err("it is writable and has no name: the running kernel's cannot be identified".into()),
                 false => Ok(()),
             };
         };
@@ -468,7 +468,7 @@ impl<'a> Walk<'a> {
                 )),
             };
         }
-        let is_own = |&s: &SymId| own::is_of_one_place(&things.object.symbols[s].name, &section.name);
+        let is_own = |&s: &SymId| per_place::is_of_one_place(&things.object.symbols[s].name, &section.name);
         if it.symbols.iter().any(is_own) || !section.is_writable() && self.goes_with_code(unit, thing) {
             return Ok(());
         }
@@ -555,7 +555,7 @@ impl<'a> Walk<'a> {
         let source = &self.units[unit].patched.sections[section];
         let target = &self.finished.object.sections[home];
         if target.is_writable() || target.is_text() || !target.is_alloc() {
-            return Err(format!("it leads to {}, where no constants are", target.name));
+            return Err(format!("it refers to {}, which contains no constants", target.name));
         }
         let place = u64::try_from(of).ok().filter(|&of| of < source.size);
         let Some(place) = place else { return Err("that is before or behind all strings of the file".into()) };

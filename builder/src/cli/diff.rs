@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! kmend-build diff: the diff engine alone, on two objects.
+//! kmend-build diff: only the diff engine, on two objects.
 
 use super::report;
 use crate::diff::locals::{Evidence, Statics};
@@ -55,7 +55,7 @@ pub struct Report {
     pub functions: Vec<FunctionReport>,
     /// Changed and new data.
     pub data: Vec<DataReport>,
-    /// How many entries of each special section go along.
+    /// How many entries of each special section are included.
     pub special_sections: BTreeMap<String, usize>,
     /// What the live patch would have called.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -14,9 +14,8 @@ use std::path::PathBuf;
 /// Show what a finished live patch contains, and whether it fits a kernel.
 ///
 /// Reads kmend's own live patches best, and those of kpatch-build, klp-build and C sources as far as they
-/// can be told from the module. docs/inspect.md has the fields of --json.
-/// Exit code 0: said, it fits, the signature holds; 1: unusable input; 2: it does not fit the target, or the signature
-/// is not verified.
+/// can be read from the module. docs/inspect.md has the fields of --json. Exit code 0: said, it fits, the signature
+/// holds; 1: unusable input; 2: it does not fit the target, or the signature is not verified.
 #[derive(Args)]
 pub struct InspectArgs {
     /// The live patch, also compressed (.ko, .ko.xz, .ko.zst, .ko.gz)
@@ -125,7 +124,7 @@ fn text(report: &Report) -> String {
         let not_carried = manifest.stream.iter().flat_map(|s| &s.not_carried);
         not_carried.for_each(|n| line(format!("not carried: {}: {}", n.cve, n.reason)));
         if !manifest.allowed_unproven.is_empty() {
-            line("NOT PROVEN, let through by --allow-unproven".into());
+            line("NOT PROVEN, accepted by --allow-unproven".into());
         }
         manifest.allowed_unproven.iter().for_each(|unproven| line(format!("  {unproven}")));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What came of the kernels of a stream's version: the result of each in; a table with what is said of each kernel below it,
-//! or JSON, out. Errors are told at once, on standard error.
+//! The results of the kernels of a stream's version: the result of each in; a table with the messages of each kernel
+//! below it, or JSON, out. Errors are printed immediately, on standard error.
 
 use crate::diff::warnings::Warning;
 use crate::error::{Ended, Ending, Refusal, Refused};
@@ -101,7 +101,8 @@ impl Results {
         }
     }
 
-    /// The same, where each kernel should get a result: a refusal is one, and so is a fault in a guest, which is told by its exit code.
+    /// The same, where each kernel should get a result: a refusal is one, and so is a fault in a guest, which has its
+    /// own exit code.
     pub fn end_of_jobs(&self) -> Result<()> {
         match (self.failed, self.tries_failed) {
             (0, 0) => Ok(()),

@@ -197,7 +197,7 @@ impl Asked {
     fn rules_out(&self, target: &Target) -> Option<String> {
         let is_other = |asked: &Option<String>, has: &str| asked.as_ref().is_some_and(|asked| asked != has);
         if is_other(&self.build_id, &target.build_id) {
-            Some(format!("its kernel has the build id {}, the vmlinux has another", target.build_id))
+            Some(format!("its kernel has the build id {}, the vmlinux a different one", target.build_id))
         } else if is_other(&self.release, &target.release) {
             Some(format!("its kernel is {}, not {}", target.release, self.release.as_deref().unwrap_or_default()))
         } else if is_other(&self.arch, &target.arch) {

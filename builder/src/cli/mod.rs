@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The command line: one file a command.
+//! The command line: one file per command.
 
 // The standard macros panic where nothing can be written; within this module these are in their place.
 macro_rules! print {

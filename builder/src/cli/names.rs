@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! kmend-build names: the targets, a name a line. The shells' completions ask for it.
+//! kmend-build names: the targets, one name per line, for the shells' completions.
 
 use crate::target::store;
 use anyhow::Result;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Standard output: text in, written or remembered as not writable; the run fails at its end, not in its midst.
+//! Standard output: text in, written, or remembered as not writable; the run then fails at its end, not halfway.
 
 use crate::visible::visible;
 use anyhow::{Error, Result};

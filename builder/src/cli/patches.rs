@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Patches as people have them: files, folders and standard input in, patch files in their order out.
+//! Patches as people store them: files, folders and standard input in, patch files in their order out.
 
 use crate::files;
 use crate::source::patchfile::MAX_BYTES;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `--report` and `--json` of `build` and `diff`: what a run came to in, a page or an object of JSON out.
+//! `--report` and `--json` of `build` and `diff`: the result of a run in, a page or an object of JSON out.
 
 use super::diff::Report;
 use crate::error::{Ending, NothingChanged, Refusal, Refused};

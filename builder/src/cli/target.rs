@@ -38,7 +38,8 @@ enum Command {
     },
     /// Write a target with its compilers into one file, for another machine
     ///
-    /// The same target gives the same bytes, whoever exports it. The file's SHA-256 is printed: give it to those who import it.
+    /// The same target gives the same bytes on every machine. The file's SHA-256 is printed: give it to those who
+    /// import it.
     Export {
         #[arg(id = "target", value_name = "TARGET", help = format!("{}, tree:NAME", distro::names().join(", ")))]
         name: String,

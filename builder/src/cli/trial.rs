@@ -29,7 +29,7 @@ pub struct TryArgs {
     /// A shell script that shows what the fix does; it is run with `before`, `patched` and `reverted`
     #[arg(long, value_name = "FILE")]
     probe: Option<PathBuf>,
-    /// Count it as a fault if the probe says the same with the live patch as without
+    /// Count it as a fault if the probe prints the same with the live patch as without
     #[arg(long, requires = "probe")]
     expect_change: bool,
     /// A shipped module that the probe needs, loaded first; can be given more than once

@@ -163,7 +163,7 @@ impl<'a> Cache<'a> {
     }
 
     /// Stamps of the programs that a call of the compiler runs, and of files that it reads without a word: a compiler that is replaced
-    /// under the same version is told by its files.
+    /// under the same version is recognised by its files.
     fn compiler(&self, call: &[String]) -> String {
         let Some(program) = call.first() else { return String::new() };
         let named = call.iter().filter_map(|word| READ_BY_FLAG.iter().find_map(|flag| word.strip_prefix(flag)));
@@ -211,7 +211,8 @@ impl<'a> Cache<'a> {
         files::key(&[&self.key(call), what, EDITS.as_str()])
     }
 
-    /// The object under `key`, if it is whole and made of what would be read now, with `over` in the place of files of the tree.
+    /// The object under `key`, if it is whole and made of what would be read now, with `over` instead of files of the
+    /// tree.
     pub fn compiled(&self, key: &str, over: &Contents) -> Option<Compiled> {
         let path = self.path(key);
         let bytes = std::fs::read(&path).ok()?;
@@ -282,9 +283,9 @@ impl<'a> Cache<'a> {
         Ok(())
     }
 
-    /// A checksum of the contents of `inputs` and of the places of files with their names, with `over` in the place of files of
-    /// the tree. None when one cannot be read; with `begun`, also where what is made of them may not be kept: when a file of
-    /// the tree was changed since then, or one has an effect that its content does not tell.
+    /// A checksum of the contents of `inputs` and of the places of files with their names, with `over` instead of files
+    /// of the tree. None when one cannot be read; with `begun`, also where what is made of them may not be kept: when a
+    /// file of the tree was changed since then, or one has an effect that its content does not tell.
     fn made_of(&self, inputs: &[String], over: &Contents, begun: Option<SystemTime>) -> Option<String> {
         let mut all = Vec::with_capacity(64 * inputs.len() + 16);
         for input in inputs {

@@ -49,7 +49,7 @@ impl Text {
     }
 }
 
-/// What the compiler reads in the place of the tree's own files, by path: relative to the tree or absolute.
+/// What the compiler reads instead of the tree's own files, by path: relative to the tree or absolute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     /// None where the fixes delete the file.
@@ -75,7 +75,7 @@ impl Contents {
         all
     }
 
-    /// The same with another file in the place of the one at `path`.
+    /// The same with another file instead of the one at `path`.
     ///
     /// # Errors
     /// It cannot be read.
@@ -84,7 +84,7 @@ impl Contents {
         Ok(self)
     }
 
-    /// What is read in the place of `path`; the inner None: it is deleted.
+    /// What is read instead of `path`; the inner None: it is deleted.
     pub fn get(&self, path: &str) -> Option<Option<&Text>> {
         self.texts.get(path).map(Option::as_ref)
     }

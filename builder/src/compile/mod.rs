@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage compile: units and the patched files in, three objects each out, made with kbuild's own command.
 
-pub mod again;
 pub mod cache;
+mod compiler_errors;
 mod contents;
 pub mod named;
 mod overlay;
 pub mod probe;
+pub mod recompile;
 pub mod room;
-mod said;
 
 use crate::arch::{by_name, Arch, Transplant};
 use crate::files;
@@ -19,11 +19,11 @@ use crate::source::{skeleton, PatchedTree};
 use crate::target::kbuild::command::Saved;
 use crate::target::kbuild::{self, count, saved, Unit};
 use crate::target::Target;
-use again::How;
 use anyhow::{anyhow, Context, Result};
 use cache::{Cache, Compiled};
+pub(crate) use compiler_errors::explain;
 use contents::Contents;
-pub(crate) use said::explain;
+use recompile::How;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
@@ -33,7 +33,7 @@ use std::time::SystemTime;
 pub struct ObjectPair {
     /// The unit.
     pub unit: Unit,
-    /// The original, compiled with kbuild's flags less debug information: what should stand in the shipped image.
+    /// The original, compiled with kbuild's flags less debug information: what should be in the shipped image.
     pub shipped: Vec<u8>,
     /// The original with a section for each function and datum.
     pub original: Vec<u8>,
@@ -77,7 +77,7 @@ const OWN_HEADERS: [(&str, &str); 4] = [
     ("kpatch.h", include_str!("../../../kmod/include/kpatch/kpatch.h")),
 ];
 
-/// Where they stand in the sandbox.
+/// Where they are in the sandbox.
 const HEADERS: &str = "/tmp/kmend/headers";
 
 /// Full debug information takes a quarter of the compiler's time and nine tenths of the object, and no stage reads it.
@@ -111,7 +111,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn new(target: &Target, unit: &'a Unit) -> Result<Self> {
         let saved = saved(target, &unit.object)?;
-        // Assembler sources are what they are: there is no compiler to be told.
+        // Assembler sources are not compiled, so there are no flags to add.
         let arch = by_name(&target.arch)?;
         let transplant = arch.transplant().filter(|_| saved.source.ends_with(".c"));
         Ok(Self { unit, saved, transplant, arch: Some(arch).filter(|arch| arch.long_jumps("").is_some()) })
@@ -178,7 +178,7 @@ fn compile_with(
     let (as_it_is, over, begun) = (Contents::default(), Contents::of(tree), SystemTime::now());
     let plain = Place { sandbox: &plain, out: &out, cache, over: &as_it_is, begun };
     let patched = Place { sandbox: &patched, out: &out, cache, over: &over, begun };
-    // Where the question about types will come, these objects answer it (`types/stage.rs`), and none is compiled again for that.
+    // Where the question about types will come, these objects answer it (`types/check.rs`), and none is compiled again for that.
     let (typed, with_types) = (skeleton::typed(tree), [SECTIONS, DEBUG].concat());
     let asks = |w: &Work<'_>| {
         let source = w.unit.source.as_str();
@@ -227,7 +227,10 @@ fn compile_with(
     let kept = if kept > 0 { format!(" and patched files of {kept}") } else { String::new() };
     step.done(&format!("{}, originals of {originals}{kept} from the cache", count(pairs.len())));
     if !warnings.is_empty() {
-        eprint!("the compiler warns about the patched source:\n{}", said::of_the_fix(&warnings, target, tree));
+        eprint!(
+            "the compiler warns about the patched source:\n{}",
+            compiler_errors::of_the_fix(&warnings, target, tree)
+        );
     }
     Ok(pairs)
 }
@@ -267,8 +270,8 @@ impl std::fmt::Display for CompilerSays {
 
 impl std::error::Error for CompilerSays {}
 
-/// Compiles one variant, or takes what is kept of it; `other` are flags in the place of the variant's own, less [`OWN`], and what
-/// they are for.
+/// Compiles one variant, or takes what is kept of it; `other` are flags instead of the variant's own, less [`OWN`], and
+/// what they are for.
 fn compile_one(
     place: &Place<'_>,
     w: &Work,

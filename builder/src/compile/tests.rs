@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A small target with the machine's own compiler, and what compile makes of it.
 
-use super::said::not_about_the_source;
+use super::compiler_errors::not_about_the_source;
 use super::*;
 use crate::error::Refused;
 use crate::source;
@@ -250,7 +250,7 @@ fn warnings_have_the_lines_of_the_fix() {
     files::write(&b.path("x.patch"), fix.as_bytes()).unwrap();
     let tree = source::apply(&b.target, &[b.path("x.patch")], &b.path("work")).unwrap();
     let words = "a.c: In function 'f':\na.c:4:6: warning: unused variable 'unused'\n    4 |  return x + ONE;\n      |      ^~~~~~\n";
-    let said = said::of_the_fix(words, &b.target, &tree);
+    let said = compiler_errors::of_the_fix(words, &b.target, &tree);
     assert!(said.contains("a.c:4:6: warning") && said.contains("    4 | int unused;\n"), "{said}");
     assert!(!said.contains("ONE"), "{said}");
 }

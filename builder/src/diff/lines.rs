@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Line numbers in code and data: two pieces that differ in bytes in, the bytes that hold nothing but
-//! `__LINE__` out. A fix moves every line below it; code that is otherwise the same need not be patched.
+//! Line numbers in code and data: two pieces that differ in bytes in, the bytes that hold only `__LINE__` out. A fix
+//! moves every line below it; code that is otherwise the same need not be patched.
 
 use super::view::{Ref, View};
 use crate::arch::{Field, LineArgument};

@@ -3,10 +3,11 @@
 //! settled, and what debug information says in, twins out.
 //!
 //! Compilers number static variables of functions (`count.12`), and the numbers move with every declaration. To take one for
-//! another gives a function the value of a stranger, so what cannot be told is [`Twins::ambiguous`]. Debug information names
-//! the function and the line of the declaration, and the source's text says which line that was. Without it, a function whose code has the same bytes uses its variables at the
-//! same places; in one that changed, a name that it uses for one variable before and after is taken for that variable, if there is
-//! no debug information to ask: the two may be those of two inline functions.
+//! another gives a function the value of an unrelated variable, so what is not certain is [`Twins::ambiguous`]. Debug
+//! information names the function and the line of the declaration, and the source's text says which line that was.
+//! Without it, a function whose code has the same bytes uses its variables at the same places; in one that changed, a
+//! name that it uses for one variable before and after is taken for that variable, if there is no debug information to
+//! ask: the two may be those of two inline functions.
 
 use super::correlate::Twins;
 use super::names;

@@ -96,7 +96,7 @@ pub struct ChangeSet<'o> {
 }
 
 impl ChangeSet<'_> {
-    /// Whether anything differs at all, or cannot be told.
+    /// Whether anything differs, or may differ.
     pub fn is_any(&self) -> bool {
         !(self.functions.is_empty()
             && self.data.is_empty()
@@ -327,7 +327,7 @@ fn add_families(patched: &View<'_>, twins: &Twins, functions: &mut Vec<ChangedFu
 /// The special section entries of an object.
 #[derive(Clone, Debug, Default)]
 pub struct Entries {
-    /// Entries that go along with an item, by the item whose code they name.
+    /// Entries that are extracted with an item, by the item whose code they name.
     pub by_item: HashMap<ItemId, Vec<Entry>>,
     /// All entries in order, by section.
     pub all: BTreeMap<SecId, Vec<Entry>>,

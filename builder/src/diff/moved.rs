@@ -5,7 +5,7 @@
 //! Only the first shows what the running kernel has: with other flags a function may be inlined in other places, and
 //! a caller that holds the old code would be missed. A function whose code is the same there does the same, whatever
 //! the second pair looks like. Only the code of the second can be moved. What that calls and the running kernel has
-//! no function for comes along as a copy.
+//! no function for is added as a copy.
 
 use super::view::{ItemId, ItemKind, View};
 use super::{add_families, names, ChangeSet, ChangedData, ChangedFunction};

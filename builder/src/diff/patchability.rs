@@ -10,7 +10,7 @@ use crate::special;
 use crate::special::known::{self, Class};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Changes against which nothing speaks: only [`check`] makes one, and only of this `extract` takes code.
+/// Changes that can be live patched: only [`check`] makes one, and only of this `extract` takes code.
 #[derive(Clone, Copy)]
 pub struct Patchable<'a, 'o>(&'a ChangeSet<'o>);
 
@@ -271,7 +271,7 @@ pub fn has_short_jumps(changes: &ChangeSet<'_>) -> bool {
     changes.functions.iter().any(|f| changes.patched.items[f.item].stuck)
 }
 
-/// kpatch's macros that ask for what kmend has not: the diff passes them over, a live patch that is to be loaded must not.
+/// kpatch's macros that need something that kmend does not have: the diff ignores them, a build must not.
 pub fn kpatch_macros(changes: &ChangeSet<'_>) -> Vec<Refusal> {
     let sections = changes.patched.object.sections.iter().filter(|s| s.size > 0);
     sections.filter_map(|s| kpatch_macro(&s.name)).collect()

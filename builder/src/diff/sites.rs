@@ -19,7 +19,7 @@ pub struct Site {
     pub offset: i64,
 }
 
-/// Such references by function; less the constants without a name, which go along with their function.
+/// Such references by function; less the constants without a name, which are extracted with their function.
 pub fn sites(view: &View<'_>) -> HashMap<ItemId, Vec<Site>> {
     let mut found: HashMap<ItemId, Vec<Site>> = HashMap::new();
     for (id, section) in view.object.sections.iter().enumerate() {

@@ -454,7 +454,7 @@ impl<'o> View<'o> {
         }
     }
 
-    /// What an addend grows by when a relocation gets the symbol of an item in the place of its own: see
+    /// What an addend grows by when a relocation gets the symbol of an item instead of its own: see
     /// [`Arch::entered`](crate::arch::Arch::entered).
     fn other_entry(&self, reloc: &Reloc, item: ItemId) -> i64 {
         let entered = |symbol: SymId| self.object.arch.entered(reloc.kind, &self.object.symbols[symbol]);

@@ -91,7 +91,7 @@ pub fn warnings(changes: &ChangeSet<'_>) -> Vec<Warning> {
     }
     let (old, new) = (patchability::exports_of(original), patchability::exports_of(&changes.patched));
     for name in old.difference(&new) {
-        found.push(Warning::new("export-removed", name, "the running kernel goes on to export it"));
+        found.push(Warning::new("export-removed", name, "the running kernel still exports it"));
     }
     for name in new.difference(&old) {
         found.push(Warning::new(
@@ -111,8 +111,8 @@ pub fn warnings(changes: &ChangeSet<'_>) -> Vec<Warning> {
     found
 }
 
-/// Pointers to functions that only the live patch has: whoever keeps one runs into freed memory once the live patch is
-/// unloaded.
+/// Pointers to functions that only the live patch has: code that keeps one would run freed memory once the live patch
+/// is unloaded.
 fn new_callbacks(changes: &ChangeSet<'_>) -> Vec<Warning> {
     let view = &changes.patched;
     let mut users: Vec<ItemId> =

@@ -51,7 +51,7 @@ impl Budget {
 pub fn read(bytes: &[u8], take: Take) -> Result<Object> {
     ensure!(
         !bytes.starts_with(b"!<arch>\n") && !bytes.starts_with(b"!<thin>\n"),
-        "an archive of objects: take the object out of it (`ar x`) and give that"
+        "an archive of objects: extract the object from it (`ar x`) and give that"
     );
     ensure!(bytes.starts_with(b"\x7fELF"), "not an ELF file");
     ensure!(bytes.len() >= 64, "truncated: {} bytes are less than an ELF header", bytes.len());

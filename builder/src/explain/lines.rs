@@ -39,7 +39,7 @@ fn named(view: &View<'_>, item: ItemId, reloc: &Reloc, to: Ref) -> String {
     }
 }
 
-/// Long strings are cut off: a line is to be read.
+/// Long strings are cut off so that lines stay readable.
 fn short(name: &str) -> String {
     const LONGEST: usize = 60;
     match name.char_indices().nth(LONGEST) {

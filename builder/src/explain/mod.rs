@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Why a function is in: the objects of a unit with their line tables, and the lines that the fixes change, in; out, for
-//! each changed function, the lines that brought the change, and by what way. Nothing rests on this: it is for people.
+//! each changed function, the lines that brought the change, and how it got there. No decision depends on this: it is
+//! for people.
 
 pub mod align;
 pub mod debug;
@@ -56,7 +57,7 @@ impl fmt::Display for Cause {
 const MOST: usize = 3;
 
 /// The causes for each changed function of a unit, by its name in the patched object. `original` and `patched` are the
-/// objects' bytes; without `fixed` only places can be told. `source` gives the text of a file of the tree.
+/// objects' bytes; without `fixed` only places are known. `source` gives the text of a file of the tree.
 pub fn causes(
     original: &[u8],
     patched: &[u8],

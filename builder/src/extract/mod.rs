@@ -30,11 +30,11 @@ pub struct External {
 }
 
 impl External {
-    /// The name by which the kernel knows it: references to one function may be told apart in the payload.
+    /// The name by which the kernel knows it: references to one function may have different names in the payload.
     pub fn means(&self) -> &str {
         match &self.origin {
             Origin::Running { name } => name,
-            Origin::Unit { .. } | Origin::Elsewhere => &self.name,
+            Origin::Unit { .. } | Origin::OtherUnits => &self.name,
         }
     }
 }
@@ -56,7 +56,7 @@ pub enum Origin {
         name: String,
     },
     /// In some other unit: a global name.
-    Elsewhere,
+    OtherUnits,
 }
 
 /// A replaced function in the payload.
@@ -184,7 +184,7 @@ impl<'a, 'o> Run<'a, 'o> {
         }
     }
 
-    /// Places an item (once) and gives the symbol that stands for it.
+    /// Places an item (once) and gives its symbol.
     fn include(&mut self, id: ItemId) -> SymId {
         if let Some(&symbol) = self.placed.get(&id) {
             return symbol;
@@ -319,7 +319,7 @@ impl<'a, 'o> Run<'a, 'o> {
         }
     }
 
-    /// Follows references until nothing new comes along.
+    /// Follows references until they add nothing new.
     fn close(&mut self) {
         loop {
             while let Some(pending) = self.queue.pop_front() {
@@ -378,7 +378,7 @@ impl<'a, 'o> Run<'a, 'o> {
             }
             Ref::External { symbol, addend } => {
                 let name = view.object.symbols[symbol].name.clone();
-                Some((self.external(&name, Origin::Elsewhere), addend))
+                Some((self.external(&name, Origin::OtherUnits), addend))
             }
             Ref::Item { item, addend } => self.item_reference(item, addend, reloc, pending),
             Ref::String { section, start, addend } => Some((self.string(section, start), addend)),
@@ -477,7 +477,11 @@ impl<'a, 'o> Run<'a, 'o> {
                     "kpatch-macro",
                     left.by,
                     &pending.on_behalf_of,
-                    format!("it leaves out {}, which code of the fix uses and the running kernel has not, or not with the same arguments", item.name),
+                    format!(
+                        "it leaves out {}, which code of the fix uses; the running kernel does not have it, or \
+                         not with the same arguments",
+                        item.name
+                    ),
                     "remove the macro for this function",
                 ),
                 None => Refusal::new(
@@ -485,7 +489,7 @@ impl<'a, 'o> Run<'a, 'o> {
                     &pending.on_behalf_of,
                     section,
                     format!("it refers to {}, which is neither in the running kernel nor in the live patch", item.name),
-                    "please report it: it is a fault of kmend's",
+                    "this is a bug in kmend: please report it",
                 ),
             });
             return None;

@@ -45,7 +45,7 @@ pub fn add(object: &mut Object, size: u64) -> Vec<External> {
         let known = object.symbols.len();
         let symbol = object.undefined(&key);
         if symbol == known {
-            keys.push(External { name: key, origin: Origin::Elsewhere });
+            keys.push(External { name: key, origin: Origin::OtherUnits });
         }
         made.relocs.push(Reloc { offset: at + 4, kind, symbol, addend: tail });
     }

@@ -108,8 +108,8 @@ impl Machine {
         let data = fetched.with_context(|| {
             let arch = self.arch;
             format!(
-                "a guest of {arch} needs a busybox that is linked statically, and none is here: put one into a folder of PATH as \
-                 busybox-{arch} (Debian's package is busybox-static; Fedora's and EPEL's busybox is static)"
+                "a guest of {arch} needs a statically linked busybox, and there is none: put one into a folder of \
+                 PATH as busybox-{arch} (Debian's package is busybox-static; Fedora's and EPEL's busybox is static)"
             )
         })?;
         self.check_program(&data).context("the busybox that was fetched")?;

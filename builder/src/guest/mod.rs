@@ -139,7 +139,7 @@ pub fn boot_more(kernel: &Path, initramfs: &[u8], host: Host, limits: Limits, mo
 /// A guest's memory, as QEMU takes it.
 pub const MEMORY: &str = "1G";
 
-/// What QEMU is told for every guest of `machine`.
+/// The arguments of QEMU for every guest of `machine`.
 pub fn arguments(machine: &Machine, accel: Accel) -> impl Iterator<Item = &'static str> {
     // One thread for all processors: with more, a processor can run an int3 of a text patch that is long done
     // (its translated copy of the code is stale), and the guest dies of it.

@@ -3,7 +3,7 @@
 //!
 //! A distribution's image has no ELF symbols that would say where the tables are, so they are found by
 //! their shape: the token table holds the ten digits as tokens of their own, and the token index behind it
-//! must agree with it byte for byte. Everything else follows from there and is checked before it is believed.
+//! must agree with it byte for byte. Everything else is derived from them and checked before it is used.
 
 use anyhow::{bail, ensure, Context, Result};
 use std::collections::HashMap;

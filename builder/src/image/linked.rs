@@ -102,7 +102,7 @@ impl Shipped for Image {
 
     fn is_named(&self, name: &str, at: Spot) -> Named {
         if self.arch.is_linker_symbol(name) {
-            return if self.data_base == Some(at.at) { Named::Yes } else { Named::Elsewhere };
+            return if self.data_base == Some(at.at) { Named::Yes } else { Named::OtherUnits };
         }
         Named::of(self.kallsyms.named(name).map(|symbol| symbol.address == at.at))
     }

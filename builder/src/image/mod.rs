@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The shipped kernel as it runs: image, symbols, types, modules.
+//! The shipped kernel: image, symbols, types, modules.
 
 pub mod btf;
 pub mod indirect;

@@ -34,7 +34,7 @@ impl Module {
     }
 
     /// sympos of the symbol `name` at `spot`: 0 where it is unique, else from 1. None where there is no such symbol, or where
-    /// a namesake is gone once the module has started: positions are others then.
+    /// a namesake is gone once the module has started: positions change then.
     pub fn sympos(&self, name: &str, spot: Spot) -> Option<u64> {
         let starts =
             |s: &crate::elf::Symbol| s.section().is_some_and(|id| self.object.sections[id].name.starts_with(".init"));

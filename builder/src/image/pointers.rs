@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The pointers of a position-independent image: its dynamic relocations in, the places of all pointers out,
-//! with the address that each leads to before the kernel moves itself.
+//! with the address that each points to before the kernel moves itself.
 //!
 //! Such an image moves itself at boot by adding a distance to each of these places (arch/powerpc/kernel/reloc_64.S).
-//! A kernel does that for RELATIVE alone; nothing else is believed here.
+//! A kernel does this only for RELATIVE relocations, so only those are accepted here.
 
 use crate::arch::Arch;
 use anyhow::{bail, ensure, Context, Result};

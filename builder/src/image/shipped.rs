@@ -91,7 +91,7 @@ pub enum Named {
     /// It is.
     Yes,
     /// Symbols of this name are at other places only.
-    Elsewhere,
+    OtherUnits,
     /// No symbol of this name is in the symbol table (linker-made and section-end symbols are not).
     Unlisted,
 }
@@ -102,7 +102,7 @@ impl Named {
         match at_place.next() {
             None => Self::Unlisted,
             Some(first) if first || at_place.any(|is| is) => Self::Yes,
-            Some(_) => Self::Elsewhere,
+            Some(_) => Self::OtherUnits,
         }
     }
 }

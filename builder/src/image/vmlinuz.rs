@@ -115,7 +115,10 @@ fn unpack(data: &[u8]) -> Result<Vec<u8>> {
         }
         Packing::Lz4 => lz4::unpack(data, LIMIT),
         Packing::Unsupported(name) => {
-            bail!("the kernel is packed with {name}, which is not supported: unpack it yourself (scripts/extract-vmlinux in the kernel's source) and hand over the ELF image")
+            bail!(
+                "the kernel is packed with {name}, which is not supported: unpack it yourself \
+                 (scripts/extract-vmlinux in the kernel's source) and pass the ELF image"
+            )
         }
     }
 }

@@ -62,11 +62,12 @@ pub fn fit(ko: &[u8], report: &Report, target: &Target) -> Result<Fit> {
         reasons.push(format!("it is for {}, the target is {}", report.arch, target.arch));
     }
     if report.manifest.is_none() {
-        unchecked
-            .push("whether it was made from this very kernel: it does not say which build id it was made for".into());
+        unchecked.push(
+            "whether it was made from exactly this kernel: it does not say which build id it was made for".into(),
+        );
     }
     if report.livepatch && report.objects.is_none() {
-        unchecked.push("whether the functions that it replaces exist: they cannot be told".into());
+        unchecked.push("whether the functions that it replaces exist: their names are not known".into());
     }
     Ok(Fit { target: target.name.clone(), fits: reasons.is_empty(), reasons, unchecked })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a finished module says of itself: bytes of a .ko in, [`Report`] out. kmend's own live patches carry
-//! their manifest; of others as much is told as can be read from them, and what cannot is said.
+//! their manifest; of others, what can be read from them; what cannot be read is named.
 
 pub mod fit;
 pub mod signature;
@@ -17,7 +17,7 @@ use serde::Serialize;
 use signature::Signature;
 use std::collections::BTreeMap;
 
-/// All that is told of one module. docs/inspect.md has the fields.
+/// Everything reported about one module. docs/inspect.md has the fields.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Module name, from .modinfo.
@@ -36,9 +36,9 @@ pub struct Report {
     pub modinfo: BTreeMap<String, Vec<String>>,
     /// What made it, where that shows.
     pub made_by: Option<Maker>,
-    /// It takes the place of all older live patches; None where that cannot be told.
+    /// It replaces all older live patches; None if unknown.
     pub replace: Option<bool>,
-    /// The functions that it replaces, by klp object; None where they cannot be told.
+    /// The functions that it replaces, by klp object; None if unknown.
     pub objects: Option<Vec<Patched>>,
     /// Sections of livepatch relocations.
     pub livepatch_sections: Vec<KlpSection>,
@@ -50,7 +50,7 @@ pub struct Report {
     pub signature: Option<Signature>,
     /// The manifest inside of it.
     pub manifest: Option<Manifest>,
-    /// What cannot be told, and what in the module does not go together.
+    /// What is unknown, and what in the module contradicts itself.
     pub remarks: Vec<String>,
     /// Whether it fits a kernel, where one was given.
     pub fit: Option<Fit>,
@@ -106,8 +106,8 @@ pub fn inspect(ko: &[u8]) -> Result<Report> {
     };
     if livepatch && objects.is_none() {
         remarks.push(
-            "which functions it replaces cannot be told: it has no manifest of kmend's, and no table of functions \
-             in a form that is known (kpatch-build, klp-build, C arrays of klp_func)"
+            "it is not known which functions it replaces: it has no manifest of kmend, and no table of functions in \
+             a known form (kpatch-build, klp-build, C arrays of klp_func)"
                 .into(),
         );
     }
@@ -131,7 +131,7 @@ pub fn inspect(ko: &[u8]) -> Result<Report> {
         fit: None,
     };
     if livepatch && report.replace.is_none() {
-        report.remarks.push("whether it takes the place of older live patches cannot be told from the module".into());
+        report.remarks.push("the module does not show whether it replaces older live patches".into());
     }
     let disagreements = disagreements(&report);
     report.remarks.extend(disagreements);

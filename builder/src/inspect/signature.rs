@@ -70,7 +70,7 @@ pub fn split(ko: &[u8]) -> Result<Option<Parts<'_>>> {
     let info = rest.len().checked_sub(INFO).and_then(|at| rest.get(at..)).context("it is cut off")?;
     let size = u32::from_be_bytes([info[8], info[9], info[10], info[11]]) as usize;
     let end = rest.len() - INFO;
-    ensure!(size > 0 && size < end, "it says that it has {size} bytes, the file has {end} in front of it");
+    ensure!(size > 0 && size < end, "it says that it has {size} bytes, but only {end} come before it");
     let is_plain = info[..2].iter().chain(&info[3..8]).all(|&b| b == 0);
     Ok(Some(Parts { content: &rest[..end - size], der: &rest[end - size..end], id_type: info[2], is_plain }))
 }

@@ -203,7 +203,7 @@ fn a_manifest_that_is_too_new_is_named() {
     made.0.sections.push(Manifest { schema: 99, ..manifest() }.to_section().unwrap());
     let report = made.report();
     assert!(report.manifest.is_none());
-    assert!(report.remarks[0].contains("schema 99 of the manifest is not known"), "{:?}", report.remarks);
+    assert!(report.remarks[0].contains("schema 99 of the manifest is unknown"), "{:?}", report.remarks);
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn c_source() {
     assert_eq!(report.made_by, Some(Maker::CSource));
     let expected = vec![patched("vmlinux", &[("show", 1), ("store", 0)]), patched("ext4", &[("store", 2)])];
     assert_eq!(report.objects, Some(expected));
-    assert!(report.remarks[0].contains("place of older"), "{:?}", report.remarks);
+    assert!(report.remarks[0].contains("replaces older"), "{:?}", report.remarks);
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl<'a> Tables<'a> {
         Some(Function { name, sympos })
     }
 
-    /// Name of the klp object at a place: no pointer stands for vmlinux.
+    /// Name of the klp object at a place: no pointer means vmlinux.
     pub(crate) fn object_name(&self, at: Spot) -> Option<String> {
         match self.pointer(at) {
             None => Some("vmlinux".into()),

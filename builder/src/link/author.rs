@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The hooks file is the author's: a call of rustc or of kbuild in, and what rustc says of that file as a refusal out.
+//! Errors in the author's hooks file: a call of rustc or kbuild in; what rustc says about that file, as a refusal, out.
 
 use crate::error::{Refusal, Refused};
 use crate::hooks::file::HooksFile;

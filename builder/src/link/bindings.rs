@@ -4,7 +4,7 @@
 //!
 //! The flags are those with which the target's tree compiles: what a type looks like depends on them.
 
-use super::kept;
+use super::cache;
 use crate::files;
 use crate::sandbox::WORK;
 use crate::target::kbuild::command::Saved;
@@ -49,7 +49,7 @@ const FLAGS_MISSING: [&str; 4] =
 /// Besides, where the kernel has no crate of its own: error numbers.
 const FLAGS_COMPLETE: [&str; 2] = ["--allowlist-var", "E[A-Z0-9]+"];
 
-/// The headers whose text the bindings show; the config and the command stand for the others.
+/// The headers whose text the bindings show; for the others the config and the command are enough.
 const HEADERS: [&str; 4] = [
     "include/linux/livepatch.h",
     "include/linux/livepatch_external.h",
@@ -69,7 +69,7 @@ pub fn missing(target: &Target) -> Result<PathBuf> {
     let rustc = target.rustc.as_deref().unwrap_or_default();
     let mut parts = vec![rustc, &saved, &command, HEADER.1];
     parts.extend(seen.iter().map(String::as_str));
-    kept::bindings(&parts, |kept| {
+    cache::bindings(&parts, |kept| {
         files::write(&kept.join(HEADER.0), HEADER.1.as_bytes())?;
         let sandbox = target.sandbox().writable(kept, WORK);
         let made = sandbox.run("sh", &["-c", &command]);
@@ -90,7 +90,7 @@ pub fn seen(target: &Target) -> Result<Vec<String>> {
 /// The shell command that makes our bindings, from the text of kbuild's saved command file.
 fn command(saved: &str) -> Result<String> {
     let line = saved.lines().next().unwrap_or_default();
-    let (_, command) = line.split_once(" := ").context("its first line is no `savedcmd_… := …`")?;
+    let (_, command) = line.split_once(" := ").context("its first line is not `savedcmd_… := …`")?;
     // make's own escapes, as scripts/Kbuild.include's make-cmd writes them.
     let command = command.replace("$(pound)", "#").replace("$$", "$");
     let (bindgen, c_flags) = command.split_once(" -- ").context("no ` -- ` divides bindgen's flags from clang's")?;

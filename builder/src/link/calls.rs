@@ -4,10 +4,10 @@
 //! The kernel's top makefile asks the compiler some fifty times what it can before it does anything, which takes longer
 //! than to make the module, and the answers are the same for each module of a kernel. They end up in the environment of
 //! the makes that do the work (scripts/Makefile.build, .modpost and .modfinal), which are called the same for each module
-//! too, as it always is in the same folder. So a trial module goes the whole way once, with a program in the place of
-//! make that writes down how it is called; live patches begin where the top makefile's work ends.
+//! too, as it always is in the same folder. So a trial module goes the whole way once, with a program instead of make
+//! that writes down how it is called; live patches begin where the top makefile's work ends.
 
-use super::{bindings, kept};
+use super::{bindings, cache};
 use crate::sandbox::WORK;
 use crate::target::kbuild;
 use crate::target::Target;
@@ -68,7 +68,7 @@ pub fn known(target: &Target, args: &[&str], dir: &Path) -> Result<Option<PathBu
     }
     let depends = depends(target, args)?;
     let parts: Vec<&str> = depends.iter().map(String::as_str).collect();
-    let kept = kept::of_kbuild(&parts, |new| {
+    let kept = cache::of_kbuild(&parts, |new| {
         let step = progress::step("asking kbuild how it makes modules (kept for the next time)");
         record(target, args, new)?;
         step.done("");
@@ -164,7 +164,8 @@ fn script(calls: &[Call]) -> Option<String> {
             let value = match name.as_str() {
                 "MAKEFLAGS" => flags(value),
                 "MFLAGS" => continue,
-                // The program in the place of make is gone: who calls a make of his own (Makefile.modpost of 5.10) finds none.
+                // The program instead of make is gone: makefiles that call make themselves (Makefile.modpost of 5.10)
+                // do not find it.
                 "MAKE" => continue,
                 _ => value.clone(),
             };
@@ -176,7 +177,7 @@ fn script(calls: &[Call]) -> Option<String> {
     Some(text)
 }
 
-/// make's flags and variables without what the trial alone had: its jobs, and the program in the place of make.
+/// make's flags and variables without what only the trial had: its jobs, and the program instead of make.
 fn flags(value: &str) -> String {
     // A blank within a variable has a backslash before it.
     let mut words: Vec<String> = Vec::new();

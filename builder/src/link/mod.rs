@@ -2,15 +2,15 @@
 //! Stage link: emitted source and payload objects in, a kernel module out, by way of kbuild's
 //! external-module path with the target's own compilers, objtool and modpost.
 //!
-//! The run's folder is at one fixed path in the sandbox and holds nothing but what is written
-//! here, so the same inputs give the same bytes.
+//! The run's folder is at one fixed path in the sandbox and contains only what is written here, so the same inputs give
+//! the same bytes.
 
 mod author;
 mod bindings;
+mod cache;
 mod calls;
 mod crates;
 pub mod examples;
-mod kept;
 mod shim;
 
 pub use crates::replace_set;
@@ -48,8 +48,7 @@ const CALLS: &str = "/tmp/kmend/calls";
 /// nothing in the module has, nor anything that it loads with.
 ///
 /// Returns the bytes of NAME.ko, without debug sections and with all its symbols. Livepatch
-/// relocations are not in it yet: what is to become one is still a plain relocation to a weak
-/// undefined symbol.
+/// relocations are not in it yet: what will become one is still a plain relocation to a weak undefined symbol.
 pub fn link(
     target: &Target,
     name: &str,
@@ -141,8 +140,8 @@ fn kbuild(name: &str, payloads: usize, uses: Crate, cfgs: &[&str]) -> String {
     text
 }
 
-/// The sandbox with the run's folder, and what `make` has to be told for the kernel's symvers to be
-/// seen. A tree of its own has a Module.symvers only after a full build: until then the shipped one is used.
+/// The sandbox with the run's folder, and the variables of `make` for the kernel's symvers to be seen. A tree of its
+/// own has a Module.symvers only after a full build: until then the shipped one is used.
 fn sandbox(target: &Target, dir: &Path) -> Result<(sandbox::Sandbox, Option<String>)> {
     let sandbox = target.sandbox().writable(dir, sandbox::WORK);
     if target.tree.join("Module.symvers").exists() {
@@ -207,9 +206,9 @@ fn objtool_refuses(line: &str) -> Option<Refusal> {
     if !object.contains("_payload") && (!is_function || is_ours) {
         return None;
     }
-    let hint = "where the function calls one that never returns, and that is static or in a module, call a function around it that \
-                the kernel has already, or write the call as the last thing of a new function marked __noreturn";
-    let reason = format!("objtool, which checks the kernel's code, finds fault with the new code: {said}");
+    let hint = "if the function calls one that never returns, and that is static or in a module, call an existing \
+         function that calls it, or make the call the last statement of a new function marked __noreturn";
+    let reason = format!("objtool, which checks the kernel's code, rejects the new code: {said}");
     Some(Refusal::new("objtool", name, "", reason, hint))
 }
 

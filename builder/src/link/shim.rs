@@ -5,7 +5,7 @@
 //! paths. Below it is `core`, built for the flags of that kernel. Neither leaves an object behind: what the module uses
 //! of them is compiled into it, and what is missing then is an undefined symbol, which modpost refuses by name.
 
-use super::{author, bindings, kept};
+use super::{author, bindings, cache};
 use crate::arch;
 use crate::hooks::file::HooksFile;
 use crate::sandbox::{Sandbox, WORK};
@@ -84,7 +84,7 @@ impl<'a> Compiler<'a> {
             (Some(toolchain), _) => toolchain.clone(),
             (None, Some(_)) => Toolchain::provide(&Config::parse(""), None)?
                 .with_context(|| format!("no Rust toolchain can be found for {}", target.name))?,
-            (None, None) => bail!("{} has no Rust toolchain; `{}` makes it anew", target.name, store::again(target)),
+            (None, None) => bail!("{} has no Rust toolchain; `{}` makes it again", target.name, store::again(target)),
         };
         let unit = target.tree.join(UNIT);
         let saved = Saved::read(&files::read_text(&unit)?).with_context(|| unit.display().to_string())?;
@@ -152,7 +152,7 @@ impl Compiler<'_> {
     fn core(&self) -> Result<PathBuf> {
         let flags = self.flags.join(" ");
         let toolchain = self.toolchain.root.display().to_string();
-        kept::a_crate("core", &[&toolchain, &self.toolchain.rustc, &flags, &CORE.join(" "), BUILTINS.1], |dir| {
+        cache::a_crate("core", &[&toolchain, &self.toolchain.rustc, &flags, &CORE.join(" "), BUILTINS.1], |dir| {
             let step = progress::step("compiling Rust's core for the flags of this kernel (kept for the next time)");
             let library = library(&self.toolchain.root)?;
             let sandbox = self.sandbox(dir);
@@ -187,7 +187,7 @@ impl Compiler<'_> {
         let mut parts: Vec<&str> = vec![&self.toolchain.rustc, &core_name, &flags];
         parts.extend(SHIM.iter().chain([&PIN_INIT, &MACROS]).map(|(_, text)| *text));
         parts.extend(call.iter().chain(&seen).map(String::as_str));
-        kept::a_crate("kernel", &parts, |dir| {
+        cache::a_crate("kernel", &parts, |dir| {
             for (file, text) in SHIM.iter().chain([&bindings::HEADER, &PIN_INIT, &MACROS]) {
                 files::write(&dir.join(file), text.as_bytes())?;
             }
@@ -230,7 +230,7 @@ fn library(root: &Path) -> Result<Library> {
     Ok(Library { source: format!("{library}/core/src/lib.rs"), edition })
 }
 
-/// The file of conditions that stand for the kernel's configuration.
+/// The file of conditions that represent the kernel's configuration.
 const CFG: &str = "rustc_cfg";
 
 /// A line for each option that is on, as kbuild writes them for kernels with Rust.

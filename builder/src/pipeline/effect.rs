@@ -2,9 +2,9 @@
 //! What each fix does to the kernel: the fixes, the changes of the units and what of them is in the live patch, in; out,
 //! for each fix whether it is fixed live, does not concern this kernel, or is not fixed, and why.
 //!
-//! A unit that one fix alone reaches has its changes from that one. Where several reach it, it is compiled once more as each
-//! of them leaves it: what differs from the one before is what that fix changes. A fix whose state does not compile is
-//! judged together with the next one.
+//! If only one fix reaches a unit, all its changes come from that fix. If several do, the unit is compiled once more
+//! after each of them: what differs from the state before is what that fix changes. A fix after which the unit does not
+//! compile is judged together with the next one.
 
 use super::unit::{load, Changed};
 use super::Build;

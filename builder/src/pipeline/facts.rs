@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What a build came to, as facts: the stages' results in, the manifest out; and of a build that was refused, what is known
-//! of the changes.
+//! The results of a build, as facts: the stages' results in, the manifest out; and of a build that was refused, what is
+//! known of the changes.
 
 use super::unit::{Changed, Resolved};
 use super::{units, Build};
@@ -10,7 +10,7 @@ use crate::emit::{KlpFunc, Registration};
 use crate::image::symvers::Symvers;
 use crate::manifest::{FunctionFacts, Manifest, SymbolFacts, TargetFacts, UnitFacts, SCHEMA};
 use crate::postlink::Livepatch;
-use crate::prove::stage::{Shown, Unproven};
+use crate::prove::all_units::{Shown, Unproven};
 use crate::prove::{Proof, Verdict};
 use crate::resolve;
 use crate::source::fixed::Fixed;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What a stream says of the fixes of a request: fixes as they were read in, the same with the stream's words out.
+//! What a stream says about the fixes of a request: fixes as they were read in, the same with the stream's words out.
 
 use crate::source::Part;
 use anyhow::Result;
@@ -27,7 +27,7 @@ pub struct Label {
 /// Puts what the stream says onto the fixes as they were read, in order.
 ///
 /// # Errors
-/// A patch file that is another now than when the stream file was checked.
+/// A patch file that was changed since the stream file was checked.
 pub fn label(parts: &mut [Part], labels: &[Label]) -> Result<()> {
     let is_another = |part: &Part, label: &Label| part.fix.sha256 != label.sha256;
     if let Some((part, _)) = parts.iter().zip(labels).find(|(part, label)| is_another(part, label)) {

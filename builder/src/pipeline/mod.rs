@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The straight line from fixes to a live patch module. Each call is a stage and takes what the one before
-//! it returned.
+//! The pipeline from fixes to a live patch module. Each call is a stage and takes what the stage before it returned.
 
+mod audit;
 mod effect;
 mod facts;
 mod fixes;
 mod label;
 mod outcome;
 mod request;
-mod second;
 mod unit;
 mod units;
 
@@ -26,9 +25,9 @@ use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::manifest::FileFacts;
 use crate::postlink::post_link;
-use crate::prove::elsewhere::Elsewhere;
+use crate::prove::all_units::{self, prove_all, Claim, Unproven};
+use crate::prove::other_units::OtherUnits;
 use crate::prove::rebuild::{rebuild, Round};
-use crate::prove::stage::{self, prove_all, Claim, Unproven};
 use crate::reach::affected::{self, Affected};
 use crate::reach::narrow::narrow;
 use crate::reach::untraced;
@@ -166,8 +165,8 @@ fn affected(
 ) -> Result<Affected> {
     let target = session.target();
     let affected = affected::units(target, tree, request.limit, absent)
-        .map_err(|error| types::far::telling(error, target, tree, &request.allow_layout, work))?;
-    types::far::ask(target, tree, &affected, &request.allow_layout, work)?;
+        .map_err(|error| types::spot_check::telling(error, target, tree, &request.allow_layout, work))?;
+    types::spot_check::ask(target, tree, &affected, &request.allow_layout, work)?;
     let asked = untraced::asked(target, tree, &affected);
     if let Some(first) = asked.first() {
         untraced::ask(target, tree, &asked, &session.image(Some(first))?.layouts, work)?;
@@ -185,7 +184,7 @@ fn carry_over<'u>(
     let Build { session, request, tree, image, symvers, work, .. } = *build;
     let target = session.target();
     let pairs: Vec<_> = units.iter().map(|u| (u.pair, &u.changes)).collect();
-    let layouts = types::stage::check(target, tree, &pairs, &request.allow_layout, work)?;
+    let layouts = types::check::check(target, tree, &pairs, &request.allow_layout, work)?;
     let renamed = renamed::refusals(&units.iter().map(|u| (u.source(), &u.changes)).collect::<Vec<_>>());
     let known = [layouts, build.affected.refusals.clone(), exported_already(units, symvers), renamed].concat();
     let mut units = extract_all(units, known)?;
@@ -204,8 +203,8 @@ fn carry_over<'u>(
     }
     let mut every: Vec<_> = units.iter_mut().map(|u| (u.module(), &mut u.extract)).collect();
     resolve::pointers::settle(&mut every, symvers);
-    let elsewhere = Elsewhere::new(session, work);
-    let world = stage::Against { image, modules: &modules, symvers, elsewhere: &elsewhere };
+    let elsewhere = OtherUnits::new(session, work);
+    let world = all_units::Against { image, modules: &modules, symvers, elsewhere: &elsewhere };
     let (units, unproven) = prove_units(request, units, &world)?;
     check_inlining(&units)?;
     let world = World { image, modules: &modules, symvers };
@@ -248,8 +247,8 @@ fn carry_over<'u>(
         n => format!("{n} livepatch relocations"),
     };
     step.done(&format!("{} bytes, {relocations}", linked.len()));
-    let against = second::Against { fixed: &fixed, unproven: &unproven, image, modules: &modules, symvers };
-    let read_again = |ko: &[u8]| second::read_again(ko, &units, &against);
+    let against = audit::Against { fixed: &fixed, unproven: &unproven, image, modules: &modules, symvers };
+    let read_again = |ko: &[u8]| audit::read_again(ko, &units, &against);
     also(&linked, &read_again);
     manifest.audit = Some(read_again(&linked)?);
     let module = livepatch.with_manifest(&manifest)?;
@@ -358,7 +357,7 @@ fn refuse_overridden(session: &Session, kernel: &Kernel<'_>, units: &[Extracted<
 fn prove_units<'u>(
     request: &Request,
     units: Vec<Extracted<'u>>,
-    world: &stage::Against<'_>,
+    world: &all_units::Against<'_>,
 ) -> Result<(Vec<Proven<'u>>, Vec<Unproven>)> {
     let references = resolve::left_to_livepatch(&extracts(&units), world.symvers);
     let kbuild: Vec<&kbuild::Unit> = units.iter().map(|u| &u.pair.unit).collect();
@@ -388,7 +387,7 @@ fn prove_units<'u>(
         proven = Some(tried);
         Ok(doubts)
     })?;
-    let stage::Proven { units: proofs, unproven } = proven.context("no unit was compared")?.proven()?;
+    let all_units::Proven { units: proofs, unproven } = proven.context("no unit was compared")?.proven()?;
     let unused = |name: &&String| !unproven.iter().any(|u| u.function == **name);
     // What a stream lets pass may be needed for another of its kernels.
     if let Some(name) = request.allow_unproven.iter().find(unused).filter(|_| request.stream.is_none()) {
@@ -401,7 +400,7 @@ fn prove_units<'u>(
 
 /// What all units refer to together.
 struct References {
-    /// Livepatch symbols by the name that stands for each in the payloads.
+    /// Livepatch symbols by their names in the payloads.
     klp: BTreeMap<String, KlpSymbol>,
     /// Exports.
     exports: Vec<String>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What came out of a build, as plain data, and what was seen on the way. stream/result.rs has the form in which a
-//! result comes back from another machine.
+//! The outcome of a build, as plain data, and what was observed while building. stream/result.rs has the form in which
+//! a result comes back from another machine.
 
 use crate::explain::FunctionCode;
 use crate::manifest::{Manifest, UnitFacts};

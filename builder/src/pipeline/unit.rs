@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! One record a unit, which grows on its way through the line: [`Compiled`] → [`Changed`] → [`Extracted`] → [`Proven`] →
-//! [`Resolved`]. Each wraps the one before, so that nothing is joined by its position in a list.
+//! One record per unit, which grows on its way through the pipeline: [`Compiled`] → [`Changed`] → [`Extracted`] →
+//! [`Proven`] → [`Resolved`]. Each wraps the one before, so that nothing is joined by its position in a list.
 
 use crate::audit::statics::Statics as Declarations;
 use crate::compile::ObjectPair;
@@ -10,7 +10,7 @@ use crate::elf::read::{read, Take};
 use crate::elf::Object;
 use crate::extract::Extract;
 use crate::image::Image;
-use crate::prove::stage::UnitProof;
+use crate::prove::all_units::UnitProof;
 use crate::resolve;
 use anyhow::{Context, Result};
 use std::cell::OnceCell;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Units on their way through the line: compiled pairs in; units with their objects, those that hold changes, and what
-//! brought the changes, out.
+//! Units on their way through the pipeline: compiled pairs in; units with their objects, those that hold changes, and
+//! what brought the changes, out.
 
 use super::unit::{load, Both, Changed, Compiled, Shelf};
 use crate::audit;
-use crate::compile::again::{self, How};
 use crate::compile::named;
+use crate::compile::recompile::{self, How};
 use crate::diff::locals::Evidence;
 use crate::diff::{patchability, ChangedFunction};
 use crate::elf::read::{read, Take};
@@ -115,7 +115,7 @@ pub fn settle<'u>(
 fn find_statics(target: &Target, tree: &PatchedTree, asked: &mut [&mut Changed<'_>], work: &Path) -> Result<()> {
     let fixed = Fixed::of(tree, &target.tree_inside);
     let named: Vec<&kbuild::Unit> = asked.iter().map(|unit| &unit.pair.unit).collect();
-    let read = again::types(target, tree, &named, work, |i, (original, patched)| {
+    let read = recompile::types(target, tree, &named, work, |i, (original, patched)| {
         let both = || -> Result<_> {
             let mut evidence = Evidence { original: read_statics(&original)?, patched: read_statics(&patched)? };
             for declared in evidence.patched.values_mut() {
@@ -143,7 +143,7 @@ fn name_data<'u>(
     work: &Path,
 ) -> Result<()> {
     let named: Vec<&kbuild::Unit> = asked.iter().map(|unit| &unit.pair.unit).collect();
-    let objects = again::naming_data(target, tree, &named, work)?;
+    let objects = recompile::naming_data(target, tree, &named, work)?;
     for (unit, (plain, moved)) in asked.iter_mut().zip(objects) {
         let pair = unit.pair;
         let load = |bytes: &[u8], like: &Object| -> Result<Object> {
@@ -151,7 +151,7 @@ fn name_data<'u>(
             named::restore(&mut object, like);
             Ok(object)
         };
-        let both = |(original, patched): &again::Pair, like: Both<'_>| -> Result<Both<'u>> {
+        let both = |(original, patched): &recompile::Pair, like: Both<'_>| -> Result<Both<'u>> {
             Ok(shelf.keep((load(original, like.0)?, load(patched, like.1)?)))
         };
         (unit.original, unit.patched) = both(&plain, (unit.original, unit.patched))?;
@@ -180,7 +180,7 @@ pub fn do_without<'u>(
     shelf: &'u Shelf,
     work: &Path,
 ) -> Result<()> {
-    let possible = |how: &How| again::is_possible(*how, target, tree);
+    let possible = |how: &How| recompile::is_possible(*how, target, tree);
     for how in [How::ReadsVariables, How::ReadsKeys, How::LongJumps].into_iter().filter(possible) {
         let is_concerned = |unit: &&mut Changed<'u>| match (how, unit.module()) {
             (How::ReadsVariables, None) if unit.moved.is_none() => patchability::is_changed_at_boot(&unit.changes),
@@ -194,7 +194,7 @@ pub fn do_without<'u>(
             continue;
         }
         let named: Vec<&kbuild::Unit> = concerned.iter().map(|unit| &unit.pair.unit).collect();
-        let objects = again::again(target, tree, &named, how, work)?;
+        let objects = recompile::recompile(target, tree, &named, how, work)?;
         for (unit, (original, patched)) in concerned.into_iter().zip(objects) {
             let load = |bytes: &[u8], like: &Object| -> Result<Object> {
                 let mut object = load(unit.pair, bytes, "compiled again")?;

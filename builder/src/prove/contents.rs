@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Constants that the proven functions of a unit use: sections of read-only data and where they are in; functions that use
-//! others than the rebuilt ones out.
+//! Constants that the proven functions of a unit use: sections of read-only data and their places in; functions whose
+//! shipped constants differ from the rebuilt ones out.
 //!
-//! Code may be the same to the byte while a table that it reads is not, and a live patch takes such tables along (switch
-//! tables, initial values, `CSWTCH`). A section is compared as a whole: which part of it a function uses cannot always be
-//! told. What the linker merges is compared where it is referred to.
+//! Code may be byte for byte the same while a table that it reads differs, and a live patch copies such tables (switch
+//! tables, initial values, `CSWTCH`). A section is compared as a whole, because it is not always known which part of it
+//! a function uses. What the linker merges is compared where it is referred to.
 
 use super::{Run, Verdict};
 use crate::elf::{Reloc, SecId};

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage prove: shows that the rebuilt original of a unit is what runs.
 //!
-//! A unit compiled with kbuild's own flags is in the shipped image as a few contiguous pieces, one a
-//! section. Where each of them is comes from the unit's function names; then every byte and every
-//! reference is compared, references as targets, not masked. What this settles on the way, the place of
-//! each section, tells namesakes apart and gives static data their addresses.
+//! A unit compiled with kbuild's own flags is in the shipped image as a few contiguous pieces, one per section. Where
+//! each of them is comes from the unit's function names; then every byte and every reference is compared, references as
+//! targets, not masked. The place of each section, which is found on the way, distinguishes functions of the same name
+//! and gives static data their addresses.
 
+pub mod all_units;
 mod contents;
-pub mod elsewhere;
 pub mod explain;
+pub mod other_units;
 mod place;
 pub mod rebuild;
 pub mod report;
-pub mod stage;
 mod tables;
 
 use crate::arch::Field;
@@ -308,14 +308,14 @@ impl Run<'_> {
         }
     }
 
-    /// Compares what the symbol of `r` is with the place that stands for it in what is shipped.
+    /// Compares what the symbol of `r` is with its place in the shipped code.
     fn target(&mut self, piece: &Piece<'_>, r: &Reloc, place: Spot) -> Result<(), String> {
         let symbol = &self.object.symbols[r.symbol];
         let name = symbol.name.clone();
         let Some(home) = symbol.section() else {
             return match self.shipped.is_named(&name, place) {
                 Named::Yes | Named::Unlisted => self.learn(&name, place),
-                Named::Elsewhere => Err(format!(
+                Named::OtherUnits => Err(format!(
                     "the shipped code refers to {}, the rebuilt code to {name}",
                     self.shipped.describe(place)
                 )),
@@ -394,7 +394,7 @@ impl Run<'_> {
             s.section() == Some(section) && s.bind != Bind::Weak && !s.name.is_empty() && s.kind != SymKind::Section
         };
         let elsewhere =
-            |s: &&crate::elf::Symbol| self.shipped.is_named(&s.name, base.moved(s.value as i64)) == Named::Elsewhere;
+            |s: &&crate::elf::Symbol| self.shipped.is_named(&s.name, base.moved(s.value as i64)) == Named::OtherUnits;
         self.object.symbols.iter().filter(named).find(elsewhere).map(|s| s.name.as_str())
     }
 

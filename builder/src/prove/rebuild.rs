@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Originals, rebuilt as they were shipped: units in; their objects, twice where it takes that, to someone who compares them with
-//! what is shipped.
+//! Originals, rebuilt as they were shipped: units in; their objects out to a function that compares them with what is
+//! shipped; compiled a second time if that is needed.
 
 use crate::compile;
 use crate::target::kbuild::Unit;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Whole files against the shipped kernel, without any fix: units in, which of their functions are there out.
+//! Compares whole files with the shipped kernel, without any fix: units in, which of their functions match out.
 //! `kmend-build prove` and `cargo xtask prove` show it.
 
 use super::explain::{self, Evidence};
 use super::rebuild::rebuild;
-use super::{stage, Proof, Verdict};
+use super::{all_units, Proof, Verdict};
 use crate::compile;
 use crate::elf::read::{read, Take};
 use crate::elf::Object;
@@ -117,13 +117,13 @@ impl<'a> Prover<'a> {
     fn compare_one(&self, unit: &Unit, object: &[u8]) -> Result<UnitReport> {
         let object = read(object, Take::NoDebug).with_context(|| format!("{} (as shipped)", unit.object))?;
         let module = unit.module.as_deref();
-        let proof = stage::prove_unit(&object, module, &self.image, &self.modules)?;
+        let proof = all_units::prove_unit(&object, module, &self.image, &self.modules)?;
         let mut differs = Vec::new();
         for (function, verdict) in &proof.functions {
             if let Verdict::Differs { at, offset, why } = verdict {
-                let at = at.map(|at| stage::describe(at, module, &self.image, &self.modules)).transpose()?;
+                let at = at.map(|at| all_units::describe(at, module, &self.image, &self.modules)).transpose()?;
                 let evidence = self.evidence.get_or_init(|| Evidence::of(self.target, &self.image));
-                let shipped = stage::shipped(module, &self.image, &self.modules)?;
+                let shipped = all_units::shipped(module, &self.image, &self.modules)?;
                 differs.push(Difference {
                     function: function.clone(),
                     at,

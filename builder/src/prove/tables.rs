@@ -2,10 +2,10 @@
 //! What special sections say about a function: a function of known place in, the first difference between the entries that
 //! the rebuilt object and the shipped kernel have about it out.
 //!
-//! Code may be the same to the byte while an alternative, the way out of a fault or the key of a jump label is another,
-//! and a live patch takes all these along. Entries are found by the code that they refer to: linker and build tools may sort
-//! them. A table that the unit has nothing in is not looked at, nor one of which the image does not say where it is (a
-//! kernel without CONFIG_KALLSYMS_ALL).
+//! Code may be byte for byte the same while an alternative, an exception table entry or the key of a jump label
+//! differs, and a live patch copies all of these. Entries are found by the code that they refer to, because linker and
+//! build tools may sort them. A table without entries of the unit is not compared, nor is one whose place the image
+//! does not show (a kernel without CONFIG_KALLSYMS_ALL).
 
 use super::Run;
 use crate::elf::{Object, Reloc, SecId};

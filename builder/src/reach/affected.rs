@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Stage affected: touched files in, the translation units that they reach and the target's config builds out.
 //!
-//! A touched C file is a unit, or part of those that include it; a touched header is part of many. Which of these change
-//! is the preprocessor's to say (`reach/narrow.rs`). What a fix changes and a live patch cannot carry is refused by
-//! name; what does not belong to this kernel is left out with a note.
+//! A touched C file is a unit, or part of those that include it; a touched header is part of many. The preprocessor
+//! decides which of these change (`reach/narrow.rs`). A changed file that a live patch cannot contain is refused by
+//! name; a file that does not belong to this kernel is left out with a note.
 
 use super::find::find;
 use super::headers::Seers;

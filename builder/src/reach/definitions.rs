@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Which .c files may define a function: a target's tree in, files by the function's name out. What was found is kept for
-//! the next time. It is found by the looks of the text; whoever asks compiles the file and sees.
+//! Which .c files may define a function: a target's tree in, files by the function's name out. The result is cached.
+//! The search goes by the form of the text; the caller compiles the file to be certain.
 
 use super::includes::{fingerprint, walk};
 use crate::files;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Which units some touched files reach: the files in; the units that the target's config builds of them and of what
-//! includes them, and what else becomes of the files, out.
+//! Which units some touched files reach: the files in; the units that the target's config builds from them and from
+//! files that include them, and how the other files are handled, out.
 
 use super::generated;
 use super::headers::{seen, Seen, Seers};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! How many units a fix may reach through headers: their number in, a refusal that says what it would take out.
+//! How many units a fix may reach through headers: their number in, a refusal that says what the build would cost out.
 
 use crate::error::{Refusal, Refused};
 use anyhow::Result;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Stage narrow: the units that the fixes reach by way of headers in, those whose code can differ out.
+//! Stage narrow: the units that the fixes reach through headers in, those whose code can differ out.
 //!
 //! A header reaches hundreds of units, and changes the code of a few. Each unit is preprocessed with kbuild's own command,
 //! as it is and with the fixes, and left out when what matters of both is the same (`c/tokens.rs`). The checksum of the
-//! original is kept with the files that it was made of, as originals' objects are: a run that was broken off goes
-//! on where it was.
+//! original is kept with the files that it was made of, as originals' objects are: an interrupted run continues where
+//! it stopped.
 //!
 //! The words that the original's code refers to are kept beside its checksum. Where a fix changes functions in a header that
 //! thousands of units include (`reach/headers/`), each is preprocessed once as it is, and those that refer to none of these
@@ -170,7 +170,7 @@ impl Asking<'_> {
         Ok(units)
     }
 
-    /// Asks for each unit what becomes of its code.
+    /// Asks for each unit whether its code changes.
     fn all(&self, units: &[Unit], step: &progress::Step) -> Result<Vec<Answer>> {
         self.each(units, step, |unit, n| self.one(unit, n))
     }
@@ -204,7 +204,7 @@ impl Asking<'_> {
                 Ok(Ok(made))
             }
             Err(error) => match error.downcast::<CompilerSays>()? {
-                // Anything but a header that is not there is the target's fault, and is told as such.
+                // Every error other than a missing header is a fault of the target, and reported as such.
                 CompilerSays(words) if words.contains("No such file or directory") => Ok(Err(words)),
                 CompilerSays(words) => {
                     Err(explain(CompilerSays(words).into(), self.target, None, unit, Variant::Original))

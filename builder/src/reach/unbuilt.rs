@@ -28,7 +28,7 @@ pub(super) fn why_unbuilt(target: &Target, source: &str) -> String {
     "no makefile of this configuration builds it or a file that includes it".into()
 }
 
-/// Finds the lines that name `name`, when all of them hang on options that `config` does not set.
+/// Finds the lines that name `name`, if all of them depend on options that `config` does not set.
 fn option_off(makefile: &str, name: &str, config: &str) -> Option<String> {
     let is_on = |option: &str| {
         config.lines().any(|l| l.strip_prefix(option).is_some_and(|r| r.starts_with("=y") || r.starts_with("=m")))

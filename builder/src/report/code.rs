@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 const AROUND: usize = 4;
 /// Shorter runs are not worth a fold.
 const FOLD: usize = 6;
-/// No more rows than this are written for one function: a page is to be opened.
+/// At most this many rows are written for one function, so that browsers can open the page.
 const MOST: usize = 6000;
 
 /// Writes the table.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Text in, HTML out. Everything that a page holds goes through here: patches, symbols and sources are not to be trusted.
+//! Text in, HTML out. All text of a page is escaped here: patches, symbols and sources are not trusted.
 
 use crate::visible::visible;
 

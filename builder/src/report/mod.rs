@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The report: what a build or a comparison came to, in; one HTML page that needs nothing else, out.
+//! The report: the result of a build or a comparison in; one self-contained HTML page out.
 
 mod code;
 pub mod html;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The page of a build: what was asked for and how it ended in, a [`Page`] out.
+//! The page of a build: the request and the outcome in, a [`Page`] out.
 
 use super::{units, End, FixText, Page};
 use crate::pipeline::{Outcome, Request, Seen};

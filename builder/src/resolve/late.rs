@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Relocations that come too late. Jump labels, static calls and alternatives are read when the live patch
 //! module loads; a relocation that waits for another module is applied after that
-//! (kernel/livepatch/core.c, klp_init_object_loaded). Code with static keys and static calls of modules is compiled in
-//! another way (`compile/again.rs`); what depends on such a relocation all the same is refused.
+//! (kernel/livepatch/core.c, klp_init_object_loaded). Code with static keys and static calls of modules is compiled
+//! differently (`compile/recompile.rs`); what still depends on such a relocation is refused.
 
 use crate::diff::view::{ItemKind, Ref};
 use crate::diff::ChangeSet;
@@ -25,7 +25,7 @@ pub fn uses_keys(changes: &ChangeSet<'_>, symvers: &Symvers) -> bool {
     let is_late = |to: Ref| match to {
         Ref::External { symbol, .. } => !symvers.is_open(&view.object.symbols[symbol].name),
         Ref::Item { item, .. } => {
-            // Descriptors of dynamic debug go along with the code.
+            // Descriptors of dynamic debug are copied with the code.
             let is_kept =
                 class_of(&view.section(item).name) == Some(Class::Data) && view.section(item).name != "__dyndbg";
             view.items[item].kind == ItemKind::Data && is_kept && changes.twins.of_patched[item].is_some()

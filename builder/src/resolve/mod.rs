@@ -77,8 +77,8 @@ pub struct World<'a> {
 pub struct Resolved {
     /// What came of each unit, in order.
     pub units: Vec<UnitResolved>,
-    /// Livepatch symbols by the name that stands for each in the payloads: with [`TOMBSTONE`] before it, or where objtool has to
-    /// know it, its own.
+    /// Livepatch symbols by their names in the payloads: with [`TOMBSTONE`] before it, or where objtool has to know it,
+    /// its own.
     pub klp: BTreeMap<String, KlpSymbol>,
     /// Exported symbols that the module uses as any module does.
     pub exports: Vec<String>,
@@ -96,7 +96,7 @@ pub struct UnitResolved {
 /// Modules whose exports the units use, so that they have to be at hand for [`resolve`].
 pub fn modules_needed(units: &[(Option<&str>, &Extract)], symvers: &Symvers) -> Vec<String> {
     let mut all: Vec<String> = units.iter().filter_map(|(m, _)| m.map(str::to_string)).collect();
-    let used = units.iter().flat_map(|(_, e)| &e.externals).filter(|e| e.origin == Origin::Elsewhere);
+    let used = units.iter().flat_map(|(_, e)| &e.externals).filter(|e| e.origin == Origin::OtherUnits);
     all.extend(used.filter_map(|e| exporter(&e.name, symvers)?.module.clone()));
     all.sort();
     all.dedup();
@@ -113,7 +113,7 @@ pub fn modules_used<'m>(
     let provided = Provided::new(units.iter().copied());
     let mut found = BTreeSet::new();
     for (own, extract) in units.iter().filter_map(|(module, extract)| Some(((*module)?, extract))) {
-        for name in extract.externals.iter().filter(|e| e.origin == Origin::Elsewhere).map(|e| &e.name) {
+        for name in extract.externals.iter().filter(|e| e.origin == Origin::OtherUnits).map(|e| &e.name) {
             let payload = provided.unit(Some(own), name, symvers).and_then(|n| provided.module(n));
             let export = exporter(name, symvers).and_then(|e| e.module.as_deref());
             let defined = |m: &&str| modules.get(*m).is_some_and(|m| m.named(name).next().is_some());
@@ -152,14 +152,14 @@ fn is_found(module: Option<&str>, external: &External, symvers: &Symvers, provid
         return false;
     }
     let is_own = module.is_some() && matches!(external.origin, Origin::Unit { .. });
-    (external.origin == Origin::Elsewhere || matches!(external.origin, Origin::Unit { local: false, .. }))
+    (external.origin == Origin::OtherUnits || matches!(external.origin, Origin::Unit { local: false, .. }))
         && (provided.unit(module, name, symvers).is_some() || (symvers.is_open(name) && !is_own))
 }
 
 /// Resolves all units. `noreturns` are the functions that objtool knows by name not to return.
 ///
 /// # Errors
-/// Symbols that cannot be told, or that livepatch would resolve too late.
+/// Symbols that are ambiguous, or that livepatch would resolve too late.
 pub fn resolve(units: &[Unit<'_>], world: &World<'_>, noreturns: &BTreeSet<String>) -> Result<Resolved, Vec<Refusal>> {
     let provided = Provided::new(units.iter().map(|u| (u.module, u.extract)));
     let mut out = Resolved::default();
@@ -267,7 +267,7 @@ fn find(
             // Of a weak name the kernel may have another definition than this unit.
             let own = unit.proof.spot(unit.rebuilt, name);
             let own =
-                own.filter(|s| Shipped::is_named(world.image, name, *s) != crate::image::shipped::Named::Elsewhere);
+                own.filter(|s| Shipped::is_named(world.image, name, *s) != crate::image::shipped::Named::OtherUnits);
             let place = own.or_else(|| {
                 let mut globals = world.image.kallsyms.named(name).filter(|s| s.is_global());
                 let first = globals.next()?;
@@ -306,7 +306,7 @@ fn find(
                         .filter(|&s| Shipped::is_named(module, name, s) == crate::image::shipped::Named::Yes)
                 };
                 let is_foreign = match external.origin {
-                    Origin::Elsewhere => true,
+                    Origin::OtherUnits => true,
                     Origin::Running { .. } => !defines(unit.rebuilt, name),
                     Origin::Unit { .. } => false,
                 };
@@ -362,7 +362,7 @@ fn defines(object: &Object, name: &str) -> bool {
     object.symbols.iter().any(|s| s.name == name && s.section().is_some())
 }
 
-/// The name that stands for a livepatch symbol in the payloads. objtool takes the prefix off: without it the name must not be one of
+/// The name of a livepatch symbol in the payloads. objtool takes the prefix off: without it the name must not be one of
 /// the payloads' `own`, whose cold parts it would give to the running kernel's function.
 ///
 /// A function that objtool knows by its name not to return keeps it where nothing else has it. Under another objtool would take

@@ -82,7 +82,7 @@ pub fn settle(kernel: &Kernel<'_>, (module, original): (Option<&str>, &Object), 
         (symbol.place, symbol.bind, symbol.value, symbol.size) = (Place::Undefined, Bind::Global, 0, 0);
         let name = symbol.name.clone();
         if !extract.externals.iter().any(|e| e.name == name) {
-            extract.externals.push(External { name, origin: Origin::Elsewhere });
+            extract.externals.push(External { name, origin: Origin::OtherUnits });
         }
     }
     object.sort_symbols();
@@ -90,7 +90,7 @@ pub fn settle(kernel: &Kernel<'_>, (module, original): (Option<&str>, &Object), 
         let by_weak_name = matches!(&external.origin, Origin::Unit { local: false, .. });
         let weak = |s: &Symbol| s.name == external.name && s.section().is_some() && s.bind == Bind::Weak;
         if by_weak_name && original.symbols.iter().any(weak) && kernel.overrides(module, &external.name) {
-            external.origin = Origin::Elsewhere;
+            external.origin = Origin::OtherUnits;
         }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the running kernel has where the payload's references lead: a payload and the places of its undefined symbols in,
-//! refusals out. Memory that is gone may not be referred to, memory that is read-only may not be written, and an indirect call
-//! may only enter functions that begin with ENDBR.
+//! refusals out. Code must not refer to freed memory or write to read-only memory, and an indirect call may only enter
+//! functions that begin with ENDBR.
 
 use super::{KlpSymbol, World};
 use crate::diff::storage::read_only_written;

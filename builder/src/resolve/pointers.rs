@@ -26,7 +26,7 @@ pub fn settle(units: &mut [(Option<&str>, &mut Extract)], symvers: &Symvers) {
         .iter()
         .enumerate()
         .map(|(n, (module, extract))| {
-            let foreign = extract.externals.iter().filter(|e| e.origin == Origin::Elsewhere).map(|e| &e.name);
+            let foreign = extract.externals.iter().filter(|e| e.origin == Origin::OtherUnits).map(|e| &e.name);
             let replaced = foreign.filter(|name| {
                 let owner = provided.unit(*module, name, symvers).filter(|owner| *owner != n);
                 owner.is_some_and(|owner| is_replaced(units[owner].1, name))
@@ -64,7 +64,7 @@ pub fn new_callbacks(units: &[(Option<&str>, &Extract)], symvers: &Symvers) -> V
     let provided = Provided::new(units.iter().copied());
     let mut found: Vec<Warning> = Vec::new();
     for (n, (module, extract)) in units.iter().enumerate() {
-        for name in extract.externals.iter().filter(|e| e.origin == Origin::Elsewhere).map(|e| &e.name) {
+        for name in extract.externals.iter().filter(|e| e.origin == Origin::OtherUnits).map(|e| &e.name) {
             let Some(owner) = provided.unit(*module, name, symvers).filter(|owner| *owner != n) else { continue };
             let owner = units[owner].1;
             let is_function = |s: &Symbol| s.name == *name && s.section().is_some() && s.kind == SymKind::Func;
@@ -153,7 +153,7 @@ mod tests {
         let externals = symbols
             .iter()
             .filter(|(_, place)| *place == Place::Undefined)
-            .map(|(name, _)| External { name: name.to_string(), origin: Origin::Elsewhere });
+            .map(|(name, _)| External { name: name.to_string(), origin: Origin::OtherUnits });
         Extract {
             externals: externals.collect(),
             object: Object { arch: &X86_64, flags: 0, sections, symbols: all },

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Global names that the payloads bring along: the extracts of all units in, the payload that a unit means by a name out.
+//! Global names that the payloads define: the extracts of all units in, the payload that a unit means by a name out.
 //!
-//! vmlinux and each module have names of their own, and a live patch for several of them is one module: who refers to a
-//! name means its own klp object's, else what is exported. Names that several payloads bring are kept apart by other names.
+//! vmlinux and each module have names of their own, and a live patch for several of them is one module: a reference to
+//! a name means that of its own klp object, or else an export. A name that several payloads define gets a different
+//! name in each.
 
 use crate::diff::names::cold_parent;
 use crate::elf::{Bind, Object, Symbol};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! How much a tool in the sandbox may take: from the environment, or what compilers need many times over.
+//! Limits of a tool in the sandbox: from the environment, or several times what compilers need.
 
 use std::process::{Command, Output};
 use std::time::Duration;

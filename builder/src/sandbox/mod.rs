@@ -2,21 +2,21 @@
 //! Runs a target's own tools: in its build root, at one fixed path, with an empty environment, so that
 //! the same inputs give the same bytes on every machine; and so that what a fix makes them do stays there.
 //!
-//! What holds inside: nothing but the folders that a build writes to can be written; no capabilities, no new privileges;
-//! no network, no devices but the harmless ones, no processes of the host, no sysfs; a user namespace of its own where the machine
-//! allows it; [`Limits`] of time, memory, processes and output. docs/security.md says what that is good for.
+//! Inside the sandbox: only the folders that a build writes to are writable; no capabilities, no new privileges; no
+//! network, no devices but the harmless ones, no processes of the host, no sysfs; a user namespace of its own where the
+//! machine allows it; [`Limits`] of time, memory, processes and output. docs/security.md explains why.
 
+mod isolation;
 mod limits;
 mod run;
-mod way;
 
 pub use limits::Limits;
 pub use run::{run, tail, within};
 
 use anyhow::Result;
+use isolation::Isolation;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use way::Way;
 
 /// The prepared kernel tree's folder inside the sandbox.
 pub const TREE: &str = "/tmp/kmend/linux";
@@ -55,7 +55,7 @@ pub fn is_shown(name: &str) -> bool {
 /// # Errors
 /// It does not: the cause, and the ways out.
 pub fn possible() -> Result<()> {
-    way::of_this_machine().map(|_| ())
+    isolation::of_this_machine().map(|_| ())
 }
 
 impl Sandbox {
@@ -101,15 +101,15 @@ impl Sandbox {
     /// # Errors
     /// No sandbox can be made on this machine; says why, and the ways out.
     pub fn command(&self, program: &str, args: &[&str]) -> Result<Command> {
-        Ok(self.command_by(way::of_this_machine()?, program, args))
+        Ok(self.command_by(isolation::of_this_machine()?, program, args))
     }
 
-    fn command_by(&self, way: Way, program: &str, args: &[&str]) -> Command {
+    fn command_by(&self, isolation: Isolation, program: &str, args: &[&str]) -> Command {
         let mut c = self.limits.command("bwrap");
         c.env_clear().env("PATH", PATH).stdin(Stdio::null());
         c.args(["--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
         c.args(["--unshare-net", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"]);
-        if way == Way::OwnUsers {
+        if isolation == Isolation::OwnUsers {
             c.args(["--unshare-user", "--uid", "0", "--gid", "0"]);
         }
         self.show_root(&mut c);

@@ -11,11 +11,11 @@ fn says(sandbox: &Sandbox, script: &str) -> String {
     String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned()
 }
 
-fn ways() -> Vec<Way> {
-    let best = way::of_this_machine().unwrap();
+fn isolations() -> Vec<Isolation> {
+    let best = isolation::of_this_machine().unwrap();
     let root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
     if root {
-        vec![best, Way::AsRoot]
+        vec![best, Isolation::AsRoot]
     } else {
         vec![best]
     }
@@ -31,18 +31,18 @@ fn nothing_of_the_environment_gets_in() {
 
 #[test]
 fn nobody_has_power_inside() {
-    for way in ways() {
+    for isolation in isolations() {
         let script = "cat /proc/self/status; echo x > /proc/sys/kernel/core_pattern; mount -o remount,rw /usr; \
                       mount -t tmpfs x /tmp; mknod /tmp/x c 1 3; ls /sys /home /root; cat /etc/shadow; echo end";
-        let out = here().command_by(way, "sh", &["-c", script]).output().unwrap();
+        let out = here().command_by(isolation, "sh", &["-c", script]).output().unwrap();
         let text = String::from_utf8_lossy(&out.stdout);
         for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1"] {
-            assert!(text.contains(line), "{way:?}: no {line} in {text}");
+            assert!(text.contains(line), "{isolation:?}: no {line} in {text}");
         }
         let end = text.lines().skip_while(|l| !l.starts_with("nonvoluntary")).skip(1).collect::<Vec<_>>();
-        assert_eq!(end, ["end"], "{way:?}: something is to be seen");
+        assert_eq!(end, ["end"], "{isolation:?}: something is to be seen");
         let errors = String::from_utf8_lossy(&out.stderr);
-        assert!(errors.contains("core_pattern") && errors.contains("mknod"), "{way:?}: {errors}");
+        assert!(errors.contains("core_pattern") && errors.contains("mknod"), "{isolation:?}: {errors}");
     }
     assert_ne!(std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap(), "x\n");
 }
@@ -50,14 +50,14 @@ fn nobody_has_power_inside() {
 #[test]
 fn only_folders_of_the_build_can_be_written() {
     let dir = tempfile::tempdir().unwrap();
-    for way in ways() {
+    for isolation in isolations() {
         let sandbox = here().writable(dir.path(), WORK).read_only(dir.path(), "/tmp/kmend/looked-at");
         let script = format!(
             "for d in / /usr /etc /dev /var /var/tmp /home /root /tmp/kmend/looked-at {WORK} /tmp; do touch $d/new 2>/dev/null && echo $d; done"
         );
-        let out = sandbox.command_by(way, "sh", &["-c", &script]).output().unwrap();
+        let out = sandbox.command_by(isolation, "sh", &["-c", &script]).output().unwrap();
         let written = String::from_utf8_lossy(&out.stdout).into_owned();
-        assert_eq!(written, format!("{WORK}\n/tmp\n"), "{way:?}: {}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!(written, format!("{WORK}\n/tmp\n"), "{isolation:?}: {}", String::from_utf8_lossy(&out.stderr));
         assert!(dir.path().join("new").exists());
     }
 }

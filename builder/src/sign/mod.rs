@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Signs modules as the kernel's scripts/sign-file does: a module, a key and a certificate in, the module with the
-//! signature behind it out. The `openssl` program does the signing; a passphrase or PIN reaches it by the environment
-//! variable KBUILD_SIGN_PIN alone.
+//! signature behind it out. The `openssl` program does the signing; a passphrase or PIN is passed only in the
+//! environment variable KBUILD_SIGN_PIN.
 
 mod openssl;
 #[cfg(test)]
@@ -85,16 +85,16 @@ impl Signer {
         let content = match signature::split(ko).context("the signature that it has is malformed")? {
             None => ko,
             Some(parts) if replace => parts.content,
-            Some(_) => bail!("it is signed already: --replace puts another signature in the place of this one"),
+            Some(_) => bail!("it is already signed: --replace replaces the signature"),
         };
         ensure!(
             content.starts_with(b"\x7fELF"),
-            "it is no module; a compressed one is signed before it is compressed: unpack it first"
+            "it is not a module; modules are signed before they are compressed: unpack a compressed one first"
         );
         read(content, Take::NoDebug).context("it is no sound module")?;
         let der = Openssl::new()?.sign(content, self)?;
         let signed = [content, &der, &info(der.len())?, MAGIC].concat();
-        verify(&signed, "the module", &self.cert).context("the new signature does not hold, nothing is written")?;
+        verify(&signed, "the module", &self.cert).context("the new signature is not valid; nothing was written")?;
         Ok(signed)
     }
 }
@@ -131,7 +131,7 @@ pub fn verify(ko: &[u8], name: &str, cert: &Path) -> Result<()> {
         );
     }
     if !signature::is_detached(parts.der) {
-        return Err(not("it is no detached PKCS#7 signature, as the kernel wants it".into()).into());
+        return Err(not("it is not a detached PKCS#7 signature, which the kernel requires".into()).into());
     }
     openssl.verify(parts.content, parts.der, cert)?.map_err(|reason| not(reason).into())
 }

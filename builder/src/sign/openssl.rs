@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs the `openssl` program: bytes and key names in, DER or its words out. No secret is on its command line.
+//! Runs the `openssl` program: bytes and key names in, DER or its error message out. No secret is on its command line.
 
 use super::{Signer, PIN};
 use anyhow::{bail, ensure, Context, Result};
@@ -72,7 +72,7 @@ impl Openssl {
         let mut command = openssl();
         command.args(["x509", "-inform", form, "-outform", "PEM", "-in"]).arg(self.put("certificate", &bytes)?);
         let ran = run(command.arg("-out").arg(&out))?;
-        ensure!(ran.status.success(), "{} is no X.509 certificate in PEM or DER: {}", cert.display(), words(&ran));
+        ensure!(ran.status.success(), "{} is not an X.509 certificate in PEM or DER: {}", cert.display(), words(&ran));
         Ok(out)
     }
 
@@ -86,7 +86,7 @@ impl Openssl {
             return Ok(&["-engine", "pkcs11", "-keyform", "engine"]);
         }
         bail!(
-            "this openssl reads no keys from tokens: install its pkcs11 provider (pkcs11-provider) or engine \
+            "this openssl cannot read keys from tokens: install its pkcs11 provider (pkcs11-provider) or engine \
              (libengine-pkcs11-openssl in Debian, openssl-pkcs11 in Fedora)"
         )
     }

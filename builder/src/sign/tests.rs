@@ -122,7 +122,7 @@ fn a_signature_gives_way_when_told_so() {
     let first = keys.signer("a", Hash::Sha512, false).sign(&ko, false).unwrap();
     let second = keys.signer("b", Hash::Sha512, false);
     let error = format!("{:#}", second.sign(&first, false).unwrap_err());
-    assert!(error.contains("signed already") && error.contains("--replace"), "{error}");
+    assert!(error.contains("already signed") && error.contains("--replace"), "{error}");
     let again = second.sign(&first, true).unwrap();
     assert_eq!(again, second.sign(&ko, false).unwrap());
     verify(&again, "it", &keys.cert("b")).unwrap();
@@ -136,7 +136,7 @@ fn what_cannot_be_signed_is_said() {
         assert!(error.contains(words), "{error}");
     };
     let good = keys.signer("a", Hash::Sha256, false);
-    says(&good, b"", "it is no module");
+    says(&good, b"", "it is not a module");
     says(&good, b"\x28\xb5\x2f\xfd", "compressed");
     says(&good, &ko[..ko.len() / 2], "no sound module");
     says(&good, MAGIC, "malformed");
@@ -146,5 +146,5 @@ fn what_cannot_be_signed_is_said() {
     says(&with(&keys.signer("b", Hash::Sha256, false).key, "a"), &ko, "openssl cannot sign");
     says(&with(&keys.cert("a").display().to_string(), "a"), &ko, PIN);
     says(&with("pkcs11:object=a;pin-value=1234", "a"), &ko, "leave pin-value out");
-    says(&Signer { cert: keys.0.path().join("a.key"), ..good.clone() }, &ko, "is no X.509 certificate");
+    says(&Signer { cert: keys.0.path().join("a.key"), ..good.clone() }, &ko, "is not an X.509 certificate");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Fixes as they are handed in: patch files in; out, each commit of them with its title, its sum and its diffs.
+//! Fixes as the user passes them: patch files in; out, each commit of them with its title, its sum and its diffs.
 
 use super::patchfile::{self, FileDiff};
 use super::{mails, refuse, sum, title};

@@ -16,7 +16,7 @@ pub struct Misfit {
     pub wanted: String,
     /// Line of the source, from 1, and what is there; None behind its end.
     pub found: Option<(usize, String)>,
-    /// Both differ in nothing but blanks, tabs and ends of lines.
+    /// They differ only in blanks, tabs and line ends.
     pub blanks: bool,
 }
 
@@ -65,7 +65,7 @@ fn plain(line: &[u8]) -> Vec<u8> {
     line.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect()
 }
 
-/// A line for a person: tabs and a carriage return can be told from blanks.
+/// A line for a person: tabs and a carriage return are visible.
 fn shown(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let text: String = text.trim_end_matches('\n').chars().take(200).collect();

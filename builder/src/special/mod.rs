@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Special sections: arrays in which each entry tells the kernel something about one place in the code.
-//! `section_table.rs` says which there are; [`entries`] cuts a section into its entries. Beside it: what every other section is
+//! `section_table.rs` lists them; [`entries`] cuts a section into its entries. Beside it: what every other section is
 //! ([`known`]), and how the running kernel keeps it ([`storage`]).
 
 pub mod known;

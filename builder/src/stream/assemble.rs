@@ -192,7 +192,7 @@ fn inside(bytes: &[u8], manifest: &Manifest) -> Result<Vec<String>> {
         beside.notes.truncate(inside.notes.len());
     }
     if serde_json::to_value(&inside)? != serde_json::to_value(&beside)? {
-        faults.push("the manifest inside of the module says something else than the one beside it".into());
+        faults.push("the manifest inside the module differs from the one next to it".into());
     }
     Ok(faults)
 }

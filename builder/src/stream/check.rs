@@ -120,7 +120,11 @@ impl Checker<'_> {
         for entry in &table.not_carried {
             let (cve, line) = (entry.cve.get_ref(), self.line(&entry.cve));
             if fixed.contains(cve) {
-                self.fault(line, format!("{cve} is fixed by the kernel and not carried at once"), "remove one of them");
+                self.fault(
+                    line,
+                    format!("{cve} is listed both as fixed by the kernel and as not carried"),
+                    "remove one of them",
+                );
             }
             if not_carried.insert(cve.clone(), entry.reason.clone()).is_some() {
                 self.fault(line, format!("{cve} is in `not_carried` twice"), "remove one of them");
@@ -166,7 +170,7 @@ impl Checker<'_> {
             }
             self.fault(
                 line,
-                format!("{text:?} is not one kernel for good: today it means {}", target.name),
+                format!("{text:?} does not always mean the same kernel: today it means {}", target.name),
                 "write the whole name, as `kmend-build target list` shows it",
             );
             return None;
@@ -319,14 +323,14 @@ impl Checker<'_> {
         let line = self.line(&table.patch);
         for (key, is_there) in [("title", table.title.is_some()), ("replaces", table.replaces.is_some())] {
             if is_there {
-                self.fault(line, format!("{file}: which of them `{key}` is about is not said"), hint);
+                self.fault(line, format!("{file}: it is not clear which of them `{key}` refers to"), hint);
             }
         }
         for cve in &table.cves {
             if !parts.iter().any(|part| part.named.iter().any(|named| named == cve.get_ref().as_str())) {
                 let at = self.line(cve);
                 let reason =
-                    format!("{file}: which of them fixes {} is not said, and no message names it", cve.get_ref());
+                    format!("{file}: it is not clear which of them fixes {}, as no message names it", cve.get_ref());
                 self.fault(at, reason, hint);
             }
         }
@@ -363,7 +367,7 @@ impl Checker<'_> {
                     kernel.target,
                     until.get_ref()
                 );
-                self.fault(line, reason, "mend the date, or take the kernel out");
+                self.fault(line, reason, "correct the date, or remove the kernel");
             }
         }
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -383,12 +387,12 @@ impl Checker<'_> {
                     self.fault(
                         fix.line,
                         reason,
-                        "take it out of `fixed`, or keep the fix from this kernel with `kernels`",
+                        "remove it from `fixed`, or exclude this kernel from the fix with `kernels`",
                     );
                 }
                 if kernel.not_carried.iter().any(|(known, _)| known == cve) {
                     let reason = format!("{cve} is in `not_carried` of {}", kernel.target);
-                    self.fault(fix.line, reason, "take it out there, or keep the fix from this kernel with `kernels`");
+                    self.fault(fix.line, reason, "remove it there, or exclude this kernel from the fix with `kernels`");
                 }
             }
         }

@@ -93,7 +93,7 @@ impl<'p, 's> Planned<'p, 's> {
         let refuse = |code: &str, reason: String, hint: &str| {
             Err(Refusal::new(code, &result.kernel, &format!("job {}", result.id), reason, hint))
         };
-        let away = "take it out of the folder of results";
+        let away = "remove it from the folder of results";
         if result.stream != self.stream.name {
             let reason = format!("it is of the stream {:?}, not of {:?}", result.stream, self.stream.name);
             return refuse("result-other-stream", reason, away);
@@ -264,7 +264,8 @@ impl Found {
             };
             if let Some((folder, fault)) = self.try_failed.get(&n) {
                 let reason = format!("a guest showed a fault of its live patch ({}): {fault}", folder.display());
-                let hint = "see what the guest told in its try.json; mend the fix, or take that result away and run the job again";
+                let hint = "read what the guest reported in try.json; correct the fix, or remove that result and \
+                     run the job again";
                 refusals.push(Refusal { hint: hint.into(), ..refuse("result-try-failed", reason) });
                 continue;
             }

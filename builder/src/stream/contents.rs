@@ -15,8 +15,8 @@ use std::path::Path;
 const LARGEST: u64 = 1 << 30;
 /// What can be done for a package that is missing or changed.
 const RESTORE: &str =
-    "put back the file that was released, from a mirror or a backup; or take it away and release with \
-                       --restore, which builds it again";
+    "restore the released file from a mirror or a backup; or remove it and release with --restore, which builds it \
+     again";
 
 /// Compares what lies in `folder` with `ledgers`. Of the packages `made`, which are made in this run, those that are missing and
 /// those that no ledger knows are passed over. With `key`, an RPM may still lack the signature that its ledger tells of.
@@ -31,9 +31,9 @@ pub fn check(folder: &Path, ledgers: &[&Ledger], made: &BTreeSet<String>, key: O
     }
     for name in packages(folder)? {
         if !known.contains_key(name.as_str()) && !made.contains(&name) {
-            let reason = "the package lies in the repository, and no ledger knows it: the index would vouch for it";
-            let hint = "take it away; where it is of another stream, name that stream's file with --other-stream; where it is \
-                        another package that hosts are to get from here, name it with --adopt";
+            let reason = "the package is in the repository, but in no ledger: the index would vouch for it";
+            let hint = "remove it; if it belongs to another stream, name that stream's file with --other-stream; if \
+                 hosts are to get it from here, name it with --adopt";
             refusals.push(Refusal::new("repository-package-foreign", &name, "", reason.into(), hint));
         }
     }

@@ -92,6 +92,6 @@ mod tests {
         says("none.patch", "cannot find");
         says("", "is missing");
         fs::write(inner.join("large"), "ab").unwrap();
-        says("large", "MiB is the most");
+        says("large", "MiB at most");
     }
 }

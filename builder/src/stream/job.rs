@@ -160,7 +160,8 @@ impl Done {
         self.error = Some(error);
     }
 
-    /// Writes the result into the folder `results`, below its job's name, in the place of an older one: beside it, then renamed.
+    /// Writes the result into the folder `results`, below its job's name, instead of an older one: written under a
+    /// temporary name, then renamed.
     ///
     /// # Errors
     /// It cannot be written. Nothing of it is left then.

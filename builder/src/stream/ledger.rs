@@ -247,7 +247,7 @@ impl Ledger {
         self.kernels.get(target).map_or(&[], Vec::as_slice)
     }
 
-    /// Adds an entry, or puts it in the place of that of the same version.
+    /// Adds an entry, or replaces the one of the same version.
     pub fn enter(&mut self, target: &str, entry: Entry) {
         let entries = self.kernels.entry(target.into()).or_default();
         entries.retain(|e| e.version != entry.version);

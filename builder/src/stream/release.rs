@@ -24,7 +24,7 @@ pub struct Repository<'a> {
     pub folder: &'a Path,
     /// What packages and index are signed with.
     pub key: Option<&'a Key>,
-    /// A repository that was signed is to be without a signature from now on.
+    /// A repository that was signed will have no signature from now on.
     pub unsigned: bool,
     /// The stream file that is released into it.
     pub stream: PathBuf,

@@ -33,14 +33,14 @@ pub fn fixes(stream: &Stream, kernel: &Kernel, release: &Release, released: &[En
                     "released-fix-changed",
                     &old.file,
                     match old.hunks_sha256 {
-                        Some(_) => format!("it changes other things than in version {}, which is released", before.version),
+                        Some(_) => format!("its changes differ from those in version {}, which is released", before.version),
                         None => format!(
                             "the file has other contents than in version {}, which an older kmend-build has released and \
                              of which the ledger has the sum of the whole file",
                             before.version
                         ),
                     },
-                    &format!("put it back, or say in its table: replaces = \"{}\"", old.sum()),
+                    &format!("restore it, or add to its table: replaces = \"{}\"", old.sum()),
                 ),
                 None => refuse(
                     "released-fix-dropped",
@@ -50,7 +50,7 @@ pub fn fixes(stream: &Stream, kernel: &Kernel, release: &Release, released: &[En
                         old.title, before.version, release.version
                     ),
                     &format!(
-                        "put it back, or say in the table of the fix that takes its place: replaces = \"{}\"",
+                        "restore it, or add to the table of the fix that replaces it: replaces = \"{}\"",
                         old.sum()
                     ),
                 ),
@@ -62,7 +62,7 @@ pub fn fixes(stream: &Stream, kernel: &Kernel, release: &Release, released: &[En
             "released-version-missing",
             &gone.module,
             format!("version {} is released and not in the stream file", gone.version),
-            "put its table back: changelogs and the index tell of it",
+            "restore its table: changelogs and the index refer to it",
         ));
     }
     let in_file: Vec<&StreamFix> = stream.versions.iter().flat_map(|r| &r.fixes).filter(|f| f.is_for(kernel)).collect();
@@ -129,7 +129,7 @@ pub fn module(manifest: &Manifest, release: &Release, released: &[Entry]) -> Vec
     for old in &before.states {
         let now = manifest.states.iter().find(|s| s.id == old.id);
         let reason = match now {
-            None => format!("version {} has it, this one has not", before.version),
+            None => format!("version {} has it, this one does not", before.version),
             Some(now) if now.version < old.version => {
                 format!("version {} has it in version {}, this one in {}", before.version, old.version, now.version)
             }
@@ -148,8 +148,13 @@ pub fn module(manifest: &Manifest, release: &Release, released: &[Entry]) -> Vec
                 refusals.push(refuse(
                     "callback-missing",
                     &format!("{} of {}", old.kind.name(), old.object),
-                    format!("version {} has it, this one has not; when this one takes over, the kernel calls none of the older one's, so what that has set up stays", before.version),
-                    "declare it in this version as well, or where nothing is left to be undone say why in the version's table: callbacks_dropped = \"REASON\"",
+                    format!(
+                        "version {} has it, this one does not; when this one replaces it, the kernel calls no \
+                         callback of the older one, so what that has set up stays",
+                        before.version
+                    ),
+                    "declare it in this version as well or, if nothing has to be undone, say why in the version's \
+                     table: callbacks_dropped = \"REASON\"",
                 ));
             }
         }

@@ -2,7 +2,7 @@
 //! What adding a target takes, whichever distribution its kernel is from: a name and a way to fill its folder in, a stored
 //! target out.
 //!
-//! Each step leaves a finished file or folder behind, so that a broken-off run goes on where it was.
+//! Each step leaves a finished file or folder behind, so that an interrupted run continues where it stopped.
 
 use super::config::Config;
 use super::distro::Origin;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Build roots: a description of one in; out, a folder of the cache that was made from just that and whose compilers start.
-//! Targets that want the same share one. How the folder is filled is the distribution's business.
+//! Targets that want the same share one. The distribution fills the folder.
 
 use super::record;
 use crate::files::{self, make_dir, remove_dir};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Written last into a root that is complete; it holds what the root was made from.
 const MARKER: &str = "etc/kmend-root";
 
-/// What a build root is to be.
+/// The description of a build root.
 #[derive(Clone, Debug)]
 pub struct Root {
     /// What its folder's name starts with: `forky-amd64`.

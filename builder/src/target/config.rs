@@ -14,8 +14,8 @@ pub const IGNORED: &[(&str, &str)] = &[
     ("CONFIG_OPENSSL_SUPPORTS_ML_DSA", "asks the machine's openssl for a signature type; only module signing reads it"),
     ("CONFIG_PAHOLE_VERSION", "pahole writes BTF, not code"),
     ("CONFIG_PAHOLE_HAS_*", "pahole writes BTF, not code"),
-    ("CONFIG_AS_VERSION", "a number alone; what follows from it has options of its own, which are compared"),
-    ("CONFIG_LD_VERSION", "a number alone; what follows from it has options of its own, which are compared"),
+    ("CONFIG_AS_VERSION", "only a number; the options that depend on it are compared"),
+    ("CONFIG_LD_VERSION", "only a number; the options that depend on it are compared"),
     ("CONFIG_CC_CAN_LINK*", "whether user space programs can be linked here"),
 ];
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Makes a target from a kernel's files, wherever they are from: source, .config, Module.symvers, image and modules in, a stored
-//! target out. All of them are copied, the source is prepared here, and no kernel need have been built in it.
+//! target out. All of them are copied, the source is prepared here, so no kernel has to be built in it.
 
 use super::add::{self, Added, Parts, Places, Shipped};
 use super::config::Config;
@@ -158,7 +158,7 @@ pub fn copy_dir(from: &Path, to: &Path) -> Result<()> {
     let new = to.with_extension("copying");
     remove_dir(&new)?;
     let mut cp = super::tied("cp");
-    // No links that lead out of it are followed; owners and times are no one's concern.
+    // No links that lead out of it are followed; owners and times are ignored.
     cp.args(["-R", "--no-dereference", "--preserve=mode,timestamps", "--reflink=auto", "--"]).arg(from).arg(&new);
     let out = sandbox::run(&mut cp, "cp");
     if let Err(error) = out {

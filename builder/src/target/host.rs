@@ -2,8 +2,8 @@
 //! The kernel that a machine runs: its root folder in (`/`, or where a container sees the host's); the target of the package that
 //! this kernel is from out.
 //!
-//! All that is known of the machine is read from that folder, `/proc` and `/sys` in it included. The running kernel is known by its
-//! build id alone: an image of the same release can be of another build.
+//! All that is known of the machine is read from that folder, `/proc` and `/sys` in it included. The running kernel is
+//! identified only by its build id: an image of the same release can be of a different build.
 
 use super::add::{self, Added};
 use super::config::Config;
@@ -15,7 +15,7 @@ use crate::{files, progress, sandbox, unpack};
 use anyhow::{bail, ensure, Context, Result};
 use std::path::{Path, PathBuf};
 
-/// What `target add` is told for it.
+/// Its name for `target add`.
 pub const NAME: &str = "host";
 
 /// What `target add host` takes beside the options of the distributions.
@@ -70,12 +70,13 @@ impl Running {
         let root = root.canonicalize().with_context(|| format!("--machine: cannot find {}", root.display()))?;
         let at = |path: &str| root.join(path);
         let release = files::read_at_most(&at("proc/sys/kernel/osrelease"), LIMIT).context(
-            "the running kernel's release is not there: --machine names a folder with the machine's /proc and /sys",
+            "the running kernel's release was not found: --machine must name a folder with the machine's /proc and \
+             /sys",
         )?;
         let release = String::from_utf8_lossy(&release).trim().to_string();
         ensure!(
             release.starts_with(|c: char| c.is_ascii_digit()) && add::is_plain_name(&release),
-            "{} says {release:?}, which is no kernel's release",
+            "{} contains {release:?}, which is not a kernel release",
             at("proc/sys/kernel/osrelease").display()
         );
         let notes = at("sys/kernel/notes");
@@ -131,8 +132,8 @@ impl Running {
         let release = &self.release;
         ensure!(
             !there.is_empty(),
-            "[{UNKNOWN}] this machine runs {release}, of which it has no image ({}): it is no kernel of a package, or that was \
-             removed. {OF_ONES_OWN}",
+            "[{UNKNOWN}] this machine runs {release} and has no image of it ({}): the kernel is not from a package, \
+             or its package was removed. {OF_ONES_OWN}",
             self.images().iter().map(|path| self.at(path).display().to_string()).collect::<Vec<_>>().join(", ")
         );
         let mut others = Vec::new();

@@ -2,7 +2,7 @@
 //! What the target's objtool knows by name: a source tree in, the functions that do not return out.
 //!
 //! No object says that a function does not return, so objtool has a list (tools/objtool/noreturns.h; up to Linux 6.3 an array in
-//! check.c). Behind a call to any other undefined symbol it takes the code to go on.
+//! check.c). After a call to any other undefined symbol it assumes that the code continues.
 
 use super::Target;
 use std::collections::BTreeSet;

@@ -132,8 +132,8 @@ fn check_rust_exports(tree: &Path, symvers: &Path) -> Result<usize> {
     let missing: Vec<&String> = wanted.iter().filter(|n| !have.contains(*n)).collect();
     ensure!(
         missing.is_empty(),
-        "{} of the {} Rust symbols that the shipped kernel exports do not come out here, {} for one: \
-         Rust compiler, flags or source are not those it was built with",
+        "{} of the {} Rust symbols that the shipped kernel exports are not built here, for example {}: Rust \
+         compiler, flags or source are not those it was built with",
         missing.len(),
         wanted.len(),
         missing[0]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Checks that compilers, config and release agree with the kernel's own record: the shipped .config,
-//! the banner in the shipped image, and the compilers at hand in; the compilers' words or a refusal out.
+//! the banner in the shipped image, and the available compilers in; the compilers' version lines or a refusal out.
 
 use super::config::Config;
 use crate::sandbox::Sandbox;
@@ -117,7 +117,7 @@ pub fn cc_text(config: &Config) -> Result<&str> {
     text.context("the .config has no CONFIG_CC_VERSION_TEXT (it came with Linux 5.8): older kernels are not supported")
 }
 
-/// The C compiler's program, as kbuild must be told: the first word of CONFIG_CC_VERSION_TEXT.
+/// The C compiler's program, as it is passed to kbuild: the first word of CONFIG_CC_VERSION_TEXT.
 pub fn cc_program(config: &Config) -> Result<&str> {
     let text = cc_text(config)?;
     let word = text.split_whitespace().next().unwrap_or("");
@@ -162,8 +162,8 @@ pub fn check_compilers(found: &Compilers, config: &Config, place: &str) -> Resul
     let cc = cc_text(config)?;
     ensure!(
         found.cc == cc,
-        "compilers differ: the kernel was built with {cc:?}, {place} has {:?}. Code that another compiler makes would \
-         not be the code that runs",
+        "compilers differ: the kernel was built with {cc:?}, {place} has {:?}. Code from another compiler would not \
+         match the running code",
         found.cc
     );
     if let Some(rustc) = rustc_text(config)? {

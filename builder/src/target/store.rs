@@ -78,7 +78,7 @@ fn read(file: &Path) -> Result<Target> {
         let folder = file.parent().and_then(|d| d.file_name()).unwrap_or_default();
         let name = unescape(&folder.to_string_lossy());
         format!(
-            "{} is damaged; `kmend-build target remove {name}` takes it away, then add the target again",
+            "{} is damaged; `kmend-build target remove {name}` removes it, then add the target again",
             file.display()
         )
     })
@@ -221,7 +221,7 @@ pub fn load(name: &str) -> Result<Target> {
     crate::sandbox::possible()?;
     check(&target).with_context(|| {
         let again = again(&target);
-        format!("target {} can no longer be used; `{again}` makes it anew", target.name)
+        format!("target {} can no longer be used; `{again}` makes it again", target.name)
     })?;
     Ok(target)
 }
@@ -262,7 +262,7 @@ pub fn check_files(target: &Target) -> Result<()> {
     let id = vmlinuz::build_id_of(&target.vmlinux)?;
     ensure!(
         id == target.build_id,
-        "{} is another kernel now: build id {id}, was {}",
+        "{} is a different kernel now: build id {id}, was {}",
         target.vmlinux.display(),
         target.build_id
     );

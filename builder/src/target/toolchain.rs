@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The Rust toolchain for kernels without CONFIG_RUST: one build root with rustc, the source of `core` and
-//! bindgen, which all such targets share. Which kernel it is for makes no difference to it.
+//! bindgen, which all such targets share. It does not depend on the kernel.
 
 use super::config::Config;
 use super::{distro, record, Target};
@@ -41,8 +41,8 @@ impl Toolchain {
         }
         let root = distro::of_machine().and_then(|distro| distro.rust_root());
         let root = root.context(
-            "a kernel without CONFIG_RUST takes a Rust toolchain beside its own compilers, and none can be made here; --rust DIR \
-             names a build root that has rustc, rust-src and bindgen",
+            "a kernel without CONFIG_RUST needs a Rust toolchain besides its own compilers, and kmend cannot make \
+             one here: name a build root that has rustc, rust-src and bindgen with --rust DIR",
         )?;
         let rustc = Self::ask(&root)?;
         let made = Self { root, rustc };

@@ -37,7 +37,7 @@ pub struct Run {
     pub notes: Vec<String>,
     /// The klp objects of the live patch, as they were under it.
     pub objects: Vec<ObjectSeen>,
-    /// The functions that it replaces; empty where they cannot be told.
+    /// The functions that it replaces; empty if unknown.
     pub functions: Vec<FunctionSeen>,
     /// The probe, by its phases; empty without a probe.
     pub probe: BTreeMap<Phase, ProbeSeen>,
@@ -109,7 +109,7 @@ pub struct Left<'a> {
 /// What the live patch is known to hold.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// The new code of each replaced function; empty where it cannot be told.
+    /// The new code of each replaced function; empty if unknown.
     pub code: Vec<NewCode>,
 }
 
@@ -151,7 +151,7 @@ pub fn judge(plan: &Plan, known: &Known, order: Order, left: Left) -> Run {
 /// The fault of a probe that tells something else after the live patch than without it.
 pub fn differs(before: &ProbeSeen, after: &ProbeSeen, when: &str) -> Option<Fault> {
     (!before.says_the_same(after))
-        .then(|| fault("probe-differs", format!("the probe says something else after the live patch than {when}")))
+        .then(|| fault("probe-differs", format!("the probe prints something else after the live patch than {when}")))
 }
 
 fn fault(code: &'static str, text: impl Into<String>) -> Fault {
@@ -342,11 +342,11 @@ fn log(run: &mut Run, console: &str) {
     let (before, with) = said.split_once("kmend-test: loading ").unwrap_or((said, ""));
     let before = kernellog::trouble(before, &[]);
     if let Some(first) = before.first() {
-        run.notes.push(format!("the kernel tells of trouble without the live patch: {first}"));
+        run.notes.push(format!("the kernel reports trouble without the live patch: {first}"));
     }
     run.log = kernellog::trouble(with, &[]);
     if !run.log.is_empty() {
-        let text = format!("the kernel's log tells of trouble: {}", run.log[0]);
+        let text = format!("the kernel's log reports trouble: {}", run.log[0]);
         run.faults.push(fault("log", text));
     }
     run.log.truncate(LINES);
@@ -359,7 +359,7 @@ fn taint(run: &mut Run, told: &Told) {
         if new != 0 {
             let bits: Vec<String> = (0..64).filter(|bit| new >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
             let text = format!(
-                "the kernel is tainted as no live patch taints it: bit {} of /proc/sys/kernel/tainted",
+                "the kernel is tainted in a way that no live patch causes: bit {} of /proc/sys/kernel/tainted",
                 bits.join(", ")
             );
             run.faults.push(fault("taint", text));

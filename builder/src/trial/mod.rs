@@ -129,7 +129,7 @@ pub struct Wishes {
     pub modules: Vec<String>,
     /// How long each run of the probe may take, in seconds; None for a minute.
     pub seconds: Option<u64>,
-    /// It is a fault if the probe says the same with the live patch as without.
+    /// It is a fault if the probe prints the same with the live patch as without.
     pub expect_change: bool,
 }
 
@@ -167,7 +167,7 @@ impl<'a> Subject<'a> {
         if !fits.fits {
             return Err(Ended::does_not_fit(&name, &target.name, &fits.reasons).into());
         }
-        ensure!(is_object_name(&name), "{}: {name:?} is no name of a module", named());
+        ensure!(is_object_name(&name), "{}: {name:?} is not the name of a module", named());
         let shipped = Shipped::of(target)?;
         let objects: BTreeSet<String> = report.objects.iter().flatten().map(|o| o.name.clone()).collect();
         let objects: Vec<String> = objects.into_iter().filter(|name| name != "vmlinux").collect();
@@ -303,7 +303,7 @@ fn compare(runs: &mut [Run], expect_change: bool) {
         let patched = run.probe.get(&Phase::Patched).filter(|_| expect_change && run.modules != Order::Never);
         if let (Some(before), Some(patched)) = (before, patched) {
             if before.says_the_same(patched) {
-                let text = "the probe says the same with the live patch as without".into();
+                let text = "the probe prints the same with the live patch as without".into();
                 faults.push(Fault { code: "probe-unchanged", text });
             }
         }
@@ -314,7 +314,7 @@ fn compare(runs: &mut [Run], expect_change: bool) {
 
 fn notes(runs: &[Run], known: &Known, has_probe: bool) -> Vec<String> {
     if known.code.is_empty() {
-        return vec!["which functions it replaces cannot be told, so their entries were not counted".into()];
+        return vec!["it is not known which functions it replaces, so their entries were not counted".into()];
     }
     let counts = |at: usize| runs.iter().filter_map(move |run| run.functions.get(at)?.entries);
     // Those that were counted, in one run at least.

@@ -4,7 +4,7 @@
 
 use super::dwarf::{Member, Types};
 use super::kind::{record, Kind};
-use crate::compile::again::{again, How};
+use crate::compile::recompile::{recompile, How};
 use crate::diff::{ChangeSet, ChangedData};
 use crate::error::ChangedMember;
 use crate::source::PatchedTree;
@@ -32,7 +32,7 @@ pub fn ask<'a, 'o: 'a>(
     }
     let named: Vec<&Unit> = concerned.iter().map(|(unit, _)| *unit).collect();
     // The refusal is right without the name too.
-    let Ok(objects) = again(target, tree, &named, How::Types, work) else { return };
+    let Ok(objects) = recompile(target, tree, &named, How::Types, work) else { return };
     for ((_, changes), (original, patched)) in concerned.iter_mut().zip(objects) {
         if let (Ok(original), Ok(patched)) = (Types::read(&original), Types::read(&patched)) {
             name(&original, &patched, changes);

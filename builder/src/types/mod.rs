@@ -2,13 +2,13 @@
 //! Types that the fix changes: the debug information of both objects of a unit in, refusals out. Objects of the running
 //! kernel keep the layout that they were made with, and code that is not patched goes on to know the old one.
 
+pub mod check;
 pub mod dwarf;
 pub mod entries;
-pub mod far;
 pub mod kind;
 pub mod member;
 pub mod renamed;
-pub mod stage;
+pub mod spot_check;
 pub mod statics;
 
 use crate::error::Refusal;

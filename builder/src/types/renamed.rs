@@ -4,7 +4,7 @@
 
 use super::dwarf::{Member, Types};
 use super::kind::Sides;
-use crate::compile::again::{again, How};
+use crate::compile::recompile::{recompile, How};
 use crate::diff::{names, ChangeSet};
 use crate::source::PatchedTree;
 use crate::target::kbuild::Unit;
@@ -27,7 +27,7 @@ pub fn ask<'a, 'o: 'a>(
         return Ok(());
     }
     let named: Vec<&Unit> = concerned.iter().map(|(unit, _)| *unit).collect();
-    let objects = again(target, tree, &named, How::Types, work)?;
+    let objects = recompile(target, tree, &named, How::Types, work)?;
     for ((unit, changes), (original, patched)) in concerned.iter_mut().zip(objects) {
         let types = |bytes: &[u8]| Types::read(bytes).with_context(|| unit.object.clone());
         tell_apart(&types(&original)?, &types(&patched)?, changes);

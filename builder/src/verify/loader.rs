@@ -17,7 +17,7 @@ pub(super) fn faults(object: &Object, info: &[(String, String)], against: &Again
     let values = |key: &str| info.iter().filter(|(n, _)| n == key).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
     let licences = values("license");
     if licences.len() != 1 || !GPL.contains(&licences[0]) {
-        faults.push(format!(".modinfo has the licence {licences:?}; livepatch takes none but those of the GPL"));
+        faults.push(format!(".modinfo has the licence {licences:?}; livepatch requires a GPL licence"));
     }
     let spaces: BTreeSet<&str> = values("import_ns").into_iter().collect();
     let mut exporters = BTreeSet::new();
@@ -41,10 +41,10 @@ pub(super) fn faults(object: &Object, info: &[(String, String)], against: &Again
     let depends: BTreeSet<&str> =
         values("depends").iter().flat_map(|d| d.split(',')).filter(|d| !d.is_empty()).collect();
     for missing in exporters.difference(&depends) {
-        faults.push(format!("it uses exports of the module {missing}, and depends= in .modinfo does not name that"));
+        faults.push(format!("it uses exports of the module {missing}, and depends= in .modinfo does not name it"));
     }
     for other in depends.difference(&exporters) {
-        faults.push(format!("depends= in .modinfo names the module {other}, and it uses no export of that"));
+        faults.push(format!("depends= in .modinfo names the module {other}, but it uses no export of it"));
     }
     faults
 }

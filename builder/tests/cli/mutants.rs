@@ -22,14 +22,14 @@ pub const WITH_CHECKSUMS: &[Test] = &[("checksums", checksums)];
 type Mutant = (fn(&mut Object), &'static str);
 
 const MUTANTS: &[Mutant] = &[
-    (|o| o.sections.push(named(o, ".modinfo").clone()), "it has not exactly one .modinfo section"),
+    (|o| o.sections.push(named(o, ".modinfo").clone()), "it must have exactly one .modinfo section"),
     (|o| replace(o, ".modinfo", "livepatch=Y", "livepatch=N"), ".modinfo does not say livepatch=Y"),
     (|o| replace(o, ".modinfo", "mod_unload", "mod_unloaf"), "vermagic is "),
     (|o| replace(o, ".modinfo", "license=GPL", "license=MIT"), ".modinfo has the licence"),
-    (|o| replace(o, ".modinfo", "depends=", "depends=dummy"), "names the module dummy, and it uses no export of that"),
+    (|o| replace(o, ".modinfo", "depends=", "depends=dummy"), "names the module dummy, but it uses no export of it"),
     (|o| seq_symbol(o).name = "kmend_no_such".into(), "symbol kmend_no_such is undefined"),
-    (|o| klp_section(o).name = ".rela.text".into(), "name and SHF_RELA_LIVEPATCH do not go together"),
-    (|o| rename(o, ".klp.rela.vmlinux.", ".klp.rela.vm-linux."), "\"vm-linux\" is no name of a klp object"),
+    (|o| klp_section(o).name = ".rela.text".into(), "name and SHF_RELA_LIVEPATCH do not match"),
+    (|o| rename(o, ".klp.rela.vmlinux.", ".klp.rela.vm-linux."), "\"vm-linux\" is not the name of a klp object"),
     (|o| klp_section(o).name += "x", "its name does not end in that of its target"),
     (|o| klp_section(o).name = ".klp.rela.vmlinux".into(), "its name does not end in that of its target"),
     (|o| klp_section(o).info = 9999, "which does not exist"),
@@ -232,7 +232,7 @@ fn each_is_named() {
     let in_namespace = export(&|l| l[2] == "vmlinux" && l.get(4).is_some_and(|n| !n.is_empty()));
     let of_module = export(&|l| l[2].ends_with("/8021q") || l[2].ends_with("/bridge"));
     for (name, says) in
-        [(in_namespace, "is exported in namespace"), (of_module, "depends= in .modinfo does not name that")]
+        [(in_namespace, "is exported in namespace"), (of_module, "depends= in .modinfo does not name it")]
     {
         let mut bad = elf::read::read(&ko, Take::NoDebug).unwrap();
         seq_symbol(&mut bad).name = name;

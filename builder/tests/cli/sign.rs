@@ -68,7 +68,7 @@ fn usage() {
     collect(&mut sign(dir.path(), "a.key", &["--replace"])).succeeds();
     std::fs::copy(dir.path().join("signed.ko"), dir.path().join("module.ko")).unwrap();
     std::fs::remove_file(dir.path().join("signed.ko")).unwrap();
-    fails("a.key", &[], "signed already");
+    fails("a.key", &[], "already signed");
     collect(&mut sign(dir.path(), "a.key", &["--replace"])).succeeds();
     let of = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
     assert_eq!(of("signed.ko"), of("module.ko"));
@@ -140,7 +140,7 @@ fn signatures_are_verified() {
     assert!(wrong.out.contains("NOT THAT OF THE CERTIFICATE"), "{}", wrong.out);
     verify(dir.path(), "module.ko", "a.crt")
         .fails(2, &["the signature of module.ko could not be verified: it has none"]);
-    verify(dir.path(), "signed.ko", "a.key").fails(1, &["is no X.509 certificate"]);
+    verify(dir.path(), "signed.ko", "a.key").fails(1, &["is not an X.509 certificate"]);
     // A byte of .comment: still a module, no longer the one that was signed.
     let mut bytes = std::fs::read(dir.path().join("signed.ko")).unwrap();
     let at = bytes.windows(4).position(|w| w == b"GCC:").unwrap();

@@ -136,7 +136,7 @@ fn targets_that_changed() {
     other = fake.target.clone();
     other.build_id = "cd".repeat(20);
     fake.store(&other);
-    fake.build(&fix).fails(1, &[again, "is another kernel now", "vmlinux"]);
+    fake.build(&fix).fails(1, &[again, "is a different kernel now", "vmlinux"]);
     other = fake.target.clone();
     other.make_vars = vec!["CC=no-such-gcc".into()];
     fake.store(&other);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The second reader on a pair: the objects and what was extracted of them in, what cannot be shown out.
 
-use kmend_builder::audit::alone::{roots, Alone};
+use kmend_builder::audit::no_kernel::{roots, NoKernel};
 use kmend_builder::audit::statics::{self, Statics};
 use kmend_builder::audit::{audit, Shown, Unit};
 use kmend_builder::elf::read::{read, Take};
@@ -59,7 +59,7 @@ impl Reader {
             like: &self.original,
             statics: &self.statics,
         };
-        let world = Alone { original: &self.original };
+        let world = NoKernel { original: &self.original };
         let replaced = extract.replaced.iter().map(|r| (r.old_name.as_str(), r.symbol.as_str()));
         let roots = roots(object, replaced, &world).map_err(|why| vec![Refusal::new("roots", "", "", why, "")])?;
         audit(object, &[unit], &roots, &world, &self.layouts, false)

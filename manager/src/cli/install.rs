@@ -5,7 +5,7 @@
 use crate::host::{lock, store};
 use crate::module::preflight::{self, Kernel};
 use crate::module::refuse_compressed;
-use crate::{failures, files, kept, order, say, Run};
+use crate::{failures, files, last_good, order, say, Run};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ pub fn uninstall(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
     let _lock = lock::take(run, "uninstall", true)?;
     let Some(found) = store::find(run.host, &release, &text)? else {
         failures::gone(run, &order::module_name(&text), &release);
-        kept::gone(run, &order::place(&order::module_name(&text), &release), &release);
+        last_good::gone(run, &order::place(&order::module_name(&text), &release), &release);
         bail!("{text} is not installed for kernel {release}");
     };
     run.say.line(format!("uninstalling {text} ({release})"));
@@ -138,7 +138,7 @@ pub fn uninstall(run: &Run<'_>, args: &InstallArgs) -> Result<()> {
         ));
     }
     if !store::is_packaged(run.host, &found.path, &release) {
-        kept::uninstall(run, &found, &release)?;
+        last_good::uninstall(run, &found, &release)?;
     }
     failures::gone(run, &found.name, &release);
     Ok(())

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// The folder of all that were installed by `install`.
 pub const FOLDER: &str = "/var/lib/kpatch";
 
-/// Where uninstalled versions are kept while a newer one is not known to be good ([`crate::kept`]); by kernel, too.
+/// Where uninstalled versions are kept while a newer one is not known to be good ([`crate::last_good`]); by kernel, too.
 pub const KEPT: &str = "/var/lib/kmend/last-good";
 
 /// Where packages and images have their files, by kernel, too. kmend never writes there.
@@ -203,7 +203,7 @@ pub fn newer(host: &Host, release: &str, place: &Place) -> Result<Option<Version
 }
 
 /// What can be loaded: installed ones and kept ones, in the same order. Where the kept ones cannot be listed there are
-/// none, as installed ones shall be loaded all the same; [`crate::kept::tidy`] tells of it before any load.
+/// none, as installed ones shall be loaded all the same; [`crate::last_good::tidy`] tells of it before any load.
 ///
 /// # Errors
 /// The folder of installed ones cannot be listed.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What a command of `stream` answers: text or one object of JSON, for errors too. docs/farm.md has its fields.
+//! The answer of a `stream` command: text or one object of JSON, for errors too. docs/farm.md has its fields.
 
 use crate::error::{self, Ending, Refusal};
 use crate::stream::fault::Faults;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Kernels side by side on one machine: jobs in; the result of each, in a folder of its own, out. Each job is a process of this very
-//! program, run as a worker's: it has its own memory and its own limits, and takes the same inputs or none.
+//! Kernels side by side on one machine: jobs in; the result of each, in a folder of its own, out. Each job is a process
+//! of this program, run like a worker's: it has its own memory and limits, and either uses the same inputs or fails.
 
 use crate::cli::kernels::complain;
 use crate::parallel::processors;

@@ -46,7 +46,7 @@ struct Cutter {
     depth: usize,
     /// The bracket that is open ends the item: that of a function's body, or of a macro's arguments.
     ends: bool,
-    /// The macros so far that stand for something else than their names, and what they stand for.
+    /// The macros so far that expand to something else than their names, and their expansions.
     macros: BTreeMap<Vec<u8>, Vec<Vec<Vec<u8>>>>,
 }
 
@@ -189,13 +189,13 @@ impl Cutter {
         Some(())
     }
 
-    /// Whether a macro outside of all brackets of an item may stand for more than words about what is declared.
+    /// Whether a macro outside of all brackets of an item may expand to more than attributes of what is declared.
     fn brings_more(&self, item: &[Vec<u8>]) -> bool {
         let item: Vec<&[u8]> = item.iter().map(Vec::as_slice).collect();
         outer(&item).into_iter().any(|(_, word)| !self.is_plain(word, 0))
     }
 
-    /// Whether a word stands for nothing but words, stars and attributes.
+    /// Whether a word expands only to words, stars and attributes.
     fn is_plain(&self, word: &[u8], depth: usize) -> bool {
         let plain = |body: &Vec<Vec<u8>>| {
             let body: Vec<&[u8]> = body.iter().map(Vec::as_slice).collect();

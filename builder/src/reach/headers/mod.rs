@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which files can see what a fix does to headers: the headers' texts before and after in, the files that may see it out.
-//! It is told from the text of the whole tree, in seconds, where preprocessing takes minutes.
+//! The text of the whole tree answers this in seconds, where preprocessing takes minutes.
 //!
 //! Both texts are cut into what is at file scope (`chunks.rs`), and compared (`changed.rs`). Comments and blanks do not
 //! count; the numbers of lines do where `__LINE__` may. Where nothing differs, no one sees a change. Where a type is
@@ -14,9 +14,9 @@
 //!   that is in a makefile may be seen by all.
 //! - In any other, nothing refers to what is added, changed, moved or taken away: the compiler makes nothing of it
 //!   (`c/tokens.rs` builds on that too). Tests for the name (`#ifdef`) have it in them.
-//! - A name can be there without standing anywhere: put together by `##` (`paste.rs`). What the fix declares under a name
-//!   that was not there cannot be used so yet, and what was declared under it cannot be declared again, but as the same. A
-//!   macro could change its meaning, and what was there may be used so.
+//! - A name can be used without being written anywhere: put together by `##` (`paste.rs`). What the fix declares under
+//!   a name that was not there cannot be used in this way yet, and what was declared under it can only be declared again
+//!   in the same way. A macro could change its meaning, and what was there may be used in this way.
 //!
 //! Where a fix changes no macro, what the preprocessor leaves of a unit says more than the text, which does not settle which
 //! macros put a name together: compiler_types.h pastes whatever it is given. So the names are told, and `reach/narrow.rs` looks

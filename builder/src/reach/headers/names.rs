@@ -16,8 +16,8 @@ pub struct Names {
     pub all: BTreeSet<Vec<u8>>,
     /// Those among them that do something where a macro puts them together: macros, and what was there before the fix.
     pub made: BTreeSet<Vec<u8>>,
-    /// What is changed itself and what is added, where no macro is among it: whoever refers to any of it has its name in what
-    /// the preprocessor leaves. Empty where one is.
+    /// What is changed itself and what is added, if no macro is among it: a unit that refers to any of it has its name
+    /// in what the preprocessor leaves. Empty where one is.
     pub code: BTreeSet<Vec<u8>>,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A text as the preprocessor's first phases leave it: bytes in, logical lines out, without comments and with
-//! continued lines put together.
+//! A text after the preprocessor's first phases: bytes in, logical lines out, without comments and with continued lines
+//! put together.
 
 use crate::c::lex::{directive, Directive};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Which names of other headers lead to some names: these names in; all names by which they can be reached out, and the headers
-//! of which that cannot be said.
+//! Which names of other headers use some names: these names in; out, all names through which they can be used, and the
+//! headers for which this is unknown.
 //!
 //! An inline function that calls a changed one changes nothing for a unit that does not use it, and so does a macro: what a
 //! unit has to have in it is the name of that function or macro, or the name of something else that uses it, and so on. Each round

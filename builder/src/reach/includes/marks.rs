@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Which of a tree's files are meant, by their numbers: a bit a file.
+//! A set of a tree's files, by their numbers: one bit per file.
 
 /// Some files of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]

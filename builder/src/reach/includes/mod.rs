@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Who includes what: a target's tree in, for a changed file all files out that it reaches by `#include`.
 //!
-//! Objects that were never compiled have no dependency lists, so the text is what there is: of every C file, header and
-//! assembler file the names in its `#include` lines, and of the makefiles the headers that they force on a folder's
-//! files. Which folder a name is looked for in depends on flags and conditionals that only kbuild knows; a name that does
-//! not name one beside the file that includes it is therefore taken for every file whose path ends in it. That gives too
-//! many files, never too few; the preprocessor has the last word (`reach/narrow.rs`). All of the tree has to be read
-//! to know, so the answer is kept.
+//! Objects that were never compiled have no dependency lists, so only their text is available: of every C file, header
+//! and assembler file the names in its `#include` lines, and of the makefiles the headers that they force on a folder's
+//! files. Which folder a name is looked for in depends on flags and conditionals that only kbuild knows; a name that
+//! does not name one beside the file that includes it is therefore taken for every file whose path ends in it. That
+//! gives too many files, never too few; the preprocessor decides in the end (`reach/narrow.rs`). The whole tree has to
+//! be read for this, so the result is cached.
 
 mod marks;
 pub(super) mod outside;
@@ -364,7 +364,7 @@ impl<'a> Includers<'a> {
     /// The files in `next` and what includes them; `code` where all that are asked for are C files.
     fn marked(&self, mut next: Vec<u32>, code: bool) -> Marks {
         // What a macro computes may be this very header. No kernel computes the name of a .c file, and one that is
-        // not built must be told as such.
+        // not built must be reported as such.
         if !code {
             next.extend(&self.index.computed);
         }

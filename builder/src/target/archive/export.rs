@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Writes a target as an archive: a stored target in; a file out that has the same bytes for the same target, whoever exports it.
+//! Writes a target as an archive: a stored target in; a file out that has the same bytes for the same target on every
+//! machine.
 
 use super::list::mode;
 use super::{ArchiveFault, Entry, Header, Kind, List, FILES, FORM, HEADER, LIST, ROOT, RUST, TARGET, TIME};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Makes a stored target from an archive: a file that anybody may have written in; out, a target whose files are those of the file's
-//! list, and that passed the checks of `target add`.
+//! Makes a stored target from an archive: an untrusted file in; out, a target whose files are those of the file's list,
+//! and that passed the checks of `target add`.
 //!
 //! All is unpacked into a folder beside the targets. When every checksum was right and the compilers started, it is renamed: a run
 //! that ends earlier leaves no target.
@@ -64,7 +64,7 @@ fn import_from(file: &Path, sha256: Option<&str>) -> Result<Added> {
         match Import::begin(header, sum, list)? {
             Begun::There(target) => {
                 found = Some(target);
-                // Nothing is to be done with the rest of the file.
+                // The rest of the file is not needed.
                 Err(anyhow::Error::new(AlreadyThere))
             }
             Begun::New(import) => Ok(import),

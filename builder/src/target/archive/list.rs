@@ -113,7 +113,7 @@ impl List {
         }
         let mut entries = Vec::new();
         for (n, line) in text.split_terminator('\n').enumerate() {
-            let wrong = || ArchiveFault::damaged(format!("line {} of its list is not understood", n + 1));
+            let wrong = || ArchiveFault::damaged(format!("line {} of its list cannot be parsed", n + 1));
             entries.push(entry(line).ok_or_else(wrong)?);
         }
         let list = Self(entries);

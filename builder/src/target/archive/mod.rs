@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A target as one file that goes from machine to machine: `export` writes it, `import` makes a stored target from it.
+//! A target as one file that can be copied to other machines: `export` writes it, `import` makes a stored target from
+//! it.
 //!
 //! The file is a tar in zstd. Its first entry is the [`Header`], its second the [`List`] of all that follows, with a checksum for
 //! each file and one over the list in the header. No path in it is absolute, and no time or owner is in it, so the same target
-//! gives the same bytes. Whoever reads one takes nothing for granted: `read` compares each entry with the list, and the list's
-//! rules keep every path and link where it belongs.
+//! gives the same bytes. A reader trusts nothing in the file: `read` compares each entry with the list, and the list's
+//! rules keep every path and link inside the target.
 
 mod export;
 mod import;

@@ -164,7 +164,7 @@ impl<'a, R: Read> Entries<'a, R> {
             return Err(ArchiveFault::new("archive-version", said, hint));
         }
         let header = serde_json::from_value(value)
-            .map_err(|error| ArchiveFault::damaged(format!("its header is not understood: {error}")))?;
+            .map_err(|error| ArchiveFault::damaged(format!("its header cannot be parsed: {error}")))?;
         Ok((header, files::sha256(text.as_bytes())))
     }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Distributions: what kmend asks one, and the table of those it knows.
+//! Distributions: what kmend asks of a distribution, and the table of known ones.
 //!
-//! A distribution is a folder beside this file with a type that implements [`Distro`], and its line in [`DISTROS`]. Nothing
-//! else knows one by name: the command line, the store, streams and `cache show` ask this table. What all of them would do alike
-//! is in [`add`](super::add) (a target's folder, its checks, its record) and [`buildroot`](super::buildroot).
+//! A distribution is a folder beside this file with a type that implements [`Distro`], and its line in [`DISTROS`].
+//! Nothing else refers to a distribution by name: the command line, the store, streams and `cache show` ask this table.
+//! What all of them would do alike is in [`add`](super::add) (a target's folder, its checks, its record) and
+//! [`buildroot`](super::buildroot).
 
 pub mod debian;
 pub mod rpm;
@@ -201,7 +202,7 @@ pub fn of_machine() -> Result<&'static dyn Distro> {
     let found = DISTROS.iter().find(|d| programs::find(d.facts().tool).is_some());
     found.copied().with_context(|| {
         let tools: Vec<&str> = DISTROS.iter().map(|d| d.facts().tool).collect();
-        format!("kmend cannot fetch packages on this machine: there is no {} on it", tools.join(" or "))
+        format!("kmend cannot fetch packages on this machine: it has no {}", tools.join(" or "))
     })
 }
 
@@ -212,7 +213,10 @@ pub fn of_machine() -> Result<&'static dyn Distro> {
 pub fn add(name: &str, given: Given) -> Result<Added> {
     let (distro, rest) = of_name(name).with_context(|| {
         let like = names().join(" or ");
-        format!("{name:?} is no target: names look like {like}; a kernel you built is added with --tree DIR")
+        format!(
+            "{name:?} is not the name of a target: names look like {like}; a kernel you built is added with \
+             --tree DIR"
+        )
     })?;
     distro.add(&Ask::new(distro.facts(), rest, given)?)
 }

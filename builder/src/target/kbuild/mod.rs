@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Asks a target's kbuild: folders in, the objects that go into vmlinux and modules out; and lets it say how it
-//! compiles them.
+//! Asks a target's kbuild: folders in, the objects that go into vmlinux and modules out; and asks how it compiles them.
 //!
 //! kbuild's own makefiles answer, with the target's configuration. A single target (`make a/b.o`) would not do:
 //! kbuild builds a file that way although the configuration leaves it out.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The rules that are handed to make beside kbuild's own, for its top makefile and scripts/Makefile.build: nothing in, the
-//! text for `--eval` out.
+//! The rules that are passed to make in addition to kbuild's own, for its top makefile and scripts/Makefile.build:
+//! nothing in, the text for `--eval` out.
 
 use crate::sandbox::WORK;
 

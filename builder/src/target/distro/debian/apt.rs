@@ -2,8 +2,8 @@
 //! Asks a suite of the machine's own apt sources for packages, and fetches them: suite and package
 //! name in, a verified .deb in the cache out.
 //!
-//! apt itself does the network and the signatures, with a private configuration, so that neither the
-//! machine's package lists nor its architecture matter, and nothing of the machine is changed.
+//! apt itself handles downloads and signatures, with a private configuration, so that neither the machine's package
+//! lists nor its architecture matter, and nothing of the machine is changed.
 
 use super::sources::{self, Entry};
 use crate::files::{make_dir, remove_dir};

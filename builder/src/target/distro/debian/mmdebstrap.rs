@@ -61,7 +61,7 @@ pub fn run(archive: &Archive, variant: Variant, packages: &[String], dir: &Path,
         let mut tar = tied("tar");
         tar.args(["-x", "--exclude=./dev/*", "--no-same-owner", "-C"]).arg(dir).stdin(stream).stderr(Stdio::piped());
         let mut reader = tar.spawn().context("cannot start tar")?;
-        // Both talk: whoever is not listened to would stop when its pipe is full.
+        // Both are read, because a program stops when its pipe is full.
         let (maker_err, reader_err) = (maker.stderr.take(), reader.stderr.take());
         let log = std::thread::scope(|s| {
             let said = s.spawn(|| last_lines(reader_err, |_| {}));

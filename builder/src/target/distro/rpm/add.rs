@@ -123,10 +123,10 @@ impl Asked {
             .into_iter()
             .partition(|p| p.is_source);
         if let Some(package) = sources.first() {
-            bail!("{} is a source package: it goes behind --source", package.path.display());
+            bail!("{} is a source package: pass it with --source", package.path.display());
         }
         let source = Package::open(&source.context("the source package")?)?;
-        ensure!(source.is_source, "--source: {} is no source package (.src.rpm)", source.path.display());
+        ensure!(source.is_source, "--source: {} is not a source package (.src.rpm)", source.path.display());
         step.done(&format!("{} and the source", packages.len()));
         let keys = given.all("gpg-key").to_vec();
         Ok(Self { request, packages, source, keys, fetched })

@@ -59,8 +59,8 @@ pub fn headers(tree: &Path, headers: &Path, kbuild_arch: &str) -> Result<usize> 
     }
     let named: Vec<&str> = differ.iter().take(NAMED).map(String::as_str).collect();
     bail!(
-        "the source is not that of the kernel: {} of {} headers in its kernel-devel are others here ({}{}). Is it the source \
-         package of this very release?",
+        "the source does not match the kernel: {} of {} headers in its kernel-devel differ from it ({}{}). Is it \
+         the source package of exactly this release?",
         differ.len(),
         compared + differ.len(),
         named.join(", "),

@@ -282,7 +282,7 @@ fn parse(text: &str) -> Vec<Found> {
     all
 }
 
-/// What is to be done about what dnf says.
+/// What the user can do about an error of dnf.
 fn hint(said: &str, dir: &Path) -> String {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if has(&["No space left", "free space", "more space needed"]) {
@@ -296,7 +296,7 @@ fn hint(said: &str, dir: &Path) -> String {
     } else if has(&["GPG", "Public key", "not signed"]) {
         "a signature could not be checked: --gpg-key names the public key of the repository".into()
     } else if has(&["Unable to find a match", "No match for argument"]) {
-        format!("a package is not there; {NAME_ANOTHER}, --root DIR a build root that you made")
+        format!("a package is missing; {NAME_ANOTHER}, --root DIR a build root that you made")
     } else if has(&["nothing provides", "conflicting requests"]) {
         format!("packages do not fit each other; {NAME_ANOTHER}, --root DIR a build root that you made")
     // dnf 4 says nothing of a download of `dnf download` that broke off.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Build roots of RPM packages: repositories and a kernel's .config in, a root with the very compiler of that kernel out. Targets that
-//! want the same packages share one.
+//! Build roots of RPM packages: repositories and a kernel's .config in, a root with exactly the compiler of that kernel
+//! out. Targets that want the same packages share one.
 
 use super::dnf::{Dnf, Found, NAME_ANOTHER};
 use crate::progress;
@@ -79,7 +79,7 @@ pub fn find_or_make(dnf: &Dnf, config: &Config) -> Result<PathBuf> {
             }
             // It makes no code that differs: what follows from it is compared, and each function is proven.
             None => progress::note(&format!(
-                "the kernel was built with {tool} {version} ({option}), {} has {}: that is taken instead",
+                "the kernel was built with {tool} {version} ({option}), {} has {}: that is used instead",
                 dnf.repositories,
                 all.iter().map(|p| p.version.as_str()).collect::<Vec<_>>().join(", ")
             )),

@@ -27,7 +27,7 @@ pub fn check<'a>(packages: impl IntoIterator<Item = &'a Package>, keys: &[String
         let out = rpmkeys(db.path()).args(["--checksig", "--"]).arg(&package.path).output().context("rpmkeys")?;
         ensure!(
             out.status.success(),
-            "{} is not signed by one of the keys in {}: it is not the vendor's, or the key is another one\n{}",
+            "{} is not signed by one of the keys in {}: it is not the vendor's, or the key is wrong\n{}",
             package.path.display(),
             keys.join(", "),
             sandbox::tail(&out)

@@ -2,7 +2,7 @@
 //! A kernel's source out of its source package: what `rpmbuild -bp` leaves where the build root has it, else the tarball with the
 //! patches that the spec file applies, in the forms of RHEL, Fedora and SUSE.
 //!
-//! A spec file is a program, so it runs in the sandbox alone: no network, nothing writable but a folder of its own.
+//! A spec file is a program, so it runs only in the sandbox: no network, and only its own folder is writable.
 
 use super::package::Package;
 use crate::files::{self, make_dir, remove_dir};

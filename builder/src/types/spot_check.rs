@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What a fix that reaches many units does to types: a few of the units are asked before all of them are looked at. Types
-//! that change in memory are mostly what is wrong with such a fix, and the author need not wait minutes to hear of it.
+//! A spot check of fixes that reach many units: a few units are compared for changed types before all of them are
+//! examined. What is most often wrong with such a fix is a type that changes in memory, and the author learns that at
+//! once instead of after minutes.
 
 use super::dwarf::Types;
-use crate::compile::again::{again, How};
+use crate::compile::recompile::{recompile, How};
 use crate::error::{Refusal, Refused};
 use crate::image::symvers::Symvers;
 use crate::reach::affected::{self, Affected};
@@ -19,13 +20,13 @@ use std::path::Path;
 /// The refusal's code.
 const TOO_MANY: &str = "reaches-too-many";
 
-/// To look at fewer units than this takes no longer.
+/// With fewer units than this, examining all of them takes no longer.
 const MANY: usize = 40;
 
-/// So many units are asked.
+/// How many units are compared.
 const ASKED: usize = 3;
 
-/// So many files are taken for units that may not be.
+/// How many files are tried, as some may be no units.
 const TRIED: usize = 8;
 
 /// Ends a build whose fix reaches many units and changes types.
@@ -74,7 +75,7 @@ fn found(target: &Target, tree: &PatchedTree, allowed: &BTreeSet<String>, work: 
     let symvers = Symvers::load(&target.symvers)?;
     for unit in units(target, tree)? {
         // One that does not compile alone says nothing.
-        let Ok(objects) = again(target, tree, &[&unit], How::Types, work) else { continue };
+        let Ok(objects) = recompile(target, tree, &[&unit], How::Types, work) else { continue };
         for (original, patched) in objects {
             let (original, patched) = (Types::read(&original)?, Types::read(&patched)?);
             let mut found = super::refusals(&original, &patched, allowed, &|name| symvers.get(name).is_some());

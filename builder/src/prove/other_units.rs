@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Functions of units that the fix does not reach, and that the patched code refers to all the same: a name and a place
-//! in, a proof or the reason why there is none out. The unit that defines it is looked for and compiled as it was shipped.
+//! Functions that the patched code refers to, in units that the fix does not reach: a name and a place in; a proof, or
+//! the reason why there is none, out. The unit that defines the function is searched for and compiled as it was
+//! shipped.
 
+use super::all_units::{self, prove_unit, Against};
 use super::explain::Evidence;
 use super::rebuild::rebuild;
-use super::stage::{self, prove_unit, Against};
 use super::Verdict;
 use crate::elf::read::{read, Take};
 use crate::elf::{SymKind, Symbol};
@@ -20,7 +21,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A function that is to be proven.
+/// A function to prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Its name, a global one.
@@ -48,7 +49,7 @@ const MOST_FILES: usize = 6;
 const NEIGHBOURS: usize = 6;
 
 /// Who finds and compiles other units.
-pub struct Elsewhere<'a> {
+pub struct OtherUnits<'a> {
     /// The kernel.
     pub session: &'a Session,
     /// A folder for objects.
@@ -57,7 +58,7 @@ pub struct Elsewhere<'a> {
     evidence: OnceCell<Evidence>,
 }
 
-impl<'a> Elsewhere<'a> {
+impl<'a> OtherUnits<'a> {
     /// For one kernel; objects pass through the folder `work`.
     pub fn new(session: &'a Session, work: &'a Path) -> Self {
         Self { session, work, evidence: OnceCell::new() }
@@ -140,7 +141,7 @@ fn compare(unit: &Unit, object: &[u8], wanted: &Wanted, against: &Against<'_>) -
         Some(Verdict::Proven(_)) => Found::Unlike(Some(format!("the one from {} is at another address", unit.source))),
         Some(Verdict::Differs { offset, why, .. }) => {
             let what = format!("{}, rebuilt, differs from it at byte {offset:#x}: {why}", unit.source);
-            let shipped = stage::shipped(unit.module.as_deref(), against.image, against.modules)?;
+            let shipped = all_units::shipped(unit.module.as_deref(), against.image, against.modules)?;
             Found::Unlike(Some(against.explain(&object, &proof, &wanted.name, shipped, what)))
         }
         None => Found::Unlike(None),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Compares the types of units before and after the fixes, where these touch more than the bodies of functions:
+//! Compares the types of units before and after the fixes, if the fixes touch more than function bodies:
 //! units with their changes in, refusals out.
 
 use super::dwarf::Types;
 use super::is_allowed;
-use crate::compile::{again, cache, ObjectPair};
+use crate::compile::{cache, recompile, ObjectPair};
 use crate::diff::{patchability, ChangeSet};
 use crate::error::Refusal;
 use crate::files;
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
-/// A checksum of the rules by which types are read and compared: what others said is asked anew.
+/// A checksum of the rules by which types are read and compared: results of other rules are not used.
 static RULES: LazyLock<String> = LazyLock::new(|| {
     let rules = [
         include_str!("mod.rs"),
@@ -51,7 +51,7 @@ pub fn check(
         return Ok(Vec::new());
     }
     let named: Vec<&kbuild::Unit> = concerned.iter().map(|(pair, _)| &pair.unit).collect();
-    let all = again::types(target, tree, &named, work, |i, (original, patched)| {
+    let all = recompile::types(target, tree, &named, work, |i, (original, patched)| {
         let key = files::key(&["types", &RULES, &files::sha256(&original), &files::sha256(&patched)]);
         let types = |bytes: &[u8]| Types::read(bytes).with_context(|| named[i].object.clone());
         cache::found(&key, || Ok(super::refusals(&types(&original)?, &types(&patched)?, &BTreeSet::new(), &|_| true)))

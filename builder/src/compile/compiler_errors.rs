@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What a compiler says where it refuses its input: its words in, an error or a refusal for the author out.
+//! Errors of the compiler: its output in, an error or a refusal for the author out.
 
 use super::{CompilerSays, Unit, Variant};
 use crate::error::{Refusal, Refused};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What links keep in the cache: what it is made of in, a folder of files out. Compiled crates; bindings; kbuild's calls of make.
+//! What the link step caches: the inputs of an entry in, its folder of files out. Entries are compiled crates, bindings, and
+//! kbuild's calls of make.
 //!
-//! A folder is made beside and renamed, with the checksums of its files in it: one that is not whole is made anew.
+//! A folder is made under a temporary name and renamed, with the checksums of its files in it; an incomplete one is made again.
 
 use crate::files;
 use anyhow::{ensure, Context, Result};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Extracted code without a kernel around it: the original of the only unit in; out, what undefined symbols mean, by their
-//! names.
+//! The audit of extracted code without a target kernel: the original of the only unit in; out, what undefined symbols mean, by
+//! their names.
 
 use super::{Place, Root, World};
 use crate::elf::{Object, SymKind, Symbol};
@@ -8,12 +8,12 @@ use crate::image::shipped::Spot;
 use crate::special::storage::Storage;
 
 /// One unit, and no kernel.
-pub struct Alone<'a> {
+pub struct NoKernel<'a> {
     /// The original, with a section for each function and datum.
     pub original: &'a Object,
 }
 
-impl World for Alone<'_> {
+impl World for NoKernel<'_> {
     fn outside(&self, symbol: &Symbol) -> Result<Place, String> {
         self.of_unit(0, &symbol.name)
     }
@@ -62,7 +62,7 @@ impl World for Alone<'_> {
 pub fn roots<'n>(
     extract: &Object,
     replaced: impl Iterator<Item = (&'n str, &'n str)>,
-    world: &Alone<'_>,
+    world: &NoKernel<'_>,
 ) -> Result<Vec<Root>, String> {
     let root = |(old, symbol): (&str, &str)| {
         let found = extract.symbols.iter().find(|s| s.name == symbol);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The second reader's turn: the units as they were compiled, what is proven of them, and the module in; what is shown out.
+//! Calls the audit: the units as they were compiled, what is proven about them, and the module in; what the audit shows out.
 
 use super::unit::{Changed, Resolved};
 use crate::audit::kernel::{audit_module, Kernel};
@@ -12,7 +12,7 @@ use crate::image::module::Module;
 use crate::image::symvers::Symvers;
 use crate::image::Image;
 use crate::progress;
-use crate::prove::stage::Unproven;
+use crate::prove::all_units::Unproven;
 use crate::source::fixed::Fixed;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};

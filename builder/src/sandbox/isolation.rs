@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the machine lets a sandbox have: tried once, with the word of the kernel where it refuses.
+//! How a sandbox is isolated from the machine. Which form the kernel allows is tried once per run; if it refuses, its
+//! error message is kept.
 
 use super::Sandbox;
 use crate::progress;
@@ -7,44 +8,44 @@ use anyhow::{bail, Result};
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// How the sandbox is made.
+/// How the sandbox is isolated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// With a user namespace of its own: the tools are no one outside.
+pub enum Isolation {
+    /// With a user namespace of its own: outside of it the tools have no rights.
     OwnUsers,
-    /// Without one, as root of the host, who has no capabilities inside.
+    /// Without a user namespace, as the host's root without capabilities.
     AsRoot,
 }
 
-/// The best way that works here; the reason why a better one does not is said once.
+/// The best isolation that works here. Prints once why a better one does not.
 ///
 /// # Errors
-/// None works.
-pub fn of_this_machine() -> Result<Way> {
-    static FOUND: OnceLock<std::result::Result<Way, String>> = OnceLock::new();
+/// No form works.
+pub fn of_this_machine() -> Result<Isolation> {
+    static FOUND: OnceLock<std::result::Result<Isolation, String>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
-        let refused = match tried(Way::OwnUsers) {
-            Ok(()) => return Ok(Way::OwnUsers),
+        let refused = match tried(Isolation::OwnUsers) {
+            Ok(()) => return Ok(Isolation::OwnUsers),
             Err(why) => why,
         };
-        match tried(Way::AsRoot) {
+        match tried(Isolation::AsRoot) {
             Ok(()) => {
                 progress::note(&format!(
                     "no user namespaces here ({refused}): the compilers run as root without capabilities, behind read-only mounts"
                 ));
-                Ok(Way::AsRoot)
+                Ok(Isolation::AsRoot)
             }
             Err(_) => Err(refused),
         }
     });
     match found {
-        Ok(way) => Ok(*way),
+        Ok(isolation) => Ok(*isolation),
         Err(why) => bail!("{}", hopeless(why)),
     }
 }
 
-fn tried(way: Way) -> std::result::Result<(), String> {
-    match Sandbox::new(Path::new("/")).cwd("/").command_by(way, "true", &[]).output() {
+fn tried(isolation: Isolation) -> std::result::Result<(), String> {
+    match Sandbox::new(Path::new("/")).cwd("/").command_by(isolation, "true", &[]).output() {
         Ok(out) if out.status.success() => Ok(()),
         Ok(out) => Err(String::from_utf8_lossy(&out.stderr).lines().last().unwrap_or("bwrap says nothing").to_string()),
         Err(e) => Err(format!(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The last good version outlives its package: a package's upgrade installs and loads the new version and uninstalls the
-//! old one at once, before the new one is known to be good. So the old one's file is kept until then, one of a stream and
-//! kernel, and `load --all` falls back to it. The caller holds the lock.
+//! The last good version outlives its package. When a package is upgraded, its scripts install and load the new version and
+//! uninstall the old one immediately, before the new one is known to be good. So the old file is kept until then, one per stream
+//! and kernel, and `load --all` falls back to it. The caller holds the lock.
 
 use crate::host::notes::{self, Breaker, Failures};
 use crate::host::store::{self, Installed};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Data that each build of a place in the code has for itself: a symbol and its section in, whether a copy in the module is
-//! as good as the running kernel's out.
+//! Data that each place in the code has for itself: a symbol and its section in; out, whether the module may have a copy
+//! instead of the running kernel's.
 //!
 //! Flags and counters of messages (include/linux/once.h, once_lite.h, ratelimit.h, printk.h, dynamic_debug.h, net/netlink.h),
 //! keys of lockdep, the function's name, and tables that compilers make of a switch. Nothing in the kernel compares their

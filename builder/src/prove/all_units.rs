@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Stage prove: all units in, [`Proven`] out: every function that is replaced is in the shipped kernel, and so is
-//! everything that the patched code refers to by way of livepatch.
+//! Stage prove: all units in, [`Proven`] out: every function that the live patch replaces is in the shipped kernel, and
+//! so is everything that the patched code refers to through livepatch relocations.
 
-use super::elsewhere::{self, Elsewhere, Wanted};
 use super::explain;
+use super::other_units::{self, OtherUnits, Wanted};
 use super::{prove, Proof, Verdict};
 use crate::diff::patchability::running_name;
 use crate::diff::ChangeSet;
@@ -117,7 +117,7 @@ pub struct Against<'a> {
     /// All exports.
     pub symvers: &'a Symvers,
     /// Who proves functions of other units.
-    pub elsewhere: &'a Elsewhere<'a>,
+    pub elsewhere: &'a OtherUnits<'a>,
 }
 
 impl Against<'_> {
@@ -326,7 +326,7 @@ impl Run<'_> {
         let learned = self.claims.iter().zip(&self.out.units).any(|(other, UnitProof { proof, .. })| {
             match proof.functions.get(name) {
                 _ if other.module != claim.module => false,
-                Some(Verdict::Proven(at)) if shipped.is_named(name, *at) != Named::Elsewhere => {
+                Some(Verdict::Proven(at)) if shipped.is_named(name, *at) != Named::OtherUnits => {
                     is_global(other.rebuilt, name)
                 }
                 // Of a weak one the kernel has another definition.
@@ -381,12 +381,12 @@ impl Run<'_> {
         for (n, wanted) in std::mem::take(&mut self.wanted) {
             let shown = &mut self.out.units[n].shown;
             match self.against.elsewhere.prove(&wanted, self.against)? {
-                elsewhere::Answer::Proven => _ = shown.insert(wanted.name, Shown::Bytes),
-                elsewhere::Answer::Unproven(why) if self.allowed.contains(&wanted.name) => {
+                other_units::Answer::Proven => _ = shown.insert(wanted.name, Shown::Bytes),
+                other_units::Answer::Unproven(why) if self.allowed.contains(&wanted.name) => {
                     shown.insert(wanted.name.clone(), Shown::Allowed);
                     self.let_through(n, &wanted.name, why, false);
                 }
-                elsewhere::Answer::Unproven(why) => self.refuse(
+                other_units::Answer::Unproven(why) => self.refuse(
                     n,
                     &wanted.name,
                     format!("the patched code refers to it, the original did not, and it is not proven: {why}"),

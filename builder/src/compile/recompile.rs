@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Compiles units once more, original and patched, for a question that few fixes raise: units, the patched files and
-//! what to do otherwise in, pairs of objects out. They are kept as all objects are (`cache.rs`).
+//! what to do differently in, pairs of objects out. They are cached like all objects (`cache.rs`).
 
 use super::contents::Contents;
 use super::{compile_one, explain, patched_sandbox, Place, Unit, Variant, Work, DEBUG, NO_DEBUG, SECTIONS};
@@ -18,14 +18,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-/// What is done otherwise.
+/// What is done differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// With debug information, for what types look like.
     Types,
     /// Without code that the kernel changes at boot in its own image alone.
     ReadsVariables,
-    /// With names in the references to variables of shared sections, in the place of offsets in the section.
+    /// With names in the references to variables of shared sections, instead of offsets in the section.
     NamesData,
     /// Static keys are read and static calls go where their keys lead at the moment, both without a site that the kernel
     /// changes: it changes those of a live patch when that is loaded, which may be before the module with the keys.
@@ -110,7 +110,7 @@ pub fn naming_data(
 ///
 /// # Errors
 /// What the compiler says.
-pub fn again(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, work: &Path) -> Result<Vec<Pair>> {
+pub fn recompile(target: &Target, tree: &PatchedTree, units: &[&Unit], how: How, work: &Path) -> Result<Vec<Pair>> {
     run(target, tree, units, how, how != How::Types, work, |_, pair| Ok(pair))
 }
 
