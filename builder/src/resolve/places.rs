@@ -150,6 +150,8 @@ impl Write {
 /// The writes of a section's functions, by the offset of the relocation.
 fn all_writes(object: &Object, original: &Object, section: SecId) -> BTreeMap<u64, Write> {
     let is_function = |s: &&Symbol| s.section() == Some(section) && s.kind == SymKind::Func && s.size > 0;
+    // Under the name that the original has too.
+    let is_function = |s: &&Symbol| is_function(s) && !s.name.starts_with("kmend.");
     let functions = object.symbols.iter().filter(is_function);
     let writes = functions.flat_map(|s| {
         let before = Rc::new(writes::names(original, &s.name));
