@@ -10,7 +10,7 @@ HOW := kmend needs Rust $(RUST) or later: `apt-get install rustc-web cargo-web` 
 TARGET_DIR = $(shell $(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .PHONY: help demo test test-all deps build fmt lint unit tidy target kernel attack corpus qemu qemu-all nop hosts
-.PHONY: packages contrib rpm site record rust linker demo-packages demo-programs
+.PHONY: packages contrib farm rpm site record rust linker demo-packages demo-programs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ packages: deps ## kmend and kmend-build as deb and RPM in target/packages (PACKA
 
 contrib: ## before a release, as root: contrib/ with the real Prometheus and Ansible (357 MB of packages, not in `make test`)
 	$(CARGO) xtask contrib
+
+farm: target kernel ## as root: a stream through the engines of docs/farm.md, really run with two workers each (not in `make test`)
+	$(CARGO) xtask farm
 
 site: rust ## the documents as a site in target/site (mdbook renders it: the machine's, else one that is compiled once)
 	@CARGO="$(CARGO)" $(ALONE) sh xtask/site.sh

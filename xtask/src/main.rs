@@ -5,6 +5,7 @@ mod attack;
 mod ci;
 mod contrib;
 mod corpus;
+mod farm;
 mod hosts;
 mod kernel;
 mod layers;
@@ -49,6 +50,11 @@ const CHORES: &[Chore] = &[
         name: "hosts",
         run: hosts::run,
         help: "boot whole hosts that are subscribed to a stream: `hosts [TARGET]… [--fresh] [--keep-logs DIR]`",
+    },
+    Chore {
+        name: "farm",
+        run: farm::run,
+        help: "a stream through real engines on this machine, as root: `farm [slurm]…`",
     },
     Chore {
         name: "corpus",
