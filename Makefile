@@ -98,7 +98,7 @@ packages: deps ## kmend and kmend-build as deb and RPM in target/packages (PACKA
 contrib: ## before a release, as root: contrib/ with the real Prometheus and Ansible (357 MB of packages, not in `make test`)
 	$(CARGO) xtask contrib
 
-farm: target kernel ## as root: a stream through the engines of docs/farm.md, really run with two workers each (not in `make test`)
+farm: target kernel ## as root: a stream through the engines of docs/farm.md, really run with two workers each, and the workflows of contrib/ checked (not in `make test`)
 	$(CARGO) xtask farm
 
 site: rust ## the documents as a site in target/site (mdbook renders it: the machine's, else one that is compiled once)

@@ -54,7 +54,7 @@ const CHORES: &[Chore] = &[
     Chore {
         name: "farm",
         run: farm::run,
-        help: "a stream through real engines on this machine, as root: `farm [slurm]…`",
+        help: "a stream through real engines on this machine, as root, and the workflows of contrib/ before a validator: `farm [slurm|workflows]…`",
     },
     Chore {
         name: "corpus",
