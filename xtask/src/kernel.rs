@@ -247,7 +247,7 @@ mod tests {
         let said = || is_whole(&tree, &recipe).unwrap_err().to_string();
         assert!(said().contains("there is no"), "{}", said());
         files::write(&dir.path().join(MARKER), b"t\nx\n").unwrap();
-        assert!(said().contains("were others"), "{}", said());
+        assert!(said().contains("were different"), "{}", said());
         files::write(&dir.path().join(MARKER), b"s\nx\n").unwrap();
         assert!(said().contains("vmlinux is gone"), "{}", said());
         files::write(&tree.join("vmlinux"), b"no kernel").unwrap();
