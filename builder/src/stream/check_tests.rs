@@ -195,7 +195,7 @@ fn each_commit_of_a_file_is_a_fix() {
     assert_eq!(told(&two), [one(3, 1), ("mine".into(), Some(1), 0)]);
     for (more, says) in [
         ("cves = [\"CVE-2026-1003\"]\n", "it is not clear which of them fixes CVE-2026-1003"),
-        ("title = \"x\"\n", "which of them `title` is about"),
+        ("title = \"x\"\n", "which of them `title` refers to"),
         ("commit = 4\n", "has no commit 4: it has 3"),
         ("commit = 0\n", "nonzero"),
     ] {
