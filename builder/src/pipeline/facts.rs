@@ -22,8 +22,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Found<'a> {
     /// The fixes, with what each of them does.
     pub fixes: &'a [Fix],
-    /// The lines that they change.
-    pub fixed: &'a Fixed,
     /// The units.
     pub units: &'a [Resolved<'a>],
     /// What was let through without a proof.
@@ -39,8 +37,7 @@ pub struct Found<'a> {
 /// The units of a build that came no further than its changes.
 pub fn unproven(build: &Build<'_>, units: &[Changed<'_>]) -> Vec<UnitFacts> {
     let target = build.session.target();
-    let fixed = Fixed::of(build.tree, &target.tree_inside);
-    units.iter().map(|unit| changed(target, unit, &fixed)).collect()
+    units.iter().map(|unit| changed(target, unit, build.fixed)).collect()
 }
 
 /// A unit as its changes tell of it.
@@ -84,8 +81,8 @@ fn locate(facts: &mut UnitFacts, changes: &ChangeSet<'_>, proof: &Proof, registe
 }
 
 /// A unit with all that is known of it.
-fn carried(target: &Target, unit: &Resolved<'_>, found: &Found<'_>) -> UnitFacts {
-    let mut facts = changed(target, unit, found.fixed);
+fn carried(build: &Build<'_>, unit: &Resolved<'_>, found: &Found<'_>) -> UnitFacts {
+    let mut facts = changed(build.session.target(), unit, build.fixed);
     let objects = found.registration.objects.iter().filter(|o| o.module.as_deref() == unit.module());
     let mine: Vec<&KlpFunc> = objects.flat_map(|o| &o.funcs).filter(|f| f.source == facts.source).collect();
     locate(&mut facts, &unit.changes, unit.proof.proof(), &mine);
@@ -138,7 +135,7 @@ pub fn manifest(build: &Build<'_>, found: &Found<'_>) -> Manifest {
         },
         stream: request.stream.as_ref().map(|s| s.facts.clone()),
         fixes: found.fixes.to_vec(),
-        units: units.iter().map(|unit| carried(target, unit, found)).collect(),
+        units: units.iter().map(|unit| carried(build, unit, found)).collect(),
         livepatch_symbols: livepatch_symbols.into_iter().map(strongest).collect(),
         allowed_unproven: found.unproven.to_vec(),
         livepatch_relocations: found.livepatch.relocations,

@@ -55,6 +55,8 @@ struct Build<'b> {
     request: &'b Request,
     parts: &'b [Part],
     tree: &'b PatchedTree,
+    /// The lines that the fixes change.
+    fixed: &'b Fixed,
     /// Touched files that this kernel does not contain, and why.
     absent: &'b BTreeMap<String, String>,
     affected: &'b Affected,
@@ -103,19 +105,20 @@ pub fn build_and(
         }
     })?;
     let pairs = compile::compile(target, &tree, &affected.units, work.path())?;
+    let fixed = Fixed::of(&tree, &target.tree_inside);
     let image = session.image(pairs.first().map(|pair| &pair.unit))?;
     let compiled = pairs.into_iter().map(Compiled::read).collect::<Result<Vec<_>>>()?;
     let shelf = Shelf::default();
     let mut units = units::with_changes(&compiled, &tree, image, &mut affected.notes)?;
     let symvers = session.symvers()?;
-    units::settle(target, &tree, &mut units, image, &shelf, work.path())?;
+    units::settle(target, (&tree, &fixed), &mut units, image, &shelf, work.path())?;
     units::do_without(target, &tree, &mut units, (image, symvers), &shelf, work.path())?;
 
     // Report each fix that changes nothing in this kernel.
     let same = units.iter().filter(|u| !u.changes.is_any() && u.changes.left_out.is_empty());
     let notes = same.map(|u| format!("{} compiles to the same code with and without the fixes", u.source()));
     affected.notes.extend(notes);
-    let started: Vec<String> = units.iter_mut().filter_map(|u| units::leave_out_started(u, &tree)).collect();
+    let started: Vec<String> = units.iter_mut().filter_map(|u| units::leave_out_started(u, &tree, &fixed)).collect();
     types::member::ask(target, &tree, units.iter_mut().map(|u| (&u.pair.unit, &mut u.changes)), work.path());
     types::renamed::ask(target, &tree, units.iter_mut().map(|u| (&u.pair.unit, &mut u.changes)), work.path())?;
     let all_has_run = !started.is_empty() && !units.iter().any(|u| u.changes.is_any());
@@ -125,6 +128,7 @@ pub fn build_and(
         request,
         parts: &parts,
         tree: &tree,
+        fixed: &fixed,
         absent: &absent,
         affected: &affected,
         image,
@@ -181,7 +185,7 @@ fn carry_over<'u>(
     hooks_file: Option<hooks::file::HooksFile>,
     also: &mut dyn FnMut(&[u8], &Reader<'_>),
 ) -> Result<Outcome> {
-    let Build { session, request, tree, image, symvers, work, .. } = *build;
+    let Build { session, request, tree, fixed, image, symvers, work, .. } = *build;
     let target = session.target();
     let pairs: Vec<_> = units.iter().map(|u| (u.pair, &u.changes)).collect();
     let layouts = types::check::check(target, tree, &pairs, &request.allow_layout, work)?;
@@ -190,8 +194,8 @@ fn carry_over<'u>(
     let mut units = extract_all(units, known)?;
     let hooks = gather_hooks(target, &units, hooks_file.as_ref())?;
     let modules = load_modules(target, &units, symvers)?;
-    let world = World { image, modules: &modules, symvers };
-    let redefined = |u: &Extracted<'_>| resolve::definitions::refusals(u.module(), u.source(), &u.changes, &world);
+    let running = World { image, modules: &modules, symvers };
+    let redefined = |u: &Extracted<'_>| resolve::definitions::refusals(u.module(), u.source(), &u.changes, &running);
     let files: Vec<_> = units.iter().map(|u| (u.source(), &u.changes)).collect();
     let moved = resolve::definitions::moved_variables(&files);
     refuse(units.iter().flat_map(redefined).chain(moved).collect())?;
@@ -204,11 +208,10 @@ fn carry_over<'u>(
     let mut every: Vec<_> = units.iter_mut().map(|u| (u.module(), &mut u.extract)).collect();
     resolve::pointers::settle(&mut every, symvers);
     let elsewhere = OtherUnits::new(session, work);
-    let world = all_units::Against { image, modules: &modules, symvers, elsewhere: &elsewhere };
-    let (units, unproven) = prove_units(request, units, &world)?;
+    let against = all_units::Against { image, modules: &modules, symvers, elsewhere: &elsewhere };
+    let (units, unproven) = prove_units(request, units, &against)?;
     check_inlining(&units)?;
-    let world = World { image, modules: &modules, symvers };
-    let (mut units, references) = resolve_all(units, &world, &objtool::noreturns(target))?;
+    let (mut units, references) = resolve_all(units, &running, &objtool::noreturns(target))?;
     let mut registration = register(build, &units, &modules)?;
     registration.replace_set = link::replace_set(target, request.replace)?;
     registration.hook(hooks, hooks_file.is_some());
@@ -222,7 +225,6 @@ fn carry_over<'u>(
     let payloads = units.iter_mut().map(|u| &mut u.resolved.payload);
     payloads.filter(|p| p.arch.refers_by_section()).for_each(elf::refer::by_section);
     let payloads = units.iter().map(|u| elf::write::write(&u.resolved.payload)).collect::<Result<Vec<_>>>()?;
-    let fixed = Fixed::of(tree, &target.tree_inside);
     let carried: Vec<effect::Carried<'_, '_>> =
         units.iter().map(|u| (&***u as &Changed<'_>, Some(&u.extract))).collect();
     let effects = effect::effects(build, &carried)?;
@@ -232,7 +234,6 @@ fn carry_over<'u>(
     let livepatch = post_link(&linked, &references.klp)?;
     let found = facts::Found {
         fixes: &effects,
-        fixed: &fixed,
         units: &units,
         unproven: &unproven,
         registration: &registration,
@@ -247,7 +248,7 @@ fn carry_over<'u>(
         n => format!("{n} livepatch relocations"),
     };
     step.done(&format!("{} bytes, {relocations}", linked.len()));
-    let against = audit::Against { fixed: &fixed, unproven: &unproven, image, modules: &modules, symvers };
+    let against = audit::Against { fixed, unproven: &unproven, image, modules: &modules, symvers };
     let read_again = |ko: &[u8]| audit::read_again(ko, &units, &against);
     also(&linked, &read_again);
     manifest.audit = Some(read_again(&linked)?);

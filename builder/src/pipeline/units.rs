@@ -57,7 +57,7 @@ pub fn with_changes<'u>(
 /// Takes out of a unit's changes the functions of vmlinux that ran when the kernel started and that the fix changes only because the
 /// compiler puts other functions into them: inline functions of headers, or functions of their file. Their code is gone, and
 /// the fix says nothing of them. Modules are loaded later, so theirs stay. Gives a note where there are some.
-pub fn leave_out_started(unit: &mut Changed<'_>, tree: &PatchedTree) -> Option<String> {
+pub fn leave_out_started(unit: &mut Changed<'_>, tree: &PatchedTree, fixed: &Fixed) -> Option<String> {
     let (source, pair) = (unit.source(), unit.pair);
     let read = |path: &str| path == source || pair.inputs.iter().any(|input| input.ends_with(path));
     let inline = |(path, file): (&String, &TouchedFile)| {
@@ -69,10 +69,10 @@ pub fn leave_out_started(unit: &mut Changed<'_>, tree: &PatchedTree) -> Option<S
     let changes = &mut unit.changes;
     let (original, patched) = (&changes.original, &changes.patched);
     let in_init = |section: &str| section == ".init.text" || section.starts_with(".init.text.");
-    let fixed = tree.files.contains_key(source).then(|| Fixed::of(tree, ""));
+    let is_touched = tree.files.contains_key(source);
     let is_alone = |f: &ChangedFunction| {
         let name = patched.items[f.item].name.split('.').next().unwrap_or_default();
-        fixed.as_ref().is_none_or(|fixed| fixed.leaves_alone(source, name))
+        !is_touched || fixed.leaves_alone(source, name)
     };
     let has_run = |f: &ChangedFunction| {
         f.original.is_some_and(|o| in_init(&original.section(o).name))
@@ -92,7 +92,7 @@ pub fn leave_out_started(unit: &mut Changed<'_>, tree: &PatchedTree) -> Option<S
 /// section a reference counts from. They are compared once more.
 pub fn settle<'u>(
     target: &Target,
-    tree: &PatchedTree,
+    (tree, fixed): (&PatchedTree, &Fixed),
     units: &mut [Changed<'u>],
     image: &Image,
     shelf: &'u Shelf,
@@ -101,7 +101,7 @@ pub fn settle<'u>(
     // What is found out is asked of the first comparison, so all of it is before the second.
     let mut asked: Vec<_> = units.iter_mut().filter(|unit| unit.changes.needs_evidence()).collect();
     if !asked.is_empty() {
-        find_statics(target, tree, &mut asked, work)?;
+        find_statics(target, (tree, fixed), &mut asked, work)?;
     }
     let mut asked: Vec<_> = units.iter_mut().filter(|unit| patchability::has_borders(&unit.changes)).collect();
     if !asked.is_empty() {
@@ -112,8 +112,12 @@ pub fn settle<'u>(
 }
 
 /// Has debug information say which static variable is which.
-fn find_statics(target: &Target, tree: &PatchedTree, asked: &mut [&mut Changed<'_>], work: &Path) -> Result<()> {
-    let fixed = Fixed::of(tree, &target.tree_inside);
+fn find_statics(
+    target: &Target,
+    (tree, fixed): (&PatchedTree, &Fixed),
+    asked: &mut [&mut Changed<'_>],
+    work: &Path,
+) -> Result<()> {
     let named: Vec<&kbuild::Unit> = asked.iter().map(|unit| &unit.pair.unit).collect();
     let read = recompile::types(target, tree, &named, work, |i, (original, patched)| {
         let both = || -> Result<_> {
